@@ -1,0 +1,56 @@
+"""Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures."""
+
+import os
+import sys
+
+from dima.errors import UserError
+from dima.grid import CONFIG_DIR, Grid, load_grid
+
+# jobs run the Python that runs Snakemake, also when its environment is not active
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+
+def read_grids() -> dict[str, Grid]:
+    """Every grid by name, its tasks read once so that a fault is found before anything starts."""
+    names = {"paper", "quick"} | {path.stem for path in CONFIG_DIR.glob("*.yaml")}
+    grids = {name: load_grid(name) for name in sorted(names)}
+    for grid in grids.values():
+        for task in {key.task for key in grid.cells}:
+            grid.task(task)
+    return grids
+
+
+try:
+    GRIDS = read_grids()
+except UserError as error:
+    sys.exit(str(error))
+
+
+include: "workflow/rules/cells.smk"
+include: "workflow/rules/paper.smk"
+include: "workflow/rules/progress.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        summaries(GRIDS["paper"]),
+        table_files("paper"),
+        figure_files("paper"),
+
+
+rule quick:
+    input:
+        summaries(GRIDS["quick"]),
+        table_files("quick"),
+        figure_files("quick"),
+
+
+rule tables:
+    input:
+        table_files("paper"),
+
+
+rule figures:
+    input:
+        figure_files("paper"),

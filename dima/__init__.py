@@ -1,0 +1,1 @@
+"""DIMA: diffusion-inspired multi-agent world models, their training, and the evidence about them."""

@@ -1,0 +1,132 @@
+"""Drawing learning curves: panels in a grid, one legend, one colour a method."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from math import ceil
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from dima.analysis.curves import Curve, Panel
+
+# Okabe and Ito's palette, told apart with any colour vision
+_COLORS = {
+    "dima": "#0072B2",
+    "dima-joint": "#E69F00",
+    "marie": "#D55E00",
+    "mamba": "#009E73",
+    "hasac": "#CC79A7",
+    "happo": "#56B4E9",
+    "mappo": "#000000",
+}
+_OTHER_COLOR = "#7F7F7F"
+_STYLE = {"svg.hashsalt": "dima", "pdf.fonttype": 42, "font.family": "DejaVu Sans", "savefig.dpi": 150, "grid.color": "#E8E8E8"}
+_MAX_COLUMNS = 4
+# in inches, but for the number of characters of the font used for titles and captions
+_PANEL_WIDTH = 3.0
+_LEGEND_ENTRY = 1.1
+_CHARACTERS_PER_INCH = 12
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Settings under which a figure looks the same, and is saved with the same bytes, whatever the user's own matplotlib settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        sns.set_theme(context="paper", style="whitegrid", rc=_STYLE)
+        yield
+
+
+def draw(title: str, panels: Sequence[Panel]) -> Figure:
+    """A panel a task, at most four beside each other, and below them one legend for all, which also says what the band is."""
+    columns = min(_MAX_COLUMNS, len(panels))
+    rows = ceil(len(panels) / columns)
+    curves = [curve for panel in panels for curve in panel.curves]
+    looks = _looks(dict.fromkeys(curve.method for curve in curves))
+    width = max(_PANEL_WIDTH * columns, 6.5)
+    figure = Figure(figsize=(width, 2.5 * rows + 1.0), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for index, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
+        _draw_panel(axis, panel, looks)
+        if index % columns == 0:
+            axis.set_ylabel("evaluation return\n(reward per episode)", fontsize=9)
+        if index + columns >= len(panels):
+            axis.set_xlabel("environment steps", fontsize=9)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    handles = [Line2D([], [], label=method, **look) for method, look in looks.items()]
+    entries = max(1, min(len(handles), int(width / _LEGEND_ENTRY)))
+    caption = _wrap(_caption(curves), width)
+    legend = figure.legend(handles=handles, title=caption, loc="outside lower center", ncols=entries, frameon=False, fontsize=9)
+    legend.get_title().set(multialignment="center", fontsize=9)
+    return figure
+
+
+def _looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of each method: its fixed colour, or grey with a dash pattern of its own."""
+    dashes = cycle([":", "-.", (0, (5, 1, 1, 1, 1, 1))])
+    return {
+        method: {"color": _COLORS[method], "linestyle": "-"} if method in _COLORS else {"color": _OTHER_COLOR, "linestyle": next(dashes)}
+        for method in methods
+    }
+
+
+def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -> None:
+    budget = panel.task.env_steps
+    for curve in reversed(panel.curves):  # the grid's first method lies on top
+        look = looks[curve.method]
+        sns.lineplot(x=curve.steps, y=curve.mean, ax=axis, errorbar=None, linewidth=1.4, **look)
+        axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
+        if curve.paper is not None:
+            axis.hlines(curve.paper, 1.02 * budget, 1.1 * budget, colors=look["color"], linestyles=(0, (1.5, 0.7)), linewidth=1.6)
+    axis.set_title(_panel_title(panel), fontsize=9)
+    axis.set_xlim(0, (1.12 if any(curve.paper is not None for curve in panel.curves) else 1.0) * budget)
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.tick_params(labelsize=8)
+    if not panel.curves:
+        axis.grid(visible=False)
+        axis.set_yticks([])
+        axis.text(0.5, 0.5, panel.silence, transform=axis.transAxes, ha="center", va="center", color=_OTHER_COLOR, fontsize=11)
+
+
+def _panel_title(panel: Panel) -> str:
+    """The task and n: the commonest number of seeds, the methods that have another one, and below those that have no curve."""
+    if not panel.curves:
+        return panel.task.label
+    commonest = Counter(curve.seeds for curve in panel.curves).most_common(1)[0][0]
+    others = "".join(f", {curve.method} {curve.seeds}" for curve in panel.curves if curve.seeds != commonest)
+    lines = [f"{panel.task.label} (n = {commonest}{others})"]
+    if panel.without_curve:
+        lines.append(f"no curve: {', '.join(panel.without_curve)}")
+    return _wrap(lines, _PANEL_WIDTH)
+
+
+def _caption(curves: Sequence[Curve]) -> list[str]:
+    """What line, band and dashes are in this figure."""
+    if not curves:
+        return ["no completed runs"]
+    bands = {
+        frozenset({True}): "95 % stratified bootstrap interval",
+        frozenset({False}): "minimum to maximum (n < 3)",
+        frozenset({True, False}): "95 % stratified bootstrap interval, minimum to maximum where n < 3",
+    }
+    band = bands[frozenset(curve.has_interval for curve in curves)]
+    dashes = ["dashes at the right: the paper's final return"] if any(curve.paper is not None for curve in curves) else []
+    return [f"line: mean over n completed seeds; band: {band}", *dashes]
+
+
+def _wrap(lines: Sequence[str], inches: float) -> str:
+    """The lines as one text, those that are longer than `inches` broken."""
+    return "\n".join(fill(line, int(_CHARACTERS_PER_INCH * inches), break_on_hyphens=False) for line in lines)

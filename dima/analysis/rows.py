@@ -1,0 +1,81 @@
+"""The rows of a table: for each task and method of an experiment, our sample, the paper's number and the verdict."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dima.analysis.compare import Verdict, compare
+from dima.analysis.load import CellRecord, load_cells
+from dima.analysis.reference import PaperNumber, PaperNumbers, number_beside, read_paper_numbers
+from dima.analysis.sample import Sample, earlier_sample, final_sample
+from dima.analysis.statistics import Statistics, probability_of_improvement, summarize
+from dima.grid import CellKey, Grid
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    `statistics` is None where nothing is completed or the seeds may not be pooled. `records` are all planned cells of the row.
+    `probability_dima_better` compares DIMA's runs with this row's; None in DIMA's own rows and where the two do not share the physics.
+    """
+
+    suite: str
+    sample: Sample
+    records: list[CellRecord]
+    statistics: Statistics | None
+    paper: PaperNumber | None
+    verdict: Verdict
+    probability_dima_better: float | None
+
+
+def build_rows(grid: Grid, experiment: str, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> list[Row]:
+    """The rows of one experiment in the grid's order.
+
+    A method has a row for its whole budget and one for every smaller budget at which the paper gives a number.
+
+    Raises:
+        UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
+    """
+    numbers = read_paper_numbers(experiment)
+    grouped: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
+    for record in load_cells(grid, grid.experiments[experiment], results_dir, config_hashes):
+        grouped[record.key.task, record.key.method].append(record)
+    samples = [sample for records in grouped.values() for sample in _samples(grid, records, numbers)]
+    dima = {(sample.task, sample.env_steps): sample for sample in samples if sample.method == "dima"}
+    return [
+        _row(grid, sample, grouped[sample.task, sample.method], numbers, dima.get((sample.task, sample.env_steps))) for sample in samples
+    ]
+
+
+def _samples(grid: Grid, records: list[CellRecord], numbers: PaperNumbers) -> Iterable[Sample]:
+    task, method, _ = records[0].key
+    budget = grid.task(task).env_steps
+    for number in numbers.get((task, method), ()):
+        if number.env_steps < budget:
+            yield earlier_sample(records, number.env_steps)
+    yield final_sample(records, budget)
+
+
+def _row(grid: Grid, sample: Sample, records: list[CellRecord], numbers: PaperNumbers, dima: Sample | None) -> Row:
+    task = grid.task(sample.task)
+    paper = number_beside(numbers.get((sample.task, sample.method), ()), sample.env_steps)
+    return Row(
+        suite=task.suite,
+        sample=sample,
+        records=records,
+        statistics=summarize(sample.values) if sample.returns and not sample.mixture else None,
+        paper=paper,
+        verdict=compare(sample, paper, task.comparable_with_paper),
+        probability_dima_better=_probability(dima, sample),
+    )
+
+
+def _probability(dima: Sample | None, other: Sample) -> float | None:
+    if dima is None or other.method == "dima" or not dima.returns or not other.returns or dima.mixture or other.mixture:
+        return None
+    lineages = {summary.lineage for sample in (dima, other) for summary in sample.summaries.values()}
+    return probability_of_improvement(dima.values, other.values) if len(lineages) == 1 else None

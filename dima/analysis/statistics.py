@@ -1,0 +1,70 @@
+"""Statistics of returns over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import trim_mean
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+MIN_SEEDS_FOR_INTERVAL = 3
+
+
+class Statistics(NamedTuple):
+    """Statistics of the final returns of one row; None where the number of seeds does not allow one."""
+
+    mean: float
+    std_sample: float | None
+    std_population: float
+    iqm: float
+    iqm_interval: tuple[float, float] | None
+
+
+def summarize(returns: Float[np.ndarray, " seeds"]) -> Statistics:
+    """Mean, both standard deviations, and the interquartile mean with its interval (from three seeds on), of at least one return."""
+    interval = None
+    if len(returns) >= MIN_SEEDS_FOR_INTERVAL:
+        low, high = bootstrap_interval([returns], interquartile_mean)
+        interval = (float(low), float(high))
+    return Statistics(
+        mean=float(returns.mean()),
+        std_sample=float(returns.std(ddof=1)) if len(returns) > 1 else None,
+        std_population=float(returns.std(ddof=0)),
+        iqm=interquartile_mean(returns).item(),
+        iqm_interval=interval,
+    )
+
+
+def interquartile_mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
+    """Mean of what is left after dropping floor(n/4) values at each end of the last axis (Agarwal et al. 2021)."""
+    return np.asarray(trim_mean(values, proportiontocut=0.25, axis=-1))
+
+
+def bootstrap_interval(
+    strata: Sequence[Float[np.ndarray, "*steps _seeds"]],
+    statistic: Callable[[Float[np.ndarray, "resamples *steps all_seeds"]], Float[np.ndarray, " resamples *steps"]],
+) -> Float[np.ndarray, " bound *steps"]:
+    """Percentile bootstrap interval (95 %) of a statistic of the seeds.
+
+    Every stratum (one task, say) is resampled with replacement within itself, so that each keeps its number of seeds; the statistic sees
+    the resampled strata side by side on the last axis. The random stream is fixed: equal input gives equal bytes.
+    """
+    generator = np.random.default_rng(0)
+    resampled = []
+    for values in strata:
+        seeds = values.shape[-1]
+        chosen = generator.integers(seeds, size=(RESAMPLES, seeds))
+        resampled.append(np.moveaxis(values[..., chosen], -2, 0))
+    estimates = statistic(np.concatenate(resampled, axis=-1))
+    tail = (1 - CONFIDENCE) / 2
+    return np.quantile(estimates, [tail, 1 - tail], axis=0)
+
+
+def probability_of_improvement(returns: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " other_seeds"]) -> float:
+    """P(X > Y) + P(X = Y) / 2 over all pairs of a run of `returns` and a run of `other` (Mann-Whitney U over the number of pairs)."""
+    differences = returns[:, None] - other[None, :]
+    return float((differences > 0).mean() + (differences == 0).mean() / 2)

@@ -1,0 +1,69 @@
+"""A cell's parameters under the names that HARL's classes read them by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dima.config import HarlOnPolicyParameters
+
+HarlSettings = dict[str, dict[str, Any]]
+"""HARL's `algo_args`: the sections `train`, `model` and `algo` of its YAML."""
+
+
+def harl_settings(parameters: HarlOnPolicyParameters) -> HarlSettings:
+    """The sections of HARL's YAML that a training run reads. What is fixed here has HARL's default and is part of the method."""
+    return {"train": _train(parameters), "model": _model(parameters), "algo": _algo(parameters)}
+
+
+def _train(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+    return {
+        "n_rollout_threads": parameters.rollout_threads,
+        "episode_length": parameters.episode_length,
+        "use_valuenorm": parameters.value_normalization,
+        "use_linear_lr_decay": parameters.linear_learning_rate_decay,
+        "use_proper_time_limits": parameters.proper_time_limits,
+    }
+
+
+def _model(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+    return {
+        "hidden_sizes": list(parameters.hidden_sizes),
+        "activation_func": parameters.activation,
+        "use_feature_normalization": parameters.feature_normalization,
+        "initialization_method": "orthogonal_",
+        "gain": parameters.gain,
+        "use_naive_recurrent_policy": False,
+        "use_recurrent_policy": False,
+        "recurrent_n": 1,
+        "data_chunk_length": 10,
+        "lr": parameters.learning_rate,
+        "critic_lr": parameters.critic_learning_rate,
+        "opti_eps": parameters.adam_epsilon,
+        "weight_decay": parameters.weight_decay,
+        "std_x_coef": parameters.std_x_coefficient,
+        "std_y_coef": parameters.std_y_coefficient,
+    }
+
+
+def _algo(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+    return {
+        "ppo_epoch": parameters.ppo_epochs,
+        "critic_epoch": parameters.critic_epochs,
+        "use_clipped_value_loss": parameters.clipped_value_loss,
+        "clip_param": parameters.clip,
+        "actor_num_mini_batch": parameters.minibatches,
+        "critic_num_mini_batch": parameters.minibatches,
+        "entropy_coef": parameters.entropy_coefficient,
+        "value_loss_coef": parameters.value_loss_coefficient,
+        "use_max_grad_norm": True,
+        "max_grad_norm": parameters.gradient_clip,
+        "use_gae": True,
+        "gamma": parameters.discount,
+        "gae_lambda": parameters.gae_lambda,
+        "use_huber_loss": True,
+        "use_policy_active_masks": True,
+        "huber_delta": parameters.huber_delta,
+        "action_aggregation": "prod",
+        "share_param": parameters.share_parameters,
+        "fixed_order": parameters.fixed_order,
+    }

@@ -1,0 +1,1 @@
+"""Learning to act inside the world model: imagination, returns, actor and critic."""

@@ -1,0 +1,159 @@
+"""Multi-agent PPO on imagined rollouts: one shared actor, one centralised critic (eq. 20 and 21)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dima.behavior.imagination import Rollout
+from dima.behavior.networks import Actor, Critic, ValueNormalizer
+from dima.behavior.returns import lambda_returns
+from dima.config import BehaviorConfig
+
+ADVANTAGE_EPSILON = 1e-4
+
+
+class ActorCritic:
+    """Networks, optimisers and the PPO update.
+
+    Args:
+        shapes: (state dim D, agents N, observation dim O, action dim A).
+        config: of behaviour learning.
+        device: where everything lives.
+    """
+
+    def __init__(self, shapes: tuple[int, int, int, int], config: BehaviorConfig, device: torch.device) -> None:
+        states, agents, observations, actions = shapes
+        self.config = config
+        self.actor = Actor(observations, actions, config.actor_hidden).to(device)
+        inputs = states + agents * actions if config.critic_input == "state_and_last_action" else states
+        self.critic = Critic(inputs, config.critic_hidden).to(device)
+        self.value_normalizer = ValueNormalizer().to(device)
+        self.actor_optimizer = _adam(self.actor, config.actor_learning_rate, config.adam_epsilon)
+        self.critic_optimizer = _adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
+
+    def update(self, rollout: Rollout) -> dict[str, Float[Tensor, ""]]:
+        """`ppo_epochs` passes over all steps of all rollouts as one batch each. Returns the last losses and what they were made from."""
+        config = self.config
+        inputs = self._critic_inputs(rollout)
+        with torch.no_grad():
+            old_values = self.critic(inputs)
+            values = self._in_units_of_return(old_values)
+            returns = lambda_returns(
+                rollout.reward, rollout.continuation, values, config.discount, config.return_lambda, config.lambda_return
+            )
+            advantages = normalized(returns - values[:, :-1], rollout.alive)
+            old_log_prob = self.actor(rollout.observation).log_prob(rollout.action)
+        for _ in range(config.ppo_epochs):
+            actor_loss, entropy = self._actor_step(rollout, old_log_prob, advantages)
+            critic_loss = self._critic_step(inputs[:, :-1], old_values[:, :-1], returns, rollout.alive)
+        return {
+            "actor_loss": actor_loss,
+            "critic_loss": critic_loss,
+            "entropy": entropy,
+            "imagined_return": masked_mean(returns, rollout.alive),
+            "imagined_reward": masked_mean(rollout.reward, rollout.alive),
+            "continuation": masked_mean(rollout.continuation, rollout.alive),
+            "value": masked_mean(values[:, :-1], rollout.alive),
+        }
+
+    def _critic_inputs(self, rollout: Rollout) -> Float[Tensor, "batch states inputs"]:
+        if self.config.critic_input == "state":
+            return rollout.state
+        return torch.cat([rollout.state, rollout.last_action.flatten(2)], dim=-1)
+
+    def _in_units_of_return(self, values: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+        return self.value_normalizer.denormalize(values) if self.config.critic_loss == "normalized_huber" else values
+
+    def _actor_step(
+        self, rollout: Rollout, old_log_prob: Float[Tensor, "batch time agents action"], advantages: Float[Tensor, "batch time"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """-E[min(rho A, clip(rho) A)] - eta H (eq. 21); every agent has the team's advantage."""
+        policy = self.actor(rollout.observation)
+        ratio = (policy.log_prob(rollout.action) - old_log_prob).sum(dim=-1).exp()
+        objective = clipped_objective(ratio, advantages[..., None], self.config.clip)
+        alive = rollout.alive[..., None].expand_as(objective)
+        entropy = policy.entropy().sum(dim=-1).mean()
+        loss = -masked_mean(objective, alive) - self.config.entropy_coefficient * entropy
+        _step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
+        return loss.detach(), entropy.detach()
+
+    def _critic_step(
+        self,
+        inputs: Float[Tensor, "batch time inputs"],
+        old_values: Float[Tensor, "batch time"],
+        returns: Float[Tensor, "batch time"],
+        alive: Float[Tensor, "batch time"],
+    ) -> Float[Tensor, ""]:
+        """Normalised, clipped Huber loss (release) or the mean squared error (eq. 20)."""
+        config = self.config
+        if config.critic_loss == "mse":
+            errors = (self.critic(inputs) - returns).square()
+        else:
+            self.value_normalizer.update(returns, alive)
+            target = self.value_normalizer.normalize(returns)
+            errors = clipped_value_errors(self.critic(inputs), old_values, target, config.clip, config.huber_delta)
+        loss = masked_mean(errors, alive)
+        _step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers and value statistics."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "value_normalizer": self.value_normalizer,
+            "actor_optimizer": self.actor_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+        }
+
+
+def masked_mean(values: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Mean over the entries whose mask is 1."""
+    return (values * mask).sum() / mask.sum()
+
+
+def normalized(advantages: Float[Tensor, "batch time"], alive: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+    """(A - mean) / (std + 1e-4) over the whole batch."""
+    mean = masked_mean(advantages, alive)
+    variance = ((advantages - mean).square() * alive).sum() / (alive.sum() - 1).clamp(min=1)
+    return (advantages - mean) / (variance.sqrt() + ADVANTAGE_EPSILON)
+
+
+def clipped_objective(
+    ratio: Float[Tensor, "*batch agents"], advantages: Float[Tensor, "*batch 1"], clip: float
+) -> Float[Tensor, "*batch agents"]:
+    """min(rho A, clip(rho, 1 - eps, 1 + eps) A)."""
+    return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+
+
+def clipped_value_errors(
+    values: Float[Tensor, "*batch"], old_values: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], clip: float, huber_delta: float
+) -> Float[Tensor, "*batch"]:
+    """The larger of the Huber errors of the value and of the value kept within `clip` of the old one."""
+    clipped = old_values + (values - old_values).clamp(-clip, clip)
+    errors = (F.huber_loss(candidate, target, reduction="none", delta=huber_delta) for candidate in (values, clipped))
+    return torch.maximum(*errors)
+
+
+def _adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, eps=epsilon, fused=True)
+
+
+def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), gradient_clip, foreach=True)
+    optimizer.step()

@@ -1,0 +1,108 @@
+"""The shared actor, the centralised critic, and the running normalisation of its targets (dima.md 5.1, 5.4)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+MAXIMUM_STD = 0.5
+INITIAL_STD_LOGIT = 1.0
+MEAN_GAIN = 0.01
+
+
+def _trunk(inputs: int, hidden: Sequence[int]) -> nn.Sequential:
+    """LayerNorm, then [Linear, ReLU, LayerNorm] for each hidden size, orthogonal with gain sqrt 2."""
+    layers: list[nn.Module] = [nn.LayerNorm(inputs)]
+    for before, after in itertools.pairwise([inputs, *hidden]):
+        layers += [orthogonal(nn.Linear(before, after), math.sqrt(2)), nn.ReLU(), nn.LayerNorm(after)]
+    return nn.Sequential(*layers)
+
+
+def orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
+    """The layer with orthogonal weights of `gain` and zero biases."""
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Actor(nn.Module):
+    """Diagonal Gaussian policy, one for all agents; the observation holds the agent's one-hot id.
+
+    The standard deviation is 0.5 sigmoid(l), one learned l for each action dimension, at first 1 (a deviation of 0.3655). Actions are
+    neither squashed nor clipped: the environments clip.
+    """
+
+    def __init__(self, observation_dim: int, action_dim: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = _trunk(observation_dim, hidden)
+        self.mean = orthogonal(nn.Linear(hidden[-1], action_dim), MEAN_GAIN)
+        self.std_logit = nn.Parameter(torch.full((action_dim,), INITIAL_STD_LOGIT))
+
+    def forward(self, observations: Float[Tensor, "*batch observation"]) -> torch.distributions.Normal:
+        """The distribution of the action."""
+        mean = self.mean(self.trunk(observations))
+        return torch.distributions.Normal(mean, (MAXIMUM_STD * self.std_logit.sigmoid()).expand_as(mean), validate_args=False)
+
+    def sample(self, observations: Float[Tensor, "*batch observation"], generator: torch.Generator) -> Float[Tensor, "*batch action"]:
+        """A sample of it."""
+        policy = self(observations)
+        noise = torch.randn(policy.mean.shape, generator=generator, device=policy.mean.device)
+        return policy.mean + policy.stddev * noise
+
+
+class Critic(nn.Module):
+    """One value for each global state, shared by all agents, in normalised units where targets are normalised."""
+
+    def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = _trunk(inputs, hidden)
+        self.value = orthogonal(nn.Linear(hidden[-1], 1), 1.0)
+
+    def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch"]:
+        """The value."""
+        return self.value(self.trunk(inputs))[..., 0]
+
+
+class ValueNormalizer(nn.Module):
+    """Exponential running mean and mean square of the returns, debiased; variance at least 0.01 (HARL's ValueNorm)."""
+
+    mean: Tensor
+    mean_square: Tensor
+    weight: Tensor
+
+    def __init__(self, decay: float = 0.99999, minimum_variance: float = 1e-2) -> None:
+        super().__init__()
+        self.decay = decay
+        self.minimum_variance = minimum_variance
+        for name in ("mean", "mean_square", "weight"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, returns: Float[Tensor, "*batch"], counted: Float[Tensor, "*batch"]) -> None:
+        """Take a batch of returns into the statistics, each with weight `counted` (1 or 0)."""
+        batch, weights = returns.double(), counted.double()
+        mean = (batch * weights).sum() / weights.sum()
+        mean_square = (batch.square() * weights).sum() / weights.sum()
+        for statistic, value in ((self.mean, mean), (self.mean_square, mean_square), (self.weight, torch.ones_like(mean))):
+            statistic.mul_(self.decay).add_((1 - self.decay) * value)
+
+    def normalize(self, returns: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Returns in the critic's units."""
+        mean, std = self._moments()
+        return (returns - mean) / std
+
+    def denormalize(self, values: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """The critic's values in units of return."""
+        mean, std = self._moments()
+        return values * std + mean
+
+    def _moments(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        weight = self.weight.clamp(min=1e-5)
+        mean = self.mean / weight
+        variance = (self.mean_square / weight - mean.square()).clamp(min=self.minimum_variance)
+        return mean.float(), variance.sqrt().float()

@@ -1,0 +1,224 @@
+"""A cell: one process, one folder, one lock. The same call starts it, resumes it, or finds it finished (design.md, rules of a cell)."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import envs
+from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.config import CellConfig
+from dima.errors import DivergedError, LockedError
+from dima.evaluate import EpisodeResult, evaluate
+from dima.learner import Learner, Scalars
+from dima.methods import build_learner
+from dima.record.events import EventLog, read_events
+from dima.record.files import read_json, write_json
+from dima.record.provenance import provenance
+from dima.record.sacred_record import Metrics, recorded
+from dima.record.summary import summarize
+
+ARCHIVED = ("events.jsonl", "config.json", "status.json", "provenance.json", "summary.json")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a cell runs; nothing here changes what it computes on one device and thread count.
+
+    Attributes:
+        device: of networks and replay memory.
+        checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
+        from_scratch: begin a new attempt whatever is there.
+    """
+
+    device: torch.device
+    checkpoint_seconds: float = 300.0
+    from_scratch: bool = False
+
+
+def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
+    """Run the cell to its budget and write its summary.
+
+    Raises:
+        UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
+        LockedError: another process runs this cell.
+        DivergedError: training is not finite any more; what was recorded stays.
+    """
+    if _is_finished(config, folder) and not execution.from_scratch:
+        print(f"{folder}: finished, nothing to do.")
+        return
+    learner = build_learner(config, execution.device)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / "lock"):
+        if _is_finished(config, folder) and not execution.from_scratch:
+            return
+        _prepare_attempt(config, folder, execution)
+        settings = config.model_dump(mode="json")
+        recorded("dima", settings, folder / "sacred", lambda metrics: _Run(config, folder, execution, learner, metrics).run())
+
+
+def _is_finished(config: CellConfig, folder: Path) -> bool:
+    summary = read_json(folder / "summary.json")
+    return summary is not None and summary.get("config_hash") == config.digest()
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the cell's lock. The kernel releases it when the process ends, however it ends."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(f"{path.parent} is being run by another process; nothing was done.") from None
+        yield
+
+
+def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> None:
+    """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
+    history = read_json(folder / "provenance.json") or {"attempt": 1, "starts": [], "finished": False}
+    begun = read_json(folder / "config.json")
+    other = begun is not None and begun["digest"] != config.digest()
+    if history["finished"] or other or (execution.from_scratch and begun is not None):
+        _set_aside(folder, history["attempt"])
+        history = {"attempt": history["attempt"] + 1, "starts": [], "finished": False}
+    accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None
+    start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(execution.device.type, accelerator)}
+    write_json(folder / "config.json", {"digest": config.digest(), "config": config.model_dump(mode="json")})
+    write_json(folder / "provenance.json", {**history, "starts": [*history["starts"], start]})
+
+
+def _set_aside(folder: Path, attempt: int) -> None:
+    """Keep the old attempt's log under `attempts/<n>`; its provenance goes last, so that a kill in between repeats this."""
+    archive = folder / "attempts" / str(attempt)
+    archive.mkdir(parents=True, exist_ok=True)
+    if (folder / "checkpoint").exists():
+        shutil.rmtree(folder / "checkpoint")
+    for name in sorted(ARCHIVED, key=lambda name: name == "provenance.json"):
+        if (folder / name).exists():
+            (folder / name).replace(archive / name)
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics) -> None:
+        self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
+        state, faults = load_checkpoint(folder / "checkpoint")
+        for fault in faults:
+            print(fault)
+        self._started = time.monotonic()
+        self._seconds_before = 0.0 if state is None else float(state["wall_seconds"])
+        self._last_grid_step = -1 if state is None else int(state["last_grid_step"])
+        self._latest_return: float | None = None if state is None else state["latest_return"]
+        self._resumed = state is not None
+        self.log = EventLog(folder / "events.jsonl", 0 if state is None else int(state["events"]))
+        if state is not None:
+            learner.load_state_dict(state["learner"])
+            print(f"{folder}: continuing at {learner.env_steps:,} of {config.task.env_steps:,} environment steps.")
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not counted)."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def run(self) -> None:
+        """To the budget, then the summary."""
+        try:
+            self._train()
+        except (DivergedError, envs.NonFiniteError) as error:
+            self._status("diverged", str(error))
+            raise DivergedError(str(error)) from error
+        except KeyboardInterrupt:
+            self._status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
+            raise
+        except BaseException as error:
+            self._status("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.log.close()
+            self.learner.close()
+
+    def _train(self) -> None:
+        learner, budget = self.learner, self.config.task.env_steps
+        self._status("running")
+        if not self._resumed:
+            self._evaluate(0)
+        saved = time.monotonic()
+        while learner.env_steps < budget:
+            self._record_scalars(learner.run_epoch())
+            grid_step = min(learner.env_steps, budget) // self.config.task.evaluation.every * self.config.task.evaluation.every
+            grid_step = budget if learner.env_steps >= budget else grid_step
+            if grid_step > self._last_grid_step:
+                self._evaluate(grid_step)
+            if time.monotonic() - saved >= self.execution.checkpoint_seconds or learner.env_steps >= budget:
+                self._checkpoint()
+                saved = time.monotonic()
+            self._status("running")
+        self._finish()
+
+    def _record_scalars(self, scalars: Scalars) -> None:
+        for group, values in scalars.items():
+            self.log.write("scalars", self.wall_seconds, env_steps=self.learner.env_steps, epoch=self.learner.epoch, group=group, values=values)
+            for name, value in values.items():
+                self.metrics(f"{group}.{name}", value, self.learner.env_steps)
+
+    def _evaluate(self, grid_step: int) -> None:
+        results: list[EpisodeResult] = evaluate(self.learner.act, self.config.task, self.config.seed, grid_step)
+        for number, result in enumerate(results):
+            self.log.write(
+                "evaluation", self.wall_seconds, env_steps=self.learner.env_steps, grid_step=grid_step, episode=number,
+                **{"return": result.episode_return}, length=result.length, success=result.success,
+            )  # fmt: skip
+        self._last_grid_step = grid_step
+        self._latest_return = float(np.mean([result.episode_return for result in results]))
+        if not math.isfinite(self._latest_return):
+            raise DivergedError(f"an evaluation return at {self.learner.env_steps} environment steps is not finite")
+        self.metrics("evaluation.return", self._latest_return, self.learner.env_steps)
+        print(f"{self.learner.env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {self._latest_return:.1f}", flush=True)
+
+    def _checkpoint(self) -> None:
+        self.log.sync()
+        state: dict[str, Any] = {
+            "learner": self.learner.state_dict(),
+            "events": self.log.position,
+            "last_grid_step": self._last_grid_step,
+            "latest_return": self._latest_return,
+            "wall_seconds": self.wall_seconds,
+        }
+        save_checkpoint(self.folder / "checkpoint", self.learner.env_steps, state)
+
+    def _status(self, state: str, message: str | None = None) -> None:
+        content = {
+            "state": state,
+            "env_steps": self.learner.env_steps,
+            "budget": self.config.task.env_steps,
+            "latest_return": self._latest_return,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "updated": time.time(),
+            "process": os.getpid(),
+            "host": platform.node(),
+            "message": message,
+        }
+        write_json(self.folder / "status.json", content)
+
+    def _finish(self) -> None:
+        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one."""
+        history = read_json(self.folder / "provenance.json")
+        spec = envs.make(self.config.task.name, preset=self.config.task.preset).spec
+        events = read_events(self.folder / "events.jsonl")
+        summary = summarize(self.config, events, history, spec.lineage, self.learner.epoch, self.wall_seconds)
+        self._status("completed")
+        write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / "provenance.json", {**history, "finished": True})

@@ -1,0 +1,128 @@
+"""Checkpoints: tensors in safetensors, everything else in JSON beside them, a digest over both; the last two are kept. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dima.errors import UserError
+from dima.record.files import sync_folder, write_json
+
+FORMAT = 1
+KEPT = 2
+TENSORS, CONTENT = "tensors.safetensors", "content.json"
+
+
+def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
+    """Write `state` as `folder/<number>`, whole or not at all, and drop all but the last two.
+
+    Args:
+        folder: of the cell's checkpoints.
+        number: grows from one checkpoint to the next (environment steps).
+        state: nested dicts, lists and tuples of tensors, arrays and plain values.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    content = _pack(state, "", tensors)
+    aside, target = folder / f".{number:012d}.{os.getpid()}", folder / f"{number:012d}"
+    for stale in folder.glob(".*"):
+        shutil.rmtree(stale)
+    aside.mkdir()
+    try:
+        save_file(tensors, aside / TENSORS)
+        text = json.dumps(content, sort_keys=True)
+        digest = _digest(aside / TENSORS, text)
+        write_json(aside / CONTENT, {"format": FORMAT, "digest": digest, "content": text})
+        _sync_file(aside / TENSORS)
+        sync_folder(aside)
+        if target.exists():
+            shutil.rmtree(target)
+        aside.rename(target)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    sync_folder(folder)
+    for old in _numbered(folder)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest sound state and one sentence for each damaged checkpoint that was passed over; None where there is no checkpoint.
+
+    Raises:
+        UserError: there are checkpoints, and all are damaged.
+    """
+    faults: list[str] = []
+    for path in reversed(_numbered(folder)):
+        try:
+            return _load(path), faults
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            faults.append(f"Checkpoint {path} is damaged and was passed over ({' '.join(str(error).split())}).")
+    if faults:
+        raise UserError(f"{' '.join(faults)} No sound checkpoint is left: --from-scratch starts the cell anew and keeps the log.")
+    return None, faults
+
+
+def _load(path: Path) -> dict[str, Any]:
+    stored = json.loads((path / CONTENT).read_text(encoding="utf-8"))
+    if stored["format"] != FORMAT:
+        raise ValueError(f"format {stored['format']} instead of {FORMAT}")
+    if stored["digest"] != _digest(path / TENSORS, stored["content"]):
+        raise ValueError("its digest does not fit its content")
+    return _unpack(json.loads(stored["content"]), load_file(path / TENSORS))
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.name.isdigit())
+
+
+def _digest(tensors: Path, text: str) -> str:
+    with tensors.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _pack(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Plain JSON for `value`; tensors and arrays move into `tensors` under their path."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().contiguous().clone()
+        return {"tensor": path}
+    if isinstance(value, np.ndarray):
+        tensors[path] = torch.from_numpy(np.ascontiguousarray(value)).clone()
+        return {"array": path, "shape": list(value.shape)}
+    if isinstance(value, dict):
+        return {"items": [[key, _pack(entry, f"{path}/{key}", tensors)] for key, entry in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_pack(entry, f"{path}/{index}", tensors) for index, entry in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"value": value}
+    raise TypeError(f"{path or 'the state'} is a {type(value).__name__}, which a checkpoint cannot hold")
+
+
+def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
+    if "tensor" in packed:
+        return tensors[packed["tensor"]]
+    if "array" in packed:
+        return tensors[packed["array"]].numpy().reshape(packed["shape"])
+    if "items" in packed:
+        return {key: _unpack(entry, tensors) for key, entry in packed["items"]}
+    if "list" in packed:
+        return [_unpack(entry, tensors) for entry in packed["list"]]
+    return packed["value"]

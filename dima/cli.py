@@ -1,0 +1,117 @@
+"""`dima`: the command line. `python -m dima` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dima.errors import DivergedError, LockedError, UserError
+from dima.grid import CellKey, load_grid
+
+BAD_INPUT, DIVERGED, LOCKED, INTERRUPTED = 2, 3, 75, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0 done, 2 bad input, 3 diverged, 75 locked, 130 interrupted, 1 anything else."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        return _say(error, BAD_INPUT)
+    except DivergedError as error:
+        return _say(error, DIVERGED)
+    except LockedError as error:
+        return _say(error, LOCKED)
+    except KeyboardInterrupt:
+        return _say("Interrupted; the same command continues.", INTERRUPTED)
+    except OSError as error:
+        return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 1)
+    return 0
+
+
+def _say(message: object, status: int) -> int:
+    print(f"dima: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dima", description="Train cells of a grid, and assemble their records.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    train = _command(commands, "train", "run one cell, or continue it, or find it finished", _train)
+    train.add_argument("--task", required=True)
+    train.add_argument("--method", required=True)
+    train.add_argument("--seed", required=True, type=_seed, help="one of the grid's seeds")
+    train.add_argument("--results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
+    train.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
+    train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
+    train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
+    for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
+        command = _command(commands, name, f"{text} from the records alone", function)
+        command.add_argument("--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, function: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument("--grid", required=True, help="a file of workflow/config without its ending")
+    command.set_defaults(command=function)
+    return command
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def _train(options: argparse.Namespace) -> None:
+    config = load_grid(options.grid).resolve(CellKey(options.task, options.method, options.seed))
+    if options.threads < 1:
+        raise UserError(f"--threads must be at least 1, not {options.threads}.")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    import torch
+
+    import envs
+    from dima.cell import Execution, run_cell
+
+    device = _device(options.device)
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
+    try:
+        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
+    except envs.EnvironmentsError as error:
+        raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+
+
+def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` runs without it
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, but torch finds no GPU; choose cpu or auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from dima.analysis.tables import write_tables
+
+    for path in write_tables(load_grid(options.grid), options.results):
+        print(path)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from dima.analysis.figures import write_figures
+
+    for path in write_figures(load_grid(options.grid), options.results):
+        print(path)

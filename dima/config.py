@@ -1,0 +1,266 @@
+"""What a cell may be told: frozen pydantic models, one per part; unknown keys and wrong types are refused with their path.
+
+The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source beside it.
+The models carry no defaults, so that every number of a run can be read in one file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of every configuration model: immutable, no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OptimizerConfig(Strict):
+    """Adam or AdamW (where `weight_decay` is positive) with a bound on the global gradient norm."""
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    gradient_clip: PositiveFloat
+
+
+class ReplayConfig(Strict):
+    """The replay memory and its two sampling views (dima.md 6.1)."""
+
+    capacity: Count
+    visit_temperature: PositiveFloat | None = Field(description="weights exp(-visits/temperature); null: 1 - visits/sum of visits")
+    window_sampling: Literal["recency", "uniform"]
+    recency_weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
+
+
+class StateDecoderConfig(Strict):
+    """Global state to all local observations through a discrete bottleneck (Table 3, eq. 22)."""
+
+    hidden: Count
+    tokens: Count
+    quantizer: Literal["fsq", "vq"]
+    levels: tuple[Count, ...]
+    codebook_size: Count
+    codebook_dim: Count
+    codebook_decay: Fraction
+    loss: Literal["l1", "l2"]
+    optimizer: OptimizerConfig
+    batch_size: Count
+    updates_per_epoch: Count
+
+
+class ActionEncoderConfig(Strict):
+    """The masked Perceiver over (time, agent) action tokens (dima.md 2.4)."""
+
+    token_dim: Count
+    latents: Count
+    latent_dim: Count
+    depth: NonNegativeInt
+    cross_heads: Count
+    cross_head_dim: Count
+    heads: Count
+    head_dim: Count
+    feed_forward_multiplier: Count
+
+
+class DenoiserConfig(Strict):
+    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18)."""
+
+    conditioning: Literal["sequential", "joint"]
+    conditioning_states: Annotated[int, Field(ge=2)]
+    channels: tuple[Count, ...]
+    blocks: tuple[Count, ...]
+    condition_dim: Annotated[int, Field(ge=2, multiple_of=2)]
+    action_encoder: ActionEncoderConfig
+    sigma_data: PositiveFloat
+    sigma_offset_noise: NonNegativeFloat
+    noise_mean: float
+    noise_std: PositiveFloat
+    noise_min: PositiveFloat
+    noise_max: PositiveFloat
+    autoregressive_steps: Count
+    optimizer: OptimizerConfig
+    learning_rate_warmup_updates: NonNegativeInt
+    batch_size: Count
+    updates_per_epoch: Count
+
+    @model_validator(mode="after")
+    def _time_axis_fits(self) -> DenoiserConfig:
+        if len(self.channels) != len(self.blocks):
+            raise ValueError("channels and blocks must have one entry for each level")
+        if (self.conditioning_states + 1) % 2 ** (len(self.channels) - 1):
+            raise ValueError(
+                f"conditioning_states + 1 must be a multiple of {2 ** (len(self.channels) - 1)} for {len(self.channels)} levels"
+            )
+        return self
+
+
+class SamplerConfig(Strict):
+    """Euler sampling of the next state, one agent's action a step (dima.md 2.5)."""
+
+    steps: Count | Literal["paper"] = Field(description="'paper': 2N for N <= 2 agents, else N (Table 4)")
+    order: Literal["descending", "ascending", "random"] | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        description="a list names agents from 1, as the paper does"
+    )
+    sigma_min: PositiveFloat
+    sigma_max: PositiveFloat
+    rho: PositiveFloat
+    initial_noise: Literal["scaled", "unscaled"]
+
+
+class RewardModelConfig(Strict):
+    """The causal transformer that scores reward and termination (Table 3, eq. 23)."""
+
+    dim: Count
+    layers: Count
+    heads: Count
+    dropout: Fraction
+    action_layers: Count
+    action_heads: Count
+    action_head_dim: Count
+    feed_forward_multiplier: Count
+    termination: Literal["bernoulli", "categorical"]
+    timeout_is_termination: bool
+    optimizer: OptimizerConfig
+    optimizer_steps_per_batch: Count
+    batch_size: Count
+    updates_per_epoch: Count
+
+
+class BehaviorConfig(Strict):
+    """Imagination and the multi-agent PPO trained inside it (eq. 19-21)."""
+
+    horizon: Count
+    rollouts: Count
+    policy_updates_per_epoch: Count
+    start_observation: Literal["reconstruction", "real"]
+    discount: Fraction
+    return_lambda: Fraction
+    lambda_return: Literal["exact", "release"]
+    actor_hidden: tuple[Count, ...]
+    critic_hidden: tuple[Count, ...]
+    critic_input: Literal["state_and_last_action", "state"]
+    critic_loss: Literal["normalized_huber", "mse"]
+    huber_delta: PositiveFloat
+    ppo_epochs: Count
+    clip: PositiveFloat
+    entropy_coefficient: NonNegativeFloat
+    actor_learning_rate: PositiveFloat
+    critic_learning_rate: PositiveFloat
+    adam_epsilon: PositiveFloat
+    gradient_clip: PositiveFloat
+
+
+class ScheduleConfig(Strict):
+    """When data is collected and what is trained (Algorithm 1, dima.md 6.2)."""
+
+    epoch_trigger: Literal["episode_end", "fixed_steps"]
+    min_new_steps: Count
+    warmup_steps: Count
+    warmup_policy: Literal["actor", "random"]
+    first_policy_epoch: Count
+    first_epoch_update_factor: Count
+
+
+class DimaParameters(Strict):
+    """Everything the native DIMA learner is told."""
+
+    algorithm: Literal["dima"]
+    replay: ReplayConfig
+    state_decoder: StateDecoderConfig
+    denoiser: DenoiserConfig
+    sampler: SamplerConfig
+    reward_model: RewardModelConfig
+    behavior: BehaviorConfig
+    schedule: ScheduleConfig
+
+    @model_validator(mode="after")
+    def _warmup_fills_a_segment(self) -> DimaParameters:
+        if self.schedule.warmup_steps < self.behavior.horizon:
+            raise ValueError(f"schedule.warmup_steps must be at least behavior.horizon ({self.behavior.horizon})")
+        return self
+
+
+class HarlOnPolicyParameters(Strict):
+    """HARL's on-policy methods (baselines.md 2.1-2.3); names follow HARL's own YAML where it has one."""
+
+    algorithm: Literal["mappo"]
+    rollout_threads: Count
+    episode_length: Count
+    hidden_sizes: tuple[Count, ...]
+    activation: Literal["relu", "tanh"]
+    feature_normalization: bool
+    gain: PositiveFloat
+    std_x_coefficient: PositiveFloat
+    std_y_coefficient: PositiveFloat
+    learning_rate: PositiveFloat
+    critic_learning_rate: PositiveFloat
+    adam_epsilon: PositiveFloat
+    weight_decay: NonNegativeFloat
+    linear_learning_rate_decay: bool
+    ppo_epochs: Count
+    critic_epochs: Count
+    clip: PositiveFloat
+    minibatches: Count
+    entropy_coefficient: NonNegativeFloat
+    value_loss_coefficient: PositiveFloat
+    gradient_clip: PositiveFloat
+    huber_delta: PositiveFloat
+    clipped_value_loss: bool
+    value_normalization: bool
+    proper_time_limits: bool
+    discount: Fraction
+    gae_lambda: Fraction
+    share_parameters: bool
+    fixed_order: bool
+
+
+MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters, Field(discriminator="algorithm")]
+
+
+class EvaluationConfig(Strict):
+    """Deterministic evaluation episodes at multiples of `every` environment steps, at step 0 and at the budget."""
+
+    every: Count
+    episodes: Count
+
+
+class TaskConfig(Strict):
+    """One task of the paper, or the closed-form toy."""
+
+    name: str
+    label: str
+    suite: Literal["toy", "mamujoco", "bidexhands"]
+    preset: str
+    agents: Count
+    env_steps: Count
+    evaluation: EvaluationConfig
+    comparable_with_paper: bool = Field(description="false: another physics engine than the paper's, or no number in the paper")
+
+
+class CellConfig(Strict):
+    """The resolved configuration of one cell: what is computed, never where it runs."""
+
+    grid: str
+    task: TaskConfig
+    method: str
+    engine: Literal["native", "harl"]
+    seed: NonNegativeInt
+    parameters: MethodParameters
+
+    def canonical(self) -> str:
+        """The configuration as JSON with sorted keys: equal configurations give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def digest(self) -> str:
+        """SHA-256 of `canonical()`, in hexadecimal: what decides whether a finished cell is still the one asked for."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()

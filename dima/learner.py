@@ -1,0 +1,47 @@
+"""What every method is to the cell that runs it, native or driven from a library."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+Scalars = dict[str, dict[str, float]]
+"""Logged numbers by group and name, for example `{"denoiser": {"loss": 0.1}}`."""
+
+
+class Learner(Protocol):
+    """A method in training on one task. It owns its environment, its networks and its random streams.
+
+    Attributes:
+        env_steps: environment steps taken in training so far.
+        epoch: finished rounds of collecting and learning.
+    """
+
+    env_steps: int
+    epoch: int
+
+    def run_epoch(self) -> Scalars:
+        """Collect and learn once, and return what is worth a line in the log.
+
+        Raises:
+            DivergedError: a loss or a return is not finite.
+        """
+        ...
+
+    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+        """The deterministic action for each agent; leaves everything that training reads untouched."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training continues from, random streams included: nested dicts and lists of tensors, arrays and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state` bit for bit (on one device and thread count)."""
+        ...
+
+    def close(self) -> None:
+        """Release the environment."""
+        ...

@@ -1,0 +1,35 @@
+"""The methods that exist: from the `algorithm` of a configuration to the learner that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from dima.config import CellConfig
+from dima.learner import Learner
+
+
+def _dima(config: CellConfig, device: torch.device) -> Learner:
+    from dima.train import DimaLearner
+
+    return DimaLearner(config, device)
+
+
+def _harl_on_policy(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.harl import HarlOnPolicyLearner
+
+    return HarlOnPolicyLearner(config, device)
+
+
+LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mappo": _harl_on_policy}
+
+
+def build_learner(config: CellConfig, device: torch.device) -> Learner:
+    """The learner of a cell, at its start.
+
+    Raises:
+        UserError: an extra that the method needs is not installed, or its parameters contradict the task.
+        envs.EnvironmentsError: likewise for the environment.
+    """
+    return LEARNERS[config.parameters.algorithm](config, device)

@@ -1,0 +1,52 @@
+"""Sacred's copy of a run: configuration, scalars and outcome, written by its file observer. Never the only copy, never a reason to stop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+Metrics = Callable[[str, float, int], None]
+"""Called with name, value and environment steps."""
+
+
+def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[Metrics], Result]) -> Result:
+    """Call `run` inside a Sacred run below `folder`, numbered 1, 2, ... from one process of the cell to the next.
+
+    Args:
+        name: of the Sacred experiment.
+        config: the resolved configuration, with its `seed`.
+        folder: of Sacred's file observer.
+        run: receives the function that logs a scalar.
+    """
+    experiment = _experiment(name, config, folder)
+    results: list[Result] = []
+
+    @experiment.main
+    def main(_run: Any) -> None:  # noqa: ANN401 - Sacred's Run has no public type
+        results.append(run(lambda metric, value, step: _run.log_scalar(metric, value, step)))
+
+    experiment.run(options={"--capture": "no"})
+    return results[0]
+
+
+def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:  # noqa: ANN401
+    with warnings.catch_warnings():  # Sacred 0.8 imports pkg_resources, which says that it is deprecated
+        warnings.simplefilter("ignore")
+        from sacred import Experiment
+        from sacred.observers import FileStorageObserver
+    experiment = Experiment(name, base_dir=str(Path(__file__).parent), save_git_info=False)
+    experiment.sources.clear()  # the commit is in the provenance; Sacred would copy the files again for every run
+    experiment.add_config(dict(config))
+    experiment.observers.append(FileStorageObserver(folder, copy_sources=False))
+    experiment.logger = _quiet_logger()
+    return experiment
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("dima.sacred")
+    logger.setLevel(logging.WARNING)
+    return logger

@@ -1,0 +1,202 @@
+"""The replay memory: one preallocated ring of transitions on the training device, seen as steps and as windows of episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from dima.config import ReplayConfig
+
+FIELDS = ("state", "observation", "action", "reward", "terminated", "truncated", "next_state")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An episode, or a part of one, of T transitions, on any device, in raw units."""
+
+    state: Float[Tensor, "time state"]
+    observation: Float[Tensor, "time agents observation"]
+    action: Float[Tensor, "time agents action"]
+    reward: Float[Tensor, " time"]
+    terminated: Bool[Tensor, " time"]
+    truncated: Bool[Tensor, " time"]
+    next_state: Float[Tensor, "time state"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Consecutive transitions of single episodes, ending at a sampled one, padded with zeros on the left."""
+
+    state: Float[Tensor, "batch time state"]
+    action: Float[Tensor, "batch time agents action"]
+    next_state: Float[Tensor, "batch time state"]
+    observation: Float[Tensor, "batch agents observation"]
+    valid: Bool[Tensor, "batch time"]
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Consecutive transitions of the ring; a segment may run from one episode into the next."""
+
+    state: Float[Tensor, "batch time state"]
+    action: Float[Tensor, "batch time agents action"]
+    reward: Float[Tensor, "batch time"]
+    terminated: Bool[Tensor, "batch time"]
+    truncated: Bool[Tensor, "batch time"]
+
+
+class Replay:
+    """Ring of the newest `capacity` transitions.
+
+    Sampling draws from the generator it is given and never synchronises with the host: the counts it needs are host integers.
+
+    Args:
+        config: capacity and sampling rules.
+        shapes: (state dim, agents, observation dim, action dim).
+        device: where everything lives.
+    """
+
+    def __init__(self, config: ReplayConfig, shapes: tuple[int, int, int, int], device: torch.device) -> None:
+        self.config = config
+        self.size = 0
+        self.total = 0
+        states, agents, observations, actions = shapes
+        rows = {
+            "state": (states,),
+            "observation": (agents, observations),
+            "action": (agents, actions),
+            "reward": (),
+            "terminated": (),
+            "truncated": (),
+            "next_state": (states,),
+        }
+        self._data = {
+            name: torch.zeros(config.capacity, *shape, dtype=torch.bool if name in ("terminated", "truncated") else torch.float32, device=device)
+            for name, shape in rows.items()
+        }
+        self._visits: dict[str, Float[Tensor, " capacity"]] = {
+            name: torch.zeros(config.capacity, device=device) for name in ("state_decoder", "reward_model")
+        }
+        # episodes still wholly in the ring, oldest first: the number of their first transition since the start of the run, and their length
+        self._episodes: list[tuple[int, int]] = []
+        weights = torch.tensor(config.recency_weights, dtype=torch.float64)
+        self._recency = (weights.cumsum(0) / weights.sum()).to(device)
+        self._device = device
+        self._index_episodes()
+
+    def append(self, episode: Episode, *, continues: bool = False) -> None:
+        """Store an episode, or with `continues` the next part of the newest one, over the oldest transitions where the ring is full.
+
+        Raises:
+            ValueError: the episode is empty or longer than the ring.
+        """
+        length = len(episode.reward)
+        if not 0 < length <= self.config.capacity:
+            raise ValueError(f"An episode of {length} transitions does not fit a replay memory of {self.config.capacity}.")
+        rows = torch.arange(self.total, self.total + length, device=self._device) % self.config.capacity
+        for name in FIELDS:
+            self._data[name][rows] = getattr(episode, name).to(self._device)
+        for visits in self._visits.values():
+            visits[rows] = 0.0
+        start, stored = self._episodes.pop() if continues else (self.total, 0)
+        self._episodes.append((start, stored + length))
+        self.total += length
+        self.size = min(self.total, self.config.capacity)
+        self._episodes = [(start, count) for start, count in self._episodes if start >= self.total - self.size]
+        self._index_episodes()
+
+    def _index_episodes(self) -> None:
+        table = torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2).to(self._device)
+        self._starts, self._lengths = table[:, 0].contiguous(), table[:, 1].contiguous()
+
+    def sample_steps(self, count: int, model: str, generator: torch.Generator) -> tuple[Float[Tensor, "batch state"], Tensor]:
+        """States and joint observations [batch, agents, observation] for `model`, least visited first in probability."""
+        rows = self._least_visited(count, 1, model, generator)
+        return self._data["state"][rows], self._data["observation"][rows]
+
+    def sample_segments(self, count: int, length: int, model: str, generator: torch.Generator) -> Segments:
+        """`count` segments of `length` contiguous transitions for `model`, least visited starts first in probability."""
+        starts = self._least_visited(count, length, model, generator)
+        rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+        return Segments(*(self._data[name][rows] for name in ("state", "action", "reward", "terminated", "truncated")))
+
+    def _least_visited(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, " batch"]:
+        """Start rows, without replacement where there are enough, with p ~ exp(-visits/20) or 1 - visits/sum (dima.md 6.1).
+
+        Weighted sampling without replacement as the smallest of E_i / p_i with E_i ~ Exp(1): unlike `torch.multinomial` it asks the
+        device nothing.
+        """
+        candidates = self.size - length + 1
+        if candidates < 1:
+            raise ValueError(f"{self.size} stored transitions hold no segment of {length}.")
+        oldest = self.total - self.size
+        starts = torch.arange(oldest, oldest + candidates, device=self._device) % self.config.capacity
+        visits = self._visits[model]
+        past = visits[starts]
+        temperature = self.config.visit_temperature
+        if temperature is None:
+            weights = (1.0 - past / past.sum().clamp(min=1.0)).clamp(min=1e-6)
+        else:
+            weights = torch.exp(-(past - past.min()) / temperature)
+        drawn: list[Tensor] = []
+        while sum(map(len, drawn)) < count:
+            keys = torch.empty_like(weights).exponential_(generator=generator) / weights
+            drawn.append(starts[keys.topk(min(count - sum(map(len, drawn)), candidates), largest=False).indices])
+        rows = torch.cat(drawn)
+        visits.index_add_(0, rows, torch.ones_like(rows, dtype=visits.dtype))
+        return rows
+
+    def sample_windows(self, count: int, length: int, generator: torch.Generator) -> Windows:
+        """`count` windows of `length` transitions: the last is a sampled one or up to `length` - 1 steps later (dima.md 6.1b).
+
+        Windows that start before their episode are padded on the left with zeros; `valid` says which transitions are real.
+        `observation` is the joint observation at the last transition.
+        """
+        episode, step = self._sample_episode_steps(count, generator)
+        lengths = self._lengths[episode]
+        shift = torch.randint(length, (count,), generator=generator, device=self._device)
+        last = torch.minimum(lengths - 1, step + shift)
+        steps = last[:, None] + torch.arange(1 - length, 1, device=self._device)
+        valid = steps >= 0
+        rows = (self._starts[episode][:, None] + steps.clamp(min=0)) % self.config.capacity
+        return Windows(
+            state=self._data["state"][rows],
+            action=self._data["action"][rows] * valid[..., None, None],
+            next_state=self._data["next_state"][rows],
+            observation=self._data["observation"][rows[:, -1]],
+            valid=valid,
+        )
+
+    def _sample_episode_steps(self, count: int, generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+        """Episode numbers and steps in them: quarters by age with the recency weights, then uniform; with < 4 episodes by length."""
+        episodes = len(self._episodes)
+        uniform = torch.rand(3, count, generator=generator, device=self._device, dtype=torch.float64)
+        if self.config.window_sampling == "uniform" or episodes < 4:
+            ends = self._lengths.cumsum(0)
+            position = (uniform[0] * ends[-1]).long()
+            episode = torch.searchsorted(ends, position, right=True).clamp(max=episodes - 1)
+            return episode, position - (ends[episode] - self._lengths[episode])
+        quarter = torch.searchsorted(self._recency, uniform[0], right=True).clamp(max=3)
+        low, high = quarter * episodes // 4, (quarter + 1) * episodes // 4
+        episode = low + (uniform[1] * (high - low)).long()
+        return episode, (uniform[2] * self._lengths[episode]).long()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stored transitions, visits and episode table."""
+        data = {name: values[: self.size] for name, values in self._data.items()}
+        visits = {name: values[: self.size] for name, values in self._visits.items()}
+        return {"total": self.total, "data": data, "visits": visits, "episodes": torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.total = int(state["total"])
+        self.size = min(self.total, self.config.capacity)
+        for name, values in [*state["data"].items(), *state["visits"].items()]:
+            target = self._data[name] if name in self._data else self._visits[name]
+            target[: self.size] = values.to(self._device)
+        self._episodes = [(int(start), int(length)) for start, length in state["episodes"].tolist()]
+        self._index_episodes()

@@ -1,0 +1,171 @@
+"""Algorithm 1: collect with the current policy, learn the world model, learn the policy inside it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dima.behavior.actor_critic import ActorCritic
+from dima.behavior.imagination import imagine
+from dima.collect import Collector
+from dima.config import CellConfig, DimaParameters
+from dima.errors import DivergedError
+from dima.learner import Scalars
+from dima.random import RandomStreams, stream_seed
+from dima.replay import Replay
+from dima.world_model.optimizer import ModelOptimizer
+from dima.world_model.world_model import WorldModel
+
+STREAMS = ("replay", "noise", "order", "policy")
+
+
+class DimaLearner:
+    """DIMA on one task.
+
+    Args:
+        config: of the cell; its parameters are `DimaParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of the actor on the CPU.
+    """
+
+    def __init__(self, config: CellConfig, device: torch.device) -> None:
+        if not isinstance(config.parameters, DimaParameters):
+            raise TypeError(f"{config.method} has no DIMA parameters")
+        self.parameters = p = config.parameters
+        self.env_steps = 0
+        self.epoch = 0
+        self._budget = config.task.env_steps
+        self._collector = Collector(config)
+        spec = self._collector.spec
+        shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
+        torch.manual_seed(stream_seed(config.seed, "initialisation"))
+        self.world_model = WorldModel(shapes, p, device).eval()
+        self.actor_critic = ActorCritic(shapes, p.behavior, device)
+        self.replay = Replay(p.replay, shapes, device)
+        self._optimizers = {
+            "state_decoder": ModelOptimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
+            "denoiser": ModelOptimizer(self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates),
+            "reward_model": ModelOptimizer(self.world_model.reward_model, p.reward_model.optimizer),
+        }
+        self._streams = RandomStreams(config.seed, STREAMS, device)
+        self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
+        self._episode_open = False
+
+    def run_epoch(self) -> Scalars:
+        """One round of Algorithm 1.
+
+        Raises:
+            DivergedError: a loss or a return is not finite.
+        """
+        p = self.parameters
+        self.epoch += 1
+        factor = p.schedule.first_epoch_update_factor if self.epoch == 1 else 1
+        scalars: Scalars = {"collect": self._collect()}
+        scalars["state_decoder"] = self._repeat(factor * p.state_decoder.updates_per_epoch, self._update_state_decoder)
+        scalars["denoiser"] = self._repeat(factor * p.denoiser.updates_per_epoch, self._update_denoiser)
+        scalars["reward_model"] = self._repeat(factor * p.reward_model.updates_per_epoch, self._update_reward_model)
+        if self.epoch >= p.schedule.first_policy_epoch:
+            scalars["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
+            self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+        for group, values in scalars.items():
+            if not np.isfinite(list(values.values())).all():
+                raise DivergedError(f"{group} is not finite in epoch {self.epoch} at {self.env_steps} environment steps: {values}")
+        return scalars
+
+    def _collect(self) -> dict[str, float]:
+        """Step the environment until an epoch's worth of new steps is stored (dima.md 6.2)."""
+        schedule = self.parameters.schedule
+        new_steps = 0
+        while True:
+            warming = self.env_steps < schedule.warmup_steps
+            ended = self._collector.step(None if warming and schedule.warmup_policy == "random" else self._acting_actor)
+            self.env_steps += 1
+            new_steps += 1
+            enough = new_steps >= schedule.min_new_steps and self.env_steps >= schedule.warmup_steps or self.env_steps >= self._budget
+            stop = enough and (ended or schedule.epoch_trigger == "fixed_steps")
+            if ended or stop:
+                self._store(ended)
+            if stop:
+                returns = self._collector.take_returns()
+                return {"episodes": len(returns), **({"episode_return": float(np.mean(returns))} if returns else {})}
+
+    def _store(self, ended: bool) -> None:
+        part = self._collector.take()
+        self.replay.append(part, continues=self._episode_open)
+        self.world_model.normalizer.update(part.state.to(self.world_model.normalizer.mean.device))
+        self._episode_open = not ended
+
+    def _update_state_decoder(self) -> dict[str, Tensor]:
+        decoder = self.world_model.state_decoder.train()
+        states, observations = self.replay.sample_steps(decoder.config.batch_size, "state_decoder", self._streams["replay"])
+        loss = decoder.loss(self.world_model.normalizer(states), observations)
+        self._optimizers["state_decoder"].step(loss)
+        decoder.eval()
+        return {"loss": loss.detach()}
+
+    def _update_denoiser(self) -> dict[str, Tensor]:
+        denoiser, normalizer = self.world_model.denoiser, self.world_model.normalizer
+        length = denoiser.config.conditioning_states + denoiser.config.autoregressive_steps - 1
+        windows = self.replay.sample_windows(denoiser.config.batch_size, length, self._streams["replay"])
+        loss = denoiser.loss(windows, (normalizer(windows.state), normalizer(windows.next_state)), self._streams["noise"])
+        self._optimizers["denoiser"].step(loss)
+        return {"loss": loss.detach()}
+
+    def _update_reward_model(self) -> dict[str, Tensor]:
+        model, horizon = self.world_model.reward_model.train(), self.parameters.behavior.horizon
+        segments = self.replay.sample_segments(model.config.batch_size, horizon, "reward_model", self._streams["replay"])
+        losses = model.loss(self.world_model.normalizer(segments.state), segments)
+        self._optimizers["reward_model"].step(losses["reward"] + losses["termination"], model.config.optimizer_steps_per_batch)
+        model.eval()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _update_policy(self) -> dict[str, Tensor]:
+        config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
+        starts = self.replay.sample_windows(config.rollouts, steps, self._streams["replay"])
+        return self.actor_critic.update(imagine(self.world_model, self.actor_critic.actor, starts, config, self._streams))
+
+    @staticmethod
+    def _repeat(times: int, update: Callable[[], dict[str, Tensor]]) -> dict[str, float]:
+        """Mean of what `times` updates report; the device is asked once, after the last."""
+        reports = [update() for _ in range(times)]
+        return {name: torch.stack([report[name] for report in reports]).mean().item() for name in reports[0]}
+
+    @torch.no_grad()
+    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+        """The mean of the policy."""
+        return self._acting_actor(torch.from_numpy(observations)).mean.numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything: counters, environment, replay, networks, optimisers, random streams."""
+        return {
+            "env_steps": self.env_steps,
+            "epoch": self.epoch,
+            "episode_open": self._episode_open,
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state` bit for bit."""
+        self.env_steps, self.epoch, self._episode_open = int(state["env_steps"]), int(state["epoch"]), bool(state["episode_open"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "collector": self._collector,
+            "replay": self.replay,
+            "world_model": self.world_model,
+            "actor_critic": self.actor_critic,
+            **{f"{name}_optimizer": optimizer for name, optimizer in self._optimizers.items()},
+            "streams": self._streams,
+        }
+
+    def close(self) -> None:
+        """Release the environment."""
+        self._collector.environment.close()

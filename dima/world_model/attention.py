@@ -1,0 +1,81 @@
+"""Pre-norm attention blocks shared by the action encoder and the reward model."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with heads of a chosen size.
+
+    Args:
+        dim: size of a token.
+        heads: number of heads.
+        head_dim: size of each head.
+        dropout: of attention weights and of the output.
+        bias: whether queries, keys and values have biases.
+    """
+
+    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float = 0.0, *, bias: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query_key_value = nn.Linear(dim, 3 * heads * head_dim, bias=bias)
+        self.output = nn.Linear(heads * head_dim, dim)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None = None, *, causal: bool = False
+    ) -> Float[Tensor, "batch time dim"]:
+        """`allowed[b, i, j]`: token i may look at token j; `causal` says the same for all j <= i without a mask."""
+        batch, time, _ = tokens.shape
+        query, key, value = self.query_key_value(tokens).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        mask = None if allowed is None else allowed[:, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
+        return F.dropout(self.output(mixed.transpose(1, 2).reshape(batch, time, -1)), self.dropout, self.training)
+
+
+class GatedFeedForward(nn.Module):
+    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, Linear(m dim to dim)."""
+
+    def __init__(self, dim: int, multiplier: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(dim, 2 * multiplier * dim)
+        self.narrow = nn.Linear(multiplier * dim, dim)
+
+    def forward(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Apply the same two layers to every token."""
+        value, gate = self.widen(tokens).chunk(2, dim=-1)
+        return self.narrow(value * F.gelu(gate))
+
+
+class GatedBlock(nn.Module):
+    """x + Attention(LN x), then x + GEGLU(LN x)."""
+
+    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, heads, head_dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = GatedFeedForward(dim, multiplier)
+
+    def forward(self, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+        """One block over all tokens, no mask."""
+        tokens = tokens + self.attention(self.attention_norm(tokens))
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+
+
+class AgentActionTokens(nn.Module):
+    """One token for each agent's action: MLP(A to dim, SiLU, dim) plus a learned embedding of the agent."""
+
+    def __init__(self, agents: int, action_dim: int, dim: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(action_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.agent = nn.Parameter(torch.randn(agents, dim))
+
+    def forward(self, actions: Float[Tensor, "*batch agents action"]) -> Float[Tensor, "*batch agents dim"]:
+        """Actions to tokens."""
+        return self.project(actions) + self.agent

@@ -1,0 +1,119 @@
+"""The conditional denoiser: EDM preconditioning around a U-Net that is told past states and one agent's action (eq. 9 and 10)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from dima.config import DenoiserConfig
+from dima.replay import Windows
+from dima.world_model.action_encoder import ActionEncoder
+from dima.world_model.noise import precondition, training_noise_levels
+from dima.world_model.unet import UNet
+
+GROUP_NORM_EPSILON = 1e-5
+OUTPUT_GROUPS = 2
+
+
+class Denoiser(nn.Module):
+    """D(x; sigma, states, actions of the revealed agents): the clean next state from a noisy one, in scaled units u = sigma_data z(s).
+
+    Args:
+        state_dim: D.
+        agents: N.
+        action_dim: A.
+        config: sizes and training noise.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.agents = agents
+        condition, width = config.condition_dim, config.channels[0]
+        self.action_encoder = ActionEncoder(agents, action_dim, config.conditioning_states, condition, config.action_encoder)
+        self.register_buffer("frequencies", torch.randn(condition // 2))
+        self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
+        self.read = nn.Conv1d(state_dim, width, 3, padding=1)
+        self.unet = UNet(config.channels, config.blocks, condition)
+        groups = OUTPUT_GROUPS if width % OUTPUT_GROUPS == 0 else 1
+        self.write_norm = nn.GroupNorm(groups, width, GROUP_NORM_EPSILON)
+        self.write = nn.Conv1d(width, state_dim, 3, padding=1)
+        nn.init.zeros_(self.write.weight)
+
+    def modulation(
+        self, sigma: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch modulation"]:
+        """All that the U-Net needs to know beside its input: noise level and revealed actions."""
+        c_noise = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise).c_noise
+        angles = 2 * math.pi * c_noise[:, None] * self.frequencies
+        noise_embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.unet.modulate(self.condition(noise_embedding + action_condition))
+
+    def network(
+        self, scaled_noisy: Float[Tensor, "batch state"], history: Float[Tensor, "batch steps state"], modulation: Float[Tensor, "batch m"]
+    ) -> Float[Tensor, "batch state"]:
+        """F: the raw network on [history, c_in x] stacked along time; only the last time position is read."""
+        signal = torch.cat([history, scaled_noisy[:, None]], dim=1).transpose(1, 2)
+        hidden = self.unet(self.read(signal), modulation)
+        return self.write(nn.functional.silu(self.write_norm(hidden)))[..., -1]
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "batch state"],
+        sigma: Float[Tensor, " batch"],
+        history: Float[Tensor, "batch steps state"],
+        modulation: Float[Tensor, "batch m"],
+    ) -> Float[Tensor, "batch state"]:
+        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10)."""
+        c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
+        return c.c_skip[:, None] * noisy + c.c_out[:, None] * self.network(c.c_in[:, None] * noisy, history, modulation)
+
+    def revealed(self, agent: torch.Tensor) -> Bool[Tensor, "*batch agents"]:
+        """Which actions a denoising step may see when it is the turn of `agent` (from 0); all of them in the joint ablation."""
+        if self.config.conditioning == "joint":
+            return torch.ones(*agent.shape, self.agents, dtype=torch.bool, device=agent.device)
+        return nn.functional.one_hot(agent, self.agents).bool()
+
+    def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
+        """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
+
+        Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are conditioned on the one-shot
+        predictions of earlier ones. Rows whose target precedes their episode do not count.
+
+        Args:
+            windows: n + S - 1 transitions a row, S the number of sub-steps.
+            normalized: z-scores of `windows.state` and `windows.next_state`, [batch, n + S - 1, state] each.
+            generator: of noise levels, noise and agents.
+        """
+        config, steps, substeps = self.config, self.config.conditioning_states, self.config.autoregressive_steps
+        batch, device = len(windows.state), windows.state.device
+        states = config.sigma_data * normalized[0] * windows.valid[..., None]
+        targets = config.sigma_data * normalized[1][:, steps - 1 :]
+        sigma = training_noise_levels((batch, substeps), config, generator, device)
+        noise = torch.randn(2, *targets.shape, generator=generator, device=device)
+        agent = torch.randint(self.agents, (batch, substeps), generator=generator, device=device)
+        # the action conditions of all sub-steps depend on nothing predicted: one call
+        actions = windows.action.unfold(1, steps, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
+        conditions = self.action_encoder(actions, self.revealed(agent).flatten(0, 1)[:, None])[:, 0]
+        modulations = self.modulation(sigma.flatten(), conditions).unflatten(0, (batch, substeps))
+
+        noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]
+        frames = list(states.unbind(1))
+        losses = []
+        for step in range(substeps):
+            counted = windows.valid[:, steps - 1 + step, None]
+            history = torch.stack(frames[step : step + steps], dim=1)
+            c = (coefficient[:, None] for coefficient in precondition(sigma[:, step], config.sigma_data, config.sigma_offset_noise))
+            c_skip, c_out, c_in, _ = c
+            output = self.network(c_in * noisy[:, step], history, modulations[:, step])
+            wanted = (targets[:, step] - c_skip * noisy[:, step]) / c_out
+            losses.append(((output - wanted).square() * counted).sum() / (counted.sum() * output.shape[1]).clamp(min=1))
+            if step + 1 < substeps:
+                predicted = (c_skip * noisy[:, step] + c_out * output).detach()
+                frames[step + steps] = torch.where(counted, predicted, frames[step + steps])
+        return torch.stack(losses).mean()

@@ -1,0 +1,57 @@
+"""AdamW for the parts of the world model: decay on weights of linear and convolution layers only, warm-up, clipped steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dima.config import OptimizerConfig
+
+DECAYED = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
+
+
+class ModelOptimizer:
+    """One part's optimiser.
+
+    Args:
+        module: what is trained.
+        config: learning rate, weight decay, bound on the gradient norm.
+        warmup_updates: the learning rate grows linearly from 0 over this many updates, then stays.
+    """
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0) -> None:
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._gradient_clip = config.gradient_clip
+        self._learning_rate = config.learning_rate
+        self._warmup_updates = warmup_updates
+        self.updates = 0
+        decayed = {id(layer.weight) for layer in module.modules() if isinstance(layer, DECAYED)}
+        groups = [
+            {"params": [p for p in self._parameters if id(p) in decayed], "weight_decay": config.weight_decay},
+            {"params": [p for p in self._parameters if id(p) not in decayed], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+    def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
+        """Descend along the gradient of `loss`; `repeats` steps with the same gradient (the release's reward model does two)."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters, self._gradient_clip, foreach=True)
+        warmed = min(1.0, self.updates / self._warmup_updates) if self._warmup_updates else 1.0
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate * warmed
+        for _ in range(repeats):
+            self._optimizer.step()
+        self.updates += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments and number of updates."""
+        return {"updates": self.updates, "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.updates = int(state["updates"])
+        self._optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,137 @@
+"""The causal transformer that scores reward and termination of a whole rollout (Table 3, eq. 23)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from dima.config import RewardModelConfig
+from dima.replay import Segments
+from dima.world_model.attention import AgentActionTokens, GatedBlock, SelfAttention
+
+INITIAL_STD = 0.02
+FEED_FORWARD_MULTIPLIER = 4
+
+
+class JointActionToken(nn.Module):
+    """All agents' actions as one token: attention over the agents, mean, LayerNorm, Linear (dima.md 4)."""
+
+    def __init__(self, agents: int, action_dim: int, config: RewardModelConfig) -> None:
+        super().__init__()
+        self.tokens = AgentActionTokens(agents, action_dim, config.dim)
+        self.blocks = nn.Sequential(
+            *(
+                GatedBlock(config.dim, config.action_heads, config.action_head_dim, config.feed_forward_multiplier)
+                for _ in range(config.action_layers)
+            )
+        )
+        self.output = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
+
+    def forward(self, actions: Float[Tensor, "batch time agents action"]) -> Float[Tensor, "batch time dim"]:
+        """One token for each step."""
+        tokens = self.blocks(self.tokens(actions.flatten(0, 1)))
+        return self.output(tokens.mean(dim=1)).unflatten(0, actions.shape[:2])
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm GPT block with dropout after attention and feed-forward."""
+
+    def __init__(self, config: RewardModelConfig) -> None:
+        super().__init__()
+        wide = FEED_FORWARD_MULTIPLIER * config.dim
+        self.attention_norm = nn.LayerNorm(config.dim)
+        self.attention = SelfAttention(config.dim, config.heads, config.dim // config.heads, config.dropout, bias=True)
+        self.feed_forward_norm = nn.LayerNorm(config.dim)
+        self.feed_forward = nn.Sequential(nn.Linear(config.dim, wide), nn.GELU(), nn.Linear(wide, config.dim), nn.Dropout(config.dropout))
+
+    def forward(self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None) -> Tensor:
+        """Causal attention, inside episodes where `allowed` says so."""
+        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=allowed is None)
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+
+
+class RewardModel(nn.Module):
+    """Reward r_i and termination from z-scored states and actions up to step i; the next state is no input.
+
+    Args:
+        state_dim: D.
+        agents: N.
+        action_dim: A.
+        horizon: longest rollout in steps (two tokens each).
+        config: sizes and the kind of termination.
+    """
+
+    def __init__(self, state_dim: int, agents: int, action_dim: int, horizon: int, config: RewardModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.state_token = nn.Sequential(
+            nn.Linear(state_dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
+        self.action_token = JointActionToken(agents, action_dim, config)
+        self.position = nn.Parameter(torch.zeros(2 * horizon, dim))
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(dim)
+        self.reward_head = _head(dim, 1)
+        self.termination_head = _head(dim, 2 if config.termination == "categorical" else 1)
+        self.apply(_initialize)
+        for embedding in (self.position, self.action_token.tokens.agent):
+            nn.init.normal_(embedding, std=INITIAL_STD)
+
+    def forward(
+        self,
+        states: Float[Tensor, "batch time state"],
+        actions: Float[Tensor, "batch time agents action"],
+        episode: torch.Tensor | None = None,
+    ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
+        """Rewards and termination logits of all steps in one call.
+
+        `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single episode.
+        """
+        tokens = torch.stack([self.state_token(states), self.action_token(actions)], dim=2).flatten(1, 2)
+        tokens = F.dropout(tokens + self.position[: tokens.shape[1]], self.config.dropout, self.training)
+        allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
+        for block in self.blocks:
+            tokens = block(tokens, allowed)
+        outputs = self.norm(tokens[:, 1::2])
+        return self.reward_head(outputs)[..., 0], self.termination_head(outputs)
+
+    def loss(self, states: Float[Tensor, "batch time state"], segments: Segments) -> dict[str, Float[Tensor, ""]]:
+        """SmoothL1 (beta 1) of the raw team reward plus cross-entropy of the end, each a mean over steps (eq. 23)."""
+        ended = segments.terminated | segments.truncated
+        target = ended if self.config.timeout_is_termination else segments.terminated
+        episode = F.pad(ended.long().cumsum(1)[:, :-1], (1, 0))
+        reward, logits = self(states, segments.action, episode)
+        if self.config.termination == "categorical":
+            termination = F.cross_entropy(logits.flatten(0, 1), target.flatten().long())
+        else:
+            termination = F.binary_cross_entropy_with_logits(logits[..., 0], 1.0 - target.float())
+        return {"reward": F.smooth_l1_loss(reward, segments.reward), "termination": termination}
+
+    def continuation(
+        self, logits: Float[Tensor, "batch time logits"], generator: torch.Generator
+    ) -> Float[Tensor, "batch time"]:
+        """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class 1 is the end)."""
+        if self.config.termination == "bernoulli":
+            return logits[..., 0].sigmoid()
+        ends = logits.softmax(dim=-1)[..., 1]
+        return (torch.rand(ends.shape, generator=generator, device=ends.device) >= ends).float()
+
+
+def _head(dim: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, outputs))
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _causal_within(episode: torch.Tensor) -> Bool[Tensor, "batch tokens tokens"]:
+    """Token i may look at token j <= i of its own episode."""
+    same = episode[:, :, None] == episode[:, None, :]
+    return same & torch.ones_like(same[0]).tril()

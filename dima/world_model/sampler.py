@@ -1,0 +1,97 @@
+"""Euler sampling of the next state: every denoising step is told one agent's action (dima.md 2.5)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from dima.config import SamplerConfig
+from dima.errors import UserError
+from dima.world_model.denoiser import Denoiser
+from dima.world_model.noise import sampling_noise_levels
+
+
+def sampling_steps(agents: int, config: SamplerConfig) -> int:
+    """K: twice the number of agents for up to two agents, else their number (Table 4), unless the configuration says otherwise.
+
+    Raises:
+        UserError: K does not fit the order.
+    """
+    steps = config.steps if config.steps != "paper" else (2 * agents if agents <= 2 else agents)
+    if isinstance(config.order, tuple):
+        if len(config.order) != steps or not set(config.order) <= set(range(1, agents + 1)):
+            raise UserError(f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(config.order)}.")
+    elif steps % agents:
+        raise UserError(f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents.")
+    return steps
+
+
+class EulerSampler:
+    """x <- x + (x - D(x; sigma_j)) / sigma_j (sigma_{j+1} - sigma_j), from noise to the next state.
+
+    Args:
+        denoiser: D.
+        config: noise levels, order of the agents, scale of the initial noise.
+    """
+
+    def __init__(self, denoiser: Denoiser, config: SamplerConfig, device: torch.device) -> None:
+        self.denoiser = denoiser
+        self.config = config
+        self.steps = sampling_steps(denoiser.agents, config)
+        self.sigmas = sampling_noise_levels(self.steps, config).to(device)
+        self._initial_scale = self.sigmas[0] if config.initial_noise == "scaled" else torch.ones((), device=device)
+        self._fixed_order = self._named_order(device)
+
+    def _named_order(self, device: torch.device) -> Int[Tensor, " steps"]:
+        """Agents from 0, one a step; for K = cN every agent keeps the turn for c steps."""
+        agents, order = self.denoiser.agents, self.config.order
+        if isinstance(order, tuple):
+            return torch.tensor(order, device=device) - 1
+        ascending = torch.arange(agents, device=device).repeat_interleave(self.steps // agents)
+        return ascending.flip(0) if order == "descending" else ascending
+
+    def draw_order(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch steps"]:
+        """The agent whose action each step sees; with order `random` a fresh permutation for every row."""
+        if self.config.order != "random":
+            return self._fixed_order.expand(batch, -1)
+        keys = torch.rand(batch, self.denoiser.agents, generator=generator, device=self.sigmas.device)
+        return keys.argsort(dim=1).repeat_interleave(self.steps // self.denoiser.agents, dim=1)
+
+    def draw_noise(self, batch: int, state_dim: int, generator: torch.Generator) -> Float[Tensor, "batch state"]:
+        """Where sampling starts."""
+        return torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device) * self._initial_scale
+
+    def sample(
+        self,
+        history: Float[Tensor, "batch steps state"],
+        actions: Float[Tensor, "batch steps agents action"],
+        order: Int[Tensor, "batch denoising"],
+        noise: Float[Tensor, "batch state"],
+    ) -> Float[Tensor, "batch state"]:
+        """The next state in scaled units.
+
+        Everything that does not depend on the noisy state is computed before the loop: one pass of the action encoder for all agents,
+        and one matrix product for the scales and shifts of all steps.
+        """
+        modulations = self._modulations(actions, order)
+        state = noise
+        for step in range(self.steps):
+            sigma, next_sigma = self.sigmas[step], self.sigmas[step + 1]
+            denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step])
+            state = state + (state - denoised) / sigma * (next_sigma - sigma) if step + 1 < self.steps else denoised
+        return state
+
+    def _modulations(
+        self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
+    ) -> Float[Tensor, "denoising batch modulation"]:
+        batch, agents = len(actions), self.denoiser.agents
+        if self.denoiser.config.conditioning == "joint":
+            turns, order = torch.zeros(1, dtype=torch.long, device=actions.device), torch.zeros_like(order)
+        else:
+            turns = torch.arange(agents, device=actions.device)
+        masks = self.denoiser.revealed(turns).expand(batch, -1, -1)
+        conditions = self.denoiser.action_encoder(actions, masks)
+        chosen = conditions.gather(1, order[..., None].expand(-1, -1, conditions.shape[-1])).transpose(0, 1)
+        sigmas = self.sigmas[:-1, None].expand(-1, batch)
+        return self.denoiser.modulation(sigmas.flatten(), chosen.flatten(0, 1)).unflatten(0, (self.steps, batch))

@@ -1,0 +1,75 @@
+"""The four learned parts as one model that is stepped like an environment."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dima.config import DimaParameters
+from dima.normalizer import RunningNormalizer
+from dima.world_model.denoiser import Denoiser
+from dima.world_model.reward_model import RewardModel
+from dima.world_model.sampler import EulerSampler
+from dima.world_model.state_decoder import StateDecoder
+
+
+class WorldModel(nn.Module):
+    """Normaliser, denoiser with its sampler, state decoder, reward model.
+
+    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` go between them and raw states.
+
+    Args:
+        shapes: (state dim D, agents N, observation dim O, action dim A).
+        parameters: of the DIMA learner.
+        device: where the model lives.
+    """
+
+    def __init__(self, shapes: tuple[int, int, int, int], parameters: DimaParameters, device: torch.device) -> None:
+        super().__init__()
+        states, agents, observations, actions = shapes
+        self.sigma_data = parameters.denoiser.sigma_data
+        self.normalizer = RunningNormalizer(states)
+        self.denoiser = Denoiser(states, agents, actions, parameters.denoiser)
+        self.state_decoder = StateDecoder(states, agents, observations, parameters.state_decoder)
+        self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model)
+        self.to(device)
+        self.sampler = EulerSampler(self.denoiser, parameters.sampler, device)
+
+    def scale(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
+        """Raw states to scaled units."""
+        return self.sigma_data * self.normalizer(states)
+
+    def unscale(self, scaled: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
+        """Scaled units to raw states."""
+        return self.normalizer.inverse(scaled / self.sigma_data)
+
+    def observe(self, scaled: Float[Tensor, "batch state"]) -> Float[Tensor, "batch agents observation"]:
+        """Every agent's local observation of a state."""
+        return self.state_decoder(scaled / self.sigma_data)
+
+    def step(
+        self,
+        history: Float[Tensor, "batch steps state"],
+        actions: Float[Tensor, "batch steps agents action"],
+        order_generator: torch.Generator,
+        noise_generator: torch.Generator,
+    ) -> Float[Tensor, "batch state"]:
+        """Sample the next state, all in scaled units.
+
+        Args:
+            history: the last n states, oldest first.
+            actions: the actions taken in them; the last ones are those of the step being imagined.
+            order_generator: of the agents' order, where it is random.
+            noise_generator: of the initial noise.
+        """
+        order = self.sampler.draw_order(len(history), order_generator)
+        noise = self.sampler.draw_noise(len(history), history.shape[-1], noise_generator)
+        return self.sampler.sample(history, actions, order, noise)
+
+    def score(
+        self, scaled: Float[Tensor, "batch time state"], actions: Float[Tensor, "batch time agents action"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+        """Reward and continuation of every step of whole rollouts, in one call."""
+        reward, logits = self.reward_model(scaled / self.sigma_data, actions)
+        return reward, self.reward_model.continuation(logits, generator)

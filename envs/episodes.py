@@ -1,0 +1,146 @@
+"""Seeds, checks, episode bookkeeping and same-step autoreset, shared by the environments that run on the CPU."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from envs.interface import (
+    BatchedEnvironment,
+    EnvSpec,
+    InvalidArgumentError,
+    NonFiniteError,
+    SimState,
+    SimStateMismatchError,
+    StepResult,
+)
+
+
+class EpisodicEnvironment(BatchedEnvironment):
+    """A batched environment around six hooks; the engine's random draws all come from `self._random`, one stream a world."""
+
+    def __init__(self, spec: EnvSpec, num_envs: int, seed: int) -> None:
+        if num_envs < 1:
+            raise InvalidArgumentError(f"num_envs is {num_envs}, it must be at least 1")
+        self.spec = spec
+        self.num_envs = num_envs
+        self._random = [np.random.default_rng(0) for _ in range(num_envs)]
+        self._seed_worlds(seed)
+        self._returns = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, dtype=np.int64)
+        self._started = False
+
+    @abstractmethod
+    def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
+        """Draw initial states for the worlds with these indices."""
+
+    @abstractmethod
+    def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+        """Step the engine; returns the rewards and where the task ended the episode."""
+
+    @abstractmethod
+    def _engine_state(self) -> Float[np.ndarray, "batch state"]:
+        """The global state of every world in the engine's precision."""
+
+    @abstractmethod
+    def _observe(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
+        """What each agent sees of that global state."""
+
+    @abstractmethod
+    def _save_engine(self) -> dict[str, np.ndarray]:
+        """Copies of what the engine itself needs to go on bit for bit."""
+
+    @abstractmethod
+    def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
+        """Undo `_save_engine`."""
+
+    def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
+        if seed is not None:
+            self._seed_worlds(seed)
+        self._begin(np.arange(self.num_envs))
+        self._started = True
+        return self._read()
+
+    def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
+        self._require_started()
+        actions = self._checked_actions(actions)
+        reward, terminated = self._advance(actions)
+        self._lengths += 1
+        self._returns += reward
+        final_obs, final_state = self._read()
+        self._require_finite("the state", final_state)
+        self._require_finite("the reward", reward[:, None])
+        truncated = ~terminated & (self._lengths >= self.spec.episode_limit)
+        info = {
+            "final_obs": final_obs,
+            "final_state": final_state,
+            "episode_return": self._returns.copy(),
+            "episode_length": self._lengths.copy(),
+        }
+        obs, state = final_obs.copy(), final_state.copy()
+        ended = np.flatnonzero(terminated | truncated)
+        if ended.size:
+            self._begin(ended)
+            obs, state = self._read()
+        return StepResult(obs, state, reward.astype(np.float32), terminated, truncated, info)
+
+    def get_sim_state(self) -> SimState:
+        self._require_started()
+        return self._identity() | {
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "random": {str(world): random.bit_generator.state for world, random in enumerate(self._random)},
+            "engine_state": self._save_engine(),
+        }
+
+    def set_sim_state(self, saved: SimState) -> None:
+        for name, own in self._identity().items():
+            if saved[name] != own:
+                raise SimStateMismatchError(f"the saved simulation has {name} {saved[name]!r}, this environment has {own!r}")
+        self._returns[:] = saved["returns"]
+        self._lengths[:] = saved["lengths"]
+        for world, random in enumerate(self._random):
+            random.bit_generator.state = saved["random"][str(world)]
+        self._restore_engine(saved["engine_state"])
+        self._started = True
+
+    def _identity(self) -> SimState:
+        return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
+
+    def _seed_worlds(self, seed: int) -> None:
+        if seed < 0:
+            raise InvalidArgumentError(f"the seed is {seed}, it must not be negative")
+        # In place, because an engine may hold a reference to its world's generator.
+        for world, random in enumerate(self._random):
+            random.bit_generator.state = np.random.PCG64(seed * 1000 + world).state
+
+    def _begin(self, worlds: Int[np.ndarray, " ended"]) -> None:
+        self._begin_episodes(worlds)
+        self._returns[worlds] = 0
+        self._lengths[worlds] = 0
+
+    def _read(self) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
+        state = self._engine_state()
+        return self._observe(state).astype(np.float32), state.astype(np.float32)
+
+    def _require_started(self) -> None:
+        if not self._started:
+            raise InvalidArgumentError(f"{self.spec.task} has no running episode: call reset() or set_sim_state() first")
+
+    def _checked_actions(self, actions: Float[np.ndarray, "batch agents action"]) -> Float[np.ndarray, "batch agents action"]:
+        actions = np.asarray(actions, dtype=np.float32)
+        expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
+        if actions.shape != expected:
+            message = f"the actions have shape {actions.shape}, {self.spec.task} takes (worlds, agents, action) = {expected}"
+            raise InvalidArgumentError(message)
+        self._require_finite("the action", actions.reshape(self.num_envs, -1), next_step=1)
+        return actions
+
+    def _require_finite(self, what: str, values: Float[np.ndarray, "batch numbers"], next_step: int = 0) -> None:
+        broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if broken.size:
+            world = broken[0]
+            step = self._lengths[world] + next_step
+            raise NonFiniteError(f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode")

@@ -1,0 +1,110 @@
+"""What every environment offers: B worlds stepped together, n agents in each, one reward per world shared by its agents."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+SimState = dict[str, Any]
+"""Everything a simulation needs to go on bit for bit: numpy arrays, ints and strings, in nested dicts with string keys."""
+
+
+class EnvironmentsError(ValueError):
+    """Base of this package's errors; the message is one sentence for the person at the keyboard."""
+
+
+class UnknownTaskError(EnvironmentsError):
+    """The task is not registered."""
+
+
+class UnknownPresetError(EnvironmentsError):
+    """The task has no such preset."""
+
+
+class MissingExtraError(EnvironmentsError):
+    """The task's simulator is not installed."""
+
+
+class InvalidArgumentError(EnvironmentsError):
+    """A number of worlds, a seed, an action shape or the order of calls that makes no sense."""
+
+
+class NonFiniteError(EnvironmentsError):
+    """An action, a state or a reward is NaN or infinite."""
+
+
+class SimStateMismatchError(EnvironmentsError):
+    """A saved simulation state belongs to another task, preset, lineage or number of worlds."""
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """The fixed facts of an environment; dimensions count float32 numbers, `episode_limit` counts steps.
+
+    `engine` is the simulator with its version; environments of one `lineage` (and task and preset) give comparable returns.
+    """
+
+    task: str
+    suite: str
+    n_agents: int
+    obs_dim: int
+    state_dim: int
+    act_dim: int
+    episode_limit: int
+    engine: str
+    lineage: str
+    preset: str
+
+
+class StepResult(NamedTuple):
+    """One step of every world. Where an episode ended, `obs` and `state` are already those of the next episode.
+
+    `terminated`: the task ended the episode. `truncated`: the episode limit did. Never both.
+    `info`, all for every world: `final_obs` [B, n, o] and `final_state` [B, s], the true successors of this step;
+    `episode_return` (float64) and `episode_length` (int64) [B], of the running episode, so complete where one ended;
+    `success` [B] bool, only where the task defines it.
+    """
+
+    obs: Float[np.ndarray, "batch agents observation"]
+    state: Float[np.ndarray, "batch state"]
+    reward: Float[np.ndarray, " batch"]
+    terminated: Bool[np.ndarray, " batch"]
+    truncated: Bool[np.ndarray, " batch"]
+    info: dict[str, np.ndarray]
+
+
+class BatchedEnvironment(ABC):
+    """B independent worlds of one task; world j draws from its own random stream, seeded with `seed * 1000 + j`."""
+
+    spec: EnvSpec
+    num_envs: int
+
+    @abstractmethod
+    def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
+        """Start a new episode in every world and return (obs, state); without a seed the random streams go on."""
+
+    @abstractmethod
+    def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
+        """Advance every world by one step; a world whose episode ends starts its next one within the same call.
+
+        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, which names the world and the step of its episode.
+        """
+
+    @abstractmethod
+    def get_sim_state(self) -> SimState:
+        """Everything needed to go on bit for bit, the random streams included; later steps leave it unchanged."""
+
+    @abstractmethod
+    def set_sim_state(self, saved: SimState) -> None:
+        """Continue from `get_sim_state()` of an environment with the same task, preset, lineage and number of worlds.
+
+        Raises SimStateMismatchError where one of these differs.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the engine holds."""

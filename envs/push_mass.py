@@ -1,0 +1,81 @@
+"""Two agents push one mass to a goal: a closed-form task, the oracle of the world model's tests.
+
+State (p_x, p_y, v_x, v_y, g_x, g_y) without units; agent 0 has the force along x, agent 1 along y; 50 steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from envs.episodes import EpisodicEnvironment
+from envs.interface import EnvSpec
+
+POSITION_LIMIT = 1.5
+
+
+def next_state(state: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, "batch 6"]:
+    """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64."""
+    position, velocity, goal = np.split(state.astype(np.float64), 3, axis=1)
+    crosswise = np.stack([velocity[:, 1], -velocity[:, 0]], axis=1)
+    velocity = 0.9 * velocity + 0.1 * force(actions) + 0.02 * crosswise
+    position = np.clip(position + 0.3 * velocity, -POSITION_LIMIT, POSITION_LIMIT)
+    return np.concatenate([position, velocity, goal], axis=1)
+
+
+def reward(successor: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, " batch"]:
+    """r = 1 - |p' - g| - 0.01 |f|^2, with the position after the step. In float64."""
+    distance = np.linalg.norm(successor[:, 0:2].astype(np.float64) - successor[:, 4:6], axis=1)
+    return 1 - distance - 0.01 * np.square(force(actions)).sum(axis=1)
+
+
+def force(actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, "batch 2"]:
+    """f = the agents' actions, clipped to [-1, 1]. In float64."""
+    return np.clip(actions[:, :, 0].astype(np.float64), -1, 1)
+
+
+class PushMass(EpisodicEnvironment):
+    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i)."""
+
+    def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
+        spec = EnvSpec(
+            task=task,
+            suite="toy",
+            n_agents=2,
+            obs_dim=5,
+            state_dim=6,
+            act_dim=1,
+            episode_limit=50,
+            engine="numpy",
+            lineage="push-mass-v1 (closed form)",
+            preset=preset,
+        )
+        super().__init__(spec, num_envs, seed)
+        # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that follows it.
+        self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
+
+    def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
+        self._worlds[worlds, 2:4] = 0
+        for world in worlds:
+            self._worlds[world, [0, 1, 4, 5]] = self._random[world].uniform(-1, 1, size=4)
+
+    def _advance(self, actions: Float[np.ndarray, "batch 2 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+        self._worlds[:] = next_state(self._worlds, actions)
+        return reward(self._worlds, actions), np.zeros(self.num_envs, dtype=np.bool_)
+
+    def _engine_state(self) -> Float[np.ndarray, "batch 6"]:
+        return self._worlds
+
+    def _observe(self, state: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2 5"]:
+        own_axis = state.reshape(-1, 3, 2).swapaxes(1, 2)
+        agent = np.broadcast_to(np.eye(2), (len(state), 2, 2))
+        return np.concatenate([own_axis, agent], axis=2)
+
+    def _save_engine(self) -> dict[str, np.ndarray]:
+        return {"worlds": self._worlds.copy()}
+
+    def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
+        self._worlds[:] = saved["worlds"]
+
+    def close(self) -> None:
+        """Nothing is held."""

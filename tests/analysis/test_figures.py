@@ -1,0 +1,121 @@
+"""What the learning curves draw, and that their files depend on the records alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from dima.analysis.curves import make_panel
+from dima.analysis.drawing import draw, style
+from dima.analysis.figures import figure_paths, write_figures
+from dima.analysis.rows import build_rows
+from dima.grid import CellKey, Grid
+
+
+def panel_of(grid: Grid, results: Path, task: str) -> Any:
+    return make_panel(grid.task(task), [row for row in build_rows(grid, "final_returns", results) if row.sample.task == task])
+
+
+def test_the_figures_of_a_grid_are_known_beforehand(make_grid: Any, results: Path) -> None:
+    grid = make_grid({"final_returns": [(["push-mass", "ant-2x4", "bottle-cap", "halfcheetah-2x3"], ["dima"], [1])]})
+    stems = [f"learning_curves_{suite}" for suite in ("toy", "mamujoco", "bidexhands")]
+    expected = [results / "trial" / "figures" / f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png", "svg")]
+    assert figure_paths(grid, results) == expected
+
+
+def test_curves_average_episodes_then_seeds_at_shared_steps(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1, 2])]})
+    write_cell(CellKey("push-mass", "dima", 1), 12.0, 4000, curve={0: [0.0, 2.0], 2000: [4.0, 4.0], 4000: [10.0, 14.0]})
+    write_cell(CellKey("push-mass", "dima", 2), 20.0, 4000, curve={0: [-3.0, -1.0], 3000: [9.0], 4000: [20.0]})
+    panel = panel_of(grid, results, "push-mass")
+    (curve,) = panel.curves
+    assert curve.steps.tolist() == [0, 4000]
+    assert curve.mean.tolist() == [-0.5, 16.0]
+    assert (curve.low.tolist(), curve.high.tolist()) == ([-2.0, 12.0], [1.0, 20.0])
+    assert (curve.seeds, curve.has_interval, curve.paper) == (2, False, None)
+    assert panel.without_curve == ["mappo"]
+
+
+def test_from_three_seeds_on_the_band_is_the_bootstrap_interval(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1, 2, 3, 4])]})
+    for seed, value in enumerate((0.0, 0.0, 0.0, 4.0), 1):
+        write_cell(CellKey("push-mass", "dima", seed), value, 4000, curve={4000: [value]})
+    (curve,) = panel_of(grid, results, "push-mass").curves
+    # the mean of a resample is Binomial(4, 1/4): 97.5 % lies at 3
+    assert (curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), curve.has_interval) == ([1.0], [0.0], [3.0], True)
+
+
+def test_the_papers_number_is_marked_only_where_it_may_be_compared(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima", "mappo"], [1])]}, env_steps={"halfcheetah-2x3": 4000})
+    for key in grid.cells:
+        write_cell(key, 100.0, grid.task(key.task).env_steps)
+    assert [curve.paper for curve in panel_of(grid, results, "ant-2x4").curves] == [4881.0, 859.0]
+    assert [curve.paper for curve in panel_of(grid, results, "halfcheetah-2x3").curves] == [None, None]
+
+
+def test_seeds_of_different_physics_have_no_curve(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1, 2])]})
+    write_cell(CellKey("push-mass", "dima", 1), 1.0, 4000, lineage="one")
+    write_cell(CellKey("push-mass", "dima", 2), 1.0, 4000, lineage="two")
+    panel = panel_of(grid, results, "push-mass")
+    assert (panel.curves, panel.without_curve, panel.silence) == ([], ["dima"], "nothing to average")
+
+
+def test_a_figure_shows_colours_seeds_labels_and_empty_panels(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima", "mappo", "marie"], [1, 2, 3])]})
+    for key in grid.cells[:5]:
+        write_cell(key, 100.0 * key.seed, 1_000_000)
+    with style():
+        figure = draw("Learning curves", [panel_of(grid, results, task) for task in ("ant-2x4", "halfcheetah-2x3")])
+    drawn, empty = figure.axes
+    assert drawn.get_title() == "Ant-2x4 (n = 3, mappo 2)\nno curve: marie"
+    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("environment steps", "evaluation return\n(reward per episode)")
+    lines = {to_hex(line.get_color()).upper(): np.asarray(line.get_ydata()).tolist() for line in drawn.lines}
+    assert lines == {"#0072B2": [0.0, 200.0], "#000000": [0.0, 150.0]}
+    assert [text.get_text() for text in empty.texts] == ["not run"]
+    assert not empty.lines
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dima", "mappo"]
+    caption = legend.get_title().get_text()
+    assert max(len(line) for line in caption.splitlines()) <= 78  # what fits into 6.5 inches
+    band = "line: mean over n completed seeds; band: 95 % stratified bootstrap interval, minimum to maximum where n < 3"
+    assert caption.replace("\n", " ") == f"{band} dashes at the right: the paper's final return"
+
+
+def test_a_suite_without_any_run_still_has_its_figure(make_grid: Any, results: Path) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1])]})
+    paths = write_figures(grid, results)
+    assert paths == figure_paths(grid, results)
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
+    assert [path.read_bytes()[:4] for path in paths] == [b"%PDF", b"\x89PNG", b"<?xm"]
+
+
+def test_an_ablation_is_drawn_with_its_own_line(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima", "dima-unscaled", "dima-ascending"], [1])]})
+    for key in grid.cells:
+        write_cell(key, 1.0, 4000)
+    with style():
+        axis = draw("Learning curves", [panel_of(grid, results, "push-mass")]).axes[0]
+    looks = {(to_hex(line.get_color()), str(line.get_linestyle())) for line in axis.lines}
+    assert looks == {("#0072b2", "-"), ("#7f7f7f", ":"), ("#7f7f7f", "-.")}
+
+
+def test_figures_have_the_same_bytes_in_another_process_at_another_time(
+    make_grid: Any, results: Path, write_cell: Any, tmp_path: Path
+) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1, 2, 3])], "smoke": [(["push-mass"], ["happo"], [1])]})
+    for key in grid.cells:
+        write_cell(key, 10.0 * key.seed, 4000)
+    first = [path.read_bytes() for path in write_figures(grid, results)]
+    script = "import sys; from pathlib import Path; from dima.grid import load_grid; from dima.analysis.figures import write_figures; "
+    script += "write_figures(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
+    environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
+    assert [path.read_bytes() for path in figure_paths(grid, results)] == first
+    assert not any(word in data for data in first for word in (b"CreationDate", b"dc:date", b"tIME"))

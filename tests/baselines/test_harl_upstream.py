@@ -1,0 +1,162 @@
+"""The adapter against HARL itself: HARL's own constructor and `run()`, worlds vectorised by HARL, the same numbers bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from dima.baselines.harl import HarlOnPolicyLearner
+from dima.config import CellConfig, HarlOnPolicyParameters
+
+upstream = pytest.importorskip("harl.runners.on_policy_base_runner")
+spaces = pytest.importorskip("gymnasium.spaces")
+
+EPOCHS = 2
+CASES = [
+    pytest.param("push-mass", {}, id="push-mass"),
+    pytest.param("push-mass", {"share_parameters": False, "linear_learning_rate_decay": False}, id="own-actors"),
+    pytest.param("push-mass", {"value_normalization": False, "proper_time_limits": False, "feature_normalization": False}, id="plain"),
+    pytest.param("halfcheetah-2x3", {"clipped_value_loss": False, "activation": "relu"}, id="halfcheetah-2x3"),
+]
+
+
+class OneWorld:
+    """World `index` of the cell's worlds as HARL's wrappers show an environment: lists over agents, reset from outside."""
+
+    def __init__(self, cell: CellConfig, worlds: int, index: int) -> None:
+        self.environment = envs.make(cell.task.name, worlds, cell.seed)
+        self.index = index
+        spec = self.environment.spec
+        self.n_agents = spec.n_agents
+        self.observation_space = [spaces.Box(-np.inf, np.inf, (spec.obs_dim,)) for _ in range(spec.n_agents)]
+        self.share_observation_space = [spaces.Box(-np.inf, np.inf, (spec.state_dim,)) for _ in range(spec.n_agents)]
+        self.action_space = [spaces.Box(-1, 1, (spec.act_dim,)) for _ in range(spec.n_agents)]
+        self.fresh: tuple[np.ndarray, np.ndarray] | None = None
+
+    def reset(self) -> tuple[Any, ...]:
+        if self.fresh is None:
+            self.fresh = self.environment.reset()
+        return self._show(*self.fresh)
+
+    def step(self, action: np.ndarray) -> tuple[Any, ...]:
+        actions = np.zeros((self.environment.num_envs, *action.shape), dtype=np.float32)
+        actions[self.index] = action
+        result = self.environment.step(actions)
+        self.fresh = result.obs, result.state
+        done = bool(result.terminated[self.index] or result.truncated[self.index])
+        info = {"bad_transition": bool(result.truncated[self.index])} if done else {}
+        rewards = [[result.reward[self.index]]] * self.n_agents
+        obs, share_obs, available = self._show(result.info["final_obs"], result.info["final_state"])
+        return obs, share_obs, rewards, [done] * self.n_agents, [dict(info) for _ in range(self.n_agents)], available
+
+    def _show(self, obs: np.ndarray, state: np.ndarray) -> tuple[Any, ...]:
+        seen = state[self.index].astype(np.float64)
+        if self.environment.spec.suite == "mamujoco":
+            seen = (seen - np.mean(seen)) / np.std(seen)
+        return list(obs[self.index]), [seen] * self.n_agents, None
+
+    def close(self) -> None:
+        self.environment.close()
+
+
+def harls_names(p: HarlOnPolicyParameters) -> dict[str, Any]:
+    """The parameters by the names of HARL's YAML, written out independently of the adapter."""
+    return {
+        "n_rollout_threads": p.rollout_threads,
+        "num_env_steps": EPOCHS * p.rollout_threads * p.episode_length,
+        "episode_length": p.episode_length,
+        "use_valuenorm": p.value_normalization,
+        "use_linear_lr_decay": p.linear_learning_rate_decay,
+        "use_proper_time_limits": p.proper_time_limits,
+        "hidden_sizes": list(p.hidden_sizes),
+        "activation_func": p.activation,
+        "use_feature_normalization": p.feature_normalization,
+        "gain": p.gain,
+        "std_x_coef": p.std_x_coefficient,
+        "std_y_coef": p.std_y_coefficient,
+        "lr": p.learning_rate,
+        "critic_lr": p.critic_learning_rate,
+        "opti_eps": p.adam_epsilon,
+        "weight_decay": p.weight_decay,
+        "ppo_epoch": p.ppo_epochs,
+        "critic_epoch": p.critic_epochs,
+        "clip_param": p.clip,
+        "actor_num_mini_batch": p.minibatches,
+        "critic_num_mini_batch": p.minibatches,
+        "entropy_coef": p.entropy_coefficient,
+        "value_loss_coef": p.value_loss_coefficient,
+        "max_grad_norm": p.gradient_clip,
+        "huber_delta": p.huber_delta,
+        "use_clipped_value_loss": p.clipped_value_loss,
+        "gamma": p.discount,
+        "gae_lambda": p.gae_lambda,
+        "share_param": p.share_parameters,
+    }
+
+
+def run_upstream(cell: CellConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """HARL's MAPPO runner after its own `run()`; only the worlds come from here."""
+    from harl.envs.env_wrappers import ShareDummyVecEnv
+    from harl.runners import RUNNER_REGISTRY
+    from harl.utils.configs_tools import get_defaults_yaml_args, update_args
+
+    assert isinstance(cell.parameters, HarlOnPolicyParameters)
+    n_worlds = cell.parameters.rollout_threads
+    algo_args, env_args = get_defaults_yaml_args("mappo", "mamujoco")
+    outer = {"seed": cell.seed, "cuda": False, "torch_threads": torch.get_num_threads(), "use_eval": False, "log_dir": str(folder)}
+    update_args({**harls_names(cell.parameters), **outer, "log_interval": 1}, algo_args)
+    worlds = [lambda index=index: OneWorld(cell, n_worlds, index) for index in range(n_worlds)]
+    monkeypatch.setattr(upstream, "make_train_env", lambda *_: ShareDummyVecEnv(worlds))
+    monkeypatch.setattr(upstream.setproctitle, "setproctitle", lambda _: None)
+    monkeypatch.setenv("PYTHONHASHSEED", "0")  # HARL sets it; undone after the test
+    runner = RUNNER_REGISTRY["mappo"]({"algo": "mappo", "env": "mamujoco", "exp_name": "test"}, algo_args, env_args)
+    runner.run()
+    runner.close()
+    return runner
+
+
+def assert_equal_tensors(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name], tensor), name
+
+
+def assert_equal_actions(learner: HarlOnPolicyLearner, runner: Any) -> None:
+    """Deterministic actions as HARL's `eval()` takes them: agent after agent, here on 7 worlds."""
+    obs_dim = runner.envs.observation_space[0].shape[0]
+    observations = np.random.default_rng(0).normal(size=(7, runner.num_agents, obs_dim)).astype(np.float32)
+    rnn_states = np.zeros((7, runner.recurrent_n, runner.rnn_hidden_size), dtype=np.float32)
+    ours = learner.act(observations)
+    for agent, actor in enumerate(runner.actor):
+        theirs, _ = actor.act(observations[:, agent], rnn_states, np.ones((7, 1), dtype=np.float32), deterministic=True)
+        np.testing.assert_array_equal(ours[:, agent], theirs.detach().numpy())
+
+
+@pytest.mark.parametrize(("task", "changes"), CASES)
+def test_two_updates_equal_harls_own_run(
+    task: str,
+    changes: dict[str, Any],
+    make_cell: Callable[..., CellConfig],
+    make_learner: Callable[[CellConfig], HarlOnPolicyLearner],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = make_cell(task, seed=3, **changes)
+    learner = make_learner(cell)
+    scalars = [learner.run_epoch() for _ in range(EPOCHS)][-1]
+    state = learner.state_dict()
+
+    runner = run_upstream(cell, tmp_path, monkeypatch)
+    for ours, theirs in zip(state["actors"], dict.fromkeys(actor.actor for actor in runner.actor), strict=True):
+        assert_equal_tensors(ours, theirs.state_dict())
+    assert_equal_tensors(state["critic"], runner.critic.critic.state_dict())
+    if runner.value_normalizer is not None:
+        assert_equal_tensors(state["value_normalizer"], runner.value_normalizer.state_dict())
+    assert scalars["rollout"]["reward"] == float(runner.critic_buffer.get_mean_rewards())
+    assert_equal_actions(learner, runner)

@@ -1,0 +1,82 @@
+"""The PPO losses by hand, and that an update moves the policy towards what pays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dima.behavior.actor_critic import ActorCritic, clipped_objective, clipped_value_errors, masked_mean, normalized
+from dima.behavior.imagination import Rollout
+
+
+def test_clipped_objective_by_hand():
+    ratio = torch.tensor([[1.5, 0.5, 1.05], [1.5, 0.5, 1.05]])
+    advantages = torch.tensor([[2.0], [-2.0]])
+    expected = [[2.2, 1.0, 2.1], [-3.0, -1.8, -2.1]]
+    torch.testing.assert_close(clipped_objective(ratio, advantages, 0.1), torch.tensor(expected))
+
+
+def test_clipped_value_errors_by_hand():
+    """Values 1 and -1 from an old value 0, target 2: kept within 0.1 they are 0.1 and -0.1, and the larger Huber error counts."""
+    errors = clipped_value_errors(torch.tensor([1.0, -1.0, 30.0]), torch.zeros(3), torch.full((3,), 2.0), 0.1, 10.0)
+    torch.testing.assert_close(errors, torch.tensor([0.5 * 1.9**2, 0.5 * 3.0**2, 10 * (28 - 5.0)]))
+
+
+def test_advantages_are_normalised_over_what_is_alive():
+    advantages = torch.tensor([[1.0, 3.0], [5.0, 100.0]])
+    alive = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    result = normalized(advantages, alive)
+    torch.testing.assert_close(result[0], torch.tensor([-1.0, 0.0]), atol=1e-3, rtol=0)
+    assert masked_mean(result, alive).item() == pytest.approx(0, abs=1e-6)
+
+
+def rollout(generator, batch=64, horizon=5, state=3, agents=2, action=1):
+    """Reward is the sum of the agents' actions; the state is noise."""
+    states = torch.randn(batch, horizon + 1, state, generator=generator)
+    actions = torch.randn(batch, horizon, agents, action, generator=generator) * 0.3655
+    return Rollout(
+        state=states,
+        last_action=torch.zeros(batch, horizon + 1, agents, action),
+        observation=torch.randn(batch, horizon, agents, 4, generator=generator),
+        action=actions,
+        reward=actions.sum(dim=(2, 3)),
+        continuation=torch.zeros(batch, horizon),
+        alive=torch.ones(batch, horizon),
+    )
+
+
+@pytest.fixture(params=[{}, {"critic_loss": "mse"}, {"critic_input": "state"}])
+def learner(request, tiny_cell):
+    torch.manual_seed(0)
+    config = tiny_cell.parameters.behavior.model_copy(update=request.param)
+    return ActorCritic((3, 2, 4, 1), config, torch.device("cpu"))
+
+
+def test_the_first_ratio_is_one(learner):
+    """Before any step the objective is the mean advantage, 0, so the first actor loss is minus the entropy bonus."""
+    one = learner.config.model_copy(update={"ppo_epochs": 1})
+    learner.config = one
+    result = learner.update(rollout(torch.Generator().manual_seed(0)))
+    assert result["actor_loss"].item() == pytest.approx(-one.entropy_coefficient * result["entropy"].item(), abs=1e-6)
+
+
+def test_the_policy_moves_towards_reward(learner):
+    generator = torch.Generator().manual_seed(0)
+    observations = torch.randn(100, 2, 4, generator=generator)
+    before = learner.actor(observations).mean.mean().item()
+    for _ in range(60):
+        data = rollout(generator)
+        policy = learner.actor(data.observation)
+        action = (policy.mean + policy.stddev * torch.randn(policy.mean.shape, generator=generator)).detach()
+        data = Rollout(**{**data.__dict__, "action": action, "reward": action.sum(dim=(2, 3))})
+        learner.update(data)
+    assert learner.actor(observations).mean.mean().item() > before + 0.3
+
+
+def test_the_critic_learns_the_value(learner):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        data = rollout(generator)
+        learner.update(Rollout(**{**data.__dict__, "reward": torch.full_like(data.reward, 4.0)}))
+    inputs = learner._critic_inputs(rollout(generator))
+    assert learner._in_units_of_return(learner.critic(inputs)).mean().item() == pytest.approx(4.0, abs=0.5)

@@ -1,0 +1,63 @@
+"""Actor, critic and value statistics."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from dima.behavior.networks import Actor, Critic, ValueNormalizer
+
+
+def test_the_actor_has_as_many_parameters_as_harls(paper):
+    """36,780 for HalfCheetah-2x3 (baselines.md 2.4)."""
+    actor = Actor(19, 3, paper.parameters.behavior.actor_hidden)
+    assert sum(parameter.numel() for parameter in actor.parameters()) == 36_780
+
+
+def test_the_initial_policy_is_almost_centred_with_deviation_0_3655():
+    torch.manual_seed(0)
+    actor = Actor(19, 3, [128, 128, 128])
+    policy = actor(torch.randn(1000, 19))
+    assert policy.mean.abs().max() < 0.1
+    assert policy.stddev.unique().tolist() == pytest.approx([0.5 / (1 + math.exp(-1))])
+
+
+def test_samples_have_the_policys_moments():
+    torch.manual_seed(0)
+    actor = Actor(4, 2, [8])
+    observations = torch.randn(4).expand(200_000, -1)
+    samples, policy = actor.sample(observations, torch.Generator().manual_seed(0)), actor(observations[:1])
+    torch.testing.assert_close(samples.mean(0), policy.mean[0], atol=4e-3, rtol=0)
+    torch.testing.assert_close(samples.std(0), policy.stddev[0], atol=4e-3, rtol=0)
+
+
+def test_one_value_for_each_state():
+    assert Critic(5, [8, 8])(torch.randn(3, 7, 5)).shape == (3, 7)
+
+
+def test_value_statistics_are_debiased():
+    normalizer = ValueNormalizer(decay=0.9)
+    ones = torch.ones(4)
+    for batch in ([1.0, 3.0, 5.0, 7.0], [2.0, 2.0, 6.0, 6.0]):
+        normalizer.update(torch.tensor(batch), ones)
+    weights = [0.09, 0.1]  # of the older and the newer batch
+    mean = (weights[0] * 4 + weights[1] * 4) / 0.19
+    square = (weights[0] * 21 + weights[1] * 20) / 0.19
+    std = math.sqrt(square - mean**2)
+    assert normalizer.normalize(torch.tensor(10.0)).item() == pytest.approx((10 - mean) / std, rel=1e-5)
+    assert normalizer.denormalize(normalizer.normalize(torch.tensor(3.3))).item() == pytest.approx(3.3, rel=1e-5)
+
+
+def test_masked_returns_do_not_count():
+    normalizer, other = ValueNormalizer(), ValueNormalizer()
+    normalizer.update(torch.tensor([1.0, 2.0, 99.0]), torch.tensor([1.0, 1.0, 0.0]))
+    other.update(torch.tensor([1.0, 2.0]), torch.ones(2))
+    assert normalizer.normalize(torch.tensor(5.0)).item() == pytest.approx(other.normalize(torch.tensor(5.0)).item())
+
+
+def test_the_variance_never_falls_below_a_hundredth():
+    normalizer = ValueNormalizer()
+    normalizer.update(torch.full((8,), 3.0), torch.ones(8))
+    assert normalizer.normalize(torch.tensor(4.0)).item() == pytest.approx(10.0, rel=1e-4)

@@ -1,0 +1,106 @@
+"""Small configurations for tests that run the real thing."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from dima.config import CellConfig
+from dima.grid import CellKey, Grid, load_grid
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "workflow" / "config"
+
+TINY_DIMA = {
+    "replay": {"capacity": 2000},
+    "state_decoder": {"hidden": 32, "batch_size": 32, "updates_per_epoch": 3},
+    "denoiser": {
+        "channels": [32, 32],
+        "blocks": [1, 1],
+        "condition_dim": 32,
+        "action_encoder": {
+            "token_dim": 16, "latents": 2, "latent_dim": 16, "depth": 1, "cross_heads": 1, "cross_head_dim": 16,
+            "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1,
+        },
+        "batch_size": 16,
+        "updates_per_epoch": 3,
+    },
+    "reward_model": {
+        "dim": 16, "layers": 1, "heads": 2, "action_layers": 1, "action_heads": 2, "action_head_dim": 8,
+        "feed_forward_multiplier": 1, "batch_size": 8, "updates_per_epoch": 3,
+    },
+    "behavior": {"horizon": 5, "rollouts": 16, "policy_updates_per_epoch": 2, "actor_hidden": [16, 16], "critic_hidden": [16, 16]},
+    "schedule": {"min_new_steps": 100, "warmup_steps": 100, "first_policy_epoch": 2},
+}  # fmt: skip
+TINY_MAPPO = {"rollout_threads": 2, "episode_length": 50, "hidden_sizes": [16], "ppo_epochs": 2, "critic_epochs": 2}
+
+
+def tiny_config(folder: Path) -> Path:
+    """A copy of the project's configuration in `folder`, with the grid `tiny`: push-mass, seconds a cell."""
+    config = folder / "workflow" / "config"
+    shutil.copytree(CONFIG, config)
+    grid = {
+        "experiments": {"final_returns": [{"tasks": ["push-mass"], "methods": ["dima", "dima-joint", "mappo"], "seeds": [1, 2]}]},
+        "overrides": {
+            "tasks": {"push-mass": {"env_steps": 400, "evaluation": {"every": 200, "episodes": 2}}},
+            "methods": {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mappo": TINY_MAPPO},
+        },
+    }
+    (config / "tiny.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+    return config
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with the configuration in it."""
+    tiny_config(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Grid:
+    """The grid `tiny`."""
+    return load_grid("tiny", tiny_config(tmp_path / "configuration"))
+
+
+@pytest.fixture
+def tiny_cell(tiny: Grid) -> CellConfig:
+    """DIMA on push-mass, seed 1."""
+    return tiny.resolve(CellKey("push-mass", "dima", 1))
+
+
+@pytest.fixture(scope="session")
+def paper() -> CellConfig:
+    """The paper's DIMA on HalfCheetah-2x3."""
+    return load_grid("paper", CONFIG).resolve(CellKey("halfcheetah-2x3", "dima", 1))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _fingerprint(value: Any) -> str:
+    """One digest for a state tree."""
+    if isinstance(value, dict):
+        return hashlib.sha256("".join(f"{key}:{_fingerprint(entry)}" for key, entry in value.items()).encode()).hexdigest()
+    if isinstance(value, list | tuple):
+        return _fingerprint(dict(enumerate(value)))
+    if isinstance(value, torch.Tensor):
+        value = value.numpy()
+    return hashlib.sha256(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()).hexdigest()
+
+
+@pytest.fixture
+def fingerprint() -> Callable[[Any], str]:
+    """One digest for a state tree."""
+    return _fingerprint

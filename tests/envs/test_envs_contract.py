@@ -1,0 +1,199 @@
+"""What holds for every registered task; a new registration is tested by being registered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import envs
+
+DIMENSIONS = {  # agents, observation, state, action, episode limit, suite
+    "push-mass": (2, 5, 6, 1, 50, "toy"),
+    "halfcheetah-2x3": (2, 19, 17, 3, 1000, "mamujoco"),
+}
+
+
+@pytest.fixture(params=sorted(envs.TASKS))
+def task(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def random_actions(env: envs.BatchedEnvironment, steps: int) -> np.ndarray:
+    """The same numbers for the first worlds whatever the number of worlds."""
+    shape = (steps, env.spec.n_agents, env.spec.act_dim)
+    worlds = [np.random.default_rng(world).uniform(-1, 1, shape) for world in range(env.num_envs)]
+    return np.stack(worlds, axis=1).astype(np.float32)
+
+
+def flat(result: envs.StepResult) -> dict[str, np.ndarray]:
+    return {key: value for key, value in result._asdict().items() if key != "info"} | result.info
+
+
+def roll(env: envs.BatchedEnvironment, actions: np.ndarray) -> dict[str, np.ndarray]:
+    """Every number of the steps, [steps, worlds, ...]."""
+    steps = [flat(env.step(action)) for action in actions]
+    return {key: np.stack([step[key] for step in steps]) for key in steps[0]}
+
+
+def through_storage(saved: Any) -> Any:  # noqa: ANN401
+    """What a checkpoint does: arrays as they are, everything else through JSON."""
+    if isinstance(saved, dict):
+        return {key: through_storage(value) for key, value in saved.items()}
+    if isinstance(saved, np.ndarray):
+        return saved.copy()
+    return json.loads(json.dumps(saved))
+
+
+def test_dimensions_and_types(task: str) -> None:
+    env = envs.make(task, num_envs=3)
+    spec = env.spec
+    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit, spec.suite) == DIMENSIONS[task]
+    assert (spec.task, spec.suite, spec.preset) == (task, envs.TASKS[task].suite, "paper")
+    obs, state = env.reset()
+    result = env.step(random_actions(env, 1)[0])
+    for observed in (obs, result.obs, result.info["final_obs"]):
+        assert observed.shape == (3, spec.n_agents, spec.obs_dim)
+        assert observed.dtype == np.float32
+    for seen in (state, result.state, result.info["final_state"]):
+        assert seen.shape == (3, spec.state_dim)
+        assert seen.dtype == np.float32
+    assert (result.reward.shape, result.reward.dtype) == ((3,), np.float32)
+    assert result.terminated.dtype == result.truncated.dtype == np.bool_
+    assert result.terminated.shape == result.truncated.shape == (3,)
+    assert set(result.info) == {"final_obs", "final_state", "episode_return", "episode_length"}
+
+
+def test_the_seed_decides_every_number(task: str) -> None:
+    first, second, other = envs.make(task, 2, seed=7), envs.make(task, 2, seed=0), envs.make(task, 2, seed=8)
+    starts = [env.reset(seed)[1] for env, seed in ((first, None), (second, 7), (other, None))]
+    assert_array_equal(starts[0], starts[1])
+    assert not np.isin(starts[0][:, 0], starts[2][:, 0]).any()
+    actions = random_actions(first, first.spec.episode_limit + 5)
+    one, two = roll(first, actions), roll(second, actions)
+    for key in one:
+        assert_array_equal(one[key], two[key], err_msg=key)
+
+
+def test_a_reset_without_a_seed_draws_new_episodes_from_the_same_stream(task: str) -> None:
+    env, twin = envs.make(task, 2, seed=3), envs.make(task, 2, seed=3)
+    drawn = [env.reset()[1] for _ in range(3)]
+    again = [twin.reset()[1] for _ in range(3)]
+    assert_array_equal(drawn, again)
+    assert len(np.unique([state[:, 0] for state in drawn])) == 6
+
+
+def test_a_world_does_not_depend_on_how_many_there_are(task: str) -> None:
+    few, many = envs.make(task, 2, seed=5), envs.make(task, 4, seed=5)
+    few.reset()
+    many.reset()
+    steps = few.spec.episode_limit + 5
+    small, large = roll(few, random_actions(few, steps)), roll(many, random_actions(many, steps))
+    for key in small:
+        assert_array_equal(small[key], large[key][:, :2], err_msg=key)
+    assert not np.array_equal(large["state"][:, 0], large["state"][:, 1])
+
+
+def test_episodes_end_and_start_within_one_step(task: str) -> None:
+    env = envs.make(task, 2)
+    env.reset()
+    limit = env.spec.episode_limit
+    numbers = roll(env, random_actions(env, 2 * limit + 1))
+    ended = numbers["terminated"] | numbers["truncated"]
+    assert ended.any(axis=0).all()
+    assert not (numbers["terminated"] & numbers["truncated"]).any()
+    assert_array_equal(numbers["truncated"], ended & ~numbers["terminated"])
+    assert (numbers["episode_length"][numbers["truncated"]] == limit).all()
+    assert numbers["episode_length"].max() == limit
+    for key, final in (("state", "final_state"), ("obs", "final_obs")):
+        assert_array_equal(numbers[key][~ended], numbers[final][~ended])
+        changed = (numbers[key] != numbers[final]).reshape(*ended.shape, -1).any(axis=2)
+        assert changed[ended].all()
+    for world in range(2):
+        start, lengths = 0, numbers["episode_length"][:, world]
+        for end in np.flatnonzero(ended[:, world]):
+            assert_array_equal(lengths[start : end + 1], np.arange(1, end - start + 2))
+            assert_allclose(numbers["episode_return"][end, world], numbers["reward"][start : end + 1, world].sum(), rtol=1e-4)
+            start = end + 1
+    assert all(np.isfinite(value).all() for value in numbers.values())
+
+
+def test_a_saved_simulation_goes_on_bit_for_bit_in_a_fresh_environment(task: str) -> None:
+    env = envs.make(task, 2, seed=1)
+    env.reset()
+    limit = env.spec.episode_limit
+    actions = random_actions(env, limit + 30)
+    roll(env, actions[: limit - 20])
+    saved = env.get_sim_state()
+    expected = roll(env, actions[limit - 20 :])
+    assert expected["truncated"].any()
+
+    fresh = envs.make(task, 2, seed=99)
+    fresh.set_sim_state(through_storage(saved))
+    resumed = roll(fresh, actions[limit - 20 :])
+    for key in expected:
+        assert_array_equal(resumed[key], expected[key], err_msg=key)
+
+    fresh.set_sim_state(saved)
+    rewound = roll(fresh, actions[limit - 20 :])
+    assert_array_equal(rewound["state"], expected["state"])
+
+
+def test_callers_and_worlds_share_no_memory(task: str) -> None:
+    env, twin = envs.make(task, 2), envs.make(task, 2)
+    for array in env.reset():
+        array.fill(np.nan)
+    twin.reset()
+    for action in random_actions(env, 5):
+        given = action.copy()
+        spoiled, clean = flat(env.step(given)), flat(twin.step(action))
+        assert_array_equal(given, action)
+        for key in clean:
+            assert_array_equal(spoiled[key], clean[key], err_msg=key)
+            spoiled[key].fill(1)
+        given.fill(np.nan)
+
+
+def test_a_non_finite_action_is_refused_before_anything_moves(task: str) -> None:
+    env, twin = envs.make(task, 3), envs.make(task, 3)
+    env.reset()
+    twin.reset()
+    actions = random_actions(env, 4)
+    roll(env, actions[:3])
+    roll(twin, actions[:3])
+    for value in (np.nan, np.inf):
+        broken = actions[3].copy()
+        broken[2, 1, 0] = value
+        with pytest.raises(envs.NonFiniteError, match="action of world 2 is not finite at step 4 of its episode"):
+            env.step(broken)
+    assert_array_equal(env.step(actions[3]).state, twin.step(actions[3]).state)
+
+
+def test_wrong_shapes_are_refused(task: str) -> None:
+    env = envs.make(task, 2)
+    env.reset()
+    right = random_actions(env, 1)[0]
+    for wrong in (right[:1], right[:, :1], np.concatenate([right, right], axis=2)):
+        with pytest.raises(envs.InvalidArgumentError, match=r"actions have shape \(.*takes \(worlds, agents, action\) = \(2, 2,"):
+            env.step(wrong)
+
+
+def test_stepping_or_saving_before_a_reset_is_refused(task: str) -> None:
+    env = envs.make(task)
+    with pytest.raises(envs.InvalidArgumentError, match=r"call reset\(\)"):
+        env.step(random_actions(env, 1)[0])
+    with pytest.raises(envs.InvalidArgumentError, match=r"call reset\(\)"):
+        env.get_sim_state()
+
+
+def test_a_saved_simulation_of_another_kind_is_refused(task: str) -> None:
+    env = envs.make(task, 2)
+    env.reset()
+    saved = env.get_sim_state()
+    with pytest.raises(envs.SimStateMismatchError, match="num_envs 2, this environment has 3"):
+        envs.make(task, 3).set_sim_state(saved)
+    with pytest.raises(envs.SimStateMismatchError, match="lineage 'older'"):
+        env.set_sim_state(saved | {"lineage": "older"})

@@ -1,0 +1,59 @@
+"""Finding a task by name, without loading what it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import envs
+
+
+def test_importing_the_package_loads_no_simulator() -> None:
+    code = "import sys, envs; sorted(envs.TASKS); print({'mujoco', 'gymnasium', 'torch', 'dima'} & set(sys.modules))"
+    root = Path(envs.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("halfcheeta-2x3", "unknown task 'halfcheeta-2x3' (did you mean 'halfcheetah-2x3'?): choose one of halfcheetah-2x3, push-mass"),
+        ("zzz", "unknown task 'zzz': choose one of halfcheetah-2x3, push-mass"),
+    ],
+)
+def test_an_unknown_task_names_the_choices(name: str, message: str) -> None:
+    with pytest.raises(envs.UnknownTaskError) as caught:
+        envs.make(name)
+    assert str(caught.value) == message
+
+
+def test_an_unknown_preset_names_the_choices() -> None:
+    with pytest.raises(envs.UnknownPresetError) as caught:
+        envs.make("push-mass", preset="papers")
+    assert str(caught.value) == "unknown preset 'papers' (did you mean 'paper'?): choose one of paper"
+
+
+@pytest.mark.parametrize("missing", ["mujoco", "gymnasium"])
+def test_a_missing_simulator_names_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "envs.mamujoco", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(envs.MissingExtraError) as caught:
+        envs.make("halfcheetah-2x3")
+    assert str(caught.value) == f"task 'halfcheetah-2x3' needs {missing}, which is not installed: pip install 'dima[mujoco]'"
+
+
+def test_a_task_that_needs_no_extra_reports_the_missing_module_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "envs.push_mass", raising=False)
+    monkeypatch.setitem(sys.modules, "envs.push_mass", None)
+    with pytest.raises(ModuleNotFoundError, match="envs.push_mass"):
+        envs.make("push-mass")
+
+
+@pytest.mark.parametrize(("num_envs", "seed", "message"), [(0, 0, "num_envs is 0"), (-2, 0, "num_envs is -2"), (1, -1, "the seed is -1")])
+def test_senseless_numbers_are_refused(num_envs: int, seed: int, message: str) -> None:
+    with pytest.raises(envs.InvalidArgumentError, match=message):
+        envs.make("push-mass", num_envs, seed)

@@ -1,0 +1,81 @@
+"""The command line refuses bad input in one sentence, with status 2, and writes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dima.cli import main
+
+GOOD = {"grid": "tiny", "task": "push-mass", "method": "dima", "seed": "1"}
+
+
+def train(**changes):
+    options = GOOD | changes
+    return main(["train", *(part for name, value in options.items() for part in (f"--{name}", value))])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"grid": "papr"}, ["Unknown grid 'papr'", "perhaps 'paper'", "quick"]),
+        ({"grid": "../tiny"}, ["Unknown grid '../tiny'"]),
+        ({"task": "push-mas"}, ["Unknown task 'push-mas' in grid tiny", "perhaps 'push-mass'"]),
+        ({"method": "dimma"}, ["Unknown method 'dimma' for push-mass in grid tiny", "dima-joint", "mappo"]),
+        ({"seed": "7"}, ["Unknown seed '7' for push-mass/dima in grid tiny", "choose from 1, 2"]),
+        ({"grid": "paper", "task": "pen"}, ["Unknown task 'pen'", "choose one of halfcheetah-2x3, push-mass"]),
+        ({"grid": "paper", "task": "ant-2x4", "method": "hasac"}, ["Unknown method 'hasac'", "dima, dima-joint, mappo"]),
+        ({"threads": "0"}, ["--threads must be at least 1"]),
+    ],
+)
+def test_unknown_things_are_named_with_the_choices(workplace, capsys, changes, words):
+    assert train(**changes) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert message.startswith("dima: ")
+    for word in words:
+        assert word in message
+    assert not (workplace / "results").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "one", "1.0", "1; rm -rf x", "²"])
+def test_a_seed_is_a_whole_number(workplace, capsys, seed):
+    with pytest.raises(SystemExit) as caught:
+        train(seed=seed)
+    assert caught.value.code == 2
+    assert not (workplace / "results").exists()
+
+
+def test_an_unknown_key_in_a_grid_is_refused(workplace, capsys):
+    path = workplace / "workflow/config/tiny.yaml"
+    path.write_text(path.read_text().replace("capacity:", "capacitty:", 1))
+    assert train() == 2
+    assert "Unknown configuration key 'parameters.replay.capacitty' (method dima on push-mass, grid tiny)" in capsys.readouterr().err
+    assert not (workplace / "results").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(workplace, capsys):
+    assert train(device="cuda") == 2
+    assert "torch finds no GPU" in capsys.readouterr().err
+    assert not (workplace / "results").exists()
+
+
+@pytest.mark.parametrize(("method", "module", "extra"), [("mappo", "harl", "dima[harl]")])
+def test_a_missing_extra_is_named(workplace, capsys, monkeypatch, method, module, extra):
+    import sys
+
+    for name in [name for name in sys.modules if name == module or name.startswith((f"{module}.", "dima.baselines"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert train(method=method) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert extra in message
+    assert not (workplace / "results").exists()
+
+
+def test_outside_the_repository_it_says_where_to_go(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train() == 2
+    assert "run this from the repository's root" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""The configuration: what it resolves to, and how it refuses what is not in order."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dima.config import CellConfig
+from dima.errors import UserError
+from dima.grid import CellKey, load_grid, merge, validate
+
+PAPER_TABLE_4 = {
+    ("state_decoder", "batch_size"): 256,
+    ("denoiser", "batch_size"): 64,
+    ("reward_model", "batch_size"): 128,
+    ("state_decoder", "optimizer", "learning_rate"): 3e-4,
+    ("denoiser", "optimizer", "learning_rate"): 1e-4,
+    ("reward_model", "optimizer", "learning_rate"): 1e-4,
+    ("behavior", "actor_learning_rate"): 5e-4,
+    ("behavior", "horizon"): 15,
+    ("behavior", "rollouts"): 600,
+    ("behavior", "policy_updates_per_epoch"): 4,
+    ("behavior", "discount"): 0.99,
+    ("behavior", "clip"): 0.1,
+    ("replay", "capacity"): 250_000,
+    ("denoiser", "sigma_offset_noise"): 0.3,
+    ("denoiser", "channels"): (64, 64, 64),
+    ("state_decoder", "levels"): (8, 6, 5),
+    ("reward_model", "layers"): 6,
+}
+
+
+@pytest.mark.parametrize("path", PAPER_TABLE_4, ids=".".join)
+def test_dima_has_the_papers_values(paper, path):
+    value = paper.parameters
+    for part in path:
+        value = getattr(value, part)
+    assert value == PAPER_TABLE_4[path]
+
+
+def test_joint_differs_from_dima_in_its_conditioning_alone(tiny):
+    ours, joint = (tiny.resolve(CellKey("push-mass", name, 1)).parameters for name in ("dima", "dima-joint"))
+    assert joint == ours.model_copy(update={"denoiser": ours.denoiser.model_copy(update={"conditioning": "joint"})})
+
+
+@pytest.mark.parametrize(
+    ("task", "discount", "entropy", "new_steps", "termination"),
+    [("bottle-cap", 0.95, 0.01, 500, "bernoulli"), ("ant-4x2", 0.99, 0.001, 200, "categorical"), ("halfcheetah-6x1", 0.99, 0.001, 200, "bernoulli")],
+)
+def test_suites_and_tasks_have_their_own_values(task, discount, entropy, new_steps, termination):
+    parameters = load_grid("paper").resolve(CellKey(task, "dima", 1)).parameters
+    assert (parameters.behavior.discount, parameters.behavior.entropy_coefficient) == (discount, entropy)
+    assert parameters.schedule.min_new_steps == new_steps
+    assert parameters.reward_model.termination == termination
+
+
+def test_the_paper_grid_has_the_papers_cells():
+    grid = load_grid("paper")
+    assert len(grid.experiments["final_returns"]) == 11 * 6 * 4
+    assert len(grid.cells) == 11 * 6 * 4 + 3 * (4 + 8)
+
+
+def test_the_digest_follows_values_and_nothing_else(tmp_path, tiny, tiny_cell):
+    key = CellKey("push-mass", "dima", 1)
+    path = tmp_path / "configuration/workflow/config/methods/dima.yaml"
+    config_dir = path.parents[1]
+    path.write_text("# another comment\n" + path.read_text().replace("rho: 7.0 ", "rho: 7.00 "))
+    assert load_grid("tiny", config_dir).resolve(key).digest() == tiny_cell.digest()
+    path.write_text(path.read_text().replace("rho: 7.00 ", "rho: 7.01 "))
+    assert load_grid("tiny", config_dir).resolve(key).digest() != tiny_cell.digest()
+    assert tiny.resolve(CellKey("push-mass", "dima", 2)).digest() != tiny_cell.digest()
+
+
+def refusal(cell, changes):
+    with pytest.raises(UserError) as caught:
+        validate(CellConfig, merge(cell.model_dump(mode="json"), changes), "test")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parameters": {"denoiser": {"chanels": [1]}}}, ["'parameters.denoiser.chanels'", "perhaps 'channels'", "blocks"]),
+        ({"parameters": {"denoiser": {"action_encoder": {"x": 1}}}}, ["'parameters.denoiser.action_encoder.x'", "token_dim"]),
+        ({"surprise": 1}, ["'surprise'", "parameters"]),
+        ({"parameters": {"denoiser": {"batch_size": "64"}}}, ["'parameters.denoiser.batch_size' = '64'", "valid integer"]),
+        ({"parameters": {"denoiser": {"batch_size": 64.5}}}, ["'parameters.denoiser.batch_size' = 64.5"]),
+        ({"parameters": {"denoiser": {"batch_size": 0}}}, ["'parameters.denoiser.batch_size' = 0", "greater than or equal to 1"]),
+        ({"parameters": {"reward_model": {"timeout_is_termination": "yes"}}}, ["timeout_is_termination' = 'yes'", "boolean"]),
+        ({"parameters": {"sampler": {"rho": float("nan")}}}, ["'parameters.sampler.rho'", "finite"]),
+        ({"parameters": {"state_decoder": {"quantizer": "fsk"}}}, ["quantizer' = 'fsk'", "'fsq' or 'vq'"]),
+        ({"parameters": {"denoiser": {"conditioning_states": 4}}}, ["conditioning_states + 1 must be a multiple of 2"]),
+        ({"parameters": {"denoiser": {"blocks": [1]}}}, ["one entry for each level"]),
+        ({"parameters": {"schedule": {"warmup_steps": 3}}}, ["at least behavior.horizon"]),
+        ({"parameters": {"algorithm": "dimma"}}, ["'parameters'", "'dima'"]),
+        ({"seed": True}, ["'seed' = True"]),
+    ],
+)
+def test_a_fault_is_one_sentence_with_its_path_and_the_choices(tiny_cell, changes, words):
+    message = refusal(tiny_cell, changes)
+    for word in words:
+        assert word in message
+
+
+def leaves(tree, path=()):
+    for key, value in tree.items():
+        yield from leaves(value, (*path, key)) if isinstance(value, dict) else [(*path, key)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_configuration_goes_unnoticed(data):
+    """A key that is misspelt or lost, or a value of a wrong kind, anywhere: refused with the key's path."""
+    good = load_grid("quick").resolve(CellKey("push-mass", "dima", 1)).model_dump(mode="json")
+    path = data.draw(st.sampled_from(list(leaves(good))))
+    damage = data.draw(st.sampled_from(["rename", "remove", "object", "text"]))
+    tree = copy.deepcopy(good)
+    parent = tree
+    for key in path[:-1]:
+        parent = parent[key]
+    value = parent.pop(path[-1])
+    if damage == "rename":
+        parent[path[-1] + "s"] = value
+    elif damage != "remove":
+        parent[path[-1]] = {} if damage == "object" else ([] if isinstance(value, str) else "text")
+    with pytest.raises(UserError, match=path[-1] if path[-1] != "algorithm" else "parameters"):
+        validate(CellConfig, tree, "test")
+
+
+def write(folder, text):
+    (folder / "workflow/config/broken.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("experiments: [", "cannot be read as YAML"),
+        ("- a list", "must hold a mapping"),
+        ("experiments: {}\nexperiments: {}", "'experiments' is given twice"),
+        ("experiment: {}", "perhaps 'experiments'"),
+        ("experiments: {t: [{tasks: [push-mass], methods: [dima], seed: [1]}]}", "perhaps 'seeds'"),
+        ("experiments: {t: [{tasks: [push-mass], methods: [dima], seeds: [-1]}]}", "greater than or equal to 0"),
+        (yaml.safe_dump({"experiments": {}, "overrides": {"tasks": {"push-mass": {}}}}), "Unknown task 'push-mass' under overrides"),
+    ],
+)
+def test_a_grid_file_that_is_not_in_order_is_refused(workplace, text, words):
+    write(workplace, text)
+    with pytest.raises(UserError, match=words):
+        load_grid("broken")
+
+
+def test_exponents_need_no_point(workplace):
+    write(workplace, "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}")
+    assert load_grid("broken").resolve(CellKey("push-mass", "mappo", 1)).parameters.learning_rate == 1e-4

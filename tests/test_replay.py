@@ -1,0 +1,158 @@
+"""The ring against a plain list, and the two ways of sampling from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dima.config import ReplayConfig
+from dima.replay import Episode, Replay
+
+CPU = torch.device("cpu")
+CONFIG = ReplayConfig(capacity=50, visit_temperature=20.0, window_sampling="recency", recency_weights=(0.1, 0.1, 0.1, 0.7))
+
+
+def episode(first, length):
+    """Transitions numbered on from `first`: state = number, action = number + 0.25, next state = number + 0.5."""
+    numbers = torch.arange(first, first + length, dtype=torch.float32)
+    ends = torch.zeros(length, dtype=torch.bool)
+    ends[-1] = True
+    return Episode(
+        state=numbers[:, None],
+        observation=numbers[:, None, None].expand(-1, 2, 3),
+        action=numbers[:, None, None].expand(-1, 2, 1) + 0.25,
+        reward=-numbers,
+        terminated=torch.zeros(length, dtype=torch.bool),
+        truncated=ends,
+        next_state=numbers[:, None] + 0.5,
+    )
+
+
+def filled(lengths, **changes):
+    replay = Replay(CONFIG.model_copy(update=changes), (1, 2, 3, 1), CPU)
+    first = 0
+    for length in lengths:
+        replay.append(episode(first, length))
+        first += length
+    return replay
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_an_empty_or_too_long_episode_is_refused():
+    with pytest.raises(ValueError, match="51 transitions does not fit"):
+        filled([51])
+
+
+@pytest.mark.parametrize("lengths", [[7, 5], [20, 20, 20], [30, 30, 30, 3, 11]])
+def test_segments_are_contiguous_and_from_the_newest(lengths):
+    replay = filled(lengths)
+    segments = replay.sample_segments(200, 5, "reward_model", generator())
+    state = segments.state[..., 0]
+    assert torch.equal(state, state[:, :1] + torch.arange(5.0))
+    assert torch.equal(segments.reward, -state)
+    assert torch.equal(segments.action[..., 0, 0], state + 0.25)
+    oldest = max(0, sum(lengths) - 50)
+    assert set(state[:, 0].tolist()) == set(range(oldest, sum(lengths) - 4))
+
+
+@pytest.mark.parametrize("lengths", [[7, 5], [3, 1, 2, 9, 4], [30, 30, 30, 3, 11]])
+def test_windows_stay_inside_episodes(lengths):
+    replay = filled(lengths)
+    windows = replay.sample_windows(2000, 4, generator())
+    state, valid = windows.state[..., 0], windows.valid
+    starts = np.cumsum([0, *lengths])
+    last = state[:, -1]
+    assert valid[:, -1].all()
+    for row in range(len(state)):
+        numbers = state[row][valid[row]].tolist()
+        assert numbers == list(range(int(last[row]) - len(numbers) + 1, int(last[row]) + 1))
+        first = starts[np.searchsorted(starts, last[row].item(), side="right") - 1]
+        assert len(numbers) == min(4, last[row].item() - first + 1)
+    assert torch.equal(windows.next_state[..., 0][valid], state[valid] + 0.5)
+    assert torch.equal(windows.action[..., 0, 0], (state + 0.25) * valid)
+    assert torch.equal(windows.observation[:, 0, 0], last)
+
+
+def test_windows_end_at_a_uniform_step_moved_forward_inside_its_episode():
+    """stop = min(T, tau + 1 + U{0..L-1}) with tau uniform in an episode of T = 4 and L = 3: probabilities of the last step by hand."""
+    replay = filled([4])
+    last = replay.sample_windows(60_000, 3, generator()).state[:, -1, 0]
+    share = torch.bincount(last.long(), minlength=4) / len(last)
+    torch.testing.assert_close(share, torch.tensor([1, 2, 3, 6]) / 12, atol=0.01, rtol=0)
+
+
+def test_recency_gives_seven_tenths_to_the_newest_quarter():
+    replay = filled([5] * 8)
+    last = replay.sample_windows(40_000, 1, generator()).state[:, -1, 0]
+    share = torch.bincount((last // 10).long(), minlength=4) / len(last)
+    torch.testing.assert_close(share, torch.tensor([0.1, 0.1, 0.1, 0.7]), atol=0.01, rtol=0)
+
+
+def test_few_or_uniformly_sampled_episodes_count_by_length():
+    for replay in (filled([2, 6, 2]), filled([2, 6, 1, 1], window_sampling="uniform")):
+        last = replay.sample_windows(40_000, 1, generator()).state[:, -1, 0]
+        share = torch.bincount(last.long(), minlength=10) / len(last)
+        torch.testing.assert_close(share, torch.full((10,), 0.1), atol=0.01, rtol=0)
+
+
+def test_an_overwritten_episode_leaves_the_windows():
+    replay = filled([20, 20, 20])
+    assert replay.sample_windows(2000, 2, generator()).state[:, -1].min() >= 20
+
+
+def test_an_episode_may_come_in_parts():
+    whole, parts = filled([9]), filled([4])
+    parts.append(episode(4, 5), continues=True)
+    for name in ("state", "action", "valid"):
+        ours, theirs = (getattr(replay.sample_windows(500, 4, generator()), name) for replay in (parts, whole))
+        assert torch.equal(ours, theirs)
+
+
+def test_a_batch_has_no_step_twice_while_there_are_enough():
+    replay = filled([40])
+    states, _ = replay.sample_steps(40, "state_decoder", generator())
+    assert sorted(states[:, 0].tolist()) == list(range(40))
+    assert len(replay.sample_steps(100, "state_decoder", generator())[0]) == 100
+
+
+def test_visited_steps_are_drawn_less_by_exp_of_visits_over_20():
+    """Half of the steps have been visited 20 times: a single draw takes them with weight 1/e."""
+    replay = filled([40])
+    replay._visits["reward_model"][:20] = 20.0
+    old = 0
+    for seed in range(4000):
+        replay._visits["reward_model"][20:40] = 0.0
+        replay._visits["reward_model"][:20] = 20.0
+        old += replay.sample_segments(1, 1, "reward_model", generator(seed)).state.item() < 20
+    assert old / 4000 == pytest.approx(np.exp(-1) / (1 + np.exp(-1)), abs=0.025)
+
+
+def test_visits_are_counted_for_each_model_apart_and_forgotten_when_overwritten():
+    replay = filled([40])
+    replay.sample_steps(40, "state_decoder", generator())
+    assert replay._visits["state_decoder"][:40].tolist() == [1.0] * 40
+    assert replay._visits["reward_model"].sum() == 0
+    replay.append(episode(40, 30))
+    assert replay._visits["state_decoder"].sum() == 20
+
+
+def test_state_dict_restores_sampling_bit_for_bit():
+    replay = filled([30, 30, 30])
+    replay.sample_steps(13, "state_decoder", generator())
+    copy = Replay(CONFIG, (1, 2, 3, 1), CPU)
+    copy.load_state_dict(replay.state_dict())
+    for other in (replay, copy):
+        other.append(episode(90, 7))
+    for first, second in zip(*(other.sample_steps(20, "state_decoder", generator(3)) for other in (replay, copy)), strict=True):
+        assert torch.equal(first, second)
+    ours, theirs = (other.sample_windows(50, 3, generator(4)) for other in (replay, copy))
+    assert torch.equal(ours.state, theirs.state)
+
+
+def test_a_segment_longer_than_what_is_stored_is_refused():
+    with pytest.raises(ValueError, match="hold no segment of 6"):
+        filled([5]).sample_segments(1, 6, "reward_model", generator())

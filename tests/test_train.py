@@ -1,0 +1,138 @@
+"""Algorithm 1 as a whole: repeatable, resumable, and untouched by being looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.errors import DivergedError
+from dima.evaluate import evaluate
+from dima.grid import CellKey, merge, validate
+from dima.train import DimaLearner
+
+CPU = torch.device("cpu")
+
+
+def changed(cell, **parameters):
+    return validate(type(cell), merge(cell.model_dump(mode="json"), {"parameters": parameters}), "test")
+
+
+def trained(cell, epochs, look=lambda learner: None):
+    learner = DimaLearner(cell, CPU)
+    scalars = []
+    for _ in range(epochs):
+        scalars.append(learner.run_epoch())
+        look(learner)
+    return learner, scalars
+
+
+VARIANTS = {
+    "release": {},
+    "paper text": {
+        "denoiser": {"sigma_offset_noise": 0.0, "autoregressive_steps": 1},
+        "behavior": {"critic_input": "state", "critic_loss": "mse"},
+        "state_decoder": {"loss": "l2"},
+        "schedule": {"epoch_trigger": "fixed_steps", "min_new_steps": 70},
+        "replay": {"window_sampling": "uniform"},
+    },
+    "other options": {
+        "denoiser": {"conditioning": "joint"},
+        "sampler": {"order": "random", "initial_noise": "unscaled"},
+        "state_decoder": {"quantizer": "vq"},
+        "reward_model": {"termination": "categorical", "timeout_is_termination": False, "optimizer_steps_per_batch": 2},
+        "behavior": {"lambda_return": "release", "start_observation": "real", "policy_updates_per_epoch": 5},
+        "schedule": {"warmup_policy": "random"},
+        "replay": {"visit_temperature": None},
+    },
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_seed_same_bits_and_another_seed_others(tiny, tiny_cell, variant, fingerprint):
+    cells = [changed(cell, **VARIANTS[variant]) for cell in (tiny_cell, tiny_cell, tiny.resolve(CellKey("push-mass", "dima", 2)))]
+    runs = [trained(cell, 3) for cell in cells]
+    prints = [fingerprint(learner.state_dict()) for learner, _ in runs]
+    assert prints[0] == prints[1] != prints[2]
+    assert runs[0][1] == runs[1][1] != runs[2][1]
+    assert set(runs[0][1][2]) == {"collect", "state_decoder", "denoiser", "reward_model", "behavior"}
+    assert "behavior" not in runs[0][1][0]
+
+
+def test_evaluating_changes_nothing(tiny_cell, fingerprint):
+    """How often one evaluates never changes what one trains, and looking leaves no trace (weights, replay, streams)."""
+
+    def look(learner):
+        before = fingerprint(learner.state_dict())
+        evaluate(learner.act, tiny_cell.task, 1, learner.env_steps)
+        assert fingerprint(learner.state_dict()) == before
+
+    assert fingerprint(trained(tiny_cell, 3, look)[0].state_dict()) == fingerprint(trained(tiny_cell, 3)[0].state_dict())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_restored_learner_goes_on_bit_for_bit(tiny_cell, tmp_path, variant, fingerprint):
+    cell = changed(tiny_cell, **VARIANTS[variant])
+    learner, _ = trained(cell, 2)
+    save_checkpoint(tmp_path, 1, learner.state_dict())
+    expected = learner.run_epoch()
+    restored = DimaLearner(cell, CPU)
+    restored.load_state_dict(load_checkpoint(tmp_path)[0])
+    assert restored.run_epoch() == expected
+    assert fingerprint(restored.state_dict()) == fingerprint(learner.state_dict())
+
+
+def test_epochs_end_with_episodes_after_enough_new_steps(tiny_cell):
+    """Episodes of 50 steps: 330 steps are there with the seventh, 120 new ones three episodes later, but the budget of 400 ends it before."""
+    learner = DimaLearner(changed(tiny_cell, schedule={"min_new_steps": 120, "warmup_steps": 330}), CPU)
+    steps = []
+    for budget in (400, 400, 600):
+        learner._budget = budget
+        learner.run_epoch()
+        steps.append(learner.env_steps)
+    assert steps == [350, 400, 550]
+
+
+def test_fixed_steps_cut_episodes(tiny_cell):
+    learner = DimaLearner(changed(tiny_cell, schedule={"epoch_trigger": "fixed_steps", "min_new_steps": 70, "warmup_steps": 30}), CPU)
+    steps = []
+    for _ in range(3):
+        learner.run_epoch()
+        steps.append(learner.env_steps)
+    assert steps == [70, 140, 210]
+    assert learner.replay._episodes == [(0, 50), (50, 50), (100, 50), (150, 50), (200, 10)]
+
+
+def test_updates_are_counted_as_configured(tiny_cell):
+    learner = DimaLearner(changed(tiny_cell, schedule={"first_epoch_update_factor": 5}), CPU)
+    for expected in (15, 18):
+        learner.run_epoch()
+        assert learner._optimizers["denoiser"].updates == expected
+
+
+def test_the_learning_rate_of_the_denoiser_warms_up(tiny_cell):
+    learner = DimaLearner(changed(tiny_cell, denoiser={"learning_rate_warmup_updates": 4, "updates_per_epoch": 3}), CPU)
+    rates = []
+    for _ in range(2):
+        learner.run_epoch()
+        rates.append(learner._optimizers["denoiser"].state_dict()["optimizer"]["param_groups"][0]["lr"])
+    full = tiny_cell.parameters.denoiser.optimizer.learning_rate
+    assert rates == pytest.approx([full / 2, full])
+
+
+def test_the_replay_holds_what_the_environment_did(tiny_cell):
+    from envs.push_mass import next_state
+
+    learner, _ = trained(tiny_cell, 1)
+    windows = learner.replay.sample_windows(50, 1, torch.Generator().manual_seed(0))
+    state, action = windows.state[:, 0].numpy(), windows.action[:, 0].numpy()
+    np.testing.assert_allclose(windows.next_state[:, 0].numpy(), next_state(state.astype(float), action.astype(float)), atol=1e-6)
+
+
+def test_a_number_that_is_not_finite_stops_the_learner(tiny_cell):
+    learner, _ = trained(tiny_cell, 1)
+    with torch.no_grad():
+        learner.world_model.denoiser.write.bias.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="denoiser is not finite in epoch 2"):
+        learner.run_epoch()

@@ -1,0 +1,139 @@
+"""The denoiser: what it is told, what it is not, and how it is trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dima.replay import Windows
+from dima.world_model.denoiser import Denoiser
+from dima.world_model.noise import precondition
+
+STATE, AGENTS, ACTION = 6, 3, 2
+
+
+@pytest.fixture
+def config(tiny_cell):
+    return tiny_cell.parameters.denoiser
+
+
+@pytest.fixture
+def denoiser(config):
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, config).double()
+    for parameter in model.parameters():  # nothing stays at its zero start, where every input would be ignored
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def denoise(model, noisy, history, actions, revealed):
+    sigma = torch.full((len(noisy),), 0.7, dtype=torch.float64)
+    condition = model.action_encoder(actions, revealed[:, None])[:, 0]
+    return model(noisy, sigma, history, model.modulation(sigma, condition))
+
+
+@pytest.fixture
+def inputs():
+    generator = torch.Generator().manual_seed(1)
+    noisy = torch.randn(4, STATE, generator=generator, dtype=torch.float64)
+    history = torch.randn(4, 3, STATE, generator=generator, dtype=torch.float64)
+    actions = torch.randn(4, 3, AGENTS, ACTION, generator=generator, dtype=torch.float64)
+    return noisy, history, actions
+
+
+@pytest.mark.parametrize("agent", range(AGENTS))
+@pytest.mark.parametrize("changed", range(AGENTS))
+def test_a_step_sees_the_revealed_agent_alone(denoiser, inputs, agent, changed):
+    noisy, history, actions = inputs
+    revealed = denoiser.revealed(torch.full((4,), agent))
+    other = actions.clone()
+    other[:, -1, changed] += 1.0
+    same = torch.equal(denoise(denoiser, noisy, history, actions, revealed), denoise(denoiser, noisy, history, other, revealed))
+    assert same == (agent != changed)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_past_actions_of_all_agents_are_seen(denoiser, inputs, step):
+    noisy, history, actions = inputs
+    revealed = denoiser.revealed(torch.zeros(4, dtype=torch.long))
+    other = actions.clone()
+    other[:, step, 2] += 1.0
+    assert not torch.equal(denoise(denoiser, noisy, history, actions, revealed), denoise(denoiser, noisy, history, other, revealed))
+
+
+def test_joint_conditioning_sees_every_agent(config, inputs):
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"conditioning": "joint"})).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    noisy, history, actions = inputs
+    revealed = model.revealed(torch.zeros(4, dtype=torch.long))
+    for agent in range(AGENTS):
+        other = actions.clone()
+        other[:, -1, agent] += 1.0
+        assert not torch.equal(denoise(model, noisy, history, actions, revealed), denoise(model, noisy, history, other, revealed))
+
+
+def test_conditions_for_several_masks_at_once_equal_one_by_one(denoiser, inputs):
+    actions = inputs[2]
+    masks = torch.eye(AGENTS, dtype=torch.bool).expand(4, -1, -1)
+    together = denoiser.action_encoder(actions, masks)
+    for agent in range(AGENTS):
+        alone = denoiser.action_encoder(actions, masks[:, agent : agent + 1])[:, 0]
+        torch.testing.assert_close(together[:, agent], alone)
+
+
+def test_an_untrained_denoiser_scales_its_input(config, inputs):
+    """The last convolution starts at zero, so F is a constant of the network and D is affine in x with slope c_skip."""
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, config).double()
+    noisy, history, actions = inputs
+    revealed = model.revealed(torch.zeros(4, dtype=torch.long))
+    slope = denoise(model, noisy + 1, history, actions, revealed) - denoise(model, noisy, history, actions, revealed)
+    c_skip = precondition(torch.tensor([0.7], dtype=torch.float64), config.sigma_data, config.sigma_offset_noise).c_skip
+    torch.testing.assert_close(slope, c_skip.expand_as(slope))
+
+
+def windows(config, valid):
+    generator = torch.Generator().manual_seed(3)
+    length = config.conditioning_states + config.autoregressive_steps - 1
+    shape = (5, length, STATE)
+    state, next_state = (torch.randn(shape, generator=generator) for _ in range(2))
+    action = torch.randn(5, length, AGENTS, ACTION, generator=generator)
+    return Windows(state, action, next_state, torch.zeros(5, AGENTS, 1), valid.expand(5, -1))
+
+
+def test_the_loss_of_an_untrained_network_is_the_variance_of_its_target(config):
+    """With F = 0 the loss is the mean square of the target, 1 for states of unit variance."""
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, config)
+    torch.nn.init.zeros_(model.write.bias)
+    data = windows(config, torch.ones(5, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    losses = [model.loss(data, (data.state, data.next_state), generator).item() for _ in range(200)]
+    assert sum(losses) / len(losses) == pytest.approx(1.0, abs=0.08)
+
+
+def test_padded_targets_do_not_count(config, denoiser):
+    """Only the last transition is real: whatever stands in the padded ones, the loss is the same."""
+    model = denoiser.float()
+    data = windows(config, torch.tensor([False, False, False, False, True]))
+    other = data.next_state.clone()
+    other[:, :-1] = 99.0
+    first, second = (model.loss(data, (data.state, targets), torch.Generator().manual_seed(0)) for targets in (data.next_state, other))
+    assert first.item() == second.item()
+
+
+def test_later_substeps_are_conditioned_on_predictions(config, denoiser):
+    """The true state in the middle of a window is replaced by the prediction of it; the first states are not."""
+    model = denoiser.float()
+    data = windows(config, torch.ones(5, dtype=torch.bool))
+
+    def loss(states):
+        return model.loss(data, (states, data.next_state), torch.Generator().manual_seed(0)).item()
+
+    middle, first = data.state.clone(), data.state.clone()
+    middle[:, config.conditioning_states] += 1.0
+    first[:, 0] += 1.0
+    assert loss(middle) == loss(data.state)
+    assert loss(first) != loss(data.state)

@@ -1,0 +1,107 @@
+"""Causality, episode borders and losses of the reward and termination transformer."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from dima.replay import Segments
+from dima.world_model.reward_model import RewardModel
+
+STATE, AGENTS, ACTION, HORIZON = 4, 2, 3, 6
+
+
+@pytest.fixture(params=["bernoulli", "categorical"])
+def model(request, tiny_cell):
+    torch.manual_seed(0)
+    config = tiny_cell.parameters.reward_model.model_copy(update={"termination": request.param})
+    return RewardModel(STATE, AGENTS, ACTION, HORIZON, config).double().eval()
+
+
+def inputs():
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(3, HORIZON, STATE, generator=generator, dtype=torch.float64)
+    return states, torch.randn(3, HORIZON, AGENTS, ACTION, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("what", [0, 1])
+def test_a_step_depends_on_itself_and_the_past_alone(model, what):
+    before = inputs()
+    after = [part.clone() for part in before]
+    after[what][:, 3] += 1.0
+    changed = (model(*before)[0] - model(*after)[0]).abs().amax(dim=0) > 1e-12
+    assert changed.tolist() == [False] * 3 + [True] * 3
+
+
+def test_attention_stops_at_the_border_of_an_episode(model):
+    states, actions = inputs()
+    episode = torch.tensor([0, 0, 1, 1, 1, 2]).expand(3, -1)
+    other = states.clone()
+    other[:, 2] += 1.0
+    changed = (model(states, actions, episode)[0] - model(other, actions, episode)[0]).abs().amax(dim=0) > 1e-12
+    assert changed.tolist() == [False, False, True, True, True, False]
+
+
+def test_one_episode_needs_no_mask(model):
+    states, actions = inputs()
+    torch.testing.assert_close(model(states, actions)[0], model(states, actions, torch.zeros(3, HORIZON, dtype=torch.long))[0])
+
+
+def test_a_shorter_rollout_scores_as_the_beginning_of_a_longer_one(model):
+    states, actions = inputs()
+    torch.testing.assert_close(model(states[:, :3], actions[:, :3])[0], model(states, actions)[0][:, :3])
+
+
+def segments(terminated, truncated):
+    states, actions = inputs()
+    reward = torch.full((3, HORIZON), 2.0, dtype=torch.float64)
+    return states, Segments(states, actions, reward, terminated, truncated)
+
+
+def zero(model):
+    for head in (model.reward_head, model.termination_head):
+        torch.nn.init.zeros_(head[-1].weight)
+        torch.nn.init.zeros_(head[-1].bias)
+    return model
+
+
+def test_losses_by_hand(model):
+    """Output 0 against reward 2: SmoothL1 = 2 - 0.5; even odds of the end: ln 2, whatever the truth."""
+    ends = torch.zeros(3, HORIZON, dtype=torch.bool)
+    states, data = segments(ends, ends)
+    losses = zero(model).loss(states, data)
+    assert losses["reward"].item() == pytest.approx(1.5)
+    assert losses["termination"].item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("timeout_counts", [True, False])
+def test_a_timeout_is_a_termination_if_so_configured(tiny_cell, timeout_counts):
+    config = tiny_cell.parameters.reward_model.model_copy(update={"timeout_is_termination": timeout_counts})
+    torch.manual_seed(0)
+    model = zero(RewardModel(STATE, AGENTS, ACTION, HORIZON, config).double().eval())
+    model.termination_head[-1].bias.data.fill_(5.0)  # almost sure that the episode goes on
+    none, some = torch.zeros(3, HORIZON, dtype=torch.bool), torch.zeros(3, HORIZON, dtype=torch.bool)
+    some[:, 2] = True
+    loss = model.loss(*segments(none, some))["termination"].item()
+    softplus = math.log1p(math.exp(-5.0))
+    assert loss == pytest.approx(softplus + (5.0 / HORIZON if timeout_counts else 0.0))
+
+
+def test_continuation_is_a_probability_or_a_sample_of_it(model):
+    logits = torch.zeros(400, 10, 2 if model.config.termination == "categorical" else 1)
+    logits[..., -1] = -math.log(3)
+    values = model.continuation(logits, torch.Generator().manual_seed(0))
+    if model.config.termination == "bernoulli":
+        assert values.unique().tolist() == pytest.approx([0.25])
+    else:  # class 1, the end, has probability 1/4
+        assert values.unique().tolist() == [0.0, 1.0]
+        assert values.mean().item() == pytest.approx(0.75, abs=0.02)
+
+
+def test_dropout_is_off_in_evaluation(paper):
+    model = RewardModel(17, 2, 3, 4, paper.parameters.reward_model)
+    states, actions = torch.randn(2, 4, 17), torch.randn(2, 4, 2, 3)
+    assert not torch.equal(model.train()(states, actions)[0], model(states, actions)[0])
+    assert torch.equal(model.eval()(states, actions)[0], model(states, actions)[0])

@@ -1,0 +1,57 @@
+"""The quantiser against eq. 22, and that the decoder learns what it is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from vector_quantize_pytorch import FSQ
+
+from dima.world_model.optimizer import ModelOptimizer
+from dima.world_model.state_decoder import StateDecoder
+
+
+def test_codes_of_an_odd_level_are_eq_22(paper):
+    """f(z) = floor(L/2) tanh(z), rounded; the library divides by floor(L/2) and widens the range by 0.1 % so that the ends are reached."""
+    values = torch.linspace(-4, 4, 1001)
+    codes, _ = FSQ(levels=[5])(values.view(1, -1, 1))
+    expected = np.round(2 * np.tanh(values.numpy()) * 1.001) / 2
+    np.testing.assert_allclose(codes.flatten().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("level", "low", "high"), [(8, -4, 3), (6, -3, 2), (5, -2, 2)])
+def test_every_level_has_as_many_codes_as_it_says(level, low, high):
+    codes, _ = FSQ(levels=[level])(torch.linspace(-6, 6, 4001).view(1, -1, 1))
+    np.testing.assert_allclose(np.unique(codes.numpy() * (level // 2)), np.arange(low, high + 1), atol=1e-5)
+
+
+def test_a_state_is_coded_by_twelve_tokens_of_240_values(paper):
+    model = StateDecoder(17, 2, 19, paper.parameters.state_decoder)
+    codes = model.encoder(torch.randn(3, 17)).view(-1, *model.code_shape)
+    quantized, indices = model.quantizer(codes)
+    assert quantized.shape == (3, 12, 3)
+    assert indices.shape == (3, 12)
+    assert indices.max() < 8 * 6 * 5
+
+
+def test_gradients_pass_the_rounding_straight_through():
+    values = torch.tensor([[[0.3, -0.2, 0.1]]], requires_grad=True)
+    FSQ(levels=[5, 5, 5])(values)[0].sum().backward()
+    assert values.grad is not None
+    half = 2 * 1.001
+    np.testing.assert_allclose(values.grad.flatten(), half * (1 - np.tanh([0.3, -0.2, 0.1]) ** 2) / 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss": "l2"}, {"quantizer": "vq"}])
+def test_it_learns_to_copy_the_state(tiny_cell, changes):
+    """Observations that are the state itself: the error falls well below that of the best constant."""
+    torch.manual_seed(0)
+    config = tiny_cell.parameters.state_decoder.model_copy(update={"hidden": 64, **changes})
+    model = StateDecoder(3, 1, 3, config).train()
+    optimizer = ModelOptimizer(model, config.optimizer.model_copy(update={"learning_rate": 3e-3}))
+    for _ in range(300):
+        states = torch.rand(128, 3) * 2 - 1
+        optimizer.step(model.loss(states, states[:, None]))
+    states = torch.rand(500, 3) * 2 - 1
+    error = (model.eval()(states)[:, 0] - states).abs().mean().item()
+    assert error < 0.1  # a constant 0 has 0.5

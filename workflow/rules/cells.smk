@@ -1,0 +1,62 @@
+"""One rule makes every cell. Its digest parameter reruns exactly the cells whose configuration changed; comments rerun none."""
+
+import sys
+from functools import cache
+
+import envs
+from dima.errors import UserError
+from dima.grid import CellKey, Grid, load_grid
+
+
+wildcard_constraints:
+    grid="[a-z0-9-]+",
+    task="[a-z0-9-]+",
+    method="[a-z0-9-]+",
+    seed="0|[1-9][0-9]*",
+
+
+def summaries(grid: Grid) -> list[str]:
+    """The declared output of every cell of the grid."""
+    return [f"results/{grid.name}/cells/{key.folder}/summary.json" for key in grid.cells]
+
+
+def key_of(wildcards) -> CellKey:
+    """The cell that a job's wildcards name."""
+    return CellKey(wildcards.task, wildcards.method, int(wildcards.seed))
+
+
+@cache
+def digest(grid_name: str, key: CellKey) -> str:
+    """The digest of the cell's configuration, or "" while its task or method does not exist. Raises UserError as the grid does."""
+    grid = GRIDS.get(grid_name) or load_grid(grid_name)
+    grid.require(key)
+    return grid.resolve(key).digest() if exists(grid, key) else ""
+
+
+def exists(grid: Grid, key: CellKey) -> bool:
+    """Whether there is code for the task and a configuration of the method."""
+    return key.task in envs.TASKS and grid.has_method(key.method)
+
+
+def require_cell(wildcards) -> list[str]:
+    """No input files: refuses, in one sentence, a cell that its grid does not hold or whose configuration is not in order."""
+    try:
+        digest(wildcards.grid, key_of(wildcards))
+    except UserError as error:
+        sys.exit(str(error))  # any other exception of an input function comes with a traceback
+    return []
+
+
+rule cell:
+    input:
+        require_cell,
+    output:
+        "results/{grid}/cells/{task}/{method}/seed-{seed}/summary.json",
+    log:
+        "results/{grid}/logs/{task}/{method}/seed-{seed}.log",
+    threads: 1
+    params:
+        digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
+    shell:
+        "python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
+        " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,79 @@
+"""What a run says: a refusal before it starts, its progress, the tables at its end, and the last lines of what failed."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+import envs
+from dima.progress import PlannedCell, Progress
+
+STARTED = time.time()
+PROGRESS = Progress()
+JOBS = []  # what this run is to make, known when it starts
+
+
+def refuse_missing(keys: list[CellKey]) -> None:
+    """Exit with one sentence if one of the cells needs a task or a method that does not exist yet."""
+    methods = sorted({key.method for grid in GRIDS.values() for key in grid.cells if grid.has_method(key.method)})
+    missing_tasks = sorted({key.task for key in keys} - set(envs.TASKS))
+    missing_methods = sorted({key.method for key in keys} - set(methods))
+    missing = [f"no {what} {', '.join(names)}" for what, names in (("task", missing_tasks), ("method", missing_methods)) if names]
+    if missing:
+        sys.exit(
+            f"Nothing was run: there is {' and '.join(missing)} yet; the tasks are {', '.join(sorted(envs.TASKS))},"
+            f" the methods {', '.join(methods)}."
+        )
+
+
+def planned(job) -> PlannedCell:
+    """What the progress display is told of a cell's job."""
+    key = key_of(job.wildcards)
+    return PlannedCell(job.wildcards.grid, key, Path(job.output[0]).parent, GRIDS[job.wildcards.grid].task(key.task).env_steps)
+
+
+def calm_snakemake() -> None:
+    """Leave Snakemake's own lines below a warning to its log file, and send the others through the progress display."""
+    for handler in logging.getLogger("snakemake.logging").handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.setLevel(logging.WARNING)
+            handler.setStream(sys.stderr)
+
+
+def print_results() -> None:
+    """The tables of final returns that this run made, and where its figures are."""
+    made = [Path(path) for job in JOBS if job.rule.name.endswith(("_tables", "_figures")) for path in job.output]
+    for path in made:
+        if path.name == "final_returns.md":
+            print(path.read_text(encoding="utf-8"))
+    for path in made:
+        if path.suffix == ".png":
+            print(f"Figure: {path}")
+
+
+def print_ends_of_logs() -> None:
+    """The last lines of the logs of this run's jobs that did not make what they should."""
+    for job in JOBS:
+        for log in map(Path, job.log):
+            started = log.exists() and log.stat().st_mtime >= STARTED
+            if started and not all(Path(path).exists() for path in job.output):
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+                print(f"The end of {log}:", *lines, sep="\n  ", file=sys.stderr)
+
+
+onstart:
+    JOBS.extend(workflow.dag.needrun_jobs())
+    cells = [job for job in JOBS if job.rule.name == "cell"]
+    refuse_missing([key_of(job.wildcards) for job in cells])
+    PROGRESS.start([planned(job) for job in cells], workflow.cores if workflow.local_exec else workflow.nodes)
+    calm_snakemake()
+
+
+onsuccess:
+    PROGRESS.stop()
+    print_results()
+
+
+onerror:
+    PROGRESS.stop()
+    print_ends_of_logs()
