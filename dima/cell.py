@@ -170,7 +170,9 @@ class _Run:
 
     def _record_scalars(self, scalars: Scalars) -> None:
         for group, values in scalars.items():
-            self.log.write("scalars", self.wall_seconds, env_steps=self.learner.env_steps, epoch=self.learner.epoch, group=group, values=values)
+            self.log.write(
+                "scalars", self.wall_seconds, env_steps=self.learner.env_steps, epoch=self.learner.epoch, group=group, values=values
+            )
             for name, value in values.items():
                 self.metrics(f"{group}.{name}", value, self.learner.env_steps)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,6 +30,10 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
         folder: of the cell's checkpoints.
         number: grows from one checkpoint to the next (environment steps).
         state: nested dicts, lists and tuples of tensors, arrays and plain values.
+
+    Raises:
+        OSError: the disk is full or cannot be written; earlier checkpoints are untouched.
+        TypeError: the state holds something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
@@ -47,9 +52,9 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
         if target.exists():
             shutil.rmtree(target)
         aside.rename(target)
-    except OSError:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
+        raise OSError(f"The checkpoint {target} could not be written: {error}") from error
     sync_folder(folder)
     for old in _numbered(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -65,7 +70,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     for path in reversed(_numbered(folder)):
         try:
             return _load(path), faults
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             faults.append(f"Checkpoint {path} is damaged and was passed over ({' '.join(str(error).split())}).")
     if faults:
         raise UserError(f"{' '.join(faults)} No sound checkpoint is left: --from-scratch starts the cell anew and keeps the log.")

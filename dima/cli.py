@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dima.errors import DivergedError, LockedError, UserError
-from dima.grid import CellKey, load_grid
+from dima.grid import CellKey, Grid, load_grid
 
 BAD_INPUT, DIVERGED, LOCKED, INTERRUPTED = 2, 3, 75, 130
 
@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
         command = _command(commands, name, f"{text} from the records alone", function)
-        command.add_argument("--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+        command.add_argument(
+            "--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)"
+        )
     return parser
 
 
@@ -84,7 +86,8 @@ def _train(options: argparse.Namespace) -> None:
     device = _device(options.device)
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # or every torch.empty would be filled first
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
     try:
@@ -106,12 +109,19 @@ def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` 
 def _tables(options: argparse.Namespace) -> None:
     from dima.analysis.tables import write_tables
 
-    for path in write_tables(load_grid(options.grid), options.results):
+    grid = load_grid(options.grid)
+    for path in write_tables(grid, options.results, _digests(grid)):
         print(path)
 
 
 def _figures(options: argparse.Namespace) -> None:
     from dima.analysis.figures import write_figures
 
-    for path in write_figures(load_grid(options.grid), options.results):
+    grid = load_grid(options.grid)
+    for path in write_figures(grid, options.results, _digests(grid)):
         print(path)
+
+
+def _digests(grid: Grid) -> dict[CellKey, str]:
+    """What a record must have been computed from to count as this grid's."""
+    return {key: grid.resolve(key).digest() for key in grid.cells if grid.has_method(key.method)}

@@ -75,7 +75,9 @@ class Replay:
             "next_state": (states,),
         }
         self._data = {
-            name: torch.zeros(config.capacity, *shape, dtype=torch.bool if name in ("terminated", "truncated") else torch.float32, device=device)
+            name: torch.zeros(
+                config.capacity, *shape, dtype=torch.bool if name in ("terminated", "truncated") else torch.float32, device=device
+            )
             for name, shape in rows.items()
         }
         self._visits: dict[str, Float[Tensor, " capacity"]] = {
@@ -189,7 +191,12 @@ class Replay:
         """The stored transitions, visits and episode table."""
         data = {name: values[: self.size] for name, values in self._data.items()}
         visits = {name: values[: self.size] for name, values in self._visits.items()}
-        return {"total": self.total, "data": data, "visits": visits, "episodes": torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2)}
+        return {
+            "total": self.total,
+            "data": data,
+            "visits": visits,
+            "episodes": torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""

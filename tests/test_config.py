@@ -49,7 +49,11 @@ def test_joint_differs_from_dima_in_its_conditioning_alone(tiny):
 
 @pytest.mark.parametrize(
     ("task", "discount", "entropy", "new_steps", "termination"),
-    [("bottle-cap", 0.95, 0.01, 500, "bernoulli"), ("ant-4x2", 0.99, 0.001, 200, "categorical"), ("halfcheetah-6x1", 0.99, 0.001, 200, "bernoulli")],
+    [
+        ("bottle-cap", 0.95, 0.01, 500, "bernoulli"),
+        ("ant-4x2", 0.99, 0.001, 200, "categorical"),
+        ("halfcheetah-6x1", 0.99, 0.001, 200, "bernoulli"),
+    ],
 )
 def test_suites_and_tasks_have_their_own_values(task, discount, entropy, new_steps, termination):
     parameters = load_grid("paper").resolve(CellKey(task, "dima", 1)).parameters
@@ -156,5 +160,8 @@ def test_a_grid_file_that_is_not_in_order_is_refused(workplace, text, words):
 
 
 def test_exponents_need_no_point(workplace):
-    write(workplace, "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}")
+    write(
+        workplace,
+        "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}",
+    )
     assert load_grid("broken").resolve(CellKey("push-mass", "mappo", 1)).parameters.learning_rate == 1e-4

@@ -84,7 +84,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(tiny_cell, tmp_path, variant, fi
 
 
 def test_epochs_end_with_episodes_after_enough_new_steps(tiny_cell):
-    """Episodes of 50 steps: 330 steps are there with the seventh, 120 new ones three episodes later, but the budget of 400 ends it before."""
+    """Episodes of 50 steps: 330 steps are there with the seventh; 120 new ones take three more, unless the budget ends it."""
     learner = DimaLearner(changed(tiny_cell, schedule={"min_new_steps": 120, "warmup_steps": 330}), CPU)
     steps = []
     for budget in (400, 400, 600):

@@ -48,13 +48,11 @@ class ActorCritic:
             )
             advantages = normalized(returns - values[:, :-1], rollout.alive)
             old_log_prob = self.actor(rollout.observation).log_prob(rollout.action)
+        losses: dict[str, Tensor] = {}
         for _ in range(config.ppo_epochs):
-            actor_loss, entropy = self._actor_step(rollout, old_log_prob, advantages)
-            critic_loss = self._critic_step(inputs[:, :-1], old_values[:, :-1], returns, rollout.alive)
-        return {
-            "actor_loss": actor_loss,
-            "critic_loss": critic_loss,
-            "entropy": entropy,
+            losses |= self._actor_step(rollout, old_log_prob, advantages)
+            losses |= self._critic_step(inputs[:, :-1], old_values[:, :-1], returns, rollout.alive)
+        return losses | {
             "imagined_return": masked_mean(returns, rollout.alive),
             "imagined_reward": masked_mean(rollout.reward, rollout.alive),
             "continuation": masked_mean(rollout.continuation, rollout.alive),
@@ -71,7 +69,7 @@ class ActorCritic:
 
     def _actor_step(
         self, rollout: Rollout, old_log_prob: Float[Tensor, "batch time agents action"], advantages: Float[Tensor, "batch time"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    ) -> dict[str, Tensor]:
         """-E[min(rho A, clip(rho) A)] - eta H (eq. 21); every agent has the team's advantage."""
         policy = self.actor(rollout.observation)
         ratio = (policy.log_prob(rollout.action) - old_log_prob).sum(dim=-1).exp()
@@ -80,7 +78,7 @@ class ActorCritic:
         entropy = policy.entropy().sum(dim=-1).mean()
         loss = -masked_mean(objective, alive) - self.config.entropy_coefficient * entropy
         _step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
-        return loss.detach(), entropy.detach()
+        return {"actor_loss": loss.detach(), "entropy": entropy.detach()}
 
     def _critic_step(
         self,
@@ -88,7 +86,7 @@ class ActorCritic:
         old_values: Float[Tensor, "batch time"],
         returns: Float[Tensor, "batch time"],
         alive: Float[Tensor, "batch time"],
-    ) -> Float[Tensor, ""]:
+    ) -> dict[str, Tensor]:
         """Normalised, clipped Huber loss (release) or the mean squared error (eq. 20)."""
         config = self.config
         if config.critic_loss == "mse":
@@ -99,7 +97,7 @@ class ActorCritic:
             errors = clipped_value_errors(self.critic(inputs), old_values, target, config.clip, config.huber_delta)
         loss = masked_mean(errors, alive)
         _step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
-        return loss.detach()
+        return {"critic_loss": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers and value statistics."""

@@ -12,7 +12,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "torch", "numpy", "mujoco", "gymnasium", "gymnasium-robotics", "vector-quantize-pytorch", "harl-aht", "sacred", "snakemake", "safetensors",
+    "gymnasium", "gymnasium-robotics", "harl-aht", "mujoco", "numpy", "sacred", "safetensors", "snakemake", "torch",
+    "vector-quantize-pytorch",
 )  # fmt: skip
 
 

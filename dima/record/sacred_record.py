@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 Metrics = Callable[[str, float, int], None]
@@ -26,14 +26,14 @@ def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[
     results: list[Result] = []
 
     @experiment.main
-    def main(_run: Any) -> None:  # noqa: ANN401 - Sacred's Run has no public type
+    def main(_run: Any) -> None:  # noqa: PT019 - Sacred passes its run by this name
         results.append(run(lambda metric, value, step: _run.log_scalar(metric, value, step)))
 
     experiment.run(options={"--capture": "no"})
     return results[0]
 
 
-def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:  # noqa: ANN401
+def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:
     with warnings.catch_warnings():  # Sacred 0.8 imports pkg_resources, which says that it is deprecated
         warnings.simplefilter("ignore")
         from sacred import Experiment
@@ -42,11 +42,12 @@ def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:  # n
     experiment.sources.clear()  # the commit is in the provenance; Sacred would copy the files again for every run
     experiment.add_config(dict(config))
     experiment.observers.append(FileStorageObserver(folder, copy_sources=False))
-    experiment.logger = _quiet_logger()
+    experiment.logger = cast(Any, _quiet_logger())  # Sacred declares it as None
     return experiment
 
 
 def _quiet_logger() -> logging.Logger:
+    """The cell says itself how it ended; Sacred would say it again."""
     logger = logging.getLogger("dima.sacred")
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.CRITICAL)
     return logger

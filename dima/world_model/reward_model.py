@@ -110,9 +110,7 @@ class RewardModel(nn.Module):
             termination = F.binary_cross_entropy_with_logits(logits[..., 0], 1.0 - target.float())
         return {"reward": F.smooth_l1_loss(reward, segments.reward), "termination": termination}
 
-    def continuation(
-        self, logits: Float[Tensor, "batch time logits"], generator: torch.Generator
-    ) -> Float[Tensor, "batch time"]:
+    def continuation(self, logits: Float[Tensor, "batch time logits"], generator: torch.Generator) -> Float[Tensor, "batch time"]:
         """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class 1 is the end)."""
         if self.config.termination == "bernoulli":
             return logits[..., 0].sigmoid()

@@ -21,7 +21,9 @@ def sampling_steps(agents: int, config: SamplerConfig) -> int:
     steps = config.steps if config.steps != "paper" else (2 * agents if agents <= 2 else agents)
     if isinstance(config.order, tuple):
         if len(config.order) != steps or not set(config.order) <= set(range(1, agents + 1)):
-            raise UserError(f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(config.order)}.")
+            raise UserError(
+                f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(config.order)}."
+            )
     elif steps % agents:
         raise UserError(f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents.")
     return steps

@@ -45,9 +45,7 @@ class StateDecoder(nn.Module):
         """Observations from z-scored states."""
         return self._reconstruct(states)[0]
 
-    def loss(
-        self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]
-    ) -> Float[Tensor, ""]:
+    def loss(self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]) -> Float[Tensor, ""]:
         """Mean absolute (release) or squared (eq. 22) error of the joint observation; with `vq` plus the commitment loss."""
         predicted, commitment = self._reconstruct(states)
         error = F.l1_loss(predicted, observations) if self.config.loss == "l1" else F.mse_loss(predicted, observations)
