@@ -32,8 +32,15 @@ def test_what_runs_and_what_runs_again(stage) -> None:
 
     (stage.folder / CELLS[1] / "summary.json").unlink()
     assert stage.planned("quick") == sorted([CELLS[1], *AFTER])
-    assert stage.snakemake("--cores", "1", f"{CELLS[1]}/summary.json").returncode == 0
-    assert stage.planned("quick") == sorted(AFTER)
+    kept = {path: path.stat().st_mtime_ns for path in stage.folder.glob("results/*/cells/*/*/*/summary.json")}
+    table = stage.folder / "results/quick/tables/final_returns.md"
+    old = table.read_text(encoding="utf-8")
+    again = stage.snakemake("--cores", "1", f"{CELLS[1]}/summary.json")
+    assert again.returncode == 0, again.stderr
+    assert table.read_text(encoding="utf-8") in again.stdout
+    assert table.read_text(encoding="utf-8") != old
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert "Nothing to be done" in stage.snakemake("--cores", "2", "quick").stderr
 
 
 def test_a_cell_that_fails_is_shown_with_the_end_of_its_log_and_costs_no_other(stage) -> None:

@@ -1,6 +1,8 @@
 """What a run says: a refusal before it starts, its progress, the tables at its end, and the last lines of what failed."""
 
 import logging
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -40,9 +42,28 @@ def calm_snakemake() -> None:
             handler.setStream(sys.stderr)
 
 
+def made_by_rules() -> list[str]:
+    """The tables and figures among this run's jobs."""
+    return [path for job in JOBS if job.rule.name.endswith(("_tables", "_figures")) for path in job.output]
+
+
+def made_again() -> list[str]:
+    """Tables and figures made again because this run was asked for cells alone and made one that they rest on.
+
+    Snakemake makes what a target needs, not what needs it; without this, one cell made again by its name would leave old tables behind.
+    """
+    paths = []
+    for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name == "cell"}):
+        for command, files in (("tables", table_files(name)), ("figures", figure_files(name))):
+            if not set(files) & set(made_by_rules()) and all(os.path.exists(path) for path in files):
+                subprocess.run([sys.executable, "-m", "dima", command, "--grid", name], check=True, stdout=subprocess.DEVNULL)
+                paths += files
+    return paths
+
+
 def print_results() -> None:
-    """The tables of final returns that this run made, and where its figures are."""
-    made = [Path(path) for job in JOBS if job.rule.name.endswith(("_tables", "_figures")) for path in job.output]
+    """The tables of final returns that follow from this run, and where their figures are."""
+    made = [Path(path) for path in made_by_rules() + made_again()]
     for path in made:
         if path.name == "final_returns.md":
             print(path.read_text(encoding="utf-8"))
