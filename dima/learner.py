@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ Scalars = dict[str, dict[str, float]]
 """Logged numbers by group and name, for example `{"denoiser": {"loss": 0.1}}`."""
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A method in training on one task. It owns its environment, its networks and its random streams.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError
@@ -136,3 +137,45 @@ def test_a_number_that_is_not_finite_stops_the_learner(tiny_cell):
         learner.world_model.denoiser.write.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match="denoiser is not finite in epoch 2"):
         learner.run_epoch()
+
+
+class HostQuestions(TorchDispatchMode):
+    """Counts the operations that make the host wait for a number from the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix("aten::").split(".")[0].lstrip("_")
+        if name in [waiting.lstrip("_") for waiting in self.WAITING]:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_question_counter_counts():
+    with HostQuestions() as questions:
+        torch.ones(3).sum().item()
+        torch.ones(3).nonzero()
+    assert questions.names == ["local_scalar_dense", "nonzero"]
+
+
+@pytest.mark.parametrize("variant", ["release", "paper text"])
+@pytest.mark.parametrize("update", ["_update_state_decoder", "_update_denoiser", "_update_reward_model", "_update_policy"])
+def test_no_update_makes_the_host_wait(tiny_cell, variant, update):
+    learner, _ = trained(changed(tiny_cell, **VARIANTS[variant]), 1)
+    with HostQuestions() as questions:
+        getattr(learner, update)()
+    assert questions.names == []
+
+
+def test_the_papers_sizes_train(paper):
+    """One update of every part at full size; fewer rollouts, which are only more of the same."""
+    learner = DimaLearner(changed(paper, behavior={"rollouts": 2}), CPU)
+    while not learner._collector.step(learner._acting_actor):
+        pass
+    learner._store(True)
+    for update in (learner._update_state_decoder, learner._update_denoiser, learner._update_reward_model, learner._update_policy):
+        assert all(torch.isfinite(value) for value in update().values())

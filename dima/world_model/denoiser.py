@@ -77,7 +77,7 @@ class Denoiser(nn.Module):
         """Which actions a denoising step may see when it is the turn of `agent` (from 0); all of them in the joint ablation."""
         if self.config.conditioning == "joint":
             return torch.ones(*agent.shape, self.agents, dtype=torch.bool, device=agent.device)
-        return nn.functional.one_hot(agent, self.agents).bool()
+        return agent[..., None] == torch.arange(self.agents, device=agent.device)
 
     def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
         """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
