@@ -30,7 +30,7 @@ from dima.record.provenance import provenance
 from dima.record.sacred_record import Metrics, recorded
 from dima.record.summary import summarize
 
-ARCHIVED = ("events.jsonl", "config.json", "status.json", "provenance.json", "summary.json")
+ARCHIVED = ("events.jsonl", "status.json", "summary.json", "config.json", "provenance.json")  # the last goes last
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> None:
     """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
-    history = read_json(folder / "provenance.json") or {"attempt": 1, "starts": [], "finished": False}
-    begun = read_json(folder / "config.json")
-    other = begun is not None and begun["digest"] != config.digest()
-    if history["finished"] or other or (execution.from_scratch and begun is not None):
+    history = read_json(folder / "provenance.json")
+    begun = read_json(folder / "config.json") or {"digest": None}
+    if history and (history["finished"] or begun["digest"] != config.digest() or execution.from_scratch):
         _set_aside(folder, history["attempt"])
         history = {"attempt": history["attempt"] + 1, "starts": [], "finished": False}
+    history = history or {"attempt": 1, "starts": [], "finished": False}
     accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None
     start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(execution.device.type, accelerator)}
     write_json(folder / "config.json", {"digest": config.digest(), "config": config.model_dump(mode="json")})
@@ -100,12 +100,12 @@ def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> 
 
 
 def _set_aside(folder: Path, attempt: int) -> None:
-    """Keep the old attempt's log under `attempts/<n>`; its provenance goes last, so that a kill in between repeats this."""
+    """Keep the old attempt's log under `attempts/<n>`. After a kill in between, provenance without configuration says: do this again."""
     archive = folder / "attempts" / str(attempt)
     archive.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint").exists():
         shutil.rmtree(folder / "checkpoint")
-    for name in sorted(ARCHIVED, key=lambda name: name == "provenance.json"):
+    for name in ARCHIVED:
         if (folder / name).exists():
             (folder / name).replace(archive / name)
 
