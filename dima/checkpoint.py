@@ -26,6 +26,8 @@ TENSORS, CONTENT = "tensors.safetensors", "content.json"
 def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
     """Write `state` as `folder/<number>`, whole or not at all, and drop all but the last two.
 
+    Checkpoints with a larger number are damaged ones that were passed over: they go, too, or they would count as the newest.
+
     Args:
         folder: of the cell's checkpoints.
         number: grows from one checkpoint to the next (environment steps).
@@ -56,8 +58,9 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
         raise OSError(f"The checkpoint {target} could not be written: {error}") from error
     sync_folder(folder)
-    for old in _numbered(folder)[:-KEPT]:
-        shutil.rmtree(old)
+    written = [path for path in _numbered(folder) if int(path.name) <= number]
+    for path in set(_numbered(folder)) - set(written[-KEPT:]):
+        shutil.rmtree(path)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:

@@ -63,7 +63,7 @@ def test_optimizers_come_back(tmp_path):
 
 
 def test_the_last_two_are_kept(tmp_path):
-    for number in (100, 20, 3000):
+    for number in (20, 100, 3000):
         save_checkpoint(tmp_path, number, {"number": number})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000100", "000000003000"]
     assert load_checkpoint(tmp_path)[0] == {"number": 3000}
@@ -139,3 +139,12 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
         save_checkpoint(tmp_path, 2, {"number": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["000000000001"]
     assert load_checkpoint(tmp_path)[0] == {"number": 1}
+
+
+def test_a_damaged_checkpoint_does_not_outlive_the_next_one(tmp_path):
+    """1000 is sound, 2000 damaged; the run goes on from 1000: its next checkpoint must not displace 1000 in favour of 2000."""
+    for number in (1000, 2000):
+        save_checkpoint(tmp_path, number, {"number": number})
+    damage_truncate(tmp_path / "000000002000")
+    save_checkpoint(tmp_path, 1500, {"number": 1500})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000001000", "000000001500"]

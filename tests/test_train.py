@@ -179,3 +179,45 @@ def test_the_papers_sizes_train(paper):
     learner._store(True)
     for update in (learner._update_state_decoder, learner._update_denoiser, learner._update_reward_model, learner._update_policy):
         assert all(torch.isfinite(value) for value in update().values())
+
+
+def test_what_is_collected_is_what_happened(tiny_cell):
+    """State, observation and reward of every stored step, replayed in a second environment with the same seed and actions."""
+    import envs
+    from dima.random import stream_seed
+
+    learner = DimaLearner(tiny_cell, CPU)
+    for _ in range(120):
+        ended = learner._collector.step(learner._acting_actor)
+        learner._store(True) if ended else None
+    twin = envs.make("push-mass", seed=stream_seed(1, "environment"))
+    observation, state = twin.reset()
+    data = learner.replay._data
+    for row in range(100):
+        np.testing.assert_array_equal(data["state"][row], state[0])
+        np.testing.assert_array_equal(data["observation"][row], observation[0])
+        result = twin.step(data["action"][row][None].numpy())
+        assert data["reward"][row] == result.reward[0]
+        assert bool(data["truncated"][row]) == bool(result.truncated[0]) == (row % 50 == 49)
+        np.testing.assert_array_equal(data["next_state"][row], result.info["final_state"][0])
+        observation, state = result.obs, result.state
+    seen = data["state"][:100].double()
+    torch.testing.assert_close(learner.world_model.normalizer.mean, seen.mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_warm_up_actions_are_uniform_or_the_actors(tiny_cell):
+    for policy, largest in (("random", 1.0), ("actor", 2.5)):
+        learner, _ = trained(changed(tiny_cell, schedule={"warmup_policy": policy, "warmup_steps": 200}), 1)
+        actions = learner.replay._data["action"][:200].flatten()
+        assert actions.abs().max() <= largest
+        assert actions.std().item() == pytest.approx(3**-0.5 if policy == "random" else 0.3655, rel=0.1)
+
+
+def test_the_policy_learns_from_the_configured_epoch_on_and_acts_with_what_it_learned(tiny_cell):
+    learner = DimaLearner(tiny_cell, CPU)
+    acting = []
+    for _ in range(2):
+        learner.run_epoch()
+        acting.append(learner._acting_actor.mean.weight.clone())
+        assert torch.equal(acting[-1], learner.actor_critic.actor.mean.weight)
+    assert not torch.equal(acting[0], acting[1])

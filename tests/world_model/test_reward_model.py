@@ -105,3 +105,23 @@ def test_dropout_is_off_in_evaluation(paper):
     states, actions = torch.randn(2, 4, 17), torch.randn(2, 4, 2, 3)
     assert not torch.equal(model.train()(states, actions)[0], model(states, actions)[0])
     assert torch.equal(model.eval()(states, actions)[0], model(states, actions)[0])
+
+
+def test_training_borders_follow_the_ends_of_episodes(model):
+    """An end at step 2: the loss is that of attention inside steps 0-2 and 3-5, and changing step 2 leaves what follows alone."""
+    none, end = torch.zeros(3, HORIZON, dtype=torch.bool), torch.zeros(3, HORIZON, dtype=torch.bool)
+    end[:, 2] = True
+    states, data = segments(end, none)
+    reward, _ = model(states, data.action, torch.tensor([0, 0, 0, 1, 1, 1]).expand(3, -1))
+    expected = torch.nn.functional.smooth_l1_loss(reward, data.reward)
+    assert model.loss(states, data)["reward"].item() == pytest.approx(expected.item())
+
+
+def test_class_one_is_the_end(tiny_cell):
+    torch.manual_seed(0)
+    config = tiny_cell.parameters.reward_model.model_copy(update={"termination": "categorical"})
+    model = zero(RewardModel(STATE, AGENTS, ACTION, HORIZON, config).double().eval())
+    model.termination_head[-1].bias.data = torch.tensor([-4.0, 4.0], dtype=torch.float64)
+    none = torch.zeros(3, HORIZON, dtype=torch.bool)
+    assert model.loss(*segments(~none, none))["termination"].item() < 0.001
+    assert model.loss(*segments(none, none))["termination"].item() > 7
