@@ -88,15 +88,21 @@ def _lock(path: Path) -> Iterator[None]:
 def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> None:
     """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
     history = read_json(folder / "provenance.json")
-    begun = read_json(folder / "config.json") or {"digest": None}
-    if history and (history["finished"] or begun["digest"] != config.digest() or execution.from_scratch):
-        _set_aside(folder, history["attempt"])
-        history = {"attempt": history["attempt"] + 1, "starts": [], "finished": False}
-    history = history or {"attempt": 1, "starts": [], "finished": False}
+    begun = read_json(folder / "config.json")
+    same = begun is not None and begun["digest"] == config.digest()
+    if (history or begun) and (history is None or history["finished"] or not same or execution.from_scratch):
+        _set_aside(folder, history["attempt"] if history else _next_attempt(folder))
+        history = None
+    history = history or {"attempt": _next_attempt(folder), "starts": [], "finished": False}
     accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None
     start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(execution.device.type, accelerator)}
     write_json(folder / "config.json", {"digest": config.digest(), "config": config.model_dump(mode="json")})
     write_json(folder / "provenance.json", {**history, "starts": [*history["starts"], start]})
+
+
+def _next_attempt(folder: Path) -> int:
+    """One more than the attempts that were set aside: no archive is ever written over."""
+    return 1 + max((int(path.name) for path in (folder / "attempts").glob("[0-9]*")), default=0)
 
 
 def _set_aside(folder: Path, attempt: int) -> None:

@@ -1,6 +1,6 @@
 """From YAML to cells: which cells a grid has, and the resolved configuration of each.
 
-A method's parameters are merged from general to particular: the file it extends, its own `parameters`, its `for_suite` and `for_task`
+A method's parameters are merged from general to particular: all of the file it extends, its own `parameters`, `for_suite` and `for_task`
 entries, then the grid's overrides for the method and for the method on the task. Every merged result is validated as a whole.
 """
 
@@ -84,7 +84,7 @@ class Grid:
         self._config_dir = config_dir
         self.experiments = {experiment: _expand(blocks) for experiment, blocks in content.experiments.items()}
         self.cells = list(dict.fromkeys(key for keys in self.experiments.values() for key in keys))
-        self._methods: dict[str, MethodFile] = {}
+        self._methods: dict[str, list[MethodFile]] = {}
         self._refuse_overrides_without_cells()
 
     def task(self, name: str) -> TaskConfig:
@@ -106,16 +106,17 @@ class Grid:
         self.require(key)
         task = self.task(key.task)
         if key.method not in self._methods:
-            self._methods[key.method] = _method_file(self._config_dir, key.method)
-        method = self._methods[key.method]
+            self._methods[key.method] = _method_files(self._config_dir, key.method)
+        files = self._methods[key.method]
         overrides = self._content.overrides
-        parameters = merge(method.parameters, method.for_suite.get(task.suite, {}), method.for_task.get(task.name, {}))
+        layers = ((file.parameters, file.for_suite.get(task.suite, {}), file.for_task.get(task.name, {})) for file in files)
+        parameters = merge(*(layer for three in layers for layer in three))
         parameters = merge(parameters, overrides.methods.get(key.method, {}), overrides.cells.get(key.task, {}).get(key.method, {}))
         values = {
             "grid": self.name,
             "task": task.model_dump(mode="json"),
             "method": key.method,
-            "engine": method.engine,
+            "engine": next((file.engine for file in reversed(files) if file.engine), None),
             "seed": key.seed,
             "parameters": parameters,
         }
@@ -219,18 +220,15 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
-def _method_file(config_dir: Path, name: str) -> MethodFile:
+def _method_files(config_dir: Path, name: str) -> list[MethodFile]:
+    """The method's file, after those it extends."""
     _refuse_unknown("method", name, _names(config_dir / "methods"))
     method = validate(MethodFile, read_yaml(config_dir / "methods" / f"{name}.yaml"), f"methods/{name}.yaml")
-    if method.extends is None:
-        return method
-    base = _method_file(config_dir, method.extends)
-    return MethodFile(
-        engine=method.engine or base.engine,
-        parameters=merge(base.parameters, method.parameters),
-        for_suite=merge(base.for_suite, method.for_suite),
-        for_task=merge(base.for_task, method.for_task),
-    )
+    for suite in method.for_suite:
+        _refuse_unknown("suite", suite, get_args(TaskConfig.model_fields["suite"].annotation), f" under for_suite of methods/{name}.yaml")
+    for task in method.for_task:
+        _refuse_unknown("task", task, _names(config_dir / "tasks"), f" under for_task of methods/{name}.yaml")
+    return [method] if method.extends is None else [*_method_files(config_dir, method.extends), method]
 
 
 def _refuse_unknown(what: str, name: str, choices: Iterable[str], where: str = "") -> None:

@@ -165,3 +165,28 @@ def test_exponents_need_no_point(workplace):
         "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}",
     )
     assert load_grid("broken").resolve(CellKey("push-mass", "mappo", 1)).parameters.learning_rate == 1e-4
+
+
+def test_what_a_variant_says_wins_over_what_its_base_says_for_a_suite_or_a_task(workplace):
+    methods = workplace / "workflow/config/methods"
+    (methods / "variant.yaml").write_text(
+        "extends: dima\nparameters: {behavior: {discount: 0.9}, reward_model: {termination: bernoulli}}\n"
+        "for_task: {pen: {behavior: {clip: 0.3}}}\n"
+    )
+    write(workplace, "experiments: {t: [{tasks: [bottle-cap, ant-4x2, pen], methods: [variant], seeds: [1]}]}")
+    resolved = {task: load_grid("broken").resolve(CellKey(task, "variant", 1)).parameters for task in ("bottle-cap", "ant-4x2", "pen")}
+    assert [parameters.behavior.discount for parameters in resolved.values()] == [0.9, 0.9, 0.9]
+    assert resolved["ant-4x2"].reward_model.termination == "bernoulli"
+    assert resolved["bottle-cap"].behavior.entropy_coefficient == 0.01
+    assert [parameters.behavior.clip for parameters in resolved.values()] == [0.1, 0.1, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("for_suite: {mujocoo: {}}", "Unknown suite 'mujocoo'"), ("for_task: {pens: {}}", "Unknown task 'pens'.*perhaps 'pen'")],
+)
+def test_a_misspelt_suite_or_task_of_a_method_is_refused(workplace, line, words):
+    (workplace / "workflow/config/methods/variant.yaml").write_text(f"extends: dima\nparameters: {{}}\n{line}\n")
+    write(workplace, "experiments: {t: [{tasks: [pen], methods: [variant], seeds: [1]}]}")
+    with pytest.raises(UserError, match=words):
+        load_grid("broken").resolve(CellKey("pen", "variant", 1))
