@@ -65,8 +65,13 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         if _is_finished(config, folder) and not execution.from_scratch:
             return
         _prepare_attempt(config, folder, execution)
-        settings = config.model_dump(mode="json")
-        recorded("dima", settings, folder / "sacred", lambda metrics: _Run(config, folder, execution, learner, metrics).run())
+        dropout_stream = torch.get_rng_state()
+
+        def run(metrics: Metrics) -> None:
+            torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
+            _Run(config, folder, execution, learner, metrics).run()
+
+        recorded("dima", config.model_dump(mode="json"), folder / "sacred", run)
 
 
 def _is_finished(config: CellConfig, folder: Path) -> bool:
