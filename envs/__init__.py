@@ -8,27 +8,32 @@ from envs.interface import (
     EnvSpec,
     InvalidArgumentError,
     MissingExtraError,
+    MissingGraphicsError,
     NonFiniteError,
     SimState,
     SimStateMismatchError,
     StepResult,
+    UnknownEngineError,
     UnknownPresetError,
     UnknownTaskError,
 )
-from envs.registry import TASKS, Registration, make
+from envs.registry import TASKS, Engine, Registration, make
 
 __all__ = [
     "TASKS",
     "BatchedEnvironment",
+    "Engine",
     "EnvSpec",
     "EnvironmentsError",
     "InvalidArgumentError",
     "MissingExtraError",
+    "MissingGraphicsError",
     "NonFiniteError",
     "Registration",
     "SimState",
     "SimStateMismatchError",
     "StepResult",
+    "UnknownEngineError",
     "UnknownPresetError",
     "UnknownTaskError",
     "make",

@@ -40,6 +40,10 @@ class EpisodicEnvironment(BatchedEnvironment):
     def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         """Step the engine; returns the rewards and where the task ended the episode."""
 
+    def _task_info(self) -> dict[str, np.ndarray]:
+        """What the step's `info` says beyond the shared entries, before an ended episode gives way to the next: `success`."""
+        return {}
+
     @abstractmethod
     def _engine_state(self) -> Float[np.ndarray, "batch state"]:
         """The global state of every world in the engine's precision."""
@@ -68,23 +72,31 @@ class EpisodicEnvironment(BatchedEnvironment):
         actions = self._checked_actions(actions)
         reward, terminated = self._advance(actions)
         self._lengths += 1
-        self._returns += reward
         final_obs, final_state = self._read()
-        self._require_finite("the state", final_state)
-        self._require_finite("the reward", reward[:, None])
-        truncated = ~terminated & (self._lengths >= self.spec.episode_limit)
+        broken_states = np.flatnonzero(~np.isfinite(final_state).all(axis=1))
+        broken = ~np.isfinite(reward)
+        broken[broken_states] = True
+        reward = np.where(broken, 0, reward)
+        self._returns += reward
+        terminated = terminated & ~broken
+        truncated = broken | ~terminated & (self._lengths >= self.spec.episode_limit)
         info = {
             "final_obs": final_obs,
             "final_state": final_state,
             "episode_return": self._returns.copy(),
             "episode_length": self._lengths.copy(),
-        }
+        } | self._task_info()
         obs, state = final_obs.copy(), final_state.copy()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
             self._begin(ended)
             obs, state = self._read()
-        return StepResult(obs, state, reward.astype(np.float32), terminated, truncated, info)
+        result = StepResult(obs, state, reward.astype(np.float32), terminated, truncated, info)
+        if broken.any():
+            world = int(np.flatnonzero(broken)[0])
+            what = "the state" if world in broken_states else "the reward"
+            raise self._non_finite(what, world, int(info["episode_length"][world]), result)
+        return result
 
     def get_sim_state(self) -> SimState:
         self._require_started()
@@ -135,12 +147,11 @@ class EpisodicEnvironment(BatchedEnvironment):
         if actions.shape != expected:
             message = f"the actions have shape {actions.shape}, {self.spec.task} takes (worlds, agents, action) = {expected}"
             raise InvalidArgumentError(message)
-        self._require_finite("the action", actions.reshape(self.num_envs, -1), next_step=1)
+        broken = np.flatnonzero(~np.isfinite(actions).all(axis=(1, 2)))
+        if broken.size:
+            raise self._non_finite("the action", int(broken[0]), int(self._lengths[broken[0]]) + 1)
         return actions
 
-    def _require_finite(self, what: str, values: Float[np.ndarray, "batch numbers"], next_step: int = 0) -> None:
-        broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if broken.size:
-            world = broken[0]
-            step = self._lengths[world] + next_step
-            raise NonFiniteError(f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode")
+    def _non_finite(self, what: str, world: int, step: int, result: StepResult | None = None) -> NonFiniteError:
+        message = f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode"
+        return NonFiniteError(message, world, step, result)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 SimState = dict[str, Any]
 """Everything a simulation needs to go on bit for bit: numpy arrays, ints and strings, in nested dicts with string keys."""
@@ -25,6 +25,10 @@ class UnknownPresetError(EnvironmentsError):
     """The task has no such preset."""
 
 
+class UnknownEngineError(EnvironmentsError):
+    """The task does not run in such an engine."""
+
+
 class MissingExtraError(EnvironmentsError):
     """The task's simulator is not installed."""
 
@@ -33,8 +37,23 @@ class InvalidArgumentError(EnvironmentsError):
     """A number of worlds, a seed, an action shape or the order of calls that makes no sense."""
 
 
+class MissingGraphicsError(EnvironmentsError):
+    """No OpenGL library is there to render with."""
+
+
 class NonFiniteError(EnvironmentsError):
-    """An action, a state or a reward is NaN or infinite."""
+    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode.
+
+    A non-finite action stops the step before anything moves, and `result` is None. Where a simulation broke, `result` is the
+    step that the other worlds made; the broken world has begun a new episode, and its rows are truncated, with reward 0 and
+    whatever came out of the simulation in `final_obs` and `final_state`.
+    """
+
+    def __init__(self, message: str, world: int, step: int, result: StepResult | None = None) -> None:
+        super().__init__(message)
+        self.world = world
+        self.step = step
+        self.result = result
 
 
 class SimStateMismatchError(EnvironmentsError):
@@ -91,7 +110,7 @@ class BatchedEnvironment(ABC):
     def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
         """Advance every world by one step; a world whose episode ends starts its next one within the same call.
 
-        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, which names the world and the step of its episode.
+        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, after which the other worlds can go on.
         """
 
     @abstractmethod
@@ -104,6 +123,19 @@ class BatchedEnvironment(ABC):
 
         Raises SimStateMismatchError where one of these differs.
         """
+
+    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of one world as it is now, in RGB. Raises InvalidArgumentError (no such world) and MissingGraphicsError."""
+        raise NotImplementedError(f"{self.spec.task} draws no pictures")
+
+    def render_states(
+        self, states: Float[np.ndarray, "time state"], height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "time height width 3"]:
+        """Pictures of consecutive global states, predicted ones for instance, in RGB.
+
+        What a state leaves out, such as how far a robot has come, is integrated from 0. Raises like `render`.
+        """
+        raise NotImplementedError(f"{self.spec.task} draws no pictures")
 
     @abstractmethod
     def close(self) -> None:

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
-from envs.interface import BatchedEnvironment, MissingExtraError, UnknownPresetError, UnknownTaskError
+from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
 
 
 @dataclass(frozen=True)
-class Registration:
-    """Where a task comes from; `factory` is "module:callable", called with task, num_envs, seed and preset."""
+class Engine:
+    """A simulator that runs a task; `factory` is "module:callable", called with task, num_envs, seed and preset.
 
-    suite: str
+    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know.
+    """
+
     factory: str
     extra: str | None = None
+    caveat: str = ""
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
         """Import the factory; raises ModuleNotFoundError when its simulator is not installed."""
@@ -24,30 +27,44 @@ class Registration:
         return getattr(import_module(module), name)
 
 
-PRESETS = ("paper",)
+@dataclass(frozen=True)
+class Registration:
+    """A task: its suite, its engines (the first is the default) and its presets."""
+
+    suite: str
+    engines: Mapping[str, Engine]
+    presets: tuple[str, ...] = ("paper",)
+
+
+_TOY = {"numpy": Engine("envs.push_mass:PushMass")}
+_MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
 
 TASKS: Mapping[str, Registration] = {
-    "push-mass": Registration("toy", "envs.push_mass:PushMass"),
-    "halfcheetah-2x3": Registration("mamujoco", "envs.mamujoco:MultiAgentMujoco", extra="mujoco"),
+    "push-mass": Registration("toy", _TOY),
+    "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO),
 }
 
 
-def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper") -> BatchedEnvironment:
-    """Build `num_envs` worlds of `task`; world j is seeded with `seed * 1000 + j`.
+def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", engine: str | None = None) -> BatchedEnvironment:
+    """Build `num_envs` worlds of `task` in `engine` (None: its first); world j is seeded with `seed * 1000 + j`.
 
-    Raises UnknownTaskError, UnknownPresetError, InvalidArgumentError (num_envs or seed), MissingExtraError.
+    Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError.
     """
     if task not in TASKS:
         raise UnknownTaskError(_unknown("task", task, TASKS))
-    if preset not in PRESETS:
-        raise UnknownPresetError(_unknown("preset", preset, PRESETS))
     registration = TASKS[task]
+    if preset not in registration.presets:
+        raise UnknownPresetError(_unknown(f"preset of {task}", preset, registration.presets))
+    name = next(iter(registration.engines)) if engine is None else engine
+    if name not in registration.engines:
+        raise UnknownEngineError(_unknown(f"engine of {task}", name, registration.engines))
+    chosen = registration.engines[name]
     try:
-        factory = registration.load()
+        factory = chosen.load()
     except ModuleNotFoundError as error:
-        if registration.extra is None:
+        if chosen.extra is None:
             raise
-        message = f"task {task!r} needs {error.name}, which is not installed: pip install 'dima[{registration.extra}]'"
+        message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install 'dima[{chosen.extra}]'"
         raise MissingExtraError(message) from error
     return factory(task, num_envs, seed, preset)
 

@@ -236,7 +236,7 @@ def test_only_numbers_are_divergence(make_cell: MakeCell, make_learner: MakeLear
 
         monkeypatch.setattr(learner._worlds.environment, "step", step)
 
-    fail_with(envs.NonFiniteError("the state of world 1 is not finite"))
+    fail_with(envs.NonFiniteError("the state of world 1 is not finite", world=1, step=2))
     with pytest.raises(DivergedError, match="the state of world 1 is not finite"):
         learner.run_epoch()
     fail_with(envs.InvalidArgumentError("the actions have another shape"))

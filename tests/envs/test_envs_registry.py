@@ -34,7 +34,13 @@ def test_an_unknown_task_names_the_choices(name: str, message: str) -> None:
 def test_an_unknown_preset_names_the_choices() -> None:
     with pytest.raises(envs.UnknownPresetError) as caught:
         envs.make("push-mass", preset="papers")
-    assert str(caught.value) == "unknown preset 'papers' (did you mean 'paper'?): choose one of paper"
+    assert str(caught.value) == "unknown preset of push-mass 'papers' (did you mean 'paper'?): choose one of paper"
+
+
+def test_an_unknown_engine_names_the_choices() -> None:
+    with pytest.raises(envs.UnknownEngineError) as caught:
+        envs.make("halfcheetah-2x3", engine="bullet")
+    assert str(caught.value) == "unknown engine of halfcheetah-2x3 'bullet': choose one of mujoco"
 
 
 @pytest.mark.parametrize("missing", ["mujoco", "gymnasium"])
@@ -43,7 +49,10 @@ def test_a_missing_simulator_names_the_extra(missing: str, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(envs.MissingExtraError) as caught:
         envs.make("halfcheetah-2x3")
-    assert str(caught.value) == f"task 'halfcheetah-2x3' needs {missing}, which is not installed: pip install 'dima[mujoco]'"
+    assert (
+        str(caught.value)
+        == f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: pip install 'dima[mujoco]'"
+    )
 
 
 def test_a_task_that_needs_no_extra_reports_the_missing_module_itself(monkeypatch: pytest.MonkeyPatch) -> None:

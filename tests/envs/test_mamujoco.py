@@ -114,15 +114,28 @@ def test_engine_and_lineage_name_the_versions() -> None:
     assert spec.lineage == f"gymnasium-{gymnasium.__version__}/HalfCheetah-v5/mujoco-{mujoco.__version__}"
 
 
-def test_a_broken_simulation_is_named_not_restarted() -> None:
-    env = envs.make(TASK, 3)
+def test_a_broken_world_is_named_and_the_others_live_on() -> None:
+    env, twin = envs.make(TASK, 3), envs.make(TASK, 3)
+    twin.reset()
     env.reset()
-    env.step(np.zeros((3, 2, 3), dtype=np.float32))
+    actions = np.random.default_rng(0).uniform(-1, 1, (30, 3, 2, 3)).astype(np.float32)
+    env.step(actions[0])
+    twin.step(actions[0])
     saved = env.get_sim_state()
     saved["engine_state"]["integration"][1] = np.nan
     env.set_sim_state(saved)
-    with pytest.raises(envs.NonFiniteError, match="state of world 1 is not finite at step 2 of its episode"):
-        env.step(np.zeros((3, 2, 3), dtype=np.float32))
+    with pytest.raises(envs.NonFiniteError, match="state of world 1 is not finite at step 2 of its episode") as caught:
+        env.step(actions[1])
+    assert (caught.value.world, caught.value.step) == (1, 2)
+    result, undisturbed = caught.value.result, twin.step(actions[1])
+    assert_array_equal(result.state[[0, 2]], undisturbed.state[[0, 2]])
+    assert_array_equal(result.truncated, [False, True, False])
+    assert result.reward[1] == 0
+    for step, action in enumerate(actions[2:], start=1):
+        result, undisturbed = env.step(action), twin.step(action)
+        assert_array_equal(result.state[[0, 2]], undisturbed.state[[0, 2]])
+        assert np.isfinite(result.state[1]).all()
+        assert_array_equal(result.info["episode_length"], [2 + step, step, 2 + step])
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
