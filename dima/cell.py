@@ -9,7 +9,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,18 +126,11 @@ class _Run:
 
     def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics) -> None:
         self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
-        state, faults = load_checkpoint(folder / "checkpoint")
-        for fault in faults:
-            print(fault)
         self._started = time.monotonic()
-        self._seconds_before = 0.0 if state is None else float(state["wall_seconds"])
-        self._last_grid_step = -1 if state is None else int(state["last_grid_step"])
-        self._latest_return: float | None = None if state is None else state["latest_return"]
-        self._resumed = state is not None
-        self.log = EventLog(folder / "events.jsonl", 0 if state is None else int(state["events"]))
-        if state is not None:
-            learner.load_state_dict(state["learner"])
-            print(f"{folder}: continuing at {learner.env_steps:,} of {config.task.env_steps:,} environment steps.")
+        self._seconds_before = 0.0
+        self._last_grid_step = -1
+        self._latest_return: float | None = None
+        self.log: EventLog
 
     @property
     def wall_seconds(self) -> float:
@@ -145,26 +138,38 @@ class _Run:
         return self._seconds_before + time.monotonic() - self._started
 
     def run(self) -> None:
-        """To the budget, then the summary."""
+        """From where the newest checkpoint stands to the budget, then the summary."""
         try:
-            self._train()
+            with closing(self.learner), closing(self._restore()) as self.log:
+                self._train()
         except (DivergedError, envs.NonFiniteError) as error:
-            self._status("diverged", str(error))
+            self._last_status("diverged", str(error))
             raise DivergedError(str(error)) from error
         except KeyboardInterrupt:
-            self._status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
+            self._last_status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
             raise
         except BaseException as error:
-            self._status("failed", f"{type(error).__name__}: {error}")
+            self._last_status("failed", f"{type(error).__name__}: {error}")
             raise
-        finally:
-            self.log.close()
-            self.learner.close()
+
+    def _restore(self) -> EventLog:
+        """Load the newest sound checkpoint, if there is one; the event log, at that point."""
+        state, faults = load_checkpoint(self.folder / "checkpoint")
+        for fault in faults:
+            print(fault)
+        if state is None:
+            return EventLog(self.folder / "events.jsonl", 0)
+        self._seconds_before = float(state["wall_seconds"])
+        self._last_grid_step = int(state["last_grid_step"])
+        self._latest_return = state["latest_return"]
+        self.learner.load_state_dict(state["learner"])
+        print(f"{self.folder}: continuing at {self.learner.env_steps:,} of {self.config.task.env_steps:,} environment steps.")
+        return EventLog(self.folder / "events.jsonl", int(state["events"]))
 
     def _train(self) -> None:
         learner, budget = self.learner, self.config.task.env_steps
         self._status("running")
-        if not self._resumed:
+        if self._last_grid_step < 0:
             self._evaluate(0)
         saved = time.monotonic()
         while learner.env_steps < budget:
@@ -226,10 +231,16 @@ class _Run:
         }
         write_json(self.folder / "status.json", content)
 
+    def _last_status(self, state: str, message: str) -> None:
+        """The status at the end of a run that failed; a disk that cannot take it must not hide what went wrong."""
+        with suppress(OSError):
+            self._status(state, message)
+
     def _finish(self) -> None:
         """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one."""
         history = read_json(self.folder / "provenance.json")
-        spec = envs.make(self.config.task.name, preset=self.config.task.preset).spec
+        task = self.config.task
+        spec = envs.make(task.name, preset=task.preset, engine=task.simulator).spec
         events = read_events(self.folder / "events.jsonl")
         summary = summarize(self.config, events, history, spec.lineage, self.learner.epoch, self.wall_seconds)
         self._status("completed")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,9 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
         aside.rename(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise OSError(f"The checkpoint {target} could not be written: {error}") from error
+        in_words = re.search(r"os error (\d+)", str(error))  # all that safetensors says of the number
+        number = error.errno if isinstance(error, OSError) else int(in_words[1]) if in_words else errno.EIO
+        raise OSError(number, f"The checkpoint {target} could not be written: {error}") from error
     sync_folder(folder)
     written = [path for path in _numbered(folder) if int(path.name) <= number]
     for path in set(_numbered(folder)) - set(written[-KEPT:]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -12,11 +13,14 @@ from pathlib import Path
 from dima.errors import DivergedError, LockedError, UserError
 from dima.grid import CellKey, Grid, load_grid
 
-BAD_INPUT, DIVERGED, LOCKED, INTERRUPTED = 2, 3, 75, 130
+BAD_INPUT, DIVERGED, DISK_FULL, LOCKED, INTERRUPTED = 2, 3, 4, 75, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0 done, 2 bad input, 3 diverged, 75 locked, 130 interrupted, 1 anything else."""
+    """Run one command and return the exit status.
+
+    0: done, 2: bad input, 3: diverged, 4: the disk is full, 75: locked, 130: interrupted, 1: anything else.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -29,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("Interrupted; the same command continues.", INTERRUPTED)
     except OSError as error:
-        return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", 1)
+        status = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 1
+        return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", status)
     return 0
 
 

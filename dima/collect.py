@@ -24,7 +24,9 @@ class Collector:
 
     def __init__(self, config: CellConfig) -> None:
         task = config.task
-        self.environment = envs.make(task.name, num_envs=1, seed=stream_seed(config.seed, "environment"), preset=task.preset)
+        self.environment = envs.make(
+            task.name, num_envs=1, seed=stream_seed(config.seed, "environment"), preset=task.preset, engine=task.simulator
+        )
         self.spec = self.environment.spec
         self._noise = np.random.Generator(np.random.PCG64(stream_seed(config.seed, "exploration")))
         self._observation, self._state = self.environment.reset()

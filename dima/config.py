@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+GROUP_CHANNELS = 32
+"""Channels normalised together in the denoiser."""
+
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -23,6 +26,11 @@ class Strict(BaseModel):
     """Base of every configuration model: immutable, no unknown key, no silent conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 class OptimizerConfig(Strict):
@@ -48,7 +56,7 @@ class StateDecoderConfig(Strict):
     hidden: Count
     tokens: Count
     quantizer: Literal["fsq", "vq"]
-    levels: tuple[Count, ...]
+    levels: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
     codebook_size: Count
     codebook_dim: Count
     codebook_decay: Fraction
@@ -77,7 +85,7 @@ class DenoiserConfig(Strict):
 
     conditioning: Literal["sequential", "joint"]
     conditioning_states: Annotated[int, Field(ge=2)]
-    channels: tuple[Count, ...]
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)]
     blocks: tuple[Count, ...]
     condition_dim: Annotated[int, Field(ge=2, multiple_of=2)]
     action_encoder: ActionEncoderConfig
@@ -94,13 +102,16 @@ class DenoiserConfig(Strict):
     updates_per_epoch: Count
 
     @model_validator(mode="after")
-    def _time_axis_fits(self) -> DenoiserConfig:
-        if len(self.channels) != len(self.blocks):
-            raise ValueError("channels and blocks must have one entry for each level")
-        if (self.conditioning_states + 1) % 2 ** (len(self.channels) - 1):
-            raise ValueError(
-                f"conditioning_states + 1 must be a multiple of {2 ** (len(self.channels) - 1)} for {len(self.channels)} levels"
-            )
+    def _sizes_fit(self) -> DenoiserConfig:
+        levels = len(self.channels)
+        _require(len(self.blocks) == levels, "channels and blocks must have one entry for each level")
+        scale = 2 ** (levels - 1)
+        _require((self.conditioning_states + 1) % scale == 0, f"conditioning_states + 1 must be a multiple of {scale} for {levels} levels")
+        _require(
+            max(self.channels) <= GROUP_CHANNELS or all(width % GROUP_CHANNELS == 0 for width in self.channels),
+            f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above it",
+        )
+        _require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
         return self
 
 
@@ -116,6 +127,26 @@ class SamplerConfig(Strict):
     rho: PositiveFloat
     initial_noise: Literal["scaled", "unscaled"]
 
+    @model_validator(mode="after")
+    def _noise_falls(self) -> SamplerConfig:
+        _require(self.sigma_min < self.sigma_max, "sigma_min must be below sigma_max")
+        return self
+
+    def steps_for(self, agents: int) -> int:
+        """K: twice the number of agents for up to two agents, else their number (Table 4), unless `steps` says otherwise.
+
+        Raises:
+            ValueError: K does not fit the order.
+        """
+        steps = self.steps if self.steps != "paper" else (2 * agents if agents <= 2 else agents)
+        if isinstance(self.order, tuple):
+            fits = len(self.order) == steps and set(self.order) <= set(range(1, agents + 1))
+            _require(fits, f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}")
+        else:
+            message = f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents"
+            _require(steps % agents == 0, message)
+        return steps
+
 
 class RewardModelConfig(Strict):
     """The causal transformer that scores reward and termination (Table 3, eq. 23)."""
@@ -123,7 +154,7 @@ class RewardModelConfig(Strict):
     dim: Count
     layers: Count
     heads: Count
-    dropout: Fraction
+    dropout: Annotated[float, Field(ge=0, lt=1)]
     action_layers: Count
     action_heads: Count
     action_head_dim: Count
@@ -134,6 +165,11 @@ class RewardModelConfig(Strict):
     optimizer_steps_per_batch: Count
     batch_size: Count
     updates_per_epoch: Count
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> RewardModelConfig:
+        _require(self.dim % self.heads == 0, f"dim must be a multiple of heads ({self.heads})")
+        return self
 
 
 class BehaviorConfig(Strict):
@@ -146,8 +182,8 @@ class BehaviorConfig(Strict):
     discount: Fraction
     return_lambda: Fraction
     lambda_return: Literal["exact", "release"]
-    actor_hidden: tuple[Count, ...]
-    critic_hidden: tuple[Count, ...]
+    actor_hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
+    critic_hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
     critic_input: Literal["state_and_last_action", "state"]
     critic_loss: Literal["normalized_huber", "mse"]
     huber_delta: PositiveFloat
@@ -184,9 +220,10 @@ class DimaParameters(Strict):
     schedule: ScheduleConfig
 
     @model_validator(mode="after")
-    def _warmup_fills_a_segment(self) -> DimaParameters:
-        if self.schedule.warmup_steps < self.behavior.horizon:
-            raise ValueError(f"schedule.warmup_steps must be at least behavior.horizon ({self.behavior.horizon})")
+    def _the_replay_memory_suits(self) -> DimaParameters:
+        warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
+        _require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
+        _require(self.replay.capacity >= warmup, f"replay.capacity must be at least schedule.warmup_steps ({warmup})")
         return self
 
 
@@ -241,10 +278,18 @@ class TaskConfig(Strict):
     label: str
     suite: Literal["toy", "mamujoco", "bidexhands"]
     preset: str
+    simulator: str
     agents: Count
     env_steps: Count
     evaluation: EvaluationConfig
     comparable_with_paper: bool = Field(description="false: another physics engine than the paper's, or no number in the paper")
+
+    @model_validator(mode="after")
+    def _compares_like_with_like(self) -> TaskConfig:
+        theirs = self.suite == "mamujoco" and self.preset == "paper" or self.suite == "bidexhands" and self.simulator == "isaacgym"
+        what = f"{self.suite} with preset {self.preset} in {self.simulator}"
+        _require(theirs or not self.comparable_with_paper, f"comparable_with_paper must be false: the paper did not measure {what}")
+        return self
 
 
 class CellConfig(Strict):
@@ -257,9 +302,18 @@ class CellConfig(Strict):
     seed: NonNegativeInt
     parameters: MethodParameters
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> CellConfig:
+        native = isinstance(self.parameters, DimaParameters)
+        engine = "native" if native else "harl"
+        _require(self.engine == engine, f"engine must be {engine} for algorithm {self.parameters.algorithm}")
+        if isinstance(self.parameters, DimaParameters):
+            self.parameters.sampler.steps_for(self.task.agents)
+        return self
+
     def canonical(self) -> str:
-        """The configuration as JSON with sorted keys: equal configurations give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""
+        return json.dumps(self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True)
 
     def digest(self) -> str:
         """SHA-256 of `canonical()`, in hexadecimal: what decides whether a finished cell is still the one asked for."""

@@ -36,7 +36,9 @@ def evaluate(policy: Policy, task: TaskConfig, seed: int, grid_step: int) -> lis
         grid_step: where on the evaluation grid this is.
     """
     worlds = task.evaluation.episodes
-    environment = envs.make(task.name, num_envs=worlds, seed=stream_seed(seed, "evaluation", grid_step), preset=task.preset)
+    environment = envs.make(
+        task.name, num_envs=worlds, seed=stream_seed(seed, "evaluation", grid_step), preset=task.preset, engine=task.simulator
+    )
     results: list[EpisodeResult | None] = [None] * worlds
     observations, _ = environment.reset()
     while any(result is None for result in results):

@@ -86,6 +86,7 @@ class Grid:
         self.cells = list(dict.fromkeys(key for keys in self.experiments.values() for key in keys))
         self._methods: dict[str, list[MethodFile]] = {}
         self._refuse_overrides_without_cells()
+        self._refuse_mixed_presets()
 
     def task(self, name: str) -> TaskConfig:
         """The task's configuration with this grid's overrides. Raises UserError for a task without a file."""
@@ -136,6 +137,15 @@ class Grid:
         for method in [*self._content.overrides.methods, *(name for cell in self._content.overrides.cells.values() for name in cell)]:
             _refuse_unknown("method", method, methods, place)
 
+    def _refuse_mixed_presets(self) -> None:
+        """One suite is one table, and one table holds one reading of the suite's tasks."""
+        known = [self.task(name) for name in sorted({cell.task for cell in self.cells}) if name in _names(self._config_dir / "tasks")]
+        for suite in dict.fromkeys(task.suite for task in known):
+            names = {(task.preset, task.simulator): task.name for task in known if task.suite == suite}
+            if len(names) > 1:
+                found = ", ".join(f"{name} has preset {preset} in {simulator}" for (preset, simulator), name in names.items())
+                raise UserError(f"Grid {self.name} mixes what one table of {suite} must not mix: {found}.")
+
 
 def load_grid(name: str, config_dir: Path = CONFIG_DIR) -> Grid:
     """The grid `name`, read from `<config_dir>/<name>.yaml`. Raises UserError for anything that is not in order."""
@@ -174,6 +184,8 @@ def _sentence(model: type[BaseModel], fault: ErrorDetails, place: str) -> str:
         return f"Unknown configuration key {name!r} ({place}){_nearest(path[-1], siblings)}; the keys there are {', '.join(siblings)}."
     if fault["type"] == "missing":
         return f"The configuration key {name!r} is missing ({place})."
+    if fault["type"] == "value_error":  # what several values of one part do to one another
+        return f"The configuration{f' of {name!r}' if name else ''} cannot be used ({place}): {fault['msg'].removeprefix('Value error, ')}."
     return f"The configuration value {name!r} = {fault['input']!r} cannot be used ({place}): {fault['msg'][0].lower()}{fault['msg'][1:]}."
 
 
@@ -220,15 +232,17 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
-def _method_files(config_dir: Path, name: str) -> list[MethodFile]:
-    """The method's file, after those it extends."""
+def _method_files(config_dir: Path, name: str, extended_by: tuple[str, ...] = ()) -> list[MethodFile]:
+    """The method's file, after those it extends. Raises UserError where a file extends itself, even by way of others."""
+    if name in extended_by:
+        raise UserError(f"methods/{name}.yaml extends itself: {' extends '.join((*extended_by, name))}.")
     _refuse_unknown("method", name, _names(config_dir / "methods"))
     method = validate(MethodFile, read_yaml(config_dir / "methods" / f"{name}.yaml"), f"methods/{name}.yaml")
     for suite in method.for_suite:
         _refuse_unknown("suite", suite, get_args(TaskConfig.model_fields["suite"].annotation), f" under for_suite of methods/{name}.yaml")
     for task in method.for_task:
         _refuse_unknown("task", task, _names(config_dir / "tasks"), f" under for_task of methods/{name}.yaml")
-    return [method] if method.extends is None else [*_method_files(config_dir, method.extends), method]
+    return [method] if method.extends is None else [*_method_files(config_dir, method.extends, (*extended_by, name)), method]
 
 
 def _refuse_unknown(what: str, name: str, choices: Iterable[str], where: str = "") -> None:

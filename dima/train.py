@@ -15,7 +15,7 @@ from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
 from dima.collect import Collector
 from dima.config import CellConfig, DimaParameters
-from dima.errors import DivergedError
+from dima.errors import DivergedError, UserError
 from dima.learner import Scalars
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Replay
@@ -42,6 +42,8 @@ class DimaLearner:
         self._budget = config.task.env_steps
         self._collector = Collector(config)
         spec = self._collector.spec
+        if spec.n_agents != config.task.agents:
+            raise UserError(f"Task {spec.task} has {spec.n_agents} agents, its configuration says {config.task.agents}.")
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.world_model = WorldModel(shapes, p, device).eval()
@@ -60,7 +62,7 @@ class DimaLearner:
         """One round of Algorithm 1.
 
         Raises:
-            DivergedError: a loss or a return is not finite.
+            DivergedError: a loss, a return or a weight is not finite.
         """
         p = self.parameters
         self.epoch += 1
@@ -72,9 +74,14 @@ class DimaLearner:
         if self.epoch >= p.schedule.first_policy_epoch:
             scalars["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
             self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
         for group, values in scalars.items():
             if not np.isfinite(list(values.values())).all():
-                raise DivergedError(f"{group} is not finite in epoch {self.epoch} at {self.env_steps} environment steps: {values}")
+                raise DivergedError(f"{group} is not finite {place}: {values}")
+        # The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
+        weights = [*self.world_model.parameters(), *self.actor_critic.actor.parameters(), *self.actor_critic.critic.parameters()]
+        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+            raise DivergedError(f"a weight is not finite {place}")
         return scalars
 
     def _collect(self) -> dict[str, float]:

@@ -77,6 +77,10 @@ def test_the_digest_follows_values_and_nothing_else(tmp_path, tiny, tiny_cell):
     path.write_text(path.read_text().replace("rho: 7.00 ", "rho: 7.01 "))
     assert load_grid("tiny", config_dir).resolve(key).digest() != tiny_cell.digest()
     assert tiny.resolve(CellKey("push-mass", "dima", 2)).digest() != tiny_cell.digest()
+    shown = tiny_cell.task.model_copy(update={"label": "another", "comparable_with_paper": True})
+    assert tiny_cell.model_copy(update={"task": shown}).digest() == tiny_cell.digest()
+    elsewhere = tiny_cell.task.model_copy(update={"simulator": "another"})
+    assert tiny_cell.model_copy(update={"task": elsewhere}).digest() != tiny_cell.digest()
 
 
 def refusal(cell, changes):
@@ -102,6 +106,18 @@ def refusal(cell, changes):
         ({"parameters": {"denoiser": {"conditioning_states": 4}}}, ["conditioning_states + 1 must be a multiple of 2"]),
         ({"parameters": {"denoiser": {"blocks": [1]}}}, ["one entry for each level"]),
         ({"parameters": {"schedule": {"warmup_steps": 3}}}, ["at least behavior.horizon"]),
+        ({"parameters": {"replay": {"capacity": 10}}}, ["'parameters'", "at least schedule.warmup_steps"]),
+        ({"parameters": {"denoiser": {"channels": [48, 64]}}}, ["of 'parameters.denoiser'", "multiples of 32"]),
+        ({"parameters": {"denoiser": {"channels": [], "blocks": []}}}, ["'parameters.denoiser.channels'", "at least 1"]),
+        ({"parameters": {"denoiser": {"noise_min": 30.0}}}, ["noise_min must be below noise_max"]),
+        ({"parameters": {"sampler": {"sigma_min": 9.0}}}, ["sigma_min must be below sigma_max"]),
+        ({"parameters": {"sampler": {"steps": 3}}}, ["sampler.steps = 3 is no multiple of 2 agents"]),
+        ({"parameters": {"sampler": {"order": [1, 3, 1, 2]}}}, ["one of the agents 1 to 2 for each of the 4 steps, not [1, 3, 1, 2]"]),
+        ({"parameters": {"reward_model": {"heads": 3}}}, ["dim must be a multiple of heads (3)"]),
+        ({"parameters": {"behavior": {"actor_hidden": []}}}, ["'parameters.behavior.actor_hidden'", "at least 1"]),
+        ({"parameters": {"state_decoder": {"levels": [8, 1]}}}, ["'parameters.state_decoder.levels", "greater than or equal to 2"]),
+        ({"engine": "harl"}, ["engine must be native for algorithm dima"]),
+        ({"task": {"comparable_with_paper": True}}, ["of 'task'", "the paper did not measure toy with preset paper in numpy"]),
         ({"parameters": {"algorithm": "dimma"}}, ["'parameters'", "'dima'"]),
         ({"seed": True}, ["'seed' = True"]),
     ],
@@ -190,3 +206,22 @@ def test_a_misspelt_suite_or_task_of_a_method_is_refused(workplace, line, words)
     write(workplace, "experiments: {t: [{tasks: [pen], methods: [variant], seeds: [1]}]}")
     with pytest.raises(UserError, match=words):
         load_grid("broken").resolve(CellKey("pen", "variant", 1))
+
+
+def test_a_method_that_extends_itself_is_refused(workplace):
+    methods = workplace / "workflow/config/methods"
+    (methods / "one.yaml").write_text("extends: two\nparameters: {}\n")
+    (methods / "two.yaml").write_text("extends: one\nparameters: {}\n")
+    write(workplace, "experiments: {t: [{tasks: [pen], methods: [one], seeds: [1]}]}")
+    with pytest.raises(UserError, match=r"methods/one.yaml extends itself: one extends two extends one\."):
+        load_grid("broken").resolve(CellKey("pen", "one", 1))
+
+
+def test_presets_of_one_suite_never_meet_in_a_grid(workplace):
+    block = "experiments: {t: [{tasks: [ant-2x4, ant-4x2, pen], methods: [dima], seeds: [1]}]}\n"
+    write(workplace, block + "overrides: {tasks: {ant-2x4: {preset: gymnasium-robotics, comparable_with_paper: false}}}")
+    with pytest.raises(UserError, match=r"Grid broken mixes .* mamujoco .*: ant-2x4 has preset gymnasium-robotics in mujoco, ant-4x2 has"):
+        load_grid("broken")
+    other = "{preset: gymnasium-robotics, comparable_with_paper: false}"
+    write(workplace, block + f"overrides: {{tasks: {{ant-2x4: {other}, ant-4x2: {other}}}}}")
+    assert load_grid("broken").task("ant-4x2").preset == "gymnasium-robotics"

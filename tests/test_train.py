@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dima.checkpoint import load_checkpoint, save_checkpoint
-from dima.errors import DivergedError
+from dima.errors import DivergedError, UserError
 from dima.evaluate import evaluate
 from dima.grid import CellKey, merge, validate
 from dima.train import DimaLearner
@@ -137,6 +139,29 @@ def test_a_number_that_is_not_finite_stops_the_learner(tiny_cell):
         learner.world_model.denoiser.write.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match="denoiser is not finite in epoch 2"):
         learner.run_epoch()
+
+
+@pytest.mark.parametrize("part", ["world_model.reward_model", "actor_critic.actor", "actor_critic.critic"])
+def test_a_weight_spoilt_by_the_epochs_last_update_stops_the_learner(tiny_cell, monkeypatch, part):
+    learner, _ = trained(tiny_cell, 1)
+    update, reports = learner._update_policy, []
+
+    def spoiling():
+        reports.append(update())
+        if len(reports) == learner.parameters.behavior.policy_updates_per_epoch:
+            with torch.no_grad():
+                next(attrgetter(part)(learner).parameters()).view(-1)[0] = float("inf")
+        return reports[-1]
+
+    monkeypatch.setattr(learner, "_update_policy", spoiling)
+    with pytest.raises(DivergedError, match="a weight is not finite in epoch 2"):
+        learner.run_epoch()
+
+
+def test_a_task_with_another_number_of_agents_is_refused(tiny_cell):
+    cell = tiny_cell.model_copy(update={"task": tiny_cell.task.model_copy(update={"agents": 4})})
+    with pytest.raises(UserError, match="Task push-mass has 2 agents, its configuration says 4"):
+        DimaLearner(cell, torch.device("cpu"))
 
 
 class HostQuestions(TorchDispatchMode):

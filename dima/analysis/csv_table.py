@@ -79,7 +79,7 @@ _COLUMNS: dict[str, Callable[[Row], object]] = {
     "reason": lambda row: row.verdict.reason,
     "engine": _distinct(lambda summary: summary.engine),
     "lineage": _distinct(lambda summary: summary.lineage),
-    "comparable_with_paper": _distinct(lambda summary: summary.comparable_with_paper),
+    "comparable_with_paper": lambda row: row.comparable_with_paper,
     "commits": _distinct(lambda summary: summary.provenance.commit),
     "dirty": _distinct(lambda summary: summary.provenance.dirty),
     "image": _distinct(lambda summary: summary.provenance.image),

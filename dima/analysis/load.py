@@ -56,7 +56,6 @@ class Summary(Recorded):
     status: Literal["completed"]
     engine: str
     lineage: str
-    comparable_with_paper: bool
     budget: int
     final: FinalEvaluation
     mean_of_last_five: FiniteFloat

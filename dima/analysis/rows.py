@@ -24,6 +24,7 @@ class Row:
     """
 
     suite: str
+    comparable_with_paper: bool
     sample: Sample
     records: list[CellRecord]
     statistics: Statistics | None
@@ -65,6 +66,7 @@ def _row(grid: Grid, sample: Sample, records: list[CellRecord], numbers: PaperNu
     paper = number_beside(numbers.get((sample.task, sample.method), ()), sample.env_steps)
     return Row(
         suite=task.suite,
+        comparable_with_paper=task.comparable_with_paper,
         sample=sample,
         records=records,
         statistics=summarize(sample.values) if sample.returns and not sample.mixture else None,

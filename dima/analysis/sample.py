@@ -57,7 +57,6 @@ class Sample:
 _MUST_AGREE: dict[str, Callable[[Summary], Any]] = {
     "engines": lambda summary: summary.engine,
     "lineages": lambda summary: summary.lineage,
-    "comparability with the paper": lambda summary: summary.comparable_with_paper,
 }
 
 

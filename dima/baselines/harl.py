@@ -56,7 +56,8 @@ class HarlOnPolicyLearner:
         self._parameters = parameters
         self._steps_per_epoch = parameters.rollout_threads * parameters.episode_length
         self._epochs = math.ceil(config.task.env_steps / self._steps_per_epoch)
-        self._worlds = HarlWorlds(envs.make(config.task.name, parameters.rollout_threads, config.seed, config.task.preset))
+        task = config.task
+        self._worlds = HarlWorlds(envs.make(task.name, parameters.rollout_threads, config.seed, task.preset, task.simulator))
         self._streams = GlobalStreams(config.seed, device)
         with self._streams:
             self._mappo = mappo(harl_settings(parameters), self._worlds, device)

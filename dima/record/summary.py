@@ -43,7 +43,6 @@ def summarize(
         "suite": config.task.suite,
         "engine": config.engine,
         "lineage": lineage,
-        "comparable_with_paper": config.task.comparable_with_paper,
         "env_steps": last[-1]["env_steps"],
         "budget": config.task.env_steps,
         "epochs": epochs,

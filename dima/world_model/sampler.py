@@ -7,26 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dima.config import SamplerConfig
-from dima.errors import UserError
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.noise import sampling_noise_levels
-
-
-def sampling_steps(agents: int, config: SamplerConfig) -> int:
-    """K: twice the number of agents for up to two agents, else their number (Table 4), unless the configuration says otherwise.
-
-    Raises:
-        UserError: K does not fit the order.
-    """
-    steps = config.steps if config.steps != "paper" else (2 * agents if agents <= 2 else agents)
-    if isinstance(config.order, tuple):
-        if len(config.order) != steps or not set(config.order) <= set(range(1, agents + 1)):
-            raise UserError(
-                f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(config.order)}."
-            )
-    elif steps % agents:
-        raise UserError(f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents.")
-    return steps
 
 
 class EulerSampler:
@@ -40,7 +22,7 @@ class EulerSampler:
     def __init__(self, denoiser: Denoiser, config: SamplerConfig, device: torch.device) -> None:
         self.denoiser = denoiser
         self.config = config
-        self.steps = sampling_steps(denoiser.agents, config)
+        self.steps = config.steps_for(denoiser.agents)
         self.sigmas = sampling_noise_levels(self.steps, config).to(device)
         self._initial_scale = self.sigmas[0] if config.initial_noise == "scaled" else torch.ones((), device=device)
         self._fixed_order = self._named_order(device)

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Float
 from torch import Tensor, nn
 
-GROUP_CHANNELS = 32
+from dima.config import GROUP_CHANNELS
 
 
 class ResidualBlock(nn.Module):

@@ -59,6 +59,7 @@ def make_cell() -> Callable[..., CellConfig]:
                 "env_steps": env_steps,
                 "evaluation": {"every": 90, "episodes": 1},
                 "comparable_with_paper": False,
+                "simulator": "numpy" if task == "push-mass" else "mujoco",
             },
             "method": "mappo",
             "engine": "harl",

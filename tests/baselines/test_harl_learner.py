@@ -176,7 +176,7 @@ def test_time_limits_and_terminations_reach_harls_buffers(
     make_cell: MakeCell, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A time limit: mask 0, bad mask 0, return = V(s), no signal. A termination: mask 0, bad mask 1, return = r."""
-    monkeypatch.setattr(envs, "make", lambda task, worlds, seed, preset: Ending(task, worlds, seed, preset))
+    monkeypatch.setattr(envs, "make", lambda task, worlds, seed, preset, engine: Ending(task, worlds, seed, preset))
     learner = make_learner(make_cell(episode_length=55, value_normalization=False))
     learner.run_epoch()
     buffer = learner._mappo.critic_buffer

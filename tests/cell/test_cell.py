@@ -176,7 +176,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 20; exec "$@"', "bash", *command()]
     result = subprocess.run(limited, capture_output=True, text=True, timeout=120)
     folder = CELL / "dima/seed-1"
-    assert result.returncode == 1, result.stderr
+    assert result.returncode == 4, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") == 1
     assert "could not be written" in result.stderr
@@ -208,6 +208,8 @@ def test_damaged_checkpoints_are_passed_over_or_refused(workplace, outcome):
     refused = train()
     assert refused.returncode == 2
     assert "No sound checkpoint is left" in refused.stderr
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], "No sound checkpoint" in status["message"]) == ("failed", True)
     assert train("dima", "--from-scratch").returncode == 0
     assert outcome() == undisturbed
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dima.errors import UserError
 from dima.world_model.denoiser import Denoiser
-from dima.world_model.sampler import EulerSampler, sampling_steps
+from dima.world_model.sampler import EulerSampler
 
 CPU = torch.device("cpu")
 
@@ -18,7 +17,7 @@ def with_(config, **changes):
 
 @pytest.mark.parametrize(("agents", "steps"), [(1, 2), (2, 4), (3, 3), (4, 4), (6, 6)])
 def test_number_of_steps_is_table_4(paper, agents, steps):
-    assert sampling_steps(agents, paper.parameters.sampler) == steps
+    assert paper.parameters.sampler.steps_for(agents) == steps
 
 
 def sampler(cell, agents=2, conditioning="sequential", **changes):
@@ -60,7 +59,7 @@ def test_a_random_order_is_a_fresh_permutation_for_every_row(tiny_cell):
     ],
 )
 def test_orders_that_do_not_fit_are_refused(tiny_cell, changes, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ValueError, match=words):
         sampler(tiny_cell, **changes)
 
 
