@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         in_words = re.search(r"os error (\d+)", str(error))  # all that safetensors says of the number
-        number = error.errno if isinstance(error, OSError) else int(in_words[1]) if in_words else errno.EIO
+        number = getattr(error, "errno", None) or (int(in_words[1]) if in_words else errno.EIO)
         raise OSError(number, f"The checkpoint {target} could not be written: {error}") from error
     sync_folder(folder)
     written = [path for path in _numbered(folder) if int(path.name) <= number]

@@ -90,15 +90,28 @@ def _train(options: argparse.Namespace) -> None:
 
     device = _device(options.device)
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # or every torch.empty would be filled first
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    _make_deterministic(device.type)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
     try:
         run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
     except envs.EnvironmentsError as error:
         raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+
+
+def _make_deterministic(device: str) -> None:
+    """The same bits on the same device every time; without TF32, so that devices differ by rounding alone."""
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # or every torch.empty would be filled first
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.set_float32_matmul_precision("highest")
+    if device == "cuda":  # where the fused kernels of attention add up their gradients in no fixed order
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` runs without it

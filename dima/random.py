@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from dima.errors import UserError
+
 
 def stream_seed(root_seed: int, name: str, *indices: int) -> int:
     """A 32-bit seed for the stream `name` (and, for instance, the n-th evaluation of it) of a run with `root_seed`."""
@@ -39,10 +41,23 @@ class RandomStreams:
         global_states = {"cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
             global_states["cuda"] = torch.cuda.get_rng_state(self._device)
-        return {"named": {name: stream.get_state() for name, stream in self._generators.items()}, "global": global_states}
+        return {
+            "device": self._device.type,
+            "named": {name: stream.get_state() for name, stream in self._generators.items()},
+            "global": global_states,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue every stream from where `state` was taken."""
+        """Continue every stream from where `state` was taken.
+
+        Raises:
+            UserError: it was taken on another kind of device, whose streams are other ones.
+        """
+        if state["device"] != self._device.type:
+            raise UserError(
+                f"The checkpoint was made on {state['device']}, and random numbers of {self._device.type} are others: "
+                f"continue with --device {state['device']}, or start anew with --from-scratch."
+            )
         for name, stream in self._generators.items():
             stream.set_state(state["named"][name].cpu())
         torch.set_rng_state(state["global"]["cpu"].cpu())

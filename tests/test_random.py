@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from dima.errors import UserError
 from dima.random import RandomStreams, stream_seed
 
 CPU = torch.device("cpu")
@@ -33,3 +35,9 @@ def test_every_stream_continues():
     other = RandomStreams(2, ["a", "b"], CPU)
     other.load_state_dict(state)
     assert (draw(other, "a"), draw(other, "b"), torch.rand(3).tolist()) == expected
+
+
+def test_streams_of_another_device_are_refused():
+    streams = RandomStreams(1, ("replay",), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"was made on cuda.* continue with --device cuda, or start anew with --from-scratch"):
+        streams.load_state_dict(streams.state_dict() | {"device": "cuda"})

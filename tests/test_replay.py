@@ -156,3 +156,14 @@ def test_state_dict_restores_sampling_bit_for_bit():
 def test_a_segment_longer_than_what_is_stored_is_refused():
     with pytest.raises(ValueError, match="hold no segment of 6"):
         filled([5]).sample_segments(1, 6, "reward_model", generator())
+
+
+def test_without_a_temperature_the_weight_is_one_minus_the_share_of_visits():
+    """Visits 3, 1, 0, 0 give the weights 1/4, 3/4, 1, 1."""
+    replay = filled([4], visit_temperature=None)
+    drawn = []
+    for seed in range(6000):
+        replay._visits["reward_model"][:4] = torch.tensor([3.0, 1.0, 0.0, 0.0])
+        drawn.append(int(replay.sample_segments(1, 1, "reward_model", generator(seed)).state.item()))
+    share = torch.bincount(torch.tensor(drawn), minlength=4) / len(drawn)
+    torch.testing.assert_close(share, torch.tensor([0.25, 0.75, 1.0, 1.0]) / 3, atol=0.02, rtol=0)

@@ -137,3 +137,34 @@ def test_later_substeps_are_conditioned_on_predictions(config, denoiser):
     first[:, 0] += 1.0
     assert loss(middle) == loss(data.state)
     assert loss(first) != loss(data.state)
+
+
+def test_padded_states_are_zeros_to_the_network(config, denoiser):
+    model = denoiser.float()
+    data = windows(config, torch.tensor([False, False, True, True, True]))
+    other, real = data.state.clone(), data.state.clone()
+    other[:, :2] = 99.0
+    real[:, 2] += 1.0
+    first, second, third = (
+        model.loss(data, (states, data.next_state), torch.Generator().manual_seed(0)) for states in (data.state, other, real)
+    )
+    assert first.item() == second.item()
+    assert first.item() != third.item()
+
+
+def test_training_reveals_every_agent_alike(config, denoiser, monkeypatch):
+    """Each sub-step of each row draws its own agent, uniformly."""
+    model, drawn = denoiser.float(), []
+    reveal = model.revealed
+    monkeypatch.setattr(model, "revealed", lambda agent: (drawn.append(agent), reveal(agent))[1])
+    data = windows(config, torch.ones(5, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(400):
+            model.loss(data, (data.state, data.next_state), generator)
+    agents = torch.stack(drawn)
+    assert agents.shape[1:] == (5, config.autoregressive_steps)
+    share = torch.bincount(agents.flatten(), minlength=AGENTS) / agents.numel()
+    torch.testing.assert_close(share, torch.full((AGENTS,), 1 / AGENTS), atol=0.02, rtol=0)
+    together = (agents[:, :, 0] == agents[:, :, 1]).float().mean().item()
+    assert together == pytest.approx(1 / AGENTS, abs=0.03)
