@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 
-from dima.analysis.load import Summary
+from dima.analysis.load import Provenance, Summary
 from dima.analysis.rows import Row
 from dima.analysis.statistics import Statistics
 
@@ -33,6 +33,13 @@ def _per_seed(read: Callable[[Summary], object]) -> Callable[[Row], str]:
 def _distinct(read: Callable[[Summary], object]) -> Callable[[Row], str]:
     """The different values among the completed seeds."""
     return lambda row: ";".join(sorted({_text(read(summary)) for summary in row.sample.summaries.values()}))
+
+
+def _origins(read: Callable[[Provenance], object]) -> Callable[[Row], str]:
+    """The different values among all processes that worked on the completed seeds."""
+    return lambda row: ";".join(
+        sorted({_text(read(process)) for summary in row.sample.summaries.values() for process in summary.provenance})
+    )
 
 
 def _statistic(read: Callable[[Statistics], float | None]) -> Callable[[Row], float | None]:
@@ -80,11 +87,11 @@ _COLUMNS: dict[str, Callable[[Row], object]] = {
     "engine": _distinct(lambda summary: summary.engine),
     "lineage": _distinct(lambda summary: summary.lineage),
     "comparable_with_paper": lambda row: row.comparable_with_paper,
-    "commits": _distinct(lambda summary: summary.provenance.commit),
-    "dirty": _distinct(lambda summary: summary.provenance.dirty),
-    "image": _distinct(lambda summary: summary.provenance.image),
-    "lock": _distinct(lambda summary: summary.provenance.lock),
-    "hardware": _distinct(lambda summary: summary.provenance.hardware),
+    "commits": _origins(lambda process: process.commit),
+    "dirty": _origins(lambda process: process.dirty),
+    "image": _origins(lambda process: process.image),
+    "lock": _origins(lambda process: process.lock),
+    "hardware": _origins(lambda process: process.hardware),
     "attempts": _per_seed(lambda summary: summary.attempts),
     "wall_seconds": _per_seed(lambda summary: summary.wall_seconds),
 }

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, nan
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
@@ -36,7 +36,7 @@ class FinalEvaluation(Recorded):
 
 
 class Provenance(Recorded):
-    """What the numbers of a cell were made with."""
+    """What one of the processes that worked on a cell ran with."""
 
     commit: str | None
     dirty: bool | None
@@ -62,7 +62,7 @@ class Summary(Recorded):
     config_hash: str
     attempts: int
     wall_seconds: FiniteFloat
-    provenance: Provenance
+    provenance: Annotated[list[Provenance], Field(min_length=1)]
 
     @property
     def key(self) -> CellKey:

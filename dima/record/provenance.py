@@ -39,11 +39,12 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
 
 
 def _commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout this code runs from, and whether tracked files differ from it; None, None outside a checkout."""
+    """The commit of the checkout this code runs from, and whether tracked files differ from it; None where git cannot tell."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None, None
-    return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
 
 
 def _git(*arguments: str) -> str | None:

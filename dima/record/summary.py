@@ -57,7 +57,6 @@ def summarize(
         "mean_of_last_five": float(np.mean(means[-5:])),
         "config_hash": config.digest(),
         "attempts": history["attempt"],
-        "starts": len(history["starts"]),
         "wall_seconds": round(wall_seconds, 3),
-        "provenance": history["starts"][-1],
+        "provenance": history["starts"],
     }

@@ -121,14 +121,16 @@ def _summary(key: CellKey, mean: float, budget: int) -> dict[str, Any]:
         "config_hash": "c0ffee",
         "attempts": 1,
         "wall_seconds": 100.5,
-        "provenance": {
-            "commit": "abc123",
-            "dirty": False,
-            "image": "none",
-            "lock": "10cc",
-            "hardware": "CPU, 2 cores, no GPU",
-            "device": "cpu",
-            "python": "3.11.7",
-            "versions": {"torch": "2.13.0"},
-        },
+        "provenance": [
+            {
+                "commit": "abc123",
+                "dirty": False,
+                "image": "none",
+                "lock": "10cc",
+                "hardware": "CPU, 2 cores, no GPU",
+                "device": "cpu",
+                "python": "3.11.7",
+                "versions": {"torch": "2.13.0"},
+            }
+        ],
     }

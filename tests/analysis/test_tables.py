@@ -174,10 +174,10 @@ def test_the_ablation_has_a_row_for_each_budget_of_the_paper(make_grid: Any, res
 def test_tables_have_the_same_bytes_twice(make_grid: Any, results: Path, write_cell: Any) -> None:
     grid = make_grid({"final_returns": [(["ant-2x4"], ["dima"], [1, 2, 3])]})
     for seed in (1, 2, 3):
-        write_cell(CellKey("ant-2x4", "dima", seed), 4000.0 + seed / 7, 1_000_000, provenance=provenance(seed))
+        write_cell(CellKey("ant-2x4", "dima", seed), 4000.0 + seed / 7, 1_000_000, provenance=[provenance(0), provenance(seed)])
     first = [path.read_bytes() for path in write_tables(grid, results)]
     assert [path.read_bytes() for path in write_tables(grid, results)] == first
-    assert read_csv(results, "final_returns")[0]["commits"] == "c1;c2;c3"
+    assert read_csv(results, "final_returns")[0]["commits"] == "c0;c1;c2;c3"
 
 
 def provenance(seed: int) -> dict[str, Any]:
