@@ -12,7 +12,6 @@ from envs.interface import MissingGraphicsError
 
 # For each of MuJoCo's headless backends, what PyOpenGL loads: one library of every group.
 BACKENDS = {"egl": (("EGL",), ("OpenGL", "GL")), "osmesa": (("OSMesa",),)}
-INSTALL = "install the Debian packages libegl1 and libgl1, or libosmesa6"
 
 
 def import_mujoco() -> None:
@@ -29,8 +28,7 @@ def import_mujoco() -> None:
     except Exception as error:
         if not _wanted():
             raise
-        message = f"MuJoCo cannot be imported with MUJOCO_GL={_wanted()} on this machine: unset it, or {INSTALL}"
-        raise MissingGraphicsError(message) from error
+        raise MissingGraphicsError(f"MuJoCo cannot be imported: {remedy()}") from error
 
 
 def choose_backend() -> None:
@@ -44,13 +42,19 @@ def choose_backend() -> None:
     wanted = _wanted()
     if wanted and wanted not in BACKENDS:
         return
-    for backend in [wanted] if wanted else BACKENDS:
+    candidates = [wanted] if wanted else list(BACKENDS)
+    for backend in candidates:
         if all(any(_loads(library) for library in group) for group in BACKENDS[backend]):
             chosen: Any = import_module("mujoco.rendering.classic.gl_context")
             chosen.GLContext = import_module(f"mujoco.{backend}").GLContext
             return
-    missing = f"the OpenGL library of MUJOCO_GL={wanted} is missing" if wanted else "neither EGL nor OSMesa can be loaded"
-    raise MissingGraphicsError(f"no picture can be drawn, since {missing}: {INSTALL}")
+    raise MissingGraphicsError(f"no picture can be drawn, since {' and '.join(candidates)} cannot be loaded: {remedy()}")
+
+
+def remedy() -> str:
+    """What to do where there is no OpenGL to draw with."""
+    install = "install the Debian packages libegl1 and libgl1, or libosmesa6"
+    return f"unset MUJOCO_GL, which is {_wanted()!r}, or {install}" if _wanted() else install
 
 
 def _wanted() -> str:

@@ -14,7 +14,8 @@ try:
     from gymnasium.spaces import Box, Space
     from pettingzoo import ParallelEnv
 except ModuleNotFoundError as error:
-    raise MissingExtraError(f"the PettingZoo adapter needs {error.name}, which is not installed: pip install 'dima[mujoco]'") from error
+    package = str(error.name).partition(".")[0]
+    raise MissingExtraError(f"the PettingZoo adapter needs {package}, which is not installed: pip install 'dima[mujoco]'") from error
 
 OBSERVATION_BOUNDS = {"bidexhands": 5.0}  # by suite: what observations and states are clipped to; elsewhere they have no bound
 

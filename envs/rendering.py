@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from envs.graphics import INSTALL, choose_backend
+from envs.graphics import choose_backend, remedy
 from envs.interface import MissingGraphicsError
 
 
@@ -62,5 +62,5 @@ class ModelCamera:
         except Exception as error:
             # What MuJoCo, PyOpenGL and the driver raise here ranges from ImportError to FatalError and AttributeError.
             reason = " ".join(str(error).split()).rstrip(".")
-            raise MissingGraphicsError(f"MuJoCo found no OpenGL to draw with ({reason}): {INSTALL}, or set MUJOCO_GL") from error
+            raise MissingGraphicsError(f"MuJoCo found no OpenGL to draw with ({reason}): {remedy()}") from error
         return self._renderer

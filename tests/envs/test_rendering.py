@@ -213,11 +213,11 @@ def test_without_a_screen_there_is_a_picture(opengl: None) -> None:
 @pytest.mark.parametrize(
     ("libraries", "variables", "message"),
     [
-        ("EGL,OSMesa", {}, "no picture can be drawn, since neither EGL nor OSMesa can be loaded"),
-        ("OpenGL,GL,OSMesa", {}, "no picture can be drawn, since neither EGL nor OSMesa can be loaded"),
-        ("OSMesa", {"MUJOCO_GL": "osmesa"}, "MuJoCo cannot be imported with MUJOCO_GL=osmesa on this machine: unset it, or"),
-        ("EGL", {"MUJOCO_GL": "egl"}, "MuJoCo cannot be imported with MUJOCO_GL=egl on this machine: unset it, or"),
-        ("EGL", {"MUJOCO_GL": "metal"}, "MuJoCo cannot be imported with MUJOCO_GL=metal on this machine: unset it, or"),
+        ("EGL,OSMesa", {}, "no picture can be drawn, since egl and osmesa cannot be loaded"),
+        ("OpenGL,GL,OSMesa", {}, "no picture can be drawn, since egl and osmesa cannot be loaded"),
+        ("OSMesa", {"MUJOCO_GL": "osmesa"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'osmesa', or install"),
+        ("EGL", {"MUJOCO_GL": "egl"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'egl', or install"),
+        ("EGL", {"MUJOCO_GL": "metal"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'metal', or install"),
         ("EGL", {"MUJOCO_GL": "disable"}, "MuJoCo found no OpenGL to draw with"),
         ("EGL", {"MUJOCO_GL": "glfw"}, "MuJoCo found no OpenGL to draw with"),
     ],
