@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 import envs
 from dima.checkpoint import load_checkpoint
@@ -76,8 +76,8 @@ def render(order: Order) -> str:
     environment = envs.make(order.task, seed=order.seed, preset=preset)
     try:
         film = _Film(order, environment, _policy(order, environment, trained))
-        with _whole_or_absent(order.output) as aside:
-            _encode(film.frames(), aside, film.rate, order.size)
+        with _whole_or_absent(order.output) as aside, _progress() as progress:
+            _encode(film.frames(progress), aside, film.rate, order.size)
     except envs.NonFiniteError as error:
         raise DivergedError(f"{error}; no film was written.") from error
     except NotImplementedError as error:
@@ -96,13 +96,12 @@ class _Film:
         self.rate = Fraction(environment.steps_per_second).limit_denominator(1000) / self.every
         self.taken, self.drawn, self.reward = 0, 0, 0.0
 
-    def frames(self) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    def frames(self, progress: Progress) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         width, height = self.order.size
         limit = self.order.steps or self.environment.spec.episode_limit
         observations, states = self.environment.reset()
         episode_step = np.zeros(1, dtype=np.int64)
-        steps = track(range(limit), f"Filming {self.order.task}", console=Console(stderr=True), transient=True)
-        for step in steps:
+        for step in progress.track(range(limit), description=f"Filming {self.order.task}"):
             if step % self.every == 0:
                 self.drawn += 1
                 yield self.environment.render(0, height, width)
@@ -114,6 +113,12 @@ class _Film:
             if ended and self.order.steps is None:
                 return
             episode_step = np.zeros_like(episode_step) if ended else episode_step + 1
+
+
+def _progress() -> Progress:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def _check_output(order: Order) -> None:
