@@ -44,8 +44,8 @@ def episode(policy, seed: int) -> tuple[list[np.ndarray], float]:
 
 
 def alike(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
-    """Equal but for the losses of the codec, which are far smaller than what moves."""
-    return len(found) == len(expected) and np.abs(np.stack(found).astype(int) - np.stack(expected)).mean() < 1.5
+    """Equal but for the losses of the codec: 0.3 of 255, where a film that is one frame late is 1.0 off."""
+    return len(found) == len(expected) and np.abs(np.stack(found).astype(int) - np.stack(expected)).mean() < 0.6
 
 
 def run(*arguments: str) -> int:
@@ -60,7 +60,7 @@ def test_a_random_policy_is_filmed_step_by_step(tmp_path, monkeypatch, capsys):
     frames, rate, codec = film(tmp_path / "push-mass.mp4")
     assert (rate, codec) == (10, "h264")
     assert alike(frames, pictures)
-    assert not alike(frames, pictures[::-1])
+    assert not alike(frames[1:], pictures[:-1])
     assert capsys.readouterr().out == f"push-mass.mp4: 50 steps, 50 frames at 10 a second, reward {total:.1f}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["push-mass.mp4"]
 
