@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco import MujocoEnv
 from numpy.testing import assert_array_equal
 
 import envs
 from envs import graphics, push_mass
-from envs.mamujoco import MultiAgentMujoco
 from envs.mamujoco_reconstruction import reconstruct
 
 ROOT = Path(envs.__file__).parents[1]
@@ -97,12 +98,12 @@ def test_states_have_pictures_of_their_own(task: str) -> None:
 
 def test_the_robot_in_its_state_is_drawn_where_the_simulation_has_it(opengl: None) -> None:
     """The same picture but for float32, once both stand on the same spot of the floor."""
-    env = cast(MultiAgentMujoco, envs.make("halfcheetah-2x3", 2))
+    env = envs.make("halfcheetah-2x3", 2)
     _, state = env.reset()
     states = np.stack([state[1], *(env.step(action).state[1] for action in random_actions(env, 8))])
     saved = env.get_sim_state()
-    model = env._robots[0].model
-    positions, _ = reconstruct(model, states, 1 / env.steps_per_second)
+    robot = cast(MujocoEnv, gymnasium.make("HalfCheetah-v5").unwrapped)
+    positions, _ = reconstruct(robot.model, states, 1 / env.steps_per_second)
     # Time comes first in MuJoCo's state, then the positions, of which x is the first.
     saved["engine_state"]["integration"][1, 1] = positions[-1, 0]
     env.set_sim_state(saved)
@@ -153,8 +154,13 @@ def test_the_force_of_a_step_is_found_again() -> None:
     np.testing.assert_allclose(found, actions[:, :, 0], rtol=0, atol=1e-13)
 
 
-def test_the_rate_is_the_robots() -> None:
-    assert envs.make("halfcheetah-2x3").steps_per_second == 20
+@pytest.mark.parametrize("task", sorted(envs.TASKS))
+def test_the_rate_is_the_simulations(task: str) -> None:
+    rates = {"push-mass": 10, "ant": 20, "halfcheetah": 20, "walker2d": 125, "bidexhands": 60}
+    env = envs.make(task)
+    expected = {rate for name, rate in rates.items() if name in (env.spec.suite, task, task.partition("-")[0])}
+    assert {env.steps_per_second} == expected
+    env.close()
 
 
 def test_senseless_requests_are_refused() -> None:
