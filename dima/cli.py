@@ -7,7 +7,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dima.errors import DivergedError, LockedError, UserError
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LockedError as error:
         return _say(error, LOCKED)
     except KeyboardInterrupt:
-        return _say("Interrupted; the same command continues.", INTERRUPTED)
+        return _say(f"Interrupted; {options.interrupted}.", INTERRUPTED)
     except OSError as error:
         status = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 1
         return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", status)
@@ -44,7 +45,10 @@ def _say(message: object, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dima", description="Train cells of a grid, and assemble their records.")
+    parser = argparse.ArgumentParser(
+        prog="dima", description="Train cells of a grid, assemble their records, and look at tasks and policies."
+    )
+    parser.set_defaults(interrupted="the same command continues")
     commands = parser.add_subparsers(required=True, metavar="command")
     train = _command(commands, "train", "run one cell, or continue it, or find it finished", _train)
     train.add_argument("--task", required=True)
@@ -60,7 +64,30 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)"
         )
+    _add_render(commands)
+    tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks, as this installation knows them.")
+    tasks.add_argument("--markdown", action="store_true", help="as the README's table")
+    tasks.set_defaults(command=_tasks)
     return parser
+
+
+def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "film a policy on a task as an MP4"
+    render = commands.add_parser("render", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    render.add_argument("task", metavar="TASK")
+    render.add_argument(
+        "--policy",
+        default="random",
+        metavar="{random,scripted,FOLDER}",
+        help="a folder is that of a cell, whose newest checkpoint then acts, deterministically (default: %(default)s)",
+    )
+    render.add_argument("--steps", type=_count, help="over as many episodes as they take (default: one episode)")
+    render.add_argument("--seed", type=_seed, default=0, help="of the environment and of random actions (default: %(default)s)")
+    render.add_argument("--preset", help="default: the trained policy's own, else paper")
+    render.add_argument("--output", type=Path, metavar="FILE.mp4", help="default: TASK.mp4 in the working folder")
+    render.add_argument("-y", "--overwrite", action="store_true", help="replace the output where it exists")
+    render.add_argument("--size", type=_size, default=(480, 360), metavar="WIDTHxHEIGHT", help="in pixels (default: 480x360)")
+    render.set_defaults(command=_render, interrupted="no film was written")
 
 
 def _command(
@@ -78,6 +105,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if _seed(text) == 0:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in text.split("x")]
+    if len(sides) != 2 or not all(16 <= side <= 4096 and side % 2 == 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height such as 480x360, both even and from 16 to 4096")
+    return sides[0], sides[1]
+
+
 def _train(options: argparse.Namespace) -> None:
     config = load_grid(options.grid).resolve(CellKey(options.task, options.method, options.seed))
     if options.threads < 1:
@@ -85,7 +125,6 @@ def _train(options: argparse.Namespace) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     import torch
 
-    import envs
     from dima.cell import Execution, run_cell
 
     device = _device(options.device)
@@ -93,8 +132,17 @@ def _train(options: argparse.Namespace) -> None:
     _make_deterministic(device.type)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
-    try:
+    with _environments_errors():
         run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
+
+
+@contextmanager
+def _environments_errors() -> Iterator[None]:
+    """What the environments refuse is the user's to put right."""
+    import envs
+
+    try:
+        yield
     except envs.EnvironmentsError as error:
         raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
 
@@ -122,6 +170,21 @@ def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _render(options: argparse.Namespace) -> None:
+    from dima.render import Order, render
+
+    output = options.output or Path(f"{options.task}.mp4")
+    arguments = (options.task, options.policy, options.preset, options.seed, options.steps, options.size, output, options.overwrite)
+    with _environments_errors():
+        print(render(Order(*arguments)))
+
+
+def _tasks(options: argparse.Namespace) -> None:
+    from envs.task_table import markdown, plain_text
+
+    print(markdown() if options.markdown else plain_text())
 
 
 def _tables(options: argparse.Namespace) -> None:

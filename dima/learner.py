@@ -43,6 +43,10 @@ class Learner(Protocol):
         """Continue from `state` bit for bit (on one device and thread count)."""
         ...
 
+    def load_policy(self, state: dict[str, Any]) -> None:
+        """From `state` only what `act` needs, whatever device it was trained on."""
+        ...
+
     def close(self) -> None:
         """Release the environment."""
         ...

@@ -163,6 +163,11 @@ class DimaLearner:
             part.load_state_dict(state[name])
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
 
+    def load_policy(self, state: dict[str, Any]) -> None:
+        """The actor alone."""
+        self.actor_critic.load_state_dict(state["actor_critic"])
+        self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+
     def _parts(self) -> dict[str, Any]:
         return {
             "collector": self._collector,

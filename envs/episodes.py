@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from envs.interface import (
     BatchedEnvironment,
@@ -118,6 +118,33 @@ class EpisodicEnvironment(BatchedEnvironment):
         self._restore_engine(saved["engine_state"])
         self._started = True
 
+    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+        self._require_started()
+        if not 0 <= world < self.num_envs:
+            raise InvalidArgumentError(f"there is no world {world}: this environment has {self.num_envs}, counted from 0")
+        _check_size(height, width)
+        return self._draw_world(world, height, width)
+
+    def render_states(
+        self, states: Float[np.ndarray, "time state"], height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "time height width 3"]:
+        _check_size(height, width)
+        if states.ndim != 2 or states.shape[1] != self.spec.state_dim:
+            message = f"the states have shape {states.shape}, {self.spec.task} draws (time, state) = (any, {self.spec.state_dim})"
+            raise InvalidArgumentError(message)
+        broken = np.flatnonzero(~np.isfinite(states).all(axis=1))
+        if broken.size:
+            raise InvalidArgumentError(f"state {broken[0]} of the {len(states)} to draw is not finite")
+        return self._draw_states(states, height, width)
+
+    def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        """`render` with arguments that make sense."""
+        return super().render(world, height, width)
+
+    def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+        """`render_states` with arguments that make sense."""
+        return super().render_states(states, height, width)
+
     def _identity(self) -> SimState:
         return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
 
@@ -155,3 +182,8 @@ class EpisodicEnvironment(BatchedEnvironment):
     def _non_finite(self, what: str, world: int, step: int, result: StepResult | None = None) -> NonFiniteError:
         message = f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode"
         return NonFiniteError(message, world, step, result)
+
+
+def _check_size(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise InvalidArgumentError(f"a picture of {width} x {height} pixels cannot be drawn")

@@ -101,6 +101,8 @@ class BatchedEnvironment(ABC):
 
     spec: EnvSpec
     num_envs: int
+    steps_per_second: float = 10.0
+    """Steps in a second of simulated time; a task without units is watched at 10."""
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:

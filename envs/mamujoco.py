@@ -19,10 +19,12 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from envs.episodes import EpisodicEnvironment
 from envs.interface import EnvSpec
+from envs.mamujoco_reconstruction import reconstruct
+from envs.rendering import ModelCamera
 
 EPISODE_LIMIT = 1000
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -84,6 +86,8 @@ class MultiAgentMujoco(EpisodicEnvironment):
         super().__init__(spec, num_envs, seed)
         self._robots = [_build_robot(self._body, random) for random in self._random]
         self._states = np.zeros((num_envs, spec.state_dim))
+        self.steps_per_second = 1 / self._robots[0].dt
+        self._camera = ModelCamera(self._robots[0].model, "track")
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
         for world in worlds:
@@ -118,7 +122,15 @@ class MultiAgentMujoco(EpisodicEnvironment):
             mujoco.mj_setState(robot.model, robot.data, saved["integration"][world], INTEGRATION_STATE)
             robot.data.xpos[:] = saved["body_positions"][world]
 
+    def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self._camera.draw(self._robots[world].data.qpos[None], height, width)[0]
+
+    def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+        robot = self._robots[0]
+        return self._camera.draw(reconstruct(robot.model, states, robot.dt)[0], height, width)
+
     def close(self) -> None:
+        self._camera.close()
         for robot in self._robots:
             robot.close()
 

@@ -6,10 +6,11 @@ State (p_x, p_y, v_x, v_y, g_x, g_y) without units; agent 0 has the force along 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from envs.episodes import EpisodicEnvironment
 from envs.interface import EnvSpec
+from envs.push_mass_drawing import draw_scene
 
 POSITION_LIMIT = 1.5
 
@@ -34,6 +35,12 @@ def force(actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, "batch 2
     return np.clip(actions[:, :, 0].astype(np.float64), -1, 1)
 
 
+def force_between(state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2"]:
+    """The f that leads from `state` to `successor`, by `next_state` solved for it; whatever explains a predicted one. In float64."""
+    unforced = next_state(state, np.zeros((len(state), 2, 1)))
+    return (successor[:, 2:4].astype(np.float64) - unforced[:, 2:4]) / 0.1
+
+
 class PushMass(EpisodicEnvironment):
     """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i)."""
 
@@ -53,14 +60,18 @@ class PushMass(EpisodicEnvironment):
         super().__init__(spec, num_envs, seed)
         # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that follows it.
         self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
+        # What pushed last, for pictures alone.
+        self._forces = np.zeros((num_envs, 2))
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
         self._worlds[worlds, 2:4] = 0
+        self._forces[worlds] = 0
         for world in worlds:
             self._worlds[world, [0, 1, 4, 5]] = self._random[world].uniform(-1, 1, size=4)
 
     def _advance(self, actions: Float[np.ndarray, "batch 2 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         self._worlds[:] = next_state(self._worlds, actions)
+        self._forces[:] = force(actions)
         return reward(self._worlds, actions), np.zeros(self.num_envs, dtype=np.bool_)
 
     def _engine_state(self) -> Float[np.ndarray, "batch 6"]:
@@ -76,6 +87,16 @@ class PushMass(EpisodicEnvironment):
 
     def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
         self._worlds[:] = saved["worlds"]
+        self._forces[:] = 0
+
+    def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        return draw_scene(self._worlds[world], self._forces[world], height, width)
+
+    def _draw_states(self, states: Float[np.ndarray, "time 6"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+        forces = np.zeros((len(states), 2))
+        forces[1:] = force_between(states[:-1], states[1:])
+        frames = [draw_scene(state, pushed, height, width) for state, pushed in zip(states, forces, strict=True)]
+        return np.array(frames, dtype=np.uint8).reshape(len(states), height, width, 3)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
+from envs.graphics import import_mujoco
 from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
 
 
@@ -22,7 +23,9 @@ class Engine:
     caveat: str = ""
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
-        """Import the factory; raises ModuleNotFoundError when its simulator is not installed."""
+        """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and MissingGraphicsError."""
+        if self.extra == "mujoco":
+            import_mujoco()
         module, name = self.factory.split(":")
         return getattr(import_module(module), name)
 
@@ -48,7 +51,8 @@ TASKS: Mapping[str, Registration] = {
 def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", engine: str | None = None) -> BatchedEnvironment:
     """Build `num_envs` worlds of `task` in `engine` (None: its first); world j is seeded with `seed * 1000 + j`.
 
-    Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError.
+    Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError,
+    and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
     """
     if task not in TASKS:
         raise UnknownTaskError(_unknown("task", task, TASKS))

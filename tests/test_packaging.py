@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -82,6 +83,40 @@ def test_ci_runs_the_second_command_in_a_fresh_environment(tmp_path: Path, secon
     first, second_block, third = (f"```sh\n{command}\n```\n" for command in commands)
     readme = f"## Quick start\n\n{first}\n{second_block}\n## After\n\n{third}"
     (tmp_path / "README.md").write_text(readme, encoding="utf-8")
-    result = subprocess.run(["bash", ".ci/run"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    result = run_ci(tmp_path, opengl="libEGL.so.1")
     assert result.returncode == status, result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".ci", "README.md", "second"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ci", "README.md", "commands", "second"]
+
+
+def run_ci(folder: Path, opengl: str, apt_status: int = 0) -> subprocess.CompletedProcess[str]:
+    """`.ci/run` for the root user of a machine with this library, whose apt-get notes what it is asked for in the file `asked`."""
+    (folder / "commands").mkdir()
+    stand_ins = {"ldconfig": f"echo {opengl}", "id": "echo 0", "apt-get": f'echo "$*" >> asked; exit {apt_status}'}
+    for name, script in stand_ins.items():
+        (folder / "commands" / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / "commands" / name).chmod(0o755)
+    path = f"{folder / 'commands'}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", ".ci/run"], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("opengl", "apt_status", "asked"),
+    [
+        ("libEGL.so.1", 0, []),
+        ("libOSMesa.so.8", 0, []),
+        ("libX11.so.6", 0, ["update -qq", "install -y -qq --no-install-recommends libegl1 libgl1"]),
+        ("libX11.so.6", 1, ["update -qq"]),
+    ],
+)
+def test_ci_installs_opengl_where_there_is_none_and_goes_on_without(tmp_path: Path, opengl: str, apt_status: int, asked: list[str]) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "README.md").write_text("## Quick start\n\n```sh\ntrue\n```\n\n```sh\ntouch tested\n```\n", encoding="utf-8")
+    result = run_ci(tmp_path, opengl, apt_status)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "tested").exists()
+    assert ("no OpenGL could be installed" in result.stderr) == (apt_status == 1)
+    assert ((tmp_path / "asked").read_text().splitlines() if asked else []) == asked
+    assert (tmp_path / "asked").exists() == bool(asked)

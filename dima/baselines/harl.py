@@ -136,6 +136,11 @@ class HarlOnPolicyLearner:
             _set_first_rows(buffer, rows)
         _set_first_rows(mappo.critic_buffer, state["critic_rollout"])
 
+    def load_policy(self, state: dict[str, Any]) -> None:
+        """The actors alone."""
+        for actor, weights in zip(self._mappo.actors, state["actors"], strict=True):
+            actor.actor.load_state_dict(weights)
+
     def close(self) -> None:
         """Release the environment."""
         self._worlds.environment.close()

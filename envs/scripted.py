@@ -1,0 +1,89 @@
+"""Simple controllers for people to watch: none of them learns, and none is a yardstick for what does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from envs.interface import EnvironmentsError, EnvSpec
+
+Controller = Callable[[Float[np.ndarray, "batch state"], Int[np.ndarray, " batch"]], Float[np.ndarray, "batch agents action"]]
+"""Actions in [-1, 1] for global states and the number of steps taken in each world's episode."""
+
+
+class MissingControllerError(EnvironmentsError):
+    """Nobody has written a controller for the task, or for this preset of it."""
+
+
+def scripted_controller(spec: EnvSpec) -> Controller:
+    """The controller of a task. Raises MissingControllerError, naming the tasks that have one."""
+    if spec.task not in CONTROLLERS:
+        raise MissingControllerError(f"there is no scripted controller for {spec.task}: choose one of {', '.join(sorted(CONTROLLERS))}")
+    if spec.preset != "paper":
+        raise MissingControllerError(f"the scripted controller for {spec.task} is written for preset paper, not {spec.preset}")
+    return CONTROLLERS[spec.task](spec)
+
+
+def push_to_goal(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch 2 1"]:
+    """f = clip(8 (g - p) - 6 v, -1, 1) for push-mass, axis by axis."""
+    position, velocity, goal = np.split(state, 3, axis=1)
+    return np.clip(8 * (goal - position) - 6 * velocity, -1, 1)[:, :, None].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Gait:
+    """a_j(t) = clip(middle_j + amplitude_j sin(2 pi (frequency t + phase_j)), -1, 1), one entry an actuator in XML order.
+
+    `frequency` in Hz, `step_seconds` the simulated time of a step. Found by random search for distance on gymnasium's v5 robots.
+    """
+
+    step_seconds: float
+    frequency: float
+    middle: tuple[float, ...]
+    amplitude: tuple[float, ...]
+    phase: tuple[float, ...]
+
+    def controller(self, spec: EnvSpec) -> Controller:
+        """The gait with its actuators shared out among the task's agents."""
+
+        def act(_: Float[np.ndarray, "batch state"], step: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch agents action"]:
+            cycles = self.frequency * self.step_seconds * step[:, None] + np.array(self.phase)
+            actions = np.clip(np.array(self.middle) + np.array(self.amplitude) * np.sin(2 * np.pi * cycles), -1, 1)
+            return actions.reshape(len(step), spec.n_agents, spec.act_dim).astype(np.float32)
+
+        return act
+
+
+HALF_CHEETAH = Gait(
+    step_seconds=0.05,
+    frequency=3.7,
+    middle=(-0.1, 0.3, 0.2, -0.1, -0.2, 0.0),
+    amplitude=(0.8, 1.2, 0.5, 0.8, 0.7, 1.4),
+    phase=(0.0, 0.3, 0.0, 0.3, 0.4, 0.4),
+)
+ANT = Gait(
+    step_seconds=0.05,
+    frequency=0.9,
+    middle=(-0.4, 0.3, -0.1, -0.1, -0.2, -0.1, -0.2, -0.3),
+    amplitude=(0.6, 0.7, 0.3, 0.9, 0.8, 0.7, 0.3, 0.5),
+    phase=(0.5, 0.4, 0.5, 0.7, 0.8, 0.6, 0.4, 0.2),
+)
+WALKER2D = Gait(
+    step_seconds=0.008,
+    frequency=3.18,
+    middle=(0.56, 0.29, 0.31, 0.4, 0.24, 0.03),
+    amplitude=(0.66, 0.83, 0.17, 0.3, 0.28, 0.35),
+    phase=(0.91, 0.72, 0.39, 0.46, 0.9, 0.92),
+)
+
+_GAITS = {
+    HALF_CHEETAH: ("halfcheetah-2x3", "halfcheetah-3x2", "halfcheetah-6x1"),
+    ANT: ("ant-2x4", "ant-4x2"),
+    WALKER2D: ("walker2d-2x3", "walker2d-3x2"),
+}
+CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {"push-mass": lambda _: push_to_goal} | {
+    task: gait.controller for gait, tasks in _GAITS.items() for task in tasks
+}
