@@ -20,7 +20,7 @@ import torch
 import envs
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.config import CellConfig
-from dima.errors import DivergedError, LockedError
+from dima.errors import CrashedError, DivergedError, LockedError
 from dima.evaluate import EpisodeResult, evaluate
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
@@ -55,6 +55,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
         LockedError: another process runs this cell.
         DivergedError: training is not finite any more; what was recorded stays.
+        CrashedError: the simulator broke down; likewise.
     """
     if _is_finished(config, folder) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")
@@ -145,6 +146,9 @@ class _Run:
         except (DivergedError, envs.NonFiniteError) as error:
             self._last_status("diverged", str(error))
             raise DivergedError(str(error)) from error
+        except envs.EngineError as error:
+            self._last_status("failed", str(error))
+            raise CrashedError(f"{error}; the same command continues from the last checkpoint.") from error
         except KeyboardInterrupt:
             self._last_status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
             raise

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dima.errors import DivergedError, LockedError, UserError
+from dima.errors import CrashedError, DivergedError, LockedError, UserError
 from dima.grid import CellKey, Grid, load_grid
 
-BAD_INPUT, DIVERGED, DISK_FULL, LOCKED, INTERRUPTED = 2, 3, 4, 75, 130
+BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, INTERRUPTED = 2, 3, 4, 5, 75, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0: done, 2: bad input, 3: diverged, 4: the disk is full, 75: locked, 130: interrupted, 1: anything else.
+    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: the simulator crashed, 75: locked, 130: interrupted, 1: anything else.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, BAD_INPUT)
     except DivergedError as error:
         return _say(error, DIVERGED)
+    except CrashedError as error:
+        return _say(error, CRASHED)
     except LockedError as error:
         return _say(error, LOCKED)
     except KeyboardInterrupt:

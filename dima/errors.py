@@ -11,5 +11,9 @@ class DivergedError(Exception):
     """Training produced a number that is not finite: the cell stops with exit status 3 and its row says `diverged`."""
 
 
+class CrashedError(Exception):
+    """The simulator broke down: the cell stops with exit status 5; the same command continues it from its last checkpoint."""
+
+
 class LockedError(Exception):
     """Another process runs this cell; exit status 75 (try again later)."""

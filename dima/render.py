@@ -73,7 +73,7 @@ def render(order: Order) -> str:
     _check_output(order)
     trained = None if order.policy in ("random", "scripted") else _trained_config(order)
     preset = order.preset or (trained.task.preset if trained else "paper")
-    environment = envs.make(order.task, seed=order.seed, preset=preset)
+    environment = envs.make(order.task, seed=order.seed, preset=preset, engine=trained.task.simulator if trained else None)
     try:
         film = _Film(order, environment, _policy(order, environment, trained))
         with _whole_or_absent(order.output) as aside, _progress() as progress:

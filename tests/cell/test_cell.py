@@ -171,6 +171,38 @@ def test_a_run_that_diverges_stops_with_its_own_status(workplace):
     assert read_events(folder / "events.jsonl")[0]["kind"] == "evaluation"
 
 
+CRASHING = """
+import sys
+from envs import EngineError
+from envs.push_mass import PushMass
+from dima.cli import main
+
+advance, steps = PushMass._advance, []
+
+def crash(self, actions):
+    steps.append(len(actions))
+    if steps.count(1) == 250:  # training steps one world, evaluations step several
+        raise EngineError("the simulator of world 0 ended")
+    return advance(self, actions)
+
+PushMass._advance = crash
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, outcome):
+    assert train().returncode == 0
+    undisturbed = outcome()
+    arguments = [*command()[3:], "--from-scratch"]
+    result = subprocess.run([sys.executable, "-c", CRASHING, *arguments], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 5, result.stderr
+    assert result.stderr.strip() == "dima: the simulator of world 0 ended; the same command continues from the last checkpoint."
+    folder = CELL / "dima/seed-1"
+    assert json.loads((folder / "status.json").read_text())["state"] == "failed"
+    assert train().returncode == 0
+    assert outcome() == undisturbed
+
+
 def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     """No file may grow beyond 20 kB, as on a disk that is full when the first checkpoint is written."""
     limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 20; exec "$@"', "bash", *command()]
