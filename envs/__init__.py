@@ -16,6 +16,7 @@ from envs.interface import (
     UnknownEngineError,
     UnknownPresetError,
     UnknownTaskError,
+    UnsupportedSimStateError,
 )
 from envs.registry import TASKS, Engine, Registration, make
 
@@ -36,5 +37,6 @@ __all__ = [
     "UnknownEngineError",
     "UnknownPresetError",
     "UnknownTaskError",
+    "UnsupportedSimStateError",
     "make",
 ]
