@@ -129,7 +129,7 @@ def _sizes(spec: EnvSpec) -> dict[str, object]:
 
 def _how_to_supply(task: str) -> str:
     return (
-        f"task {task!r} in engine 'isaacgym' needs Isaac Gym Preview 4, a tarball that only NVIDIA gives out: set {COMMAND_VARIABLE} to the "
-        f"Python 3.8 that has it and DexterousHands, such as 'apptainer exec --nv isaacgym.sif python3.8' (containers/isaacgym.def), "
+        f"task {task!r} in engine 'isaacgym' needs Isaac Gym Preview 4, a tarball that only NVIDIA gives out: set {COMMAND_VARIABLE} to "
+        f"the Python 3.8 that has it and DexterousHands, such as 'apptainer exec --nv isaacgym.sif python3.8' (containers/isaacgym.def), "
         f"or {SOCKET_VARIABLE} to the socket of a server already running; this bridge was not run against Isaac Gym by us"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ CONNECT_SECONDS = 300.0  # a container may have to be unpacked first
 OPEN_SECONDS = 1800.0  # convex decomposition of the doors, kernels compiled for a new GPU
 STEP_SECONDS = 300.0
 CLOSE_SECONDS = 10.0
+LOG_BYTES = 1 << 16  # of the end of what the process says
 
 
 class IsaacGymError(EnvironmentsError):
@@ -38,22 +38,15 @@ class Server:
 
     def __init__(self) -> None:
         """Raises IsaacGymError: neither variable is set to something that answers."""
-        self._log: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        if SOCKET_VARIABLE in os.environ:
-            self._channel = Channel(_join(os.environ[SOCKET_VARIABLE]))
-            self._release = weakref.finalize(self, _release, self._channel, None, None)
-            return
-        folder = Path(tempfile.mkdtemp(prefix="dima-isaacgym-"))
+        # Without a name, so that nothing is left of it even when this process is killed.
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by _release)
         try:
-            with _listen(folder / "socket") as listener:
-                self._log = folder / "server.log"
-                self._process = _start(os.environ[COMMAND_VARIABLE], folder / "socket", self._log)
-                self._channel = Channel(self._await(listener))
+            self._channel = Channel(_join(os.environ[SOCKET_VARIABLE]) if os.environ.get(SOCKET_VARIABLE) else self._begin())
         except BaseException:
-            _release(None, self._process, folder)
+            _release(None, self._process, self._log)
             raise
-        self._release = weakref.finalize(self, _release, self._channel, self._process, folder)
+        self._release = weakref.finalize(self, _release, self._channel, self._process, self._log)
 
     def ask(self, kind: str, fields: dict[str, Any], arrays: dict[str, np.ndarray], answer: str, seconds: float) -> Message:
         """Send one message and wait for its answer. Raises IsaacGymError, after which the server is gone."""
@@ -78,21 +71,24 @@ class Server:
         """Hang up, which ends the server, and see to it that its process is gone."""
         self._release()
 
-    def _await(self, listener: socket.socket) -> socket.socket:
-        assert self._process is not None  # noqa: S101 (for the type checker)
-        deadline = time.monotonic() + CONNECT_SECONDS
-        listener.settimeout(0.2)
-        while time.monotonic() < deadline:
-            with suppress(TimeoutError):
-                return listener.accept()[0]
-            if self._process.poll() is not None:
-                words = self._last_words()
-                raise IsaacGymError(f"the command in {COMMAND_VARIABLE} ended with status {self._process.returncode} at once{words}")
+    def _begin(self) -> socket.socket:
+        """Start the process and wait until it connects."""
+        with tempfile.TemporaryDirectory(prefix="dima-isaacgym-") as folder, _listen(Path(folder, "socket")) as listener:
+            process = self._process = _start(os.environ[COMMAND_VARIABLE], Path(folder, "socket"), self._log)
+            deadline = time.monotonic() + CONNECT_SECONDS
+            listener.settimeout(0.2)
+            while time.monotonic() < deadline:
+                with suppress(TimeoutError):
+                    return listener.accept()[0]
+                if process.poll() is not None:
+                    words = self._last_words()
+                    raise IsaacGymError(f"the command in {COMMAND_VARIABLE} ended with status {process.returncode} at once{words}")
         raise IsaacGymError(f"the command in {COMMAND_VARIABLE} did not connect within {CONNECT_SECONDS:.0f} s{self._last_words()}")
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log else []
-        spoken = [line.strip() for line in lines if line.strip()]
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES)).decode("utf-8", errors="replace")
+        spoken = [line.strip() for line in text.splitlines() if line.strip()]
         return f"; its last words were: {spoken[-1]}" if spoken else ""
 
 
@@ -101,12 +97,11 @@ def is_configured() -> bool:
     return bool(os.environ.get(COMMAND_VARIABLE) or os.environ.get(SOCKET_VARIABLE))
 
 
-def _start(command: str, path: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(command: str, path: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
     words = [*shlex.split(command), str(SERVER), "--connect", str(path)]
     try:
-        with log.open("wb") as output:
-            # In a session of its own, so that an interrupt at the keyboard reaches this side first.
-            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+        # In a session of its own, so that an interrupt at the keyboard reaches this side first.
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
     except OSError as error:
         raise IsaacGymError(f"the command in {COMMAND_VARIABLE} cannot be started: {error}") from error
 
@@ -132,7 +127,7 @@ def _join(path: str) -> socket.socket:
     return connection
 
 
-def _release(channel: Channel | None, process: subprocess.Popen[bytes] | None, folder: Path | None) -> None:
+def _release(channel: Channel | None, process: subprocess.Popen[bytes] | None, log: IO[bytes]) -> None:
     if channel is not None:
         with suppress(ProtocolError):
             channel.send("close", timeout=1.0)
@@ -142,9 +137,8 @@ def _release(channel: Channel | None, process: subprocess.Popen[bytes] | None, f
             process.wait(CLOSE_SECONDS if channel is not None else 0)
         for kind in (signal.SIGTERM, signal.SIGKILL):
             # The whole group: a container's runtime may have left the server behind.
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, kind)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(CLOSE_SECONDS)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    log.close()
