@@ -378,3 +378,5 @@ def test_senseless_numbers_start_nothing() -> None:
         make(worlds=0)
     with pytest.raises(envs.InvalidArgumentError, match="the seed is -1"):
         make(seed=-1)
+    with pytest.raises(envs.UnknownPresetError, match="the only one of engine 'isaacgym' is 'paper'"):
+        IsaacGymEnvironment("pen", 1, 0, "v1")
