@@ -34,6 +34,11 @@ def python38() -> str:
     return found
 
 
+def harl() -> str:
+    pytest.importorskip("harl.envs")
+    return sys.executable
+
+
 def use_stand_in(monkeypatch: pytest.MonkeyPatch, layout: str = "original", python: str = sys.executable, torch: bool = False) -> None:
     folders = [STAND_IN / "common", STAND_IN / layout, *([] if torch else [STAND_IN / "torch_substitute"])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
@@ -100,16 +105,17 @@ def test_sizes_and_names(task: str) -> None:
     env.close()
 
 
-@pytest.mark.parametrize(
-    ("layout", "torch", "interpreter"),
-    [
-        ("original", False, lambda: sys.executable),
-        ("harl", True, lambda: sys.executable),
-        ("original", False, python38),
-        ("harl", False, python38),
-    ],
-    ids=["original", "harl, torch", "original, 3.8", "harl, 3.8"],
-)
+LAYOUTS = {
+    "original": ("original", False, lambda: sys.executable),
+    "harl": ("harl", False, lambda: sys.executable),
+    "original, 3.8": ("original", False, python38),
+    "harl, 3.8": ("harl", False, python38),
+    # HARL's own configuration code and wrapper around the stand-in's task, with PyTorch
+    "harl's own, torch": ("harl_own", True, harl),
+}
+
+
+@pytest.mark.parametrize(("layout", "torch", "interpreter"), LAYOUTS.values(), ids=LAYOUTS)
 def test_an_episode_by_hand(layout: str, torch: bool, interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """World 0 fails, world 1 reaches the limit; each begins its next episode within the same step and from the same place."""
     use_stand_in(monkeypatch, layout, interpreter(), torch)

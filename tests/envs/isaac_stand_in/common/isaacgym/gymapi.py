@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from isaacgym.gymtorch import Unwrapped
 DOF_FIELDS = ["hasLimits", "lower", "upper", "driveMode", "velocity", "effort", "stiffness", "damping", "friction", "armature"]
 
 
+SIM_PHYSX, SIM_FLEX = object(), object()
+
+
 class SimParams:
     """Filled by `parse_sim_params`."""
 
-    dt = 0.0
-    substeps = 0
+    def __init__(self) -> None:
+        self.dt, self.substeps, self.physx = 0.0, 0, SimpleNamespace()
 
 
 class Vec3:
