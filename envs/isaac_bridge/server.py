@@ -36,7 +36,10 @@ def main() -> None:
 
 def _connect(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
+    try:
+        connection.connect(path)
+    except OSError as error:
+        sys.exit(f"no client waits on {path} ({error}); its folder has to be visible inside the container")
     return connection
 
 

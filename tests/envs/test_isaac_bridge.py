@@ -260,6 +260,13 @@ def test_a_command_that_does_not_work_is_named(command: str, message: str, monke
         make()
 
 
+def test_a_container_that_does_not_show_the_socket() -> None:
+    done = subprocess.run([sys.executable, str(SERVER), "--connect", "nowhere/socket"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("its folder has to be visible inside the container")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_command_that_never_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(COMMAND_VARIABLE, f"{sys.executable} -c 'import time; time.sleep(60)'")
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
