@@ -85,7 +85,7 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         return stepped["reward"].astype(np.float64), stepped["done"] & (stepped["progress"] < self.spec.episode_limit)
 
     def _task_info(self) -> dict[str, np.ndarray]:
-        return {"success": self._success.copy()}
+        return {"success": self._success}
 
     def _engine_state(self) -> Float[np.ndarray, "batch state"]:
         return self._states

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from envs import registry
 from envs.isaac_bridge import connection
 from envs.isaac_bridge.client import ACT_DIM, TASKS, IsaacGymEnvironment
 from envs.isaac_bridge.connection import COMMAND_VARIABLE, SERVER, SOCKET_VARIABLE, IsaacGymError
+from envs.isaac_bridge.protocol import Channel, Message
 
 MADE: list[IsaacGymEnvironment] = []
 STAND_IN = Path(__file__).parent / "isaac_stand_in"
@@ -119,9 +122,11 @@ LAYOUTS = {
 def test_an_episode_by_hand(layout: str, torch: bool, interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """World 0 fails, world 1 reaches the limit; each begins its next episode within the same step and from the same place."""
     use_stand_in(monkeypatch, layout, interpreter(), torch)
-    env = make("pen", 2)
+    env = make("pen", 2, seed=6)
     first_obs, first_state = env.reset()
     assert_array_equal(where(first_state), [0, 0])
+    # The task's code draws from numpy's global generator, which was seeded.
+    assert_allclose(first_state[:, 401], np.random.RandomState(6).uniform(), rtol=1e-6)
     # The two agents see their own hand and share the rest, which is clipped to 5.
     assert_array_equal(first_state[:, 400], [5, 5])
     actions = np.random.default_rng(0).uniform(-0.01, 0.01, (130, 2, 2, ACT_DIM)).astype(np.float32)
@@ -306,6 +311,73 @@ def test_a_killed_server() -> None:
     process.send_signal(signal.SIGKILL)
     with pytest.raises(IsaacGymError, match="lost"):
         env.step(push(0.1, 0.1))
+
+
+def test_a_runtime_that_leaves_its_server_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is a shell that starts the server as its child, as a container's runtime may; the server hangs."""
+    monkeypatch.setenv("ISAAC_STAND_IN_FAULT", "hang")
+    monkeypatch.setenv(COMMAND_VARIABLE, f"sh -c '{sys.executable} \"$@\"; true' sh")
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.3)
+    env = make()
+    process = env._server._process
+    assert process is not None
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) == 1
+    env.reset()
+    for _ in range(2):
+        env.step(push(0.1, 0.1))
+    monkeypatch.setattr("envs.isaac_bridge.client.STEP_SECONDS", 0.3)
+    with pytest.raises(IsaacGymError, match="did not answer in time"):
+        env.step(push(0.1, 0.1))
+    deadline = time.monotonic() + 10
+    while running(children[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_interrupted_step_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make()
+    env.reset()
+
+    def interrupt(channel: Channel, timeout: float | None = None) -> Message:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Channel, "receive", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(push(0.1, 0.1))
+    monkeypatch.undo()
+    with pytest.raises(IsaacGymError, match="closed"):
+        env.step(push(0.1, 0.1))
+
+
+def test_answers_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A foreign server: it opens as it should and then steps one world instead of two."""
+    path = os.path.relpath(tmp_path / "socket")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        channel = Channel(connection)
+        channel.receive(10)
+        arrays = {"obs": np.zeros((2, 2, 218), np.float32), "state": np.zeros((2, 417), np.float32)}
+        channel.send("opened", {"isaacgym": "2.0", "device": "cuda:1"}, arrays)
+        channel.receive(10)
+        vectors = {"reward": np.zeros(2), "done": np.zeros(2, np.bool_), "progress": np.ones(2, np.int64), "success": np.zeros(1, np.bool_)}
+        channel.send("stepped", {}, arrays | vectors)
+        connection.close()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    monkeypatch.setenv(SOCKET_VARIABLE, path)
+    env = make()
+    assert env.spec.lineage == "BiDexHands-ShadowHandPen/isaacgym-2.0/cuda"
+    env.reset()
+    with pytest.raises(IsaacGymError, match=r"'success': \(\(1,\), 'b'\)\}, they have to be .*'success': \(\(2,\), 'b'\)"):
+        env.step(push(0.1, 0.1))
+    server.join()
+    listener.close()
 
 
 def test_closing_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -175,15 +175,19 @@ def test_damping_of_a_floating_body_in_mujoco_is_found_again(rate: float, noise:
         assert found.residual < (0.01 if noise else 1e-6)
 
 
-@pytest.mark.parametrize(("stiffness", "damping"), [(5.0, 1.0), (0.0, 0.7), (12.0, 0.0), (0.0, 0.0)])
-def test_spring_of_a_hinge_in_mujoco_is_found_again(stiffness: float, damping: float) -> None:
+@pytest.mark.parametrize(
+    ("stiffness", "damping", "noise"),
+    [(5.0, 1.0, 0.0), (5.0, 1.0, 0.002), (0.0, 0.7, 0.0), (12.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.002)],
+)
+def test_spring_of_a_hinge_in_mujoco_is_found_again(stiffness: float, damping: float, noise: float) -> None:
     model = mujoco.MjModel.from_xml_string(HINGED.format(h=H, stiffness=stiffness, damping=damping))
     data = mujoco.MjData(model)
     data.qpos[0], data.qvel[0] = 0.3, 1.0
+    random = np.random.default_rng(3)
     rows = [(0.3, 1.0)]
     for _ in range(60):
         mujoco.mj_step(model, data, 2)
-        rows.append((float(data.qpos[0]), float(data.qvel[0])))
+        rows.append((float(data.qpos[0] * (1 + noise * random.standard_normal())), float(data.qvel[0])))
     # The same leaf, told from a frame that is turned and elsewhere: z is where z was, x points along y.
     leaf = Body(
         mass=3.6, centre=(-0.1, -0.2, 0.3), inertia=((0.04, 0, 0), (0, 0.05, 0), (0, 0, 0.06)),

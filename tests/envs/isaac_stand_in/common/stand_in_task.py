@@ -1,13 +1,14 @@
 """A task with the original's buffers, lazy reset and spaces, around dynamics that can be worked out by hand.
 
-p <- p + 0.1 (first number of the right hand's action); reward 1 - |p|; success (until the reset) once p > 0.55; failure once
-|p| > 1. Bases: v <- v + h (F/m - c v) in one of two ways; the door's leaves: I q'' = -k q - d q'; joints go half of the way to their
-target each step. Everything starts at 0.
+p <- p + 0.1 (first number of the right hand's action); reward 1 - |p|; success (until the reset) once p > 0.55; failure
+once |p| > 1 or a leaf is open. Bases: v <- v + h (F/m - c v), damped in one of two ways; the door's leaves: I q'' = -k q - d q';
+joints go half of the way to their target each step. Everything but the joints starts at 0.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
 
@@ -36,6 +37,10 @@ class StandInTask:
         env = cfg["env"]
         assert cfg["headless"], "there is no display"
         assert not cfg["task"]["randomize"]
+        assert not env["asymmetric_observations"]
+        assert not any(os.path.exists(os.path.join(folder, "simulation.py")) for folder in sys.path), (
+            "the bridge's files could shadow others"
+        )
         assert [env[key] for key in env if key.startswith("reset")] == [0.0] * 4
         assert isinstance(sim_params, gymapi.SimParams)
         assert agent_index == [[[0, 1, 2, 3, 4, 5]], [[0, 1, 2, 3, 4, 5]]]
@@ -53,6 +58,7 @@ class StandInTask:
             26,
             (5.0, 1.0),
         )
+        self._drawn = np.random.uniform()
         self._make_buffers()
 
     def _make_buffers(self) -> None:
@@ -135,17 +141,22 @@ class StandInTask:
         self._dof[:, 2 * JOINTS : 2 * JOINTS + 2] = self._leaves
         bodies = self._arrays["rigid_body_states"]
         bodies[:, :HAND_BODIES, 7:] = self._base[:, 0].reshape(-1, 1, 6)
+        bodies[:, 2:HAND_BODIES, 7] += 0.3 * (-1) ** np.arange(24)  # fingers move against each other
         bodies[:, HAND_BODIES : 2 * HAND_BODIES, 7:] = self._base[:, 1].reshape(-1, 1, 6)
         obs = self._arrays["obs_buf"]
         obs[:, 0:JOINTS], obs[:, HAND_OBS : HAND_OBS + JOINTS] = self._joints[:, 0] / LIMIT, self._joints[:, 1] / LIMIT
         obs[:, 173:199], obs[:, 372:398] = actions[:, :26], actions[:, 26:]
-        obs[:, 398], obs[:, 399], obs[:, 400] = self._place, 0.1 * np.arange(self.num_envs), 7.0
+        obs[:, 398:402] = np.stack(
+            [self._place, 0.1 * np.arange(self.num_envs), np.full(self.num_envs, 7.0), np.full(self.num_envs, self._drawn)], axis=1
+        )
 
     def _judge(self) -> None:
         buffers, distance = self._arrays, np.abs(self._place)
         buffers["rew_buf"][:] = 1 - distance
         buffers["successes"][self._place > 0.55] = 1
-        buffers["reset_buf"][(distance > 1 + 1e-6) | (buffers["progress_buf"] >= self.max_episode_length)] = 1
+        buffers["reset_buf"][
+            (distance > 1 + 1e-6) | (self._leaves[:, 0, 0] > 0.31) | (buffers["progress_buf"] >= self.max_episode_length)
+        ] = 1
         if FAULT == "ends at once":
             buffers["reset_buf"][-1] = 1
 
