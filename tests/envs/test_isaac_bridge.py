@@ -53,7 +53,6 @@ def use_stand_in(monkeypatch: pytest.MonkeyPatch, layout: str = "original", pyth
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test may leave a server behind, whatever happens in it."""
     use_stand_in(monkeypatch)
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 2.0)
     started: list[subprocess.Popen[bytes]] = []
     start = connection._start
 
@@ -290,12 +289,13 @@ def test_a_command_that_never_connects(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_server_that_fails_is_no_hang(fault: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISAAC_STAND_IN_FAULT", fault)
-    monkeypatch.setattr("envs.isaac_bridge.client.STEP_SECONDS", 1.0)
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.5)
     env = make()
     env.reset()
     env.step(push(0.1, 0.1))
     env.step(push(0.1, 0.1))
+    if fault == "hang":
+        monkeypatch.setattr("envs.isaac_bridge.client.STEP_SECONDS", 0.5)
+        monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.5)
     with pytest.raises(IsaacGymError, match=message):
         env.step(push(0.1, 0.1))
     with pytest.raises(IsaacGymError, match="closed"):
