@@ -17,6 +17,7 @@ from envs.interface import (
     UnknownEngineError,
     UnknownPresetError,
     UnknownTaskError,
+    UnsupportedSimStateError,
 )
 from envs.registry import TASKS, Engine, Registration, make
 
@@ -38,5 +39,6 @@ __all__ = [
     "UnknownEngineError",
     "UnknownPresetError",
     "UnknownTaskError",
+    "UnsupportedSimStateError",
     "make",
 ]

@@ -64,6 +64,10 @@ class SimStateMismatchError(EnvironmentsError):
     """A saved simulation state belongs to another task, preset, lineage or number of worlds."""
 
 
+class UnsupportedSimStateError(EnvironmentsError):
+    """The simulator cannot save and restore its state, so nothing that runs in it can be resumed exactly."""
+
+
 @dataclass(frozen=True)
 class EnvSpec:
     """The fixed facts of an environment; dimensions count float32 numbers, `episode_limit` counts steps.
@@ -121,7 +125,10 @@ class BatchedEnvironment(ABC):
 
     @abstractmethod
     def get_sim_state(self) -> SimState:
-        """Everything needed to go on bit for bit, the random streams included; later steps leave it unchanged."""
+        """Everything needed to go on bit for bit, the random streams included; later steps leave it unchanged.
+
+        Raises UnsupportedSimStateError, as does `set_sim_state`, in an engine that cannot do it.
+        """
 
     @abstractmethod
     def set_sim_state(self, saved: SimState) -> None:

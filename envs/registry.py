@@ -41,6 +41,8 @@ class Registration:
 
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
 _MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
+# Second engine of the four Bi-DexHands tasks.
+_ISAACGYM = Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us")
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),

@@ -1,0 +1,243 @@
+"""Constants of the MuJoCo port from a probe of Isaac Gym: `python -m envs.isaac_bridge.fit probe.json` writes the next version.
+
+The port's own discrete dynamics are what is fitted. With step h, acceleration a and damping rate c its free bases follow
+v <- (v + h a) / (1 + h c), and its door's leaves of inertia I with stiffness k and damping d follow
+w <- (I w - h k q) / (I + h d), q <- q + h w. Damping that an engine takes off after the forces, v <- (v + h a)(1 - h c), is the same
+motion with the rate c / (1 - h c), so that either way of damping is reproduced; the rates tell which one it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from jaxtyping import Float
+from scipy.optimize import least_squares
+
+from envs.interface import EnvironmentsError
+from envs.isaac_bridge.probe_file import Door, ProbeError, ProbeFile, read_probe
+
+CONSTANTS = Path(__file__).parents[1] / "bidexhands" / "constants"
+ASSET_DAMPING = 100.0  # 1/s, linear and angular, of the original's hands
+WORST_RESIDUAL = 0.1
+NO_SPRING_RESIDUAL = 0.01
+CLOSED, OPEN = 0.03, 1.5  # rad; beyond them a leaf may touch the end of its range
+NOTHING = 1e-4  # stiffness or damping below which a constant is written as 0
+DOORS = ("door-open-outward", "door-open-inward")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A constant, and how much of what was measured it leaves unexplained: root mean square over root mean square."""
+
+    value: float
+    residual: float
+
+
+def fit_damping(accelerations: Float[np.ndarray, " pushes"], speeds: Float[np.ndarray, "pushes steps"], h: float, substeps: int) -> Fit:
+    """The damping rate (1/s) with which constant accelerations from rest give these speeds after each control step.
+
+    Raises ProbeError: no rate comes near them.
+    """
+
+    def missing(log_rate: Float[np.ndarray, " 1"]) -> Float[np.ndarray, " samples"]:
+        return (step_response(accelerations, float(np.exp(log_rate[0])), h, substeps, speeds.shape[1]) - speeds).ravel()
+
+    with np.errstate(all="ignore"):
+        start = np.log(np.median(accelerations / speeds[:, -1]))
+    if not np.isfinite(start):
+        raise ProbeError("the hand does not move the way it is pushed, so the probe's file says nothing of its damping")
+    found = least_squares(missing, [start], x_scale=0.1, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    return _checked(float(np.exp(found.x[0])), found.fun, speeds, "damping of the base")
+
+
+def step_response(
+    accelerations: Float[np.ndarray, " pushes"], rate: float, h: float, substeps: int, steps: int
+) -> Float[np.ndarray, "pushes steps"]:
+    """v_n = a/c (1 - (1 + h c)^-(n s)) after n = 1, 2, ... control steps of s substeps."""
+    decay = (1 + h * rate) ** (-substeps * np.arange(1, steps + 1))
+    return (accelerations / rate)[:, None] * (1 - decay)
+
+
+def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
+    """Stiffness (N m/rad) and damping (N m s/rad) of the leaves' joints; both 0 where letting go changed nothing.
+
+    Raises ProbeError: no pair comes near what was measured.
+    """
+    angles, speeds = np.array(door.angle), np.array(door.speed)
+    inertias = np.array([leaf.inertia_about(np.array(leaf.position))[2, 2] for leaf in door.leaves])
+    if angles.shape != speeds.shape or inertias.min() <= 0:
+        raise ProbeError("the probe's file has a door whose angles, speeds and inertias do not belong together")
+    ended = np.flatnonzero(((angles < CLOSED) | (angles > OPEN)).any(axis=1))
+    angles, speeds = (values[: ended[0]] if ended.size else values for values in (angles, speeds))
+    if len(angles) < 4:
+        raise ProbeError("the probe's file has a door that is hardly ever free, so it says nothing of its spring")
+
+    def missing(constants: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " samples"]:
+        return (swing(angles[0], speeds[0], inertias, constants, h, substeps, len(angles)) - angles).ravel()
+
+    free = missing(np.zeros(2))
+    if np.linalg.norm(free) <= NO_SPRING_RESIDUAL * np.linalg.norm(angles):
+        nothing = _checked(0.0, free, angles, "spring of the door")
+        return nothing, nothing
+    found = least_squares(missing, [5.0, 1.0], bounds=(0, np.inf), x_scale=[5.0, 1.0], xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    stiffness, damping = (_checked(float(value), found.fun, angles, "spring of the door") for value in found.x)
+    return stiffness, damping
+
+
+def swing(
+    angles: Float[np.ndarray, " 2"],
+    speeds: Float[np.ndarray, " 2"],
+    inertias: Float[np.ndarray, " 2"],
+    constants: Float[np.ndarray, " 2"],
+    h: float,
+    substeps: int,
+    rows: int,
+) -> Float[np.ndarray, "rows 2"]:
+    """Angles of both leaves from the release on, one row a control step, with (stiffness, damping)."""
+    stiffness, damping = constants
+    result = [angles]
+    for _ in range(rows - 1):
+        for _ in range(substeps):
+            speeds = (inertias * speeds - h * stiffness * angles) / (inertias + h * damping)
+            angles = angles + h * speeds
+        result.append(angles)
+    return np.array(result)
+
+
+def fit_probe(probe: ProbeFile) -> dict[str, Fit]:
+    """The four constants by name, as the port's file calls them. Raises ProbeError."""
+    h = probe.dt / probe.substeps
+    mass = sum(body.mass for body in probe.hand)
+    if mass <= 0:
+        raise ProbeError("the probe's file has a hand without mass")
+    centre = sum((body.mass * body.centre_in_world() for body in probe.hand), np.zeros(3)) / mass
+    inertia = sum((body.inertia_about(centre) for body in probe.hand), np.zeros((3, 3)))
+    if np.linalg.eigvalsh(inertia).min() <= 0:
+        raise ProbeError("the probe's file has a hand whose inertia is not positive")
+    forces, torques = (np.array([push.applied for push in pushes]) for pushes in (probe.force, probe.torque))
+    moved = _along(forces, [push.velocity for push in probe.force])
+    turned = _along(torques, [push.angular_velocity for push in probe.torque])
+    pulls = np.linalg.norm(torques, axis=1)
+    linear = fit_damping(np.linalg.norm(forces, axis=1) / mass, moved, h, probe.substeps)
+    angular = fit_damping(np.einsum("pi,ij,pj->p", torques, np.linalg.inv(inertia), torques) / pulls, turned, h, probe.substeps)
+    spring, damping = fit_door(probe.door, h, probe.substeps)
+    return {"linear_damping_rate": linear, "angular_damping_rate": angular, "object_spring": spring, "object_damping": damping}
+
+
+def kind_of_damping(rate: float, h: float) -> str:
+    """How an engine with the original's 100 1/s comes to have this rate."""
+    taken_off_after = rate / (1 + h * rate)
+    implicit = abs(np.log(rate / ASSET_DAMPING)) <= abs(np.log(taken_off_after / ASSET_DAMPING))
+    if implicit:
+        return f"as a force, implicitly, at {rate:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
+    return f"taken off after the forces, v (1 - c h), at c = {taken_off_after:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
+
+
+def write_version(probe_path: Path, folder: Path) -> Path:
+    """Fit the probe's file and write `vN.yaml`, version 0 but for the fitted constants, under the next free number.
+
+    Raises:
+        ProbeError: the probe's file makes no sense, or the port's constants cannot be revised.
+    """
+    probe = read_probe(probe_path)
+    fits = fit_probe(probe)
+    try:
+        text = (folder / "v0.yaml").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProbeError(f"the port's constants cannot be read: {error}") from None
+    version = 1 + max((int(file.stem[1:]) for file in folder.glob("v*.yaml") if file.stem[1:].isdecimal()), default=0)
+    digest = hashlib.sha256(probe_path.read_bytes()).hexdigest()
+    revised = provenance(version, digest, probe, fits) + revise(text, version, {name: fit.value for name, fit in fits.items()})
+    path = folder / f"v{version}.yaml"
+    with path.open("x", encoding="utf-8") as file:
+        file.write(revised)
+    return path
+
+
+def provenance(version: int, digest: str, probe: ProbeFile, fits: dict[str, Fit]) -> str:
+    """The comment on top of a fitted version."""
+    h, versions = probe.dt / probe.substeps, probe.versions
+    engine = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    lines = [
+        f"Version {version}: version 0 with four constants fitted to a probe of Isaac Gym.",
+        f"Probe: SHA-256 {digest}",
+        f"of {probe.task}, seed {probe.seed}, dt {probe.dt:.9g}, {probe.substeps} substeps; {engine}",
+    ]
+    for name, fit in fits.items():
+        kind = f"; damped {kind_of_damping(fit.value, h)}" if name.endswith("rate") else ""
+        lines.append(f"{name} {fit.value:.6g}: {100 * fit.residual:.3g} % of the motion unexplained{kind}")
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def revise(text: str, version: int, values: dict[str, float]) -> str:
+    """The port's file with other values and their comments; nothing else changes, which is verified.
+
+    Raises ProbeError: one of the constants is not on a line of its own where it is expected.
+    """
+    targets = {("", "version"): version}
+    targets |= {("hand" if name.endswith("rate") else DOORS[0], name): _tidy(value) for name, value in values.items()}
+    lines, section = [], ""
+    for line in text.splitlines():
+        parts = re.fullmatch(r"(\s*)([\w-]+):(\s*)([^#]*?)(\s*#.*)?", line)
+        if parts and not parts[1]:
+            section = parts[2]
+        key = ("" if parts and not parts[1] else section, parts[2] if parts else "")
+        if parts and key in targets:
+            note = "" if key[1] == "version" else f"   # fitted, see the top of the file; {parts[4]} in version 0"
+            line = f"{parts[1]}{parts[2]}: {targets[key]!r}{note}"
+        lines.append(line)
+    revised = "\n".join(lines) + "\n"
+    expected = yaml.safe_load(text)
+    expected["version"] = version
+    for (section, name), value in targets.items():
+        for part in DOORS if section == DOORS[0] else [section] * bool(section):
+            expected[part][name] = value
+    if yaml.safe_load(revised) != expected:
+        raise ProbeError(f"the port's constants do not hold {', '.join(sorted(values))} where they are expected: they cannot be revised")
+    return revised
+
+
+def _tidy(value: float) -> float:
+    return 0.0 if value < NOTHING else float(f"{value:.6g}")
+
+
+def _along(
+    directions: Float[np.ndarray, "pushes 3"], velocities: list[list[tuple[float, float, float]]]
+) -> Float[np.ndarray, "pushes steps"]:
+    """The components of the velocities in the directions of the pushes."""
+    sizes = np.linalg.norm(directions, axis=1, keepdims=True)
+    if len({len(rows) for rows in velocities}) != 1 or not sizes.all():
+        raise ProbeError("the probe's file has pushes of different lengths, or one without force")
+    return np.einsum("pi,psi->ps", directions / sizes, np.array(velocities))
+
+
+def _checked(value: float, missing: Float[np.ndarray, " samples"], measured: Float[np.ndarray, "rows columns"], what: str) -> Fit:
+    residual = float(np.linalg.norm(missing) / np.linalg.norm(measured))
+    if not residual <= WORST_RESIDUAL:
+        raise ProbeError(f"no {what} explains the probe's file: the best leaves {100 * residual:.0f} % of the motion unexplained")
+    return Fit(value, residual)
+
+
+def main() -> None:
+    """Fit, write, and say what was found."""
+    parser = argparse.ArgumentParser(description="Write the next version of the MuJoCo port's constants from a probe of Isaac Gym.")
+    parser.add_argument("probe", type=Path, help="JSON file that probe.py wrote")
+    parser.add_argument("--constants", type=Path, default=CONSTANTS, help="folder with v0.yaml, to which the new version is added")
+    arguments = parser.parse_args()
+    try:
+        path = write_version(arguments.probe, arguments.constants)
+    except EnvironmentsError as error:
+        sys.exit(str(error))
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines()[:7] if line.startswith("# ")]
+    print("\n".join([f"wrote {path}", *comments]))
+
+
+if __name__ == "__main__":
+    main()
