@@ -243,10 +243,8 @@ class _Run:
     def _finish(self) -> None:
         """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one."""
         history = read_json(self.folder / "provenance.json")
-        task = self.config.task
-        spec = envs.make(task.name, preset=task.preset, engine=task.simulator).spec
         events = read_events(self.folder / "events.jsonl")
-        summary = summarize(self.config, events, history, spec.lineage, self.learner.epoch, self.wall_seconds)
+        summary = summarize(self.config, events, history, self.learner.lineage, self.learner.epoch, self.wall_seconds)
         self._status("completed")
         write_json(self.folder / "summary.json", summary)
         write_json(self.folder / "provenance.json", {**history, "finished": True})

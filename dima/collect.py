@@ -68,20 +68,27 @@ class Collector:
         return policy.mean.numpy() + policy.stddev.numpy() * noise
 
     def state_dict(self) -> dict[str, Any]:
-        """Environment, exploration noise and the episode in progress."""
+        """Environment and exploration noise, once all steps and returns have been taken."""
         return {
-            "environment": self.environment.get_sim_state(),
+            "environment": saved_simulation(self.environment),
             "noise": self._noise.bit_generator.state,
             "observation": self._observation,
             "state": self._state,
-            "pending": {name: np.stack(rows) if rows else None for name, rows in self._pending.items()},
-            "episode_returns": self.episode_returns,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state` bit for bit."""
-        self.environment.set_sim_state(state["environment"])
+        """Continue from `state` bit for bit; with a new episode where the simulator could not be saved."""
         self._noise.bit_generator.state = state["noise"]
-        self._observation, self._state = state["observation"], state["state"]
-        self._pending = {name: [] if rows is None else list(rows) for name, rows in state["pending"].items()}
-        self.episode_returns = list(state["episode_returns"])
+        if state["environment"] is None:
+            self._observation, self._state = self.environment.reset()
+        else:
+            self.environment.set_sim_state(state["environment"])
+            self._observation, self._state = state["observation"], state["state"]
+
+
+def saved_simulation(environment: envs.BatchedEnvironment) -> envs.SimState | None:
+    """What the simulator needs to go on bit for bit; None where it cannot be saved, as Isaac Gym: a resumed run starts an episode."""
+    try:
+        return environment.get_sim_state()
+    except envs.UnsupportedSimStateError:
+        return None

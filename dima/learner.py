@@ -18,10 +18,12 @@ class Learner(Protocol):
     Attributes:
         env_steps: environment steps taken in training so far.
         epoch: finished rounds of collecting and learning.
+        lineage: of the environment: physics engine and versions.
     """
 
     env_steps: int
     epoch: int
+    lineage: str
 
     def run_epoch(self) -> Scalars:
         """Collect and learn once, and return what is worth a line in the log.

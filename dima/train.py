@@ -44,6 +44,7 @@ class DimaLearner:
         spec = self._collector.spec
         if spec.n_agents != config.task.agents:
             raise UserError(f"Task {spec.task} has {spec.n_agents} agents, its configuration says {config.task.agents}.")
+        self.lineage = spec.lineage
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.world_model = WorldModel(shapes, p, device).eval()
@@ -157,8 +158,9 @@ class DimaLearner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state` bit for bit."""
-        self.env_steps, self.epoch, self._episode_open = int(state["env_steps"]), int(state["epoch"]), bool(state["episode_open"])
+        """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
+        self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
+        self._episode_open = bool(state["episode_open"]) and state["collector"]["environment"] is not None
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())

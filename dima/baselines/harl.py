@@ -19,6 +19,7 @@ import envs
 from dima.baselines.global_streams import GlobalStreams
 from dima.baselines.harl_environment import HarlWorlds
 from dima.baselines.harl_settings import harl_settings
+from dima.collect import saved_simulation
 from dima.config import CellConfig, HarlOnPolicyParameters
 from dima.errors import DivergedError, UserError
 from dima.learner import Scalars
@@ -58,6 +59,7 @@ class HarlOnPolicyLearner:
         self._epochs = math.ceil(config.task.env_steps / self._steps_per_epoch)
         task = config.task
         self._worlds = HarlWorlds(envs.make(task.name, parameters.rollout_threads, config.seed, task.preset, task.simulator))
+        self.lineage = self._worlds.environment.spec.lineage
         self._streams = GlobalStreams(config.seed, device)
         with self._streams:
             self._mappo = mappo(harl_settings(parameters), self._worlds, device)
@@ -106,7 +108,7 @@ class HarlOnPolicyLearner:
             "epoch": self.epoch,
             "env_steps": self.env_steps,
             "random_streams": self._streams.state_dict(),
-            "environment": self._worlds.environment.get_sim_state(),
+            "environment": saved_simulation(self._worlds.environment),
             "actors": [dict(actor.actor.state_dict()) for actor in mappo.actors],
             "actor_optimizers": [_moments(actor.actor_optimizer) for actor in mappo.actors],
             "critic": dict(mappo.critic.critic.state_dict()),
@@ -124,7 +126,6 @@ class HarlOnPolicyLearner:
         self.epoch = state["epoch"]
         self.env_steps = state["env_steps"]
         self._streams.load_state_dict(state["random_streams"])
-        self._worlds.environment.set_sim_state(state["environment"])
         for actor, weights, moments in zip(mappo.actors, state["actors"], state["actor_optimizers"], strict=True):
             actor.actor.load_state_dict(weights)
             _load_moments(actor.actor_optimizer, moments)
@@ -132,6 +133,11 @@ class HarlOnPolicyLearner:
         _load_moments(mappo.critic.critic_optimizer, state["critic_optimizer"])
         for name, statistic in self._normalizer_statistics().items():
             statistic.data.copy_(state["value_normalizer"][name])
+        if state["environment"] is None:  # the simulator could not be saved: new episodes
+            with self._streams:
+                mappo.warmup()
+            return
+        self._worlds.environment.set_sim_state(state["environment"])
         for buffer, rows in zip(mappo.actor_buffer, state["actor_rollouts"], strict=True):
             _set_first_rows(buffer, rows)
         _set_first_rows(mappo.critic_buffer, state["critic_rollout"])

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from envs.interface import EnvironmentsError
+from envs.interface import EngineError
 from envs.isaac_bridge.protocol import Channel, Message, ProtocolError
 
 COMMAND_VARIABLE = "DIMA_ISAACGYM_COMMAND"
@@ -29,7 +29,7 @@ CLOSE_SECONDS = 10.0
 LOG_BYTES = 1 << 16  # of the end of what the process says
 
 
-class IsaacGymError(EnvironmentsError):
+class IsaacGymError(EngineError):
     """The process that holds Isaac Gym could not be started, refused, died or fell silent."""
 
 
