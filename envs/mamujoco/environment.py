@@ -31,7 +31,8 @@ class MultiAgentMujoco(EpisodicEnvironment):
         body = (V5_BODIES if local else V2_BODIES)[name]
         robot = build_robot(body)
         state_dim = robot.model.nq + robot.model.nv - body.hidden + body.zeros + body.sees_contact * 6 * (robot.model.nbody - 1)
-        self._view = LocalView(robot, body.robot.removesuffix("-v5"), split) if local else FullView(state_dim, n_agents)
+        scenario = body.robot.removesuffix("-v5")
+        self._view = LocalView(robot, state_dim, scenario, split) if local else FullView(state_dim, n_agents)
         lineage = f"gymnasium-{version('gymnasium')}/{body.rules}/mujoco-{mujoco.__version__}"
         spec = EnvSpec(
             task=task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,25 @@ THREE_BY_TWO = {
 def feature_zscore(state: Float[np.ndarray, "batch state"], n_agents: int) -> Float[np.ndarray, "batch agents observation"]:
     """z(x) = (x - mean(x)) / std(x) over the features of x = (state, one-hot agent id), per world and agent.
 
-    Population deviation, no epsilon: with two or more agents the one-hot id alone keeps it above 0. Neither mean nor deviation
-    depends on which number of the id is 1, so both are computed once for all agents of a world.
+    Population deviation, no epsilon: with two or more agents the one-hot id alone keeps it above 0. The agents of a world see the
+    same numbers with the id's in another order, so the first agent's are computed and handed out to all.
     """
     batch, state_dim = state.shape
-    features = state_dim + n_agents
-    mean = (state.sum(axis=1, keepdims=True) + 1) / features
-    centred = state - mean
-    squares = np.square(centred).sum(axis=1, keepdims=True) + np.square(1 - mean) + (n_agents - 1) * np.square(mean)
-    deviation = np.sqrt(squares / features)
-    observation = np.empty((batch, n_agents, features))
-    observation[:, :, :state_dim] = (centred / deviation)[:, None]
-    observation[:, :, state_dim:] = (-mean / deviation)[:, None]
-    agents = np.arange(n_agents)
-    observation[:, agents, state_dim + agents] = (1 - mean) / deviation
-    return observation
+    features = np.zeros((batch, state_dim + n_agents))
+    features[:, :state_dim] = state
+    features[:, state_dim] = 1
+    size = features.shape[1]
+    features -= np.add.reduce(features, axis=1, keepdims=True) / size
+    features /= np.sqrt(np.add.reduce(np.square(features), axis=1, keepdims=True) / size)
+    return features.take(_order_of_agents(state_dim, n_agents), axis=1)
+
+
+@cache
+def _order_of_agents(state_dim: int, n_agents: int) -> Int[np.ndarray, "agents observation"]:
+    """Where each agent finds its numbers in those of the first: the state as it is, the id's 1 at the agent's own place."""
+    order = np.tile(np.arange(state_dim + n_agents), (n_agents, 1))
+    order[:, state_dim:] = np.where(np.eye(n_agents, dtype=np.bool_), state_dim, state_dim + 1)
+    return order
 
 
 class FullView:
@@ -62,7 +67,7 @@ class LocalView:
     an agent who sees less than the widest view. The velocities among them are not clipped, other than the state's.
     """
 
-    def __init__(self, robot: MujocoEnv, scenario: str, split: str) -> None:
+    def __init__(self, robot: MujocoEnv, state_dim: int, scenario: str, split: str) -> None:
         from gymnasium_robotics.envs.multiagent_mujoco import mujoco_multi, obsk
 
         factorization = None
@@ -76,15 +81,15 @@ class LocalView:
         self.actuators: Int[np.ndarray, " actuators"] = np.argsort(driven)
         views = list(tables.observation_factorization.values())
         self.obs_dim = max(map(len, views))
-        self.features: Int[np.ndarray, "agents observation"] = np.full((len(views), self.obs_dim), robot.observation_space.shape[0])
+        self.features: Int[np.ndarray, "agents observation"] = np.full((len(views), self.obs_dim), state_dim)
         for row, view in zip(self.features, views, strict=True):
             row[: len(view)] = view
 
     def controls(self, actions: Float[np.ndarray, "batch agents action"]) -> Float[np.ndarray, "batch actuators"]:
         """The actions in the order of the robot's actuators, in float64 as the package hands them on."""
-        return actions.reshape(len(actions), -1)[:, self.actuators].astype(np.float64)
+        return actions.reshape(len(actions), -1).take(self.actuators, axis=1).astype(np.float64)
 
     def observe(self, robots: Robots, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
         """What each agent sees of the robots."""
         padded = np.concatenate([robots.features(), np.zeros((len(state), 1))], axis=1)
-        return padded[:, self.features]
+        return padded.take(self.features, axis=1)
