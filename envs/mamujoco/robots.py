@@ -30,12 +30,14 @@ class Robots:
     """B robots; each goes through the same numbers, to the last bit, as gymnasium's own environment would alone.
 
     `model` is the MjModel that they share, `qpos` [B, positions] and `qvel` [B, velocities] are where they are now,
-    `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that does not see them.
+    `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that does not see them;
+    `dt` is the length of a control step in seconds.
     """
 
     def __init__(self, body: Body, robot: MujocoEnv, random: Sequence[np.random.Generator]) -> None:
         self.body = body
         self.model = robot.model
+        self.dt = robot.dt
         self._robot = robot
         self._random = random
         # Contact forces are worked out from all that MuJoCo derived for a world, which a persistent batch keeps for each.
@@ -63,9 +65,10 @@ class Robots:
 
         The controls are not clipped: the simulator does that, and the control cost counts them as they are.
         """
+        controls = np.ascontiguousarray(controls)  # the order of a sum's terms, hence its last bit, depends on the layout
         self._ctrl[:] = controls
         self._simulate()
-        velocity = (self._torso - self._x) / self._robot.dt
+        velocity = (self._torso - self._x) / self.dt
         self._x[:] = self._torso
         if self.contact is not None:
             self._read_contact(self.contact)

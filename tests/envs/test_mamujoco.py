@@ -88,6 +88,17 @@ def test_the_state_can_be_read_from_any_agents_observation(task: str) -> None:
             assert_allclose((seen[:, :size] - cold) * sigma, state, rtol=0, atol=1e-5)
 
 
+def test_the_layout_of_the_actions_in_memory_changes_nothing() -> None:
+    env, twin = make("ant-2x4", 3), make("ant-2x4", 3)
+    env.reset()
+    twin.reset()
+    for action in uniform_actions(env, 60):
+        worlds_innermost = action.reshape(3, 8).T.copy().T.reshape(3, 2, 4)
+        assert worlds_innermost.strides[0] == 4
+        result, same = env.step(action), twin.step(worlds_innermost)
+        assert_array_equal(result.info["episode_return"], same.info["episode_return"])
+
+
 def test_observations_by_hand() -> None:
     env = make("halfcheetah-3x2", 2, seed=5)
     env.reset()
