@@ -131,7 +131,7 @@ def _threads(worlds: int) -> int:
 
 def build_robot(body: Body) -> MujocoEnv:
     """Gymnasium's bare robot: the episode limit is ours."""
-    with _settotalmass_silenced():
+    with settotalmass_silenced():
         robot = cast(MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped)
     # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
@@ -141,7 +141,7 @@ def build_robot(body: Body) -> MujocoEnv:
 
 
 @contextmanager
-def _settotalmass_silenced() -> Iterator[None]:
+def settotalmass_silenced() -> Iterator[None]:
     """Drop MuJoCo's note that half_cheetah.xml uses `settotalmass`, which it would also append to a file in the working folder."""
 
     def warn(message: str) -> None:

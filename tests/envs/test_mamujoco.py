@@ -252,5 +252,5 @@ def test_mujocos_warnings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
     assert mujoco.get_mju_user_warning() is before
-    with robots._settotalmass_silenced(), pytest.warns(RuntimeWarning, match="something else"):
+    with robots.settotalmass_silenced(), pytest.warns(RuntimeWarning, match="something else"):
         mujoco.get_mju_user_warning()("something else")
