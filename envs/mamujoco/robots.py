@@ -24,6 +24,9 @@ from envs.mamujoco.bodies import Body, reward
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 TORSO = 1
 WORLDS_PER_THREAD = 32
+# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch on and cannot switch off.
+# Reading it takes a tenth to a sixth of a step, so it is off while the robots step; nothing but `MjData.timer` depends on it.
+_TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
 
 
 class Robots:
@@ -154,8 +157,3 @@ def settotalmass_silenced() -> Iterator[None]:
         yield
     finally:
         mujoco.set_mju_user_warning(previous)
-
-
-# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch on and cannot switch off.
-# Reading it takes a tenth to a sixth of a step, so it is off while these robots step; nothing but `MjData.timer` depends on it.
-_TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
