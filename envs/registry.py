@@ -41,12 +41,19 @@ class Registration:
 
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
 _MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
+_MAMUJOCO_PRESETS = ("paper", "gymnasium-robotics")
 # Second engine of the four Bi-DexHands tasks.
 _ISAACGYM = Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us")
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),
-    "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO),
+    "ant-2x4": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "ant-4x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "halfcheetah-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "halfcheetah-6x1": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "walker2d-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "walker2d-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
 }
 
 
@@ -66,13 +73,12 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
         raise UnknownEngineError(_unknown(f"engine of {task}", name, registration.engines))
     chosen = registration.engines[name]
     try:
-        factory = chosen.load()
+        return chosen.load()(task, num_envs, seed, preset)
     except ModuleNotFoundError as error:
         if chosen.extra is None:
             raise
         message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install 'dima[{chosen.extra}]'"
         raise MissingExtraError(message) from error
-    return factory(task, num_envs, seed, preset)
 
 
 def _unknown(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.envs.mujoco import MujocoEnv
 from numpy.testing import assert_allclose, assert_array_equal
 
-from envs.mamujoco_reconstruction import reconstruct
+from envs.mamujoco.reconstruction import reconstruct
 
 
 @dataclass(frozen=True)

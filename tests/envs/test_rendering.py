@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 import envs
 from envs import graphics, push_mass
-from envs.mamujoco_reconstruction import reconstruct
+from envs.mamujoco.reconstruction import reconstruct
 
 ROOT = Path(envs.__file__).parents[1]
 # One task for each body or scene: how many agents share it does not show.

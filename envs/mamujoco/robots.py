@@ -1,0 +1,159 @@
+"""Many copies of one of gymnasium's robots, stepped by MuJoCo's own batch."""
+
+# pyright: reportAttributeAccessIssue=false
+# (the compiled part of mujoco carries no types)
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+from jaxtyping import Bool, Float, Int
+from mujoco.batch import Batch, SimulationError
+
+from envs.mamujoco.bodies import Body, reward
+
+INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+TORSO = 1
+WORLDS_PER_THREAD = 32
+# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch on and cannot switch off.
+# Reading it takes a tenth to a sixth of a step, so it is off while the robots step; nothing but `MjData.timer` depends on it.
+_TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
+
+
+class Robots:
+    """B robots; each goes through the same numbers, to the last bit, as gymnasium's own environment would alone.
+
+    `model` is the MjModel that they share, `qpos` [B, positions] and `qvel` [B, velocities] are where they are now,
+    `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that does not see them;
+    `dt` is the length of a control step in seconds.
+    """
+
+    def __init__(self, body: Body, robot: MujocoEnv, random: Sequence[np.random.Generator]) -> None:
+        self.body = body
+        self.model = robot.model
+        self.dt = robot.dt
+        self._robot = robot
+        self._random = random
+        # Contact forces are worked out from all that MuJoCo derived for a world, which a persistent batch keeps for each.
+        self._batch = batch = Batch(self.model, len(random), _threads(len(random)), persistent=body.sees_contact)
+        self.qpos, self.qvel, self._ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
+        self._torso = batch.bind("xpos")[:, TORSO, 0] if body.torso_speed else self.qpos[:, 0]
+        self._x = np.zeros(len(random))
+        self._scratch = mujoco.MjData(self.model)
+        self._zeros = np.zeros((len(random), body.zeros))
+        self.contact = np.zeros((len(random), self._scratch.cfrc_ext.size)) if body.sees_contact else None
+
+    def reset(self, worlds: Int[np.ndarray, " ended"]) -> None:
+        """Gymnasium's own reset in each of the worlds, its draws taken from the world's stream."""
+        robot, data = self._robot, self._robot.data
+        for world in worlds:
+            robot.np_random = self._random[world]
+            robot.reset()
+            mujoco.mj_getState(self.model, data, self._batch.state[world], INTEGRATION_STATE)
+            self._x[world] = data.xpos[TORSO, 0] if self.body.torso_speed else data.qpos[0]
+            if self.contact is not None:
+                self.contact[world] = data.cfrc_ext.clip(-1, 1).ravel()
+
+    def step(self, controls: Float[np.ndarray, "batch actuators"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+        """Apply the controls for one control step; returns the rewards and where the task ended the episode.
+
+        The controls are not clipped: the simulator does that, and the control cost counts them as they are.
+        """
+        controls = np.ascontiguousarray(controls)  # the order of a sum's terms, hence its last bit, depends on the layout
+        self._ctrl[:] = controls
+        self._simulate()
+        velocity = (self._torso - self._x) / self.dt
+        self._x[:] = self._torso
+        if self.contact is not None:
+            self._read_contact(self.contact)
+        healthy = self.body.health(self.qpos, self.qvel)
+        return reward(self.body, velocity, controls, healthy, self.contact), ~healthy
+
+    def features(self) -> Float[np.ndarray, "batch features"]:
+        """Positions but for the hidden ones, velocities, and the contact forces but for the world's own."""
+        return self._joined(self.qvel)
+
+    def state(self) -> Float[np.ndarray, "batch state"]:
+        """The features, with the velocities clipped and the zeros added that the body asks for."""
+        limit = self.body.velocity_limit
+        return self._joined(self.qvel.clip(-limit, limit) if np.isfinite(limit) else self.qvel, self._zeros)
+
+    def save(self) -> dict[str, np.ndarray]:
+        """What the robots need to go on bit for bit."""
+        # The torso's position belongs to the last substep but one: saved, for it cannot be derived from the state.
+        saved = {"integration": self._batch.state.copy(), "x": self._x.copy()}
+        return saved if self.contact is None else saved | {"contact": self.contact.copy()}
+
+    def restore(self, saved: dict[str, np.ndarray]) -> None:
+        """Undo `save`."""
+        self._batch.state[:] = saved["integration"]
+        self._x[:] = saved["x"]
+        if self.contact is not None:
+            self.contact[:] = saved["contact"]
+
+    def close(self) -> None:
+        """Release gymnasium's renderer."""
+        self._robot.close()
+
+    def _joined(self, *parts: Float[np.ndarray, "batch _"]) -> Float[np.ndarray, "batch features"]:
+        contact = () if self.contact is None else (self.contact[:, 6:],)
+        return np.concatenate([self.qpos[:, self.body.hidden :], *parts, *contact], axis=1)
+
+    def _simulate(self) -> None:
+        timer = _TIMER.value
+        _TIMER.value = None
+        try:
+            self._batch.step(nstep=self._robot.frame_skip)
+        except SimulationError as error:
+            # These worlds stand still while the others moved on: made non-finite, so that they are seen to be broken.
+            self._batch.state[error.ids] = np.nan
+        finally:
+            _TIMER.value = timer
+
+    def _read_contact(self, contact: Float[np.ndarray, "batch forces"]) -> None:
+        for world, row in enumerate(contact):
+            self._batch.get_data(world, self._scratch)
+            mujoco.mj_rnePostConstraint(self.model, self._scratch)
+            self._scratch.cfrc_ext.clip(-1, 1, out=row.reshape(-1, 6))
+
+
+def _threads(worlds: int) -> int:
+    """A thread for every 32 worlds, as far as the process has processors: smaller shares cost more to hand out than they save."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, worlds // WORLDS_PER_THREAD))
+
+
+def build_robot(body: Body) -> MujocoEnv:
+    """Gymnasium's bare robot: the episode limit is ours."""
+    with settotalmass_silenced():
+        robot = cast(MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped)
+    # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
+    robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    # One kinematic tree is always one island: looking for islands takes up to 7% of the time and changes no bit.
+    robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
+    return robot
+
+
+@contextmanager
+def settotalmass_silenced() -> Iterator[None]:
+    """Drop MuJoCo's note that half_cheetah.xml uses `settotalmass`, which it would also append to a file in the working folder."""
+
+    def warn(message: str) -> None:
+        if "settotalmass" not in message:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    previous = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(warn)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(previous)
