@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
+from envs.bidexhands.presets import presets
 from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
 
 
@@ -38,10 +39,15 @@ class Registration:
 
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
 _MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
+_BIDEXHANDS = {"mujoco": Engine("envs.bidexhands.environment:BiDexHands", extra="mujoco")}
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),
     "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO),
+    "bottle-cap": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "door-open-inward": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "door-open-outward": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "pen": Registration("bidexhands", _BIDEXHANDS, presets()),
 }
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs.interface import EnvironmentsError
-
-FOLDER = Path(__file__).parent / "constants"
 
 Pair = tuple[float, float]
 Vector = tuple[float, float, float]
@@ -60,7 +58,7 @@ class Observation(_Section):
     fingertip_point: Vector
 
 
-class Task(_Section):
+class TaskConstants(_Section):
     """What the four tasks have in common."""
 
     episode_limit: Annotated[int, Field(gt=0)]
@@ -82,7 +80,7 @@ class Task(_Section):
     object_condim: Annotated[int, Field(ge=1, le=6)]
 
 
-class BottleCap(Task):
+class BottleCap(TaskConstants):
     """A bottle on the left palm, its cap to be lifted by the right hand."""
 
     body: Vector
@@ -103,7 +101,7 @@ class BottleCap(Task):
     failure_left_distance: float
 
 
-class Door(Task):
+class Door(TaskConstants):
     """A double door with a handle a leaf; which way it opens depends on the side that faces the hands."""
 
     right_hinge: Vector
@@ -126,7 +124,7 @@ class Door(Task):
     failure_distance: float
 
 
-class Pen(Task):
+class Pen(TaskConstants):
     """A pen on a table, held by the left hand while the right one pulls off its cap."""
 
     body: Vector
@@ -148,8 +146,6 @@ class Pen(Task):
 class Constants(_Section):
     """One file."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
-
     version: Annotated[int, Field(ge=0)]
     simulation: Simulation
     hand: Hand
@@ -158,6 +154,10 @@ class Constants(_Section):
     door_open_outward: Annotated[Door, Field(alias="door-open-outward")]
     door_open_inward: Annotated[Door, Field(alias="door-open-inward")]
     pen: Pen
+
+    def task(self, name: str) -> BottleCap | Door | Pen:
+        """The section of a task, by the task's name."""
+        return getattr(self, name.replace("-", "_"))
 
 
 def load_constants(path: Path) -> Constants:

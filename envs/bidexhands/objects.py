@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import mujoco
 from mujoco import mjtGeom, mjtJoint
 
-from envs.bidexhands.constants import BottleCap, Door, Pen, Task
+from envs.bidexhands.constants import BottleCap, Door, Pen, TaskConstants
 from envs.bidexhands.hand import ALL_BITS, FIXED_BIT, OBJECT_BIT
 
 LEAF_TO_ROOT = (0.5, 0.5, -0.5, -0.5)
@@ -86,25 +86,29 @@ def _add_handle(leaf: mujoco.MjsBody, constants: Door, side: int, face: int, pla
         _box(leaf, foot, (far - near, thickness, reach - thickness), constants, STEEL)
 
 
-def _joint(body: mujoco.MjsBody, name: str, kind: mjtJoint, axis: Sequence[float], travel: Sequence[float] | None, constants: Task) -> None:
+def _joint(
+    body: mujoco.MjsBody, name: str, kind: mjtJoint, axis: Sequence[float], travel: Sequence[float] | None, constants: TaskConstants
+) -> None:
     limited = {} if travel is None else {"limited": True, "range": travel}
     joint = body.add_joint(name=name, type=kind, axis=axis, **limited)
     joint.stiffness[0], joint.damping[0] = constants.object_spring, constants.object_damping
 
 
-def _cylinder(body: mujoco.MjsBody, part: Sequence[float], constants: Task, colour: Sequence[float]) -> None:
+def _cylinder(body: mujoco.MjsBody, part: Sequence[float], constants: TaskConstants, colour: Sequence[float]) -> None:
     """A cylinder along z, given by radius, from and to."""
     radius, start, end = part
     size = (radius, (end - start) / 2, 0)
     _touchable(body.add_geom(type=mjtGeom.mjGEOM_CYLINDER, pos=(0, 0, (start + end) / 2), size=size, rgba=colour), constants)
 
 
-def _box(body: mujoco.MjsBody, centre: Sequence[float], lengths: Sequence[float], constants: Task, colour: Sequence[float]) -> None:
+def _box(
+    body: mujoco.MjsBody, centre: Sequence[float], lengths: Sequence[float], constants: TaskConstants, colour: Sequence[float]
+) -> None:
     half = [length / 2 for length in lengths]
     _touchable(body.add_geom(type=mjtGeom.mjGEOM_BOX, pos=centre, size=half, rgba=colour), constants)
 
 
-def _touchable(geom: mujoco.MjsGeom, constants: Task) -> None:
+def _touchable(geom: mujoco.MjsGeom, constants: TaskConstants) -> None:
     geom.contype, geom.conaffinity = OBJECT_BIT, ALL_BITS & ~OBJECT_BIT
     geom.density = constants.object_density
     geom.condim = constants.object_condim

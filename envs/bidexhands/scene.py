@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjtCamLight, mjtGeom, mjtObj, mjtSensor
 
-from envs.bidexhands.constants import Constants, Hand, Task
+from envs.bidexhands.constants import Constants, Hand, TaskConstants
 from envs.bidexhands.hand import ALL_BITS, FINGERS, FIXED_BIT, build_hand, named
 
 HANDS = ("right", "left")
@@ -35,7 +35,7 @@ class Scene:
     reset_targets: Float[np.ndarray, " actuators"]
 
 
-def build_scene(constants: Constants, task: Task, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
+def build_scene(constants: Constants, task: TaskConstants, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
     """Assemble and compile; `add_object` adds the body "object" and what it stands on."""
     spec = mujoco.MjSpec()
     _set_simulation(spec, constants)
