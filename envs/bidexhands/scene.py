@@ -38,6 +38,7 @@ class Scene:
 def build_scene(constants: Constants, task: TaskConstants, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
     """Assemble and compile; `add_object` adds the body "object" and what it stands on."""
     spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     _set_simulation(spec, constants)
     _set_stage(spec)
     for hand, position, rpy in (("right", task.right_position, task.right_rpy), ("left", task.left_position, task.left_rpy)):
