@@ -33,7 +33,7 @@ RED = (0.78, 0.22, 0.18, 1)
 def add_bottle(root: mujoco.MjsBody, constants: BottleCap) -> None:
     """A bottle with its axis along z, on a free joint; its cap slides up the axis, then spins about it."""
     root.add_freejoint(name="object")
-    for part, colour in ((constants.body, GLASS), (constants.shoulder, GLASS), (constants.neck, STEEL)):
+    for part, colour in ((constants.body, GLASS), (constants.shoulder, GLASS), (constants.neck, GLASS)):
         _cylinder(root, part, constants, colour)
     cap = root.add_body(name="cap")
     _joint(cap, "cap_slide", mjtJoint.mjJNT_SLIDE, (0, 0, 1), (0, constants.cap_travel), constants)
@@ -64,7 +64,7 @@ def add_pen(root: mujoco.MjsBody, constants: Pen) -> None:
     _cylinder(cap, constants.cap, constants, RED)
     radius, start, _ = constants.cap
     width, height, length = constants.clip_size
-    _box(cap, (radius + height / 2, 0, start + length / 2), (height, width, length), constants, STEEL)
+    _box(cap, (-radius - height / 2, 0, start + length / 2), (height, width, length), constants, STEEL)
 
 
 def add_table(world: mujoco.MjsBody, constants: BottleCap | Pen) -> None:
