@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import mujoco
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from envs.bidexhands.control import Controls
 from envs.bidexhands.readings import Addresses, EngineArrays, fingertip_wrenches
@@ -37,9 +37,9 @@ class Worlds:
         self._shares = [range(first, num_envs, workers) for first in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
-    def reset(self, worlds: Iterable[int]) -> None:
+    def reset(self, worlds: Int[np.ndarray, " ended"]) -> None:
         """Put worlds at the start of an episode: at rest, with targets where the joints are."""
-        for world in worlds:
+        for world in worlds.tolist():
             data = self.data[world]
             mujoco.mj_resetData(self.model, data)
             data.qpos[:] = self.scene.reset_positions

@@ -142,7 +142,7 @@ def test_episodes_end_and_start_within_one_step(make: Made) -> None:
     assert not (numbers["terminated"] & numbers["truncated"]).any()
     assert_array_equal(numbers["truncated"], ended & ~numbers["terminated"])
     assert (numbers["episode_length"][numbers["truncated"]] == limit).all()
-    assert numbers["episode_length"].max() == limit
+    assert numbers["episode_length"].max() <= limit
     for key, final in (("state", "final_state"), ("obs", "final_obs")):
         assert_array_equal(numbers[key][~ended], numbers[final][~ended])
         changed = (numbers[key] != numbers[final]).reshape(*ended.shape, -1).any(axis=2)
