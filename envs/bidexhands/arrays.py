@@ -27,12 +27,18 @@ def norm(vectors: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
     return namespace(vectors).linalg.vector_norm(vectors, axis=-1)
 
 
+def cross(first: Float[Array, "*#batch 3"], second: Float[Array, "*#batch 3"]) -> Float[Array, "*batch 3"]:
+    """The vector product, written out: the libraries' own takes three times as long for few vectors."""
+    ax, ay, az = (first[..., part] for part in range(3))
+    bx, by, bz = (second[..., part] for part in range(3))
+    return namespace(first).stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+
+
 def rotate(quaternion: Float[Array, "*batch 4"], vector: Float[Array, "*#batch 3"]) -> Float[Array, "*batch 3"]:
     """v + 2 w (u x v) + 2 u x (u x v) for q = (w, u)."""
-    xp = namespace(quaternion)
     scalar, axis = quaternion[..., :1], quaternion[..., 1:]
-    twice = 2 * xp.linalg.cross(axis, vector)
-    return vector + scalar * twice + xp.linalg.cross(axis, twice)
+    twice = 2 * cross(axis, vector)
+    return vector + scalar * twice + cross(axis, twice)
 
 
 def conjugate(quaternion: Float[Array, "*batch 4"]) -> Float[Array, "*batch 4"]:

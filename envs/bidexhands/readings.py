@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from envs.bidexhands.arrays import Array, conjugate, namespace, rotate
+from envs.bidexhands.arrays import Array, conjugate, cross, namespace, rotate
 from envs.bidexhands.hand import FINGERS, JOINTS, named
 from envs.bidexhands.scene import HANDS
 
@@ -112,7 +112,7 @@ def fingertip_wrenches(
     reported = sensordata[:, addresses.contact_sensors]
     force, torque, where = reported[..., 0:3], reported[..., 3:6], reported[..., 6:9]
     xp = namespace(reported)
-    at_origin = torque + xp.linalg.cross(where - xpos[:, addresses.fingertips], force)
+    at_origin = torque + cross(where - xpos[:, addresses.fingertips], force)
     into_link = conjugate(xquat[:, addresses.fingertips])
     return xp.concat([rotate(into_link, force), rotate(into_link, at_origin)], axis=-1)
 
@@ -135,7 +135,7 @@ def read(arrays: EngineArrays, addresses: Addresses) -> Readings:
         fingertip_positions=arrays.xpos[:, tips],
         fingertip_quaternions=arrays.xquat[:, tips],
         # cvel is the velocity of the point of a body that passes its tree's centre of mass
-        fingertip_linear_velocities=arrays.cvel[:, tips, 3:6] + xp.linalg.cross(spin, from_centre),
+        fingertip_linear_velocities=arrays.cvel[:, tips, 3:6] + cross(spin, from_centre),
         fingertip_angular_velocities=spin,
         fingertip_wrenches=arrays.wrenches,
         palm_positions=arrays.xpos[:, addresses.palms],
@@ -143,7 +143,7 @@ def read(arrays: EngineArrays, addresses: Addresses) -> Readings:
         mount_quaternions=arrays.xquat[:, addresses.mounts],
         object_position=arrays.xpos[:, thing],
         object_quaternion=arrays.xquat[:, thing],
-        object_linear_velocity=arrays.cvel[:, thing, 3:6] + xp.linalg.cross(object_spin, object_arm),
+        object_linear_velocity=arrays.cvel[:, thing, 3:6] + cross(object_spin, object_arm),
         object_angular_velocity=object_spin,
         link_positions=arrays.xpos[:, addresses.links],
         link_quaternions=arrays.xquat[:, addresses.links],

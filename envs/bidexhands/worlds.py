@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -56,22 +57,12 @@ class Worlds:
         substeps: int,
     ) -> None:
         """Advance every world with the same drive throughout its substeps."""
-
-        def advance(share: range) -> None:
-            for world in share:
-                data = self.data[world]
-                data.ctrl[controls.actuators] = targets[world]
-                data.xfrc_applied[controls.forearms] = wrenches[world]
-                mujoco.mj_step(self.model, data, substeps)
-                self._copy(world, self._sensed)
-                self._refresh(data)
-                self._copy(world, self._current)
-
         with _python_warnings():
             if self._pool is None:
-                advance(self._shares[0])
+                self._advance(self._shares[0], targets, wrenches, controls, substeps)
             else:
-                list(self._pool.map(advance, self._shares))
+                shared = partial(self._advance, targets=targets, wrenches=wrenches, controls=controls, substeps=substeps)
+                list(self._pool.map(shared, self._shares))
 
     def arrays(self) -> EngineArrays:
         """Every world as it is now; later steps write into the same memory."""
@@ -95,6 +86,23 @@ class Worlds:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def _advance(
+        self,
+        share: range,
+        targets: Float[np.ndarray, "batch hands actuated"],
+        wrenches: Float[np.ndarray, "batch hands 6"],
+        controls: Controls,
+        substeps: int,
+    ) -> None:
+        for world in share:
+            data = self.data[world]
+            data.ctrl[controls.actuators] = targets[world]
+            data.xfrc_applied[controls.forearms] = wrenches[world]
+            mujoco.mj_step(self.model, data, substeps)
+            self._copy(world, self._sensed)
+            self._refresh(data)
+            self._copy(world, self._current)
+
     def _refresh(self, data: mujoco.MjData) -> None:
         """Poses and velocities of bodies for the current positions; a step leaves those its last substep began with."""
         mujoco.mj_kinematics(self.model, data)
@@ -112,13 +120,13 @@ class Worlds:
 @contextmanager
 def _python_warnings() -> Iterator[None]:
     """MuJoCo's warnings as Python's; it would append them to a file in the working folder."""
-
-    def warn(message: str) -> None:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-
     previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(warn)
+    mujoco.set_mju_user_warning(_warn)
     try:
         yield
     finally:
         mujoco.set_mju_user_warning(previous)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
