@@ -39,7 +39,7 @@ class Addresses:
 class EngineArrays:
     """MuJoCo's arrays of the same names after a step, refreshed by kinematics, comPos and comVel.
 
-    Forces and fingertip wrenches (`fingertip_wrenches`) are those of the last substep.
+    Forces, and `wrenches` from `fingertip_wrenches`, are those of the last substep.
     """
 
     qpos: Float[Array, "batch positions"]
@@ -110,7 +110,8 @@ def fingertip_wrenches(
     Sensors belong to the positions a substep began with: `xpos` and `xquat` have to be of that time too, before any refresh.
     """
     reported = sensordata[:, addresses.contact_sensors]
-    force, torque, where = reported[..., 0:3], reported[..., 3:6], reported[..., 6:9]
+    # A contact sensor says what its body does to others.
+    force, torque, where = -reported[..., 0:3], -reported[..., 3:6], reported[..., 6:9]
     xp = namespace(reported)
     at_origin = torque + cross(where - xpos[:, addresses.fingertips], force)
     into_link = conjugate(xquat[:, addresses.fingertips])
