@@ -56,7 +56,7 @@ def _set_hand(
         lower, upper = model.joint(named(name, joint)).range
         row[_address(model, named(name, joint))] = lower + (scaled + 1) / 2 * (upper - lower)
     base = _address(model, f"{name}/base")
-    row[base + 3 : base + 7] = quaternion(state[hand_slice(hand, "base_euler")])
+    row[base + 3 : base + 7] = quaternion(state[hand_slice(hand, "base_euler")].tolist())
 
 
 def _set_object(row: Float[np.ndarray, " positions"], state: Float[np.ndarray, " state"], task: Task, model: mujoco.MjModel) -> None:
