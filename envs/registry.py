@@ -39,7 +39,8 @@ class Registration:
 
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
 _MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
-_BIDEXHANDS = {"mujoco": Engine("envs.bidexhands.environment:BiDexHands", extra="mujoco")}
+_PORT = "the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics"
+_BIDEXHANDS = {"mujoco": Engine("envs.bidexhands.environment:BiDexHands", extra="mujoco", caveat=_PORT)}
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),

@@ -27,6 +27,14 @@ CONTACT_FIELDS = ("FORCE", "TORQUE", "POS")
 
 
 @dataclass(frozen=True)
+class View:
+    """Where the camera "overview" is, and the point it looks at."""
+
+    eye: tuple[float, float, float]
+    target: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Scene:
     """A compiled model and the joint positions and targets an episode starts with."""
 
@@ -35,12 +43,12 @@ class Scene:
     reset_targets: Float[np.ndarray, " actuators"]
 
 
-def build_scene(constants: Constants, task: TaskConstants, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
+def build_scene(constants: Constants, task: TaskConstants, view: View, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
     """Assemble and compile; `add_object` adds the body "object" and what it stands on."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     _set_simulation(spec, constants)
-    _set_stage(spec)
+    _set_stage(spec, view)
     for hand, position, rpy in (("right", task.right_position, task.right_rpy), ("left", task.left_position, task.left_rpy)):
         _add_hand(spec, hand, position, rpy, constants.hand)
     add_object(spec)
@@ -110,7 +118,7 @@ def _damp_bases(model: mujoco.MjModel, positions: Float[np.ndarray, " positions"
         model.dof_damping[start : start + 6] = rates * np.diag(inertia)[start : start + 6]
 
 
-def _set_stage(spec: mujoco.MjSpec) -> None:
+def _set_stage(spec: mujoco.MjSpec, view: View) -> None:
     """Floor, sky, lights and the camera "overview"; only the floor can be touched."""
     spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
@@ -124,11 +132,11 @@ def _set_stage(spec: mujoco.MjSpec) -> None:
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     ground = spec.worldbody.add_geom(name="floor", type=mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.1), material="floor")
     ground.contype, ground.conaffinity = FIXED_BIT, ALL_BITS & ~FIXED_BIT
-    spec.worldbody.add_light(pos=(1.5, 1.0, 3.0), dir=(-0.45, -0.3, -0.85), diffuse=(0.55, 0.55, 0.55), castshadow=True)
-    spec.worldbody.add_light(pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.25, 0.25, 0.25), castshadow=False)
-    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.35, 0.35, 0.35), (0.2, 0.2, 0.2)
+    sun = {"type": mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, "specular": (0.1, 0.1, 0.1)}
+    spec.worldbody.add_light(pos=(1.0, -0.5, 3.0), dir=(-0.4, 0.2, -0.9), diffuse=(0.5, 0.5, 0.5), castshadow=True, **sun)
+    spec.worldbody.add_light(pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.15, 0.15, 0.15), castshadow=False, **sun)
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.3, 0.3, 0.3), (0.2, 0.2, 0.2)
     spec.visual.quality.shadowsize = 4096
     spec.visual.map.znear = 0.02
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
-    target = spec.worldbody.add_body(name="stage", pos=(0, 0, 0.6))
-    spec.worldbody.add_camera(name="overview", pos=(1.3, -1.1, 1.3), mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name)
+    target = spec.worldbody.add_body(name="stage", pos=view.target)
+    spec.worldbody.add_camera(name="overview", pos=view.eye, fovy=40, mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name)

@@ -21,13 +21,13 @@ from envs.bidexhands.objects import add_bottle, add_door, add_pen, add_table
 from envs.bidexhands.presets import constants_file
 from envs.bidexhands.readings import Readings
 from envs.bidexhands.rewards import Outcome
-from envs.bidexhands.scene import HANDS, Scene, build_scene, quaternion
+from envs.bidexhands.scene import HANDS, Scene, View, build_scene, quaternion
 from envs.interface import EnvSpec
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells one task from another: its name in ids, its object with the moving bodies, its points and its rules."""
+    """What tells one task from another: its name in ids, its object, what is measured, and a view."""
 
     name: str
     add_object: Callable[[mujoco.MjsBody, Any], None]
@@ -35,15 +35,18 @@ class Kind:
     n_points: int
     points: Callable[..., Float[Array, "batch points 3"]]
     outcome: Callable[..., Outcome]
+    view: View
 
 
 _DOOR = (add_door, ("right_leaf", "left_leaf"), 2, rewards.door_points, rewards.door_outcome)
+_BOTTLE = (add_bottle, ("cap",), 3, rewards.bottle_points, rewards.bottle_outcome)
+_PEN = (add_pen, ("cap",), 2, rewards.pen_points, rewards.pen_outcome)
 
 KINDS = {
-    "bottle-cap": Kind("BottleCap", add_bottle, ("cap",), 3, rewards.bottle_points, rewards.bottle_outcome),
-    "door-open-inward": Kind("DoorOpenInward", *_DOOR),
-    "door-open-outward": Kind("DoorOpenOutward", *_DOOR),
-    "pen": Kind("Pen", add_pen, ("cap",), 2, rewards.pen_points, rewards.pen_outcome),
+    "bottle-cap": Kind("BottleCap", *_BOTTLE, View(eye=(0.9, -0.85, 0.9), target=(-0.03, -0.65, 0.5))),
+    "door-open-inward": Kind("DoorOpenInward", *_DOOR, View(eye=(1.35, -0.9, 1.35), target=(0.1, 0.0, 0.68))),
+    "door-open-outward": Kind("DoorOpenOutward", *_DOOR, View(eye=(1.35, -0.9, 1.35), target=(0.1, 0.0, 0.68))),
+    "pen": Kind("Pen", *_PEN, View(eye=(-0.7, -0.35, 1.15), target=(0.12, 0.04, 0.62))),
 }
 
 
@@ -57,7 +60,7 @@ class Task:
 
     def build_scene(self) -> Scene:
         """The compiled model and what an episode starts with."""
-        return build_scene(self.constants, self.own, self._add_object)
+        return build_scene(self.constants, self.own, self.kind.view, self._add_object)
 
     def spec(self, engine: str) -> EnvSpec:
         """The facts of the task in an engine, whose name carries its version."""

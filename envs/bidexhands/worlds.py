@@ -28,13 +28,13 @@ _SENSED = ("sensordata", "xpos", "xquat")
 class Worlds:
     """One MjData a world. Each is stepped by itself, so results do not depend on how many threads there are."""
 
-    def __init__(self, scene: Scene, addresses: Addresses, num_envs: int, threads: int | None = None) -> None:
+    def __init__(self, scene: Scene, addresses: Addresses, num_envs: int) -> None:
         self.scene, self.model = scene, scene.model
         self.data = [mujoco.MjData(self.model) for _ in range(num_envs)]
         self._addresses = addresses
         self._current = self._buffers(_CURRENT)
         self._sensed = self._buffers(_SENSED)
-        workers = min(num_envs, threads or len(os.sched_getaffinity(0)))
+        workers = min(num_envs, _cores())
         self._shares = [range(first, num_envs, workers) for first in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
@@ -130,3 +130,8 @@ def _python_warnings() -> Iterator[None]:
 
 def _warn(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def _cores() -> int:
+    """As many as this process may use; systems that do not say are taken at their number of cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
