@@ -119,17 +119,19 @@ class Worlds:
 
 @contextmanager
 def _python_warnings() -> Iterator[None]:
-    """MuJoCo's warnings as Python's; it would append them to a file in the working folder."""
+    """MuJoCo's warnings as Python's, after the step; it would append them to a file in the working folder.
+
+    None is raised where MuJoCo calls, because an exception there, from a filter that makes errors of warnings, ends the process.
+    """
+    messages: list[str] = []
     previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(_warn)
+    mujoco.set_mju_user_warning(messages.append)
     try:
         yield
     finally:
         mujoco.set_mju_user_warning(previous)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    for message in messages:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _cores() -> int:

@@ -230,6 +230,15 @@ def test_a_broken_world_is_named_and_the_others_go_on(tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_filter_that_makes_errors_of_warnings_does_not_end_the_process() -> None:
+    env = made("pen")
+    env.worlds.data[0].joint(named("left", "FFJ2")).qpos[0] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="Nan, Inf or huge value in QPOS"):
+            env.step(zeros(env))
+
+
 def test_what_an_environment_says_it_is() -> None:
     spec = made("door-open-inward").spec
     engine = spec.engine

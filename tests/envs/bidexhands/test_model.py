@@ -149,6 +149,26 @@ def test_masses_of_objects_from_their_volume(scenes: dict[str, Scene]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "friction", "condim"), [("bottle-cap", 2.0, 6), ("door-open-inward", 0.55, 4), ("door-open-outward", 0.55, 4), ("pen", 1.0, 6)]
+)
+def test_contacts_of_objects(scenes: dict[str, Scene], task: str, friction: float, condim: int) -> None:
+    """Whatever touches an object does so with the object's friction, in elliptic cones."""
+    scene = scenes[task]
+    assert (scene.model.opt.cone, scene.model.opt.impratio) == (mujoco.mjtCone.mjCONE_ELLIPTIC, 10)
+    data = at_reset(scene)
+    geom = int(scene.model.body("left_leaf" if task.startswith("door") else "object").geomadr[0])
+    palm = data.geom(named("left", "C_palm0")).xpos
+    start = first_position(scene.model, "left/base")
+    data.qpos[start : start + 3] += data.geom_xpos[geom] - palm
+    mujoco.mj_forward(scene.model, data)
+    touching = [contact for contact in data.contact if geom in (contact.geom1, contact.geom2)]
+    assert touching
+    for contact in touching:
+        assert contact.dim == condim
+        assert_allclose(contact.friction[:3], (friction, friction, 0.005))
+
+
+@pytest.mark.parametrize(
     ("task", "joint", "travel"),
     [("bottle-cap", "cap_slide", 0.064), ("pen", "cap_slide", 0.492), ("door-open-inward", "left_leaf", np.pi / 2)],
 )
