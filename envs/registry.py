@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
+from envs.bidexhands.presets import presets
 from envs.graphics import import_mujoco
 from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
 
@@ -42,8 +43,14 @@ class Registration:
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
 _MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
 _MAMUJOCO_PRESETS = ("paper", "gymnasium-robotics")
-# Second engine of the four Bi-DexHands tasks.
-_ISAACGYM = Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us")
+_BIDEXHANDS = {
+    "mujoco": Engine(
+        "envs.bidexhands.environment:BiDexHands",
+        extra="mujoco",
+        caveat="the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics",
+    ),
+    "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us"),
+}
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),
@@ -54,6 +61,10 @@ TASKS: Mapping[str, Registration] = {
     "halfcheetah-6x1": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "walker2d-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "walker2d-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "bottle-cap": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "door-open-inward": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "door-open-outward": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "pen": Registration("bidexhands", _BIDEXHANDS, presets()),
 }
 
 

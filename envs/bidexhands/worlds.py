@@ -1,0 +1,139 @@
+"""MuJoCo's own engine: many worlds of one model, stepped on threads and read as arrays."""
+
+# pyright: reportAttributeAccessIssue=false
+# (the compiled part of mujoco carries no types)
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, Int
+
+from envs.bidexhands.control import Controls
+from envs.bidexhands.readings import Addresses, EngineArrays, fingertip_wrenches
+from envs.bidexhands.scene import Scene
+
+INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+_CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
+_SENSED = ("sensordata", "xpos", "xquat")
+
+
+class Worlds:
+    """One MjData a world. Each is stepped by itself, so results do not depend on how many threads there are."""
+
+    def __init__(self, scene: Scene, addresses: Addresses, num_envs: int) -> None:
+        self.scene, self.model = scene, scene.model
+        self.data = [mujoco.MjData(self.model) for _ in range(num_envs)]
+        self._addresses = addresses
+        self._current = self._buffers(_CURRENT)
+        self._sensed = self._buffers(_SENSED)
+        workers = min(num_envs, _cores())
+        self._shares = [range(first, num_envs, workers) for first in range(workers)]
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def reset(self, worlds: Int[np.ndarray, " ended"]) -> None:
+        """Put worlds at the start of an episode: at rest, with targets where the joints are."""
+        for world in worlds.tolist():
+            data = self.data[world]
+            mujoco.mj_resetData(self.model, data)
+            data.qpos[:] = self.scene.reset_positions
+            data.ctrl[:] = self.scene.reset_targets
+            mujoco.mj_forward(self.model, data)
+            self._copy(world, self._sensed)
+            self._copy(world, self._current)
+
+    def step(
+        self,
+        targets: Float[np.ndarray, "batch hands actuated"],
+        wrenches: Float[np.ndarray, "batch hands 6"],
+        controls: Controls,
+        substeps: int,
+    ) -> None:
+        """Advance every world with the same drive throughout its substeps."""
+        with _python_warnings():
+            if self._pool is None:
+                self._advance(self._shares[0], targets, wrenches, controls, substeps)
+            else:
+                shared = partial(self._advance, targets=targets, wrenches=wrenches, controls=controls, substeps=substeps)
+                list(self._pool.map(shared, self._shares))
+
+    def arrays(self) -> EngineArrays:
+        """Every world as it is now; later steps write into the same memory."""
+        return EngineArrays(**self._current, wrenches=fingertip_wrenches(**self._sensed, addresses=self._addresses))
+
+    def save(self) -> Float[np.ndarray, "batch integration"]:
+        """What a world needs to go on bit for bit."""
+        integration = np.empty((len(self.data), mujoco.mj_stateSize(self.model, INTEGRATION_STATE)))
+        for row, data in zip(integration, self.data, strict=True):
+            mujoco.mj_getState(self.model, data, row, INTEGRATION_STATE)
+        return integration
+
+    def restore(self, integration: Float[np.ndarray, "batch integration"]) -> None:
+        """Undo `save`."""
+        for row, data in zip(integration, self.data, strict=True):
+            mujoco.mj_setState(self.model, data, row, INTEGRATION_STATE)
+            self._refresh(data)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _advance(
+        self,
+        share: range,
+        targets: Float[np.ndarray, "batch hands actuated"],
+        wrenches: Float[np.ndarray, "batch hands 6"],
+        controls: Controls,
+        substeps: int,
+    ) -> None:
+        for world in share:
+            data = self.data[world]
+            data.ctrl[controls.actuators] = targets[world]
+            data.xfrc_applied[controls.forearms] = wrenches[world]
+            mujoco.mj_step(self.model, data, substeps)
+            self._copy(world, self._sensed)
+            self._refresh(data)
+            self._copy(world, self._current)
+
+    def _refresh(self, data: mujoco.MjData) -> None:
+        """Poses and velocities of bodies for the current positions; a step leaves those its last substep began with."""
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_comPos(self.model, data)
+        mujoco.mj_comVel(self.model, data)
+
+    def _buffers(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        return {name: np.zeros((len(self.data), *getattr(self.data[0], name).shape)) for name in names}
+
+    def _copy(self, world: int, buffers: dict[str, np.ndarray]) -> None:
+        for name, buffer in buffers.items():
+            buffer[world] = getattr(self.data[world], name)
+
+
+@contextmanager
+def _python_warnings() -> Iterator[None]:
+    """MuJoCo's warnings as Python's, after the step; it would append them to a file in the working folder.
+
+    None is raised where MuJoCo calls, because an exception there, from a filter that makes errors of warnings, ends the process.
+    """
+    messages: list[str] = []
+    previous = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(messages.append)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(previous)
+    for message in messages:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def _cores() -> int:
+    """As many as this process may use; systems that do not say are taken at their number of cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
