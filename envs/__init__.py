@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envs.interface import (
     BatchedEnvironment,
+    EngineError,
     EnvironmentsError,
     EnvSpec,
     InvalidArgumentError,
@@ -23,6 +24,7 @@ __all__ = [
     "TASKS",
     "BatchedEnvironment",
     "Engine",
+    "EngineError",
     "EnvSpec",
     "EnvironmentsError",
     "InvalidArgumentError",

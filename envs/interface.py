@@ -56,6 +56,10 @@ class NonFiniteError(EnvironmentsError):
         self.result = result
 
 
+class EngineError(EnvironmentsError):
+    """The simulator cannot go on: it ran out of room, or its process ended."""
+
+
 class SimStateMismatchError(EnvironmentsError):
     """A saved simulation state belongs to another task, preset, lineage or number of worlds."""
 

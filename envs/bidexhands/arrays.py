@@ -31,7 +31,7 @@ def rotate(quaternion: Float[Array, "*batch 4"], vector: Float[Array, "*#batch 3
     """v + 2 w (u x v) + 2 u x (u x v) for q = (w, u)."""
     xp = namespace(quaternion)
     scalar, axis = quaternion[..., :1], quaternion[..., 1:]
-    twice = 2 * xp.linalg.cross(axis, vector)
+    twice = 2 * xp.linalg.cross(axis, vector + xp.zeros_like(axis))  # of one shape, which torch asks for
     return vector + scalar * twice + xp.linalg.cross(axis, twice)
 
 
