@@ -25,7 +25,7 @@ class Engine:
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
         """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and MissingGraphicsError."""
-        if self.extra == "mujoco":
+        if self.extra in ("mujoco", "gpu"):
             import_mujoco()
         module, name = self.factory.split(":")
         return getattr(import_module(module), name)
@@ -48,6 +48,9 @@ _BIDEXHANDS = {
         "envs.bidexhands.environment:BiDexHands",
         extra="mujoco",
         caveat="the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics",
+    ),
+    "mujoco-warp": Engine(
+        "envs.bidexhands.warp_environment:WarpBiDexHands", extra="gpu", caveat="thousands of worlds on a GPU; torch tensors in and out"
     ),
     "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us"),
 }

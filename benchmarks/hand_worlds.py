@@ -1,0 +1,89 @@
+"""How many steps a second the Bi-DexHands port makes in many worlds: MuJoCo Warp, beside MuJoCo's own engine in the same run.
+
+    python -m benchmarks.hand_worlds --json hand_worlds.json
+
+Control steps (each two of the simulation's) with random actions, observation, reward and restarts included. Meant for a GPU, where
+absolute numbers mean something; on a CPU it only shows that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from envs.bidexhands.environment import BiDexHands
+from envs.bidexhands.tasks import KINDS
+from envs.bidexhands.warp_environment import WarpBiDexHands
+
+WARM_UP = 5
+
+
+def measure(tasks: Sequence[str], worlds: Sequence[int], steps: int, device: torch.device) -> dict[str, Any]:
+    """World steps a second for every task and number of worlds, and of the C engine in `engine_worlds` worlds on all cores."""
+    rows = []
+    for task in tasks:
+        engine_worlds = min(64, max(worlds))
+        own = BiDexHands(task, engine_worlds, 0, "paper")
+        own.reset()
+        engine = engine_worlds * _steps_per_second(lambda actions, own=own: own.step(actions.cpu().numpy()), engine_worlds, steps, device)
+        own.close()
+        for count in worlds:
+            env = WarpBiDexHands(task, count, 0, "paper", device)
+            env.reset()
+            rate = count * _steps_per_second(env.step, count, steps, device)
+            rows.append({"task": task, "worlds": count, "warp": rate, "engine_worlds": engine_worlds, "engine": engine})
+    return {"hardware": _hardware(device), "versions": {name: version(name) for name in ("mujoco", "mujoco-warp", "torch")}, "rows": rows}
+
+
+def _steps_per_second(step: Callable[[torch.Tensor], object], worlds: int, steps: int, device: torch.device) -> float:
+    generator = torch.Generator(device).manual_seed(0)
+    actions = torch.rand(WARM_UP + steps, worlds, 2, 26, generator=generator, device=device) * 2 - 1
+    for action in actions[:WARM_UP]:
+        step(action)
+    _wait(device)
+    started = time.perf_counter()
+    for action in actions[WARM_UP:]:
+        step(action)
+    _wait(device)
+    return steps / (time.perf_counter() - started)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _hardware(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.processor() or platform.machine()}, CPU"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table, write it as JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
+    parser.add_argument("--worlds", nargs="+", type=int, default=(64, 512, 4096))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    result = measure(options.tasks, options.worlds, options.steps, torch.device(options.device))
+    print(result["hardware"])
+    for row in result["rows"]:
+        ratio = row["warp"] / row["engine"]
+        print(
+            f"{row['task']:20} {row['worlds']:6,} worlds {row['warp']:12,.0f} steps/s, {ratio:7.2f} times MuJoCo's {row['engine_worlds']} worlds"
+        )
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The tasks in many worlds at once with MuJoCo Warp; torch tensors in and out, on the device of the simulation."""
+
+# pyright: reportIncompatibleMethodOverride=false
+# (the interface of all environments, with tensors for its arrays)
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from envs.bidexhands.control import find_controls, forearm_wrenches, joint_targets
+from envs.bidexhands.observation import agent_observations, global_state
+from envs.bidexhands.readings import find_addresses, read
+from envs.bidexhands.rewards import Outcome
+from envs.bidexhands.scene import Scene
+from envs.bidexhands.tasks import Task
+from envs.bidexhands.warp_worlds import WarpWorlds
+from envs.bidexhands.worlds import Worlds
+from envs.interface import BatchedEnvironment, InvalidArgumentError, NonFiniteError, SimState, SimStateMismatchError, StepResult
+
+
+class WarpBiDexHands(BatchedEnvironment):
+    """Like `BiDexHands`, but in float32 and in tensors: contacts agree with MuJoCo's own engine closely, not exactly.
+
+    Args:
+        task: its name.
+        num_envs: worlds; thousands on a GPU.
+        seed: unused, since every episode starts from the same state.
+        preset: of the constants.
+        device: of the simulation and of all tensors; None: the GPU where there is one.
+    """
+
+    def __init__(self, task: str, num_envs: int, seed: int, preset: str, device: torch.device | None = None) -> None:
+        if num_envs < 1:
+            raise InvalidArgumentError(f"num_envs is {num_envs}, it must be at least 1")
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.num_envs = num_envs
+        self.task = Task(task, preset)
+        self.spec = self.task.spec(f"mujoco-warp-{version('mujoco-warp')}")
+        scene = self.task.build_scene()
+        self._addresses = find_addresses(scene.model, self.task.kind.links)
+        self._controls = find_controls(scene.model, self.task.constants.hand, self.task.own)
+        self.worlds = WarpWorlds(scene, self._addresses, num_envs, self.device, self.task.constants.simulation.substeps)
+        self._actions = torch.zeros(num_envs, self.spec.n_agents, self.spec.act_dim, device=self.device)
+        self._first_state = self._find_first_state(scene)
+        self._state = self._first_state.repeat(num_envs, 1)
+        self._success = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self._returns = torch.zeros(num_envs, dtype=torch.float64, device=self.device)
+        self._lengths = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+
+    def reset(self, seed: int | None = None) -> tuple[Float[Tensor, "batch agents observation"], Float[Tensor, "batch state"]]:
+        self._begin(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+        return agent_observations(self._state), self._state.clone()
+
+    def step(self, actions: Float[Tensor, "batch agents action"]) -> StepResult:
+        self._actions = self._checked(actions).clamp(-1, 1)
+        targets, wrenches = joint_targets(self._actions, self._controls), forearm_wrenches(self._actions, self._controls)
+        self.worlds.step(targets, wrenches, self._controls)
+        self._state, (reward, failure, success) = self._read()
+        broken = ~(self._state.isfinite().all(dim=1) & reward.isfinite())
+        reward = reward.where(~broken, 0)
+        self._lengths += 1
+        self._returns += reward
+        self._success |= success & ~broken
+        terminated = failure & ~broken
+        truncated = broken | ~terminated & (self._lengths >= self.spec.episode_limit)
+        info = {
+            "final_obs": agent_observations(self._state),
+            "final_state": self._state.clone(),
+            "episode_return": self._returns.clone(),
+            "episode_length": self._lengths.clone(),
+            "success": self._success.clone(),
+        }
+        self._begin(terminated | truncated)
+        result = StepResult(agent_observations(self._state), self._state.clone(), reward, terminated, truncated, info)
+        if broken.any():
+            world = int(broken.nonzero()[0])
+            raise self._non_finite("the state", world, int(info["episode_length"][world]), result)
+        return result
+
+    def get_sim_state(self) -> SimState:
+        own = {name: getattr(self, f"_{name}").cpu().numpy().copy() for name in ("state", "success", "returns", "lengths")}
+        return self._identity() | {"own": own, "worlds": self.worlds.save()}
+
+    def set_sim_state(self, saved: SimState) -> None:
+        for name, own in self._identity().items():
+            if saved[name] != own:
+                raise SimStateMismatchError(f"the saved simulation has {name} {saved[name]!r}, this environment has {own!r}")
+        self.worlds.restore(saved["worlds"])
+        for name, values in saved["own"].items():
+            setattr(self, f"_{name}", torch.from_numpy(values).to(self.device))
+
+    def close(self) -> None:
+        """Everything is freed with the object."""
+
+    def _find_first_state(self, scene: Scene) -> Float[Tensor, "1 state"]:
+        """From MuJoCo's own engine, so that episodes start from the same numbers in both."""
+        start = Worlds(scene, self._addresses, num_envs=1)
+        start.reset(np.arange(1))
+        readings = read(start.arrays(), self._addresses)
+        actions = np.zeros((1, self.spec.n_agents, self.spec.act_dim))
+        state = global_state(readings, self.task.points(readings), actions, self.task.constants.observation)
+        return torch.from_numpy(state.astype(np.float32)).to(self.device)
+
+    def _begin(self, worlds: Bool[Tensor, " batch"]) -> None:
+        """Start episodes. Their first state is always the same, so nothing is computed."""
+        self.worlds.restart(worlds)
+        self._state = torch.where(worlds[:, None], self._first_state, self._state)
+        for values in (self._success, self._returns, self._lengths):
+            values.masked_fill_(worlds, 0)
+
+    def _read(self) -> tuple[Float[Tensor, "batch state"], Outcome]:
+        readings = read(self.worlds.arrays(), self._addresses)
+        points = self.task.points(readings)
+        state = global_state(readings, points, self._actions, self.task.constants.observation)
+        return state, self.task.outcome(readings, points)
+
+    def _checked(self, actions: Float[Tensor, "batch agents action"]) -> Float[Tensor, "batch agents action"]:
+        actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
+        expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
+        if tuple(actions.shape) != expected:
+            message = f"the actions have shape {tuple(actions.shape)}, {self.spec.task} takes (worlds, agents, action) = {expected}"
+            raise InvalidArgumentError(message)
+        broken = ~actions.isfinite().all(dim=2).all(dim=1)
+        if broken.any():
+            world = int(broken.nonzero()[0])
+            raise self._non_finite("the action", world, int(self._lengths[world]) + 1)
+        return actions
+
+    def _non_finite(self, what: str, world: int, step: int, result: StepResult | None = None) -> NonFiniteError:
+        message = f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode"
+        return NonFiniteError(message, world, step, result)
+
+    def _identity(self) -> SimState:
+        return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
