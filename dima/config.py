@@ -278,7 +278,7 @@ class TaskConfig(Strict):
     label: str
     suite: Literal["toy", "mamujoco", "bidexhands"]
     preset: str
-    simulator: str
+    simulator: Literal["numpy", "mujoco", "isaacgym"]
     agents: Count
     env_steps: Count
     evaluation: EvaluationConfig

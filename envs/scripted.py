@@ -84,6 +84,16 @@ _GAITS = {
     ANT: ("ant-2x4", "ant-4x2"),
     WALKER2D: ("walker2d-2x3", "walker2d-3x2"),
 }
-CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {"push-mass": lambda _: push_to_goal} | {
-    task: gait.controller for gait, tasks in _GAITS.items() for task in tasks
+
+
+def _hands_script(spec: EnvSpec) -> Controller:
+    from envs.bidexhands.scripts import Player
+
+    return Player(spec)
+
+
+CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {
+    "push-mass": lambda _: push_to_goal,
+    **{task: gait.controller for gait, tasks in _GAITS.items() for task in tasks},
+    **dict.fromkeys(("bottle-cap", "door-open-inward", "door-open-outward", "pen"), _hands_script),
 }

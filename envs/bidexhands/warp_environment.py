@@ -1,6 +1,6 @@
 """The tasks in many worlds at once with MuJoCo Warp; torch tensors in and out, on the device of the simulation."""
 
-# pyright: reportIncompatibleMethodOverride=false
+# pyright: reportIncompatibleMethodOverride=false, reportArgumentType=false
 # (the interface of all environments, with tensors for its arrays)
 
 from __future__ import annotations

@@ -113,8 +113,11 @@ class WarpWorlds:
             return lambda: self._substeps(substeps)
         with warp.ScopedCapture() as capture:
             self._substeps(substeps)
+        graph = capture.graph
+        if graph is None:
+            raise EngineError("MuJoCo Warp's steps could not be captured as a CUDA graph")
         # On torch's stream, so that neither overtakes the other.
-        return lambda: warp.capture_launch(capture.graph, stream=warp.stream_from_torch(torch.cuda.current_stream(self.device)))
+        return lambda: warp.capture_launch(graph, stream=warp.stream_from_torch(torch.cuda.current_stream(self.device)))
 
     def _tensor(self, name: str) -> Tensor:
         return warp.to_torch(getattr(self._data, name))
