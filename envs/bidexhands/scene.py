@@ -137,6 +137,6 @@ def _set_stage(spec: mujoco.MjSpec, view: View) -> None:
     spec.worldbody.add_light(pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.15, 0.15, 0.15), castshadow=False, **sun)
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.3, 0.3, 0.3), (0.2, 0.2, 0.2)
     spec.visual.quality.shadowsize = 4096
-    spec.visual.map.znear = 0.02
+    spec.visual.map.znear, spec.visual.map.shadowclip = 0.02, 0.6
     target = spec.worldbody.add_body(name="stage", pos=view.target)
     spec.worldbody.add_camera(name="overview", pos=view.eye, fovy=40, mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name)
