@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,7 @@ class ConstantsError(EnvironmentsError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Simulation(_Section):
@@ -29,10 +29,12 @@ class Simulation(_Section):
 
     timestep: Positive
     substeps: Annotated[int, Field(gt=0)]
+    integrator: Literal["euler", "implicit", "implicitfast"]
+    cone: Literal["elliptic", "pyramidal"]
+    impratio: Positive
     solver_iterations: Annotated[int, Field(gt=0)]
     linesearch_iterations: Annotated[int, Field(gt=0)]
     solver_tolerance: NotNegative
-    impratio: Positive
 
 
 class Hand(_Section):

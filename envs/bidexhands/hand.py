@@ -58,7 +58,7 @@ def assets_folder() -> Path:
 
 
 def build_hand(hand: str, constants: Hand) -> mujoco.MjSpec:
-    """One hand whose mount is at the origin of its own model; parts are still called robot0:..., see `named`."""
+    """One hand as its file places it, without gravity, its parts still called robot0:... (see `named`)."""
     folder = assets_folder()
     spec = mujoco.MjSpec.from_string(_document(folder))
     # The file's own buffer sizes are for another scene.
@@ -79,8 +79,6 @@ def build_hand(hand: str, constants: Hand) -> mujoco.MjSpec:
         geom.material = "" if collides else "robot0:MatViz"
     for body in spec.bodies[1:]:
         body.gravcomp = 1
-    mount = spec.body("robot0:hand mount")
-    mount.pos, mount.alt.type = (0, 0, 0), mujoco.mjtOrientation.mjORIENTATION_QUAT
     material = spec.material("robot0:MatViz")
     material.reflectance = 0
     material.rgba = (0.86, 0.83, 0.78, 1) if hand == "right" else (0.58, 0.66, 0.74, 1)

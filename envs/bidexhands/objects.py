@@ -20,21 +20,15 @@ from envs.bidexhands.hand import ALL_BITS, FIXED_BIT, OBJECT_BIT
 LEAF_TO_ROOT = (0.5, 0.5, -0.5, -0.5)
 """Link x to root -y, link y to root z, link z to root -x."""
 
-GLASS, BLUE, WOOD, STEEL, TABLE = (
-    (0.45, 0.72, 0.60, 1),
-    (0.15, 0.32, 0.62, 1),
-    (0.71, 0.52, 0.34, 1),
-    (0.30, 0.32, 0.35, 1),
-    (0.62, 0.60, 0.57, 1),
-)
-RED = (0.78, 0.22, 0.18, 1)
+GLASS, BLUE, RED = (0.45, 0.72, 0.60, 1), (0.15, 0.32, 0.62, 1), (0.78, 0.22, 0.18, 1)
+WOOD, STEEL, TABLE = (0.71, 0.52, 0.34, 1), (0.30, 0.32, 0.35, 1), (0.62, 0.60, 0.57, 1)
 
 
 def add_bottle(root: mujoco.MjsBody, constants: BottleCap) -> None:
     """A bottle with its axis along z, on a free joint; its cap slides up the axis, then spins about it."""
     root.add_freejoint(name="object")
-    for part, colour in ((constants.body, GLASS), (constants.shoulder, GLASS), (constants.neck, GLASS)):
-        _cylinder(root, part, constants, colour)
+    for part in (constants.body, constants.shoulder, constants.neck):
+        _cylinder(root, part, constants, GLASS)
     cap = root.add_body(name="cap")
     _joint(cap, "cap_slide", mjtJoint.mjJNT_SLIDE, (0, 0, 1), (0, constants.cap_travel), constants)
     _joint(cap, "cap_spin", mjtJoint.mjJNT_HINGE, (0, 0, 1), None, constants)

@@ -19,9 +19,6 @@ from envs.bidexhands.hand import ALL_BITS, FINGERS, FIXED_BIT, build_hand, named
 HANDS = ("right", "left")
 """In the order of the agents."""
 
-MOUNT_EULER = (1.5708, 0.0, 3.14159)
-"""How the hand's own model turns its mount, intrinsic x-y-z; placements come on top of it."""
-
 CONTACT_FIELDS = ("FORCE", "TORQUE", "POS")
 """What a fingertip's contact sensor reports, 3 numbers each: one wrench for all of its contacts, and where it acts."""
 
@@ -68,9 +65,9 @@ def quaternion(rpy: Sequence[float]) -> Float[np.ndarray, " 4"]:
 def _set_simulation(spec: mujoco.MjSpec, constants: Constants) -> None:
     simulation, option = constants.simulation, spec.option
     option.timestep = simulation.timestep
-    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{simulation.integrator.upper()}")
+    option.cone = getattr(mujoco.mjtCone, f"mjCONE_{simulation.cone.upper()}")
     option.solver = mujoco.mjtSolver.mjSOL_NEWTON
-    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = simulation.impratio
     option.iterations = simulation.solver_iterations
     option.ls_iterations = simulation.linesearch_iterations
@@ -80,15 +77,18 @@ def _set_simulation(spec: mujoco.MjSpec, constants: Constants) -> None:
 
 
 def _add_hand(spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Sequence[float], constants: Hand) -> None:
-    """A hand whose mount is at `position`, floating about the point where its mass is centred."""
-    mount, turn, offset = np.empty(4), np.empty(4), np.empty(3)
-    mujoco.mju_euler2Quat(mount, np.array(MOUNT_EULER), "xyz")
-    mujoco.mju_mulQuat(turn, quaternion(rpy), mount)
+    """A hand whose mount is at `position`, turned by `rpy` on top of its own turn, floating about its centre of mass."""
+    model = build_hand(hand, constants)
+    mount = model.body("robot0:hand mount")
+    own_turn, turn, offset = np.empty(4), np.empty(4), np.empty(3)
+    mujoco.mju_euler2Quat(own_turn, mount.alt.euler, "xyz")
+    mount.pos, mount.alt.type = (0, 0, 0), mujoco.mjtOrientation.mjORIENTATION_QUAT
+    mujoco.mju_mulQuat(turn, quaternion(rpy), own_turn)
     mujoco.mju_rotVecQuat(offset, np.array(constants.free_joint), turn)
     base = spec.worldbody.add_body(name=f"{hand}/base", pos=np.asarray(position) + offset, quat=turn)
     base.add_freejoint(name=f"{hand}/base")
     frame = base.add_frame(pos=-np.array(constants.free_joint))
-    spec.attach(build_hand(hand, constants), prefix=f"{hand}/", frame=frame)
+    spec.attach(model, prefix=f"{hand}/", frame=frame)
     data_fields = sum(1 << getattr(mujoco.mjtConDataField, f"mjCONDATA_{field}").value for field in CONTACT_FIELDS)
     for finger in FINGERS:
         sensor = spec.add_sensor(name=f"{hand}/{finger}tip", type=mjtSensor.mjSENS_CONTACT)
@@ -137,6 +137,6 @@ def _set_stage(spec: mujoco.MjSpec, view: View) -> None:
     spec.worldbody.add_light(pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.15, 0.15, 0.15), castshadow=False, **sun)
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.3, 0.3, 0.3), (0.2, 0.2, 0.2)
     spec.visual.quality.shadowsize = 4096
-    spec.visual.map.znear = 0.02
+    spec.visual.map.znear, spec.visual.map.shadowclip = 0.02, 0.6
     target = spec.worldbody.add_body(name="stage", pos=view.target)
     spec.worldbody.add_camera(name="overview", pos=view.eye, fovy=40, mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name)

@@ -104,6 +104,18 @@ def test_the_last_joint_of_a_finger_follows_the_one_before(scenes: dict[str, Sce
     assert 0.00805 * near - 0.0011 < 0.00705 * last < 0.00805 * near + 0.0011
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_the_overview_has_both_hands_and_the_object_in_view(scenes: dict[str, Scene], task: str) -> None:
+    data = at_reset(scenes[task])
+    camera = data.cam("overview")
+    for body in (named("right", "palm"), named("left", "palm"), "object"):
+        x, y, z = camera.xmat.reshape(3, 3).T @ (data.body(body).xpos - camera.xpos)
+        assert z < 0
+        half = np.tan(np.deg2rad(20))
+        assert abs(y / z) < half
+        assert abs(x / z) < half * 4 / 3
+
+
 def test_reset_is_the_original_pose(scenes: dict[str, Scene]) -> None:
     for scene in scenes.values():
         data = at_reset(scene)
