@@ -25,7 +25,7 @@ from gymnasium_robotics import mamujoco_v1
 
 import envs
 from dima.record.provenance import provenance
-from envs.mamujoco.robots import settotalmass_silenced
+from envs.mujoco_warnings import as_python_warnings
 
 ROBOTS = {  # gymnasium's robot with the rules of the preset `paper`, and the zeros that its state ends in
     "ant": ("Ant-v5", {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.0}, 84),
@@ -157,7 +157,7 @@ RIVALS = (
 
 def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dict[str, Any]:
     """Median, least and greatest of the rival's CPU time over ours, for `pairs` pairs of `steps` steps in `worlds` worlds."""
-    with settotalmass_silenced():
+    with as_python_warnings(dropped="settotalmass"):
         theirs = rival.make(task, worlds)  # first, because it may fork
         ours = Ours(task, rival.preset, worlds)
     with ours, theirs:

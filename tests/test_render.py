@@ -121,7 +121,7 @@ class Fast(PushMass):
 
 
 def test_no_film_runs_faster_than_60_frames_a_second(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(envs, "make", lambda task, seed, preset="paper": Fast(task, 1, seed, preset))
+    monkeypatch.setattr(envs, "make", lambda task, seed, preset="paper", engine=None: Fast(task, 1, seed, preset))
     assert run("--output", str(tmp_path / "fast.mp4")) == 0
     frames, rate, _ = film(tmp_path / "fast.mp4")
     assert rate == pytest.approx(125 / 3, rel=1e-6)
@@ -235,7 +235,7 @@ class Impatient(PushMass):
 )
 def test_a_film_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, capsys, environment, status, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(envs, "make", lambda task, seed, preset: environment(task, 1, seed, preset))
+    monkeypatch.setattr(envs, "make", lambda task, seed, preset, engine: environment(task, 1, seed, preset))
     assert run() == status
     assert capsys.readouterr().err.splitlines()[-1] == f"dima: {message}"
     assert list(tmp_path.iterdir()) == []
@@ -245,7 +245,7 @@ def test_a_film_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, capsys, 
 def test_a_full_disk_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.symlink("/dev/full", tmp_path / f".push-mass.mp4.{os.getpid()}")
-    assert run() == 1
+    assert run() == 4
     assert "No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import mujoco
@@ -19,6 +16,7 @@ from jaxtyping import Float, Int
 from envs.bidexhands.control import Controls
 from envs.bidexhands.readings import Addresses, EngineArrays, fingertip_wrenches
 from envs.bidexhands.scene import Scene
+from envs.mujoco_warnings import as_python_warnings
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
@@ -57,7 +55,7 @@ class Worlds:
         substeps: int,
     ) -> None:
         """Advance every world with the same drive throughout its substeps."""
-        with _python_warnings():
+        with as_python_warnings():
             if self._pool is None:
                 self._advance(self._shares[0], targets, wrenches, controls, substeps)
             else:
@@ -115,23 +113,6 @@ class Worlds:
     def _copy(self, world: int, buffers: dict[str, np.ndarray]) -> None:
         for name, buffer in buffers.items():
             buffer[world] = getattr(self.data[world], name)
-
-
-@contextmanager
-def _python_warnings() -> Iterator[None]:
-    """MuJoCo's warnings as Python's, after the step; it would append them to a file in the working folder.
-
-    None is raised where MuJoCo calls, because an exception there, from a filter that makes errors of warnings, ends the process.
-    """
-    messages: list[str] = []
-    previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(messages.append)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(previous)
-    for message in messages:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _cores() -> int:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import cast
 
 import gymnasium
@@ -20,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from mujoco.batch import Batch, SimulationError
 
 from envs.mamujoco.bodies import Body, reward
+from envs.mujoco_warnings import as_python_warnings
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 TORSO = 1
@@ -112,7 +111,8 @@ class Robots:
         timer = _TIMER.value
         _TIMER.value = None
         try:
-            self._batch.step(nstep=self._robot.frame_skip)
+            with as_python_warnings():
+                self._batch.step(nstep=self._robot.frame_skip)
         except SimulationError as error:
             # These worlds stand still while the others moved on: made non-finite, so that they are seen to be broken.
             self._batch.state[error.ids] = np.nan
@@ -134,26 +134,10 @@ def _threads(worlds: int) -> int:
 
 def build_robot(body: Body) -> MujocoEnv:
     """Gymnasium's bare robot: the episode limit is ours."""
-    with settotalmass_silenced():
+    with as_python_warnings(dropped="settotalmass"):  # which half_cheetah.xml uses
         robot = cast(MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped)
     # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     # One kinematic tree is always one island: looking for islands takes up to 7% of the time and changes no bit.
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     return robot
-
-
-@contextmanager
-def settotalmass_silenced() -> Iterator[None]:
-    """Drop MuJoCo's note that half_cheetah.xml uses `settotalmass`, which it would also append to a file in the working folder."""
-
-    def warn(message: str) -> None:
-        if "settotalmass" not in message:
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-    previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(warn)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(previous)

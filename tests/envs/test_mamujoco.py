@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import envs
 from envs.mamujoco import MultiAgentMujoco, environment, robots
 from envs.mamujoco.observations import feature_zscore
+from envs.mujoco_warnings import as_python_warnings
 
 TASKS = [task for task, entry in envs.TASKS.items() if entry.suite == "mamujoco"]
 RIGHT, LEFT = "thigh_joint leg_joint foot_joint", "thigh_left_joint leg_left_joint foot_left_joint"
@@ -252,5 +254,20 @@ def test_mujocos_warnings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
     assert mujoco.get_mju_user_warning() is before
-    with robots.settotalmass_silenced(), pytest.warns(RuntimeWarning, match="something else"):
-        mujoco.get_mju_user_warning()("something else")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with as_python_warnings(dropped="expected"):
+            mujoco.get_mju_user_warning()("something else")
+            mujoco.get_mju_user_warning()("what was expected")
+    assert [str(warning.message) for warning in caught] == ["something else"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_made_an_error_is_raised_outside_mujoco(tmp_path: Path) -> None:
+    """And a world that breaks leaves no file behind."""
+    env = make("walker2d-2x3", 2)
+    env.reset()
+    env.robots.qvel[1] = np.nan
+    with pytest.raises((RuntimeWarning, envs.NonFiniteError)):
+        env.step(np.zeros((2, 2, 3), dtype=np.float32))
+    assert list(tmp_path.iterdir()) == []
