@@ -50,7 +50,7 @@ _BIDEXHANDS = {
         caveat="the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics",
     ),
     "mujoco-warp": Engine(
-        "envs.bidexhands.warp_environment:WarpBiDexHands", extra="gpu", caveat="thousands of worlds on a GPU; torch tensors in and out"
+        "envs.bidexhands.warp_environment:WarpBiDexHands", extra="gpu", caveat="in torch tensors; not run on a GPU by us"
     ),
     "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us"),
 }

@@ -52,16 +52,16 @@ def _facts(task: str, preset: str, registration: Registration) -> tuple[str, ...
         return (f"not installed: pip install 'dima[{engine.extra}]'",)
     spec = environment.spec
     environment.close()
-    others = "".join(f", {other}" for other in registration.engines if other != name)
+    others = "".join(f", {other} ({entry.caveat})" for other, entry in registration.engines.items() if other != name)
     numbers = (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit)
     return (*map(str, numbers), f"{spec.engine}{others}", spec.lineage)
 
 
 def _caveats() -> list[str]:
-    """One line for each caveat, with the tasks it holds for."""
+    """One line for each caveat of a first engine, with the tasks it holds for; those of others stand beside their names."""
     tasks: dict[tuple[str, str], list[str]] = {}
     for task, registration in TASKS.items():
-        for name, engine in registration.engines.items():
-            if engine.caveat:
-                tasks.setdefault((name, engine.caveat), []).append(task)
+        name, engine = next(iter(registration.engines.items()))
+        if engine.caveat:
+            tasks.setdefault((name, engine.caveat), []).append(task)
     return [f"{', '.join(names)} in {engine}: {caveat}" for (engine, caveat), names in tasks.items()]

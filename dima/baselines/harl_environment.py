@@ -66,7 +66,7 @@ class HarlWorlds:
         )
 
     def _shared(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents state"]:
-        if self.environment.spec.suite == "mamujoco":
+        if (self.environment.spec.suite, self.environment.spec.preset) == ("mamujoco", "paper"):
             state = feature_zscore(state)
         return np.repeat(state[:, None], self.n_agents, axis=1)
 

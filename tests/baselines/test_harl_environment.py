@@ -80,7 +80,7 @@ def test_zscore_by_hand() -> None:
     np.testing.assert_allclose(scaled, [np.array([-1, -1, 2, 0]) / np.sqrt(1.5)], rtol=1e-6)
 
 
-def test_mamujoco_critic_sees_the_zscored_state_and_the_toy_critic_the_raw_one() -> None:
+def test_critics_see_the_zscored_state_in_the_papers_mamujoco_and_the_raw_one_elsewhere() -> None:
     pytest.importorskip("mujoco")
     environment = envs.make("halfcheetah-2x3", num_envs=2, seed=5)
     _, share_obs, _ = HarlWorlds(environment).reset()
@@ -90,9 +90,10 @@ def test_mamujoco_critic_sees_the_zscored_state_and_the_toy_critic_the_raw_one()
         for agent in range(2):
             np.testing.assert_allclose(share_obs[world, agent], expected, rtol=1e-5, atol=1e-6)
 
-    _, share_obs, _ = HarlWorlds(envs.make("push-mass", seed=5)).reset()
-    _, state = envs.make("push-mass", seed=5).reset()
-    np.testing.assert_array_equal(share_obs, state[:, None].repeat(2, axis=1))
+    for task, preset in (("push-mass", "paper"), ("halfcheetah-2x3", "gymnasium-robotics"), ("pen", "paper")):
+        _, share_obs, _ = HarlWorlds(envs.make(task, seed=5, preset=preset)).reset()
+        _, state = envs.make(task, seed=5, preset=preset).reset()
+        np.testing.assert_array_equal(share_obs, state[:, None].repeat(2, axis=1))
 
 
 def test_agent_i_drives_the_actuators_from_i_times_d_on_unclipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

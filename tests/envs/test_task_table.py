@@ -59,12 +59,17 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_engines_and_caveats_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    numpy = Engine("envs.push_mass:PushMass")
-    other = Engine("nowhere:Nothing", caveat="not the paper's physics")
+    numpy = Engine("envs.push_mass:PushMass", caveat="a toy")
+    other = Engine("nowhere:Nothing", caveat="not run by us")
     toys = {name: Registration("toy", {"numpy": numpy, "other": other}) for name in ("push-mass", "pull-mass")}
     monkeypatch.setattr(task_table, "TASKS", MappingProxyType({"push-mass": toys["push-mass"]}))
-    assert "  numpy, other  " in task_table.plain_text()
-    assert task_table.plain_text().endswith("\n\npush-mass in other: not the paper's physics")
-    assert task_table.markdown().endswith("|\n\n- push-mass in other: not the paper's physics")
+    assert "  numpy, other (not run by us)  " in task_table.plain_text()
+    assert task_table.plain_text().endswith("\n\npush-mass in numpy: a toy")
+    assert task_table.markdown().endswith("|\n\n- push-mass in numpy: a toy")
     monkeypatch.setattr(task_table, "TASKS", MappingProxyType(toys))
-    assert task_table._caveats() == ["push-mass, pull-mass in other: not the paper's physics"]
+    assert task_table._caveats() == ["push-mass, pull-mass in numpy: a toy"]
+
+
+def test_isaac_gym_is_labelled_wherever_it_is_listed() -> None:
+    for text in (task_table.plain_text(), task_table.markdown()):
+        assert text.count("isaacgym") == text.count("isaacgym (not run against Isaac Gym by us)") == 4
