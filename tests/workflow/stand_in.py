@@ -17,7 +17,7 @@ def train(grid: str, task: str, method: str, seed: str, threads: str) -> None:
     failing = os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}"
     status = {"state": "diverged" if failing else "completed", "env_steps": 4000, "latest_return": 12.5, "wall_seconds": 8.0}
     (folder / "status.json").write_text(json.dumps({**status, "updated": time.time(), "message": "no number" if failing else None}))
-    print(f"{sys.executable} {os.environ['OMP_NUM_THREADS']} {threads}")
+    print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']} {threads}")
     if failing:
         sys.exit("dima: the loss is not finite")
     (folder / "summary.json").write_text(json.dumps({"made": time.time_ns()}))
