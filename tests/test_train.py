@@ -196,6 +196,7 @@ def test_no_update_makes_the_host_wait(tiny_cell, variant, update):
     assert questions.names == []
 
 
+@pytest.mark.slow
 def test_the_papers_sizes_train(paper):
     """One update of every part at full size; fewer rollouts, which are only more of the same."""
     learner = DimaLearner(changed(paper, behavior={"rollouts": 2}), CPU)

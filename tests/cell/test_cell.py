@@ -44,6 +44,7 @@ def _outcome(method, fingerprint):
     return events, fingerprint(state["learner"]), json.loads((folder / "summary.json").read_text())["final"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dima", "mappo"])
 def test_a_run_killed_at_random_moments_equals_an_undisturbed_one(workplace, monkeypatch, method, outcome):
     result = train(method)
@@ -190,6 +191,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, outcome):
     assert train().returncode == 0
     undisturbed = outcome()
@@ -220,6 +222,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     assert read_events(folder / "events.jsonl")[: len(recorded)] == recorded
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_passed_over_or_refused(workplace, outcome):
     train()
     undisturbed = outcome()

@@ -172,6 +172,7 @@ def test_threads_are_for_many_worlds(worlds: int, processors: int, threads: int,
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.filterwarnings("ignore:Nan, Inf or huge value:RuntimeWarning")
 @pytest.mark.parametrize(
     ("task", "preset"),
     [("halfcheetah-2x3", "paper"), ("walker2d-3x2", "paper"), ("ant-2x4", "paper"), ("ant-4x2", "gymnasium-robotics")],
