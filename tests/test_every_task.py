@@ -1,0 +1,68 @@
+"""Every registered task, trained for two epochs and evaluated by two methods: whatever its sizes, a cell can hold it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import envs
+from dima.baselines.harl import HarlOnPolicyLearner
+from dima.cli import main
+from dima.train import DimaLearner
+
+pytestmark = pytest.mark.slow
+
+
+def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[str]:
+    """The command of a cell of two epochs; `changes` are the task's."""
+    path = workplace / "workflow/config/tiny.yaml"
+    grid = yaml.safe_load(path.read_text())
+    grid["experiments"]["final_returns"] = [{"tasks": [task], "methods": ["dima", "mappo"], "seeds": [1]}]
+    grid["overrides"]["tasks"] = {task: {"env_steps": 200, "evaluation": {"every": 200, "episodes": 2}} | changes}
+    grid["overrides"]["methods"].pop("dima-joint")
+    grid["overrides"]["methods"]["dima"]["schedule"]["epoch_trigger"] = "fixed_steps"
+    path.write_text(yaml.safe_dump(grid))
+    return ["train", "--grid", "tiny", "--task", task, "--method", method, "--seed", "1", "--checkpoint-seconds", "0"]
+
+
+@pytest.mark.parametrize("method", ["dima", "mappo"])
+@pytest.mark.parametrize("task", sorted(envs.TASKS))
+def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
+    assert main(short_cell(workplace, task, method)) == 0
+    summary = json.loads((workplace / f"results/tiny/cells/{task}/{method}/seed-1/summary.json").read_text())
+    assert summary["lineage"] == envs.make(task).spec.lineage
+    assert summary["epochs"] == 2
+    assert len(summary["final"]["returns"]) == 2
+    assert np.isfinite(summary["final"]["mean"])
+
+
+@pytest.mark.parametrize("method", ["dima", "mappo"])
+def test_a_cell_in_a_simulator_that_cannot_be_saved(workplace: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Isaac Gym's stand-in: interrupted in its second epoch, the cell continues from its checkpoint with a new episode."""
+    stand_in = Path(__file__).parent / "envs/isaac_stand_in"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")))
+    monkeypatch.setenv("DIMA_ISAACGYM_COMMAND", sys.executable)
+    command = short_cell(workplace, "pen", method, simulator="isaacgym")
+    learner = {"dima": DimaLearner, "mappo": HarlOnPolicyLearner}[method]
+    run_epoch = learner.run_epoch
+
+    def interrupted(self: Any) -> Any:
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return run_epoch(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, "run_epoch", interrupted)
+        assert main(command) == 130
+    assert main(command) == 0
+    folder = workplace / f"results/tiny/cells/pen/{method}/seed-1"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["lineage"] == "BiDexHands-ShadowHandPen/isaacgym-1.0rc4/cpu"
+    assert (summary["epochs"], len(summary["provenance"])) == (2, 2)
