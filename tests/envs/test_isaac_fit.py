@@ -20,6 +20,7 @@ import pytest
 import yaml
 from numpy.testing import assert_allclose
 
+from envs.bidexhands.tasks import Task
 from envs.isaac_bridge import fit
 from envs.isaac_bridge.probe_file import Body, Door, ProbeError, read_probe
 
@@ -241,6 +242,29 @@ def test_the_shipped_constants_can_be_revised(measured: Path, tmp_path: Path) ->
     old = load(tmp_path / "v0.yaml").model_dump()
     assert revised.version == 1
     assert revised.model_dump() == old | {"version": 1}  # the stand-in has the original's values
+
+
+@pytest.mark.parametrize("rate", [100.0, 600.0])
+def test_the_ports_own_hand_gives_back_its_damping(rate: float) -> None:
+    """Both readings of Isaac Gym's damping, as the port would have them: the forearm pushed for 10 control steps."""
+    task = Task("door-open-outward", "paper")
+    damped = {"linear_damping_rate": rate, "angular_damping_rate": rate}
+    task.constants = task.constants.model_copy(update={"hand": task.constants.hand.model_copy(update=damped)})
+    scene = task.build_scene()
+    model, data = scene.model, mujoco.MjData(scene.model)
+    data.qpos[:], data.ctrl[:] = scene.reset_positions, scene.reset_targets
+    base, force = model.body("right/base").id, 2500 / 3
+    data.xfrc_applied[model.body("right/robot0:forearm").id, 0] = force
+    velocities = []
+    for _ in range(10):
+        mujoco.mj_step(model, data, 2)
+        seen = mujoco.MjData(model)
+        seen.qpos[:], seen.qvel[:] = data.qpos, data.qvel
+        mujoco.mj_forward(model, seen)
+        mujoco.mj_subtreeVel(model, seen)
+        velocities.append(seen.subtree_linvel[base, 0])
+    fitted = fit.fit_damping(np.array([force / model.body_subtreemass[base]]), np.array([velocities]), 1 / 120, 2)
+    assert fitted.value == pytest.approx(rate, rel=0.01)
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
