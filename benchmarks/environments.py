@@ -25,7 +25,7 @@ from gymnasium_robotics import mamujoco_v1
 
 import envs
 from dima.record.provenance import provenance
-from envs.mujoco_warnings import as_python_warnings
+from envs.mujoco_process import as_python_warnings
 
 ROBOTS = {  # gymnasium's robot with the rules of the preset `paper`, and the zeros that its state ends in
     "ant": ("Ant-v5", {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.0}, 84),

@@ -80,8 +80,6 @@ def render(order: Order) -> str:
             _encode(film.frames(progress), aside, film.rate, order.size)
     except envs.NonFiniteError as error:
         raise DivergedError(f"{error}; no film was written.") from error
-    except NotImplementedError as error:
-        raise UserError(f"Task {order.task} cannot be filmed: {error}.") from error
     finally:
         environment.close()
     return f"{order.output}: {film.taken:,} steps, {film.drawn:,} frames at {float(film.rate):g} a second, reward {film.reward:.1f}"
@@ -125,7 +123,7 @@ def _check_output(order: Order) -> None:
     try:
         import av  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ModuleNotFoundError as error:
-        raise UserError("Writing films needs PyAV, which is not installed: pip install 'dima[render]'.") from error
+        raise UserError("Writing films needs PyAV, which is not installed: pip install -e '.[render]'.") from error
     if order.output.suffix != ".mp4":
         raise UserError(f"The output must end in .mp4, unlike {order.output}.")
     if not order.output.parent.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envs.interface import (
     BatchedEnvironment,
+    CrowdedError,
     EngineError,
     EnvironmentsError,
     EnvSpec,
@@ -24,6 +25,7 @@ from envs.registry import TASKS, Engine, Registration, make
 __all__ = [
     "TASKS",
     "BatchedEnvironment",
+    "CrowdedError",
     "Engine",
     "EngineError",
     "EnvSpec",

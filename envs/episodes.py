@@ -22,8 +22,8 @@ class EpisodicEnvironment(BatchedEnvironment):
     """A batched environment around six hooks; the engine's random draws all come from `self._random`, one stream a world."""
 
     def __init__(self, spec: EnvSpec, num_envs: int, seed: int) -> None:
-        if num_envs < 1:
-            raise InvalidArgumentError(f"num_envs is {num_envs}, it must be at least 1")
+        if not _is_whole(num_envs) or num_envs < 1:
+            raise InvalidArgumentError(f"num_envs is {num_envs!r}, it must be a whole number of at least 1")
         self.spec = spec
         self.num_envs = num_envs
         self._random = [np.random.default_rng(0) for _ in range(num_envs)]
@@ -93,9 +93,9 @@ class EpisodicEnvironment(BatchedEnvironment):
             obs, state = self._read()
         result = StepResult(obs, state, reward.astype(np.float32), terminated, truncated, info)
         if broken.any():
-            world = int(np.flatnonzero(broken)[0])
-            what = "the state" if world in broken_states else "the reward"
-            raise self._non_finite(what, world, int(info["episode_length"][world]), result)
+            worlds = np.flatnonzero(broken).tolist()
+            what = "the state" if worlds[0] in broken_states else "the reward"
+            raise self._non_finite(what, worlds, int(info["episode_length"][worlds[0]]), result)
         return result
 
     def get_sim_state(self) -> SimState:
@@ -108,9 +108,11 @@ class EpisodicEnvironment(BatchedEnvironment):
         }
 
     def set_sim_state(self, saved: SimState) -> None:
-        for name, own in self._identity().items():
-            if saved[name] != own:
-                raise SimStateMismatchError(f"the saved simulation has {name} {saved[name]!r}, this environment has {own!r}")
+        require_same(self._identity(), saved)
+        own = {name: getattr(value, "shape", None) for name, value in self._save_engine().items()}
+        found = {name: getattr(value, "shape", None) for name, value in saved.get("engine_state", {}).items()}
+        if found != own or not {"returns", "lengths", "random"} <= saved.keys() or len(saved["random"]) != self.num_envs:
+            raise SimStateMismatchError(f"the saved simulation of {self.spec.task} is not whole, or of another version")
         self._returns[:] = saved["returns"]
         self._lengths[:] = saved["lengths"]
         for world, random in enumerate(self._random):
@@ -149,8 +151,8 @@ class EpisodicEnvironment(BatchedEnvironment):
         return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
 
     def _seed_worlds(self, seed: int) -> None:
-        if seed < 0:
-            raise InvalidArgumentError(f"the seed is {seed}, it must not be negative")
+        if not _is_whole(seed) or seed < 0:
+            raise InvalidArgumentError(f"the seed is {seed!r}, it must be a whole number that is not negative")
         # In place, because an engine may hold a reference to its world's generator.
         for world, random in enumerate(self._random):
             random.bit_generator.state = np.random.PCG64(seed * 1000 + world).state
@@ -169,19 +171,34 @@ class EpisodicEnvironment(BatchedEnvironment):
             raise InvalidArgumentError(f"{self.spec.task} has no running episode: call reset() or set_sim_state() first")
 
     def _checked_actions(self, actions: Float[np.ndarray, "batch agents action"]) -> Float[np.ndarray, "batch agents action"]:
-        actions = np.asarray(actions, dtype=np.float32)
+        try:
+            actions = np.asarray(actions, dtype=np.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidArgumentError(f"the actions cannot be read as an array of numbers: {error}") from error
         expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
         if actions.shape != expected:
             message = f"the actions have shape {actions.shape}, {self.spec.task} takes (worlds, agents, action) = {expected}"
             raise InvalidArgumentError(message)
         broken = np.flatnonzero(~np.isfinite(actions).all(axis=(1, 2)))
         if broken.size:
-            raise self._non_finite("the action", int(broken[0]), int(self._lengths[broken[0]]) + 1)
+            raise self._non_finite("the action", broken.tolist(), int(self._lengths[broken[0]]) + 1)
         return actions
 
-    def _non_finite(self, what: str, world: int, step: int, result: StepResult | None = None) -> NonFiniteError:
-        message = f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode"
-        return NonFiniteError(message, world, step, result)
+    def _non_finite(self, what: str, worlds: list[int], step: int, result: StepResult | None = None) -> NonFiniteError:
+        others = f" (nor are those of worlds {', '.join(map(str, worlds[1:]))})" if len(worlds) > 1 else ""
+        message = f"{self.spec.task}: {what} of world {worlds[0]} is not finite at step {step} of its episode{others}"
+        return NonFiniteError(message, worlds, step, result)
+
+
+def require_same(own: SimState, saved: SimState) -> None:
+    """Raises SimStateMismatchError where `saved` says something else than `own`, or nothing."""
+    for name, value in own.items():
+        if saved.get(name) != value:
+            raise SimStateMismatchError(f"the saved simulation has {name} {saved.get(name)!r}, this environment has {value!r}")
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _check_size(height: int, width: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,26 +39,31 @@ class InvalidArgumentError(EnvironmentsError):
 
 
 class MissingGraphicsError(EnvironmentsError):
-    """No OpenGL library is there to render with."""
+    """No OpenGL library is there to render with, or nobody has written how to draw the task."""
 
 
 class NonFiniteError(EnvironmentsError):
-    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode.
+    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode; `worlds` are all such worlds.
 
     A non-finite action stops the step before anything moves, and `result` is None. Where a simulation broke, `result` is the
     step that the other worlds made; the broken world has begun a new episode, and its rows are truncated, with reward 0 and
     whatever came out of the simulation in `final_obs` and `final_state`.
     """
 
-    def __init__(self, message: str, world: int, step: int, result: StepResult | None = None) -> None:
+    def __init__(self, message: str, worlds: Sequence[int], step: int, result: StepResult | None = None) -> None:
         super().__init__(message)
-        self.world = world
+        self.worlds = tuple(worlds)
+        self.world = self.worlds[0]
         self.step = step
         self.result = result
 
 
 class EngineError(EnvironmentsError):
-    """The simulator cannot go on: it ran out of room, or its process ended."""
+    """The simulator cannot go on, since its process ended for instance."""
+
+
+class CrowdedError(NonFiniteError):
+    """`world` had more contacts than its engine has room for and is broken for that; all else is as in NonFiniteError."""
 
 
 class SimStateMismatchError(EnvironmentsError):
@@ -139,7 +145,7 @@ class BatchedEnvironment(ABC):
 
     def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
         """A picture of one world as it is now, in RGB. Raises InvalidArgumentError (no such world) and MissingGraphicsError."""
-        raise NotImplementedError(f"{self.spec.task} draws no pictures")
+        raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
 
     def render_states(
         self, states: Float[np.ndarray, "time state"], height: int = 240, width: int = 320
@@ -148,7 +154,7 @@ class BatchedEnvironment(ABC):
 
         What a state leaves out, such as how far a robot has come, is integrated from 0. Raises like `render`.
         """
-        raise NotImplementedError(f"{self.spec.task} draws no pictures")
+        raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
 
     @abstractmethod
     def close(self) -> None:

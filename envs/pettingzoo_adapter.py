@@ -15,7 +15,7 @@ try:
     from pettingzoo import ParallelEnv
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]
-    raise MissingExtraError(f"the PettingZoo adapter needs {package}, which is not installed: pip install 'dima[mujoco]'") from error
+    raise MissingExtraError(f"the PettingZoo adapter needs {package}, which is not installed: pip install -e '.[mujoco]'") from error
 
 OBSERVATION_BOUNDS = {"bidexhands": 5.0}  # by suite: what observations and states are clipped to; elsewhere they have no bound
 
@@ -29,6 +29,8 @@ def as_parallel_env(
 
     Raises like `envs.make`, and InvalidArgumentError for a `render_mode` other than None and "rgb_array".
     """
+    if engine == "mujoco-warp":
+        raise InvalidArgumentError("engine 'mujoco-warp' speaks in torch tensors, PettingZoo in NumPy arrays: choose another engine")
     return ParallelWorld(make(task, 1, seed, preset, engine), render_mode)
 
 

@@ -91,7 +91,7 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
     except ModuleNotFoundError as error:
         if chosen.extra is None:
             raise
-        message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install 'dima[{chosen.extra}]'"
+        message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install -e '.[{chosen.extra}]'"
         raise MissingExtraError(message) from error
 
 

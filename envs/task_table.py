@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envs.interface import MissingExtraError
+from envs.interface import MissingExtraError, MissingGraphicsError
 from envs.registry import TASKS, Registration, make
 
 COLUMNS = ("task", "preset", "suite", "agents", "observation", "state", "action", "steps", "engine", "lineage")
@@ -49,7 +49,9 @@ def _facts(task: str, preset: str, registration: Registration) -> tuple[str, ...
     try:
         environment = make(task, preset=preset)
     except MissingExtraError:
-        return (f"not installed: pip install 'dima[{engine.extra}]'",)
+        return (f"not installed: pip install -e '.[{engine.extra}]'",)
+    except MissingGraphicsError as error:
+        return (str(error),)
     spec = environment.spec
     environment.close()
     others = "".join(f", {other} ({entry.caveat})" for other, entry in registration.engines.items() if other != name)

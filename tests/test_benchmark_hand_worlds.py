@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mujoco_warp", reason="MuJoCo Warp is not installed: pip install 'dima[gpu]'")
+pytest.importorskip("mujoco_warp", reason="MuJoCo Warp is not installed: pip install -e '.[gpu]'")
 from benchmarks.hand_worlds import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # MuJoCo Warp compiles its kernels when they are first used

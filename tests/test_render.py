@@ -196,7 +196,7 @@ def test_missing_pyav_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "av", None)
     assert run() == 2
-    assert capsys.readouterr().err == "dima: Writing films needs PyAV, which is not installed: pip install 'dima[render]'.\n"
+    assert capsys.readouterr().err == "dima: Writing films needs PyAV, which is not installed: pip install -e '.[render]'.\n"
 
 
 class Broken(PushMass):
@@ -229,7 +229,7 @@ class Impatient(PushMass):
     ("environment", "status", "message"),
     [
         (Broken, 3, "push-mass: the state of world 0 is not finite at step 3 of its episode; no film was written."),
-        (Blind, 2, "Task push-mass cannot be filmed: push-mass draws no pictures."),
+        (Blind, 2, "Push-mass draws no pictures in engine numpy."),
         (Impatient, 130, "Interrupted; no film was written."),
     ],
 )

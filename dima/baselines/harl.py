@@ -198,7 +198,7 @@ def _load_mappo(method: str) -> type[InProcessMappo]:
     try:
         import_module("harl")
     except ModuleNotFoundError as error:
-        raise UserError(f"Method {method} runs the real HARL, which is not installed: pip install 'dima[harl]'.") from error
+        raise UserError(f"Method {method} runs the real HARL, which is not installed: pip install -e '.[harl]'.") from error
     from dima.baselines.harl_in_process import InProcessMappo
 
     return InProcessMappo

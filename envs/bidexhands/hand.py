@@ -48,12 +48,12 @@ def assets_folder() -> Path:
     """
     found = find_spec("gymnasium_robotics")
     if found is None or found.origin is None:
-        raise MissingExtraError("the hand model comes with gymnasium-robotics, which is not installed: pip install 'dima[mujoco]'")
+        raise MissingExtraError("the hand model comes with gymnasium-robotics, which is not installed: pip install -e '.[mujoco]'")
     folder = Path(found.origin).parent / _ASSETS
     absent = [name for name in _FILES if not (folder / name).is_file()]
     if absent:
         what = f"gymnasium-robotics is installed without the hand model ({absent[0]} is not in {folder})"
-        raise MissingExtraError(f"{what}: pip install 'dima[mujoco]' brings a version that has it")
+        raise MissingExtraError(f"{what}: pip install -e '.[mujoco]' brings a version that has it")
     return folder
 
 

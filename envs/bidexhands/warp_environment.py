@@ -9,18 +9,21 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from envs.bidexhands.control import find_controls, forearm_wrenches, joint_targets
 from envs.bidexhands.observation import agent_observations, global_state
 from envs.bidexhands.readings import find_addresses, read
+from envs.bidexhands.reconstruction import qpos_from_states
 from envs.bidexhands.rewards import Outcome
 from envs.bidexhands.scene import Scene
 from envs.bidexhands.tasks import Task
-from envs.bidexhands.warp_worlds import WarpWorlds
+from envs.bidexhands.warp_worlds import CONSTRAINTS, CONTACTS, WarpWorlds
 from envs.bidexhands.worlds import Worlds
-from envs.interface import BatchedEnvironment, InvalidArgumentError, NonFiniteError, SimState, SimStateMismatchError, StepResult
+from envs.episodes import require_same
+from envs.interface import BatchedEnvironment, CrowdedError, InvalidArgumentError, NonFiniteError, SimState, StepResult
+from envs.rendering import ModelCamera
 
 
 class WarpBiDexHands(BatchedEnvironment):
@@ -42,6 +45,9 @@ class WarpBiDexHands(BatchedEnvironment):
         self.task = Task(task, preset)
         self.spec = self.task.spec(f"mujoco-warp-{version('mujoco-warp')}")
         scene = self.task.build_scene()
+        self._model = scene.model
+        self._camera = ModelCamera(scene.model, "overview")
+        self.steps_per_second = 1 / (scene.model.opt.timestep * self.task.constants.simulation.substeps)
         self._addresses = find_addresses(scene.model, self.task.kind.links)
         self._controls = find_controls(scene.model, self.task.constants.hand, self.task.own)
         self.worlds = WarpWorlds(scene, self._addresses, num_envs, self.device, self.task.constants.simulation.substeps)
@@ -61,7 +67,8 @@ class WarpBiDexHands(BatchedEnvironment):
         targets, wrenches = joint_targets(self._actions, self._controls), forearm_wrenches(self._actions, self._controls)
         self.worlds.step(targets, wrenches, self._controls)
         self._state, (reward, failure, success) = self._read()
-        broken = ~(self._state.isfinite().all(dim=1) & reward.isfinite())
+        crowded = self.worlds.crowded
+        broken = crowded | ~(self._state.isfinite().all(dim=1) & reward.isfinite())
         reward = reward.where(~broken, 0)
         self._lengths += 1
         self._returns += reward
@@ -78,8 +85,8 @@ class WarpBiDexHands(BatchedEnvironment):
         self._begin(terminated | truncated)
         result = StepResult(agent_observations(self._state), self._state.clone(), reward, terminated, truncated, info)
         if broken.any():
-            world = int(broken.nonzero()[0])
-            raise self._non_finite("the state", world, int(info["episode_length"][world]), result)
+            worlds = broken.nonzero()[:, 0].tolist()
+            raise self._broken(worlds, bool(crowded[worlds[0]]), int(info["episode_length"][worlds[0]]), result)
         return result
 
     def get_sim_state(self) -> SimState:
@@ -87,15 +94,24 @@ class WarpBiDexHands(BatchedEnvironment):
         return self._identity() | {"own": own, "worlds": self.worlds.save()}
 
     def set_sim_state(self, saved: SimState) -> None:
-        for name, own in self._identity().items():
-            if saved[name] != own:
-                raise SimStateMismatchError(f"the saved simulation has {name} {saved[name]!r}, this environment has {own!r}")
+        require_same(self._identity(), saved)
         self.worlds.restore(saved["worlds"])
         for name, values in saved["own"].items():
             setattr(self, f"_{name}", torch.from_numpy(values).to(self.device))
 
+    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+        if not 0 <= world < self.num_envs:
+            raise InvalidArgumentError(f"there is no world {world}: this environment has {self.num_envs}, counted from 0")
+        positions = self.worlds.arrays().qpos[world : world + 1].cpu().numpy().astype(np.float64)
+        return self._camera.draw(positions, height, width)[0]
+
+    def render_states(
+        self, states: Float[Tensor, "time state"], height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "time height width 3"]:
+        return self._camera.draw(qpos_from_states(self.task, self._model, states.cpu().numpy()), height, width)
+
     def close(self) -> None:
-        """Everything is freed with the object."""
+        self._camera.close()
 
     def _find_first_state(self, scene: Scene) -> Float[Tensor, "1 state"]:
         """From MuJoCo's own engine, so that episodes start from the same numbers in both."""
@@ -127,13 +143,19 @@ class WarpBiDexHands(BatchedEnvironment):
             raise InvalidArgumentError(message)
         broken = ~actions.isfinite().all(dim=2).all(dim=1)
         if broken.any():
-            world = int(broken.nonzero()[0])
-            raise self._non_finite("the action", world, int(self._lengths[world]) + 1)
+            worlds = broken.nonzero()[:, 0].tolist()
+            step = int(self._lengths[worlds[0]]) + 1
+            raise NonFiniteError(
+                f"{self.spec.task}: the action of world {worlds[0]} is not finite at step {step} of its episode", worlds, step
+            )
         return actions
 
-    def _non_finite(self, what: str, world: int, step: int, result: StepResult | None = None) -> NonFiniteError:
-        message = f"{self.spec.task}: {what} of world {world} is not finite at step {step} of its episode"
-        return NonFiniteError(message, world, step, result)
+    def _broken(self, worlds: list[int], crowded: bool, step: int, result: StepResult) -> NonFiniteError:
+        where = f"world {worlds[0]} {{}} at step {step} of its episode"
+        if crowded:
+            what = f"{self.spec.task}: {where.format(f'has more contacts than there is room for ({CONTACTS}, {CONSTRAINTS} constraints)')}"
+            return CrowdedError(what, worlds, step, result)
+        return NonFiniteError(f"{self.spec.task}: the state of {where.format('is not finite')}", worlds, step, result)
 
     def _identity(self) -> SimState:
         return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}

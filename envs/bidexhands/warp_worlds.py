@@ -38,11 +38,12 @@ warp.config.log_level = warp.LOG_WARNING
 class WarpWorlds:
     """All worlds in one batch, float32. On a GPU the substeps run as one CUDA graph.
 
-    Raises EngineError where a world has more contacts or constraints than there is room for: they would silently be dropped.
+    `crowded` [B] says where the last step had more contacts or constraints than there is room for: MuJoCo Warp drops them.
     """
 
     def __init__(self, scene: Scene, addresses: Addresses, num_envs: int, device: torch.device, substeps: int) -> None:
         self.device = device
+        self.crowded = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._addresses = addresses
         model = copy.copy(scene.model)
         # MuJoCo Warp never starts over by itself, and refuses to be told so.
@@ -68,18 +69,14 @@ class WarpWorlds:
             target = self._tensor(name)
             chosen = worlds.reshape(-1, *(1,) * (target.ndim - 1))
             target.copy_(torch.where(chosen, begin, target))
+        warp.to_torch(self._data.overflow).masked_fill_(worlds, 0)
 
     def step(self, targets: Float[Tensor, "batch hands actuated"], wrenches: Float[Tensor, "batch hands 6"], controls: Controls) -> None:
         """Advance every world with the same drive throughout its substeps."""
         self._tensor("ctrl")[:, controls.actuators] = targets
         self._tensor("xfrc_applied")[:, controls.forearms] = wrenches
         self._launch()
-        crowded = torch.nonzero(warp.to_torch(self._data.overflow) & int(_CROWDED))
-        if len(crowded):
-            world = int(crowded[0, 0])
-            raise EngineError(
-                f"world {world} has more contacts than MuJoCo Warp was given room for ({CONTACTS}, {CONSTRAINTS} constraints)"
-            )
+        self.crowded = (warp.to_torch(self._data.overflow) & int(_CROWDED)) != 0
 
     def arrays(self) -> EngineArrays:
         """Every world as the last step left it; later steps write into the same memory."""

@@ -16,10 +16,11 @@ from jaxtyping import Float, Int
 from envs.bidexhands.control import Controls
 from envs.bidexhands.readings import Addresses, EngineArrays, fingertip_wrenches
 from envs.bidexhands.scene import Scene
-from envs.mujoco_warnings import as_python_warnings
+from envs.mujoco_process import BROKEN, as_python_warnings
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
+_BROKEN = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 _SENSED = ("sensordata", "xpos", "xquat")
 
 
@@ -55,7 +56,7 @@ class Worlds:
         substeps: int,
     ) -> None:
         """Advance every world with the same drive throughout its substeps."""
-        with as_python_warnings():
+        with as_python_warnings(dropped=BROKEN):
             if self._pool is None:
                 self._advance(self._shares[0], targets, wrenches, controls, substeps)
             else:
@@ -100,6 +101,9 @@ class Worlds:
             self._copy(world, self._sensed)
             self._refresh(data)
             self._copy(world, self._current)
+            if any(data.warning[kind].number for kind in _BROKEN):
+                # Finite numbers may hide it, clipped as they are: made non-finite, so that the world is seen to be broken.
+                self._current["qpos"][world] = np.nan
 
     def _refresh(self, data: mujoco.MjData) -> None:
         """Poses and velocities of bodies for the current positions; a step leaves those its last substep began with."""

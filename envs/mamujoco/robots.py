@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
 from typing import cast
@@ -18,14 +17,11 @@ from jaxtyping import Bool, Float, Int
 from mujoco.batch import Batch, SimulationError
 
 from envs.mamujoco.bodies import Body, reward
-from envs.mujoco_warnings import as_python_warnings
+from envs.mujoco_process import BROKEN, as_python_warnings, clock_off
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 TORSO = 1
 WORLDS_PER_THREAD = 32
-# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch on and cannot switch off.
-# Reading it takes a tenth to a sixth of a step, so it is off while the robots step; nothing but `MjData.timer` depends on it.
-_TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
 
 
 class Robots:
@@ -108,16 +104,12 @@ class Robots:
         return np.concatenate([self.qpos[:, self.body.hidden :], *parts, *contact], axis=1)
 
     def _simulate(self) -> None:
-        timer = _TIMER.value
-        _TIMER.value = None
         try:
-            with as_python_warnings():
+            with clock_off, as_python_warnings(dropped=BROKEN):
                 self._batch.step(nstep=self._robot.frame_skip)
         except SimulationError as error:
             # These worlds stand still while the others moved on: made non-finite, so that they are seen to be broken.
             self._batch.state[error.ids] = np.nan
-        finally:
-            _TIMER.value = timer
 
     def _read_contact(self, contact: Float[np.ndarray, "batch forces"]) -> None:
         for world, row in enumerate(contact):

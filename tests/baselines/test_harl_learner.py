@@ -236,7 +236,7 @@ def test_only_numbers_are_divergence(make_cell: MakeCell, make_learner: MakeLear
 
         monkeypatch.setattr(learner._worlds.environment, "step", step)
 
-    fail_with(envs.NonFiniteError("the state of world 1 is not finite", world=1, step=2))
+    fail_with(envs.NonFiniteError("the state of world 1 is not finite", worlds=[1], step=2))
     with pytest.raises(DivergedError, match="the state of world 1 is not finite"):
         learner.run_epoch()
     fail_with(envs.InvalidArgumentError("the actions have another shape"))
@@ -249,4 +249,4 @@ def test_missing_extra_is_one_sentence(make_cell: MakeCell, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "harl", None)
     with pytest.raises(UserError) as error:
         HarlOnPolicyLearner(make_cell(), torch.device("cpu"))
-    assert str(error.value) == "Method mappo runs the real HARL, which is not installed: pip install 'dima[harl]'."
+    assert str(error.value) == "Method mappo runs the real HARL, which is not installed: pip install -e '.[harl]'."

@@ -234,3 +234,12 @@ def test_a_saved_simulation_of_another_kind_is_refused(make: Made) -> None:
         make(3).set_sim_state(saved)
     with pytest.raises(envs.SimStateMismatchError, match="lineage 'older'"):
         env.set_sim_state(saved | {"lineage": "older"})
+    twin = make(2)
+    twin.reset()
+    broken = [{name: value for name, value in saved.items() if name != absent} for absent in ("engine_state", "random", "lengths")]
+    broken.append(saved | {"engine_state": {name: value[:1] for name, value in saved["engine_state"].items()}})
+    for state in ({}, *broken):
+        with pytest.raises(envs.SimStateMismatchError):
+            env.set_sim_state(state)
+    actions = random_actions(env, 1)[0]
+    assert_array_equal(env.step(actions).state, twin.step(actions).state)

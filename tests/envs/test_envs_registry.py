@@ -65,7 +65,7 @@ def test_a_missing_simulator_names_the_extra(missing: str, preset: str, monkeypa
         envs.make("halfcheetah-2x3", preset=preset)
     assert (
         str(caught.value)
-        == f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: pip install 'dima[mujoco]'"
+        == f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: pip install -e '.[mujoco]'"
     )
 
 
@@ -76,7 +76,15 @@ def test_a_task_that_needs_no_extra_reports_the_missing_module_itself(monkeypatc
         envs.make("push-mass")
 
 
-@pytest.mark.parametrize(("num_envs", "seed", "message"), [(0, 0, "num_envs is 0"), (-2, 0, "num_envs is -2"), (1, -1, "the seed is -1")])
+@pytest.mark.parametrize(
+    ("num_envs", "seed", "message"),
+    [
+        (0, 0, "num_envs is 0"),
+        (-2, 0, "num_envs is -2"),
+        (1, -1, "the seed is -1"),
+        (True, 0, "num_envs is True"),
+    ],
+)
 def test_senseless_numbers_are_refused(num_envs: int, seed: int, message: str) -> None:
     with pytest.raises(envs.InvalidArgumentError, match=message):
         envs.make("push-mass", num_envs, seed)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +18,10 @@ from mujoco.batch import SimulationError
 from numpy.testing import assert_allclose, assert_array_equal
 
 import envs
+from envs import mujoco_process
 from envs.mamujoco import MultiAgentMujoco, environment, robots
 from envs.mamujoco.observations import feature_zscore
-from envs.mujoco_warnings import as_python_warnings
+from envs.mujoco_process import as_python_warnings
 
 TASKS = [task for task, entry in envs.TASKS.items() if entry.suite == "mamujoco"]
 RIGHT, LEFT = "thigh_joint leg_joint foot_joint", "thigh_left_joint leg_left_joint foot_left_joint"
@@ -237,13 +239,13 @@ def test_a_reward_that_overflows_is_named() -> None:
 
 
 def test_mujocos_profile_is_off_for_the_robots_alone() -> None:
-    timer = robots._TIMER.value
+    timer = mujoco_process.TIMER.value
     assert timer
     env = make("halfcheetah-2x3")
     env.reset()
     env.step(np.zeros((1, 2, 3), dtype=np.float32))
     assert env.robots._batch.get_data(0).timer[mujoco.mjtTimer.mjTIMER_STEP].duration == 0
-    assert robots._TIMER.value == timer
+    assert mujoco_process.TIMER.value == timer
     data = mujoco.MjData(env.robots.model)
     mujoco.mj_step(env.robots.model, data)
     assert data.timer[mujoco.mjtTimer.mjTIMER_STEP].duration > 0
@@ -269,6 +271,33 @@ def test_a_warning_made_an_error_is_raised_outside_mujoco(tmp_path: Path) -> Non
     env = make("walker2d-2x3", 2)
     env.reset()
     env.robots.qvel[1] = np.nan
-    with pytest.raises((RuntimeWarning, envs.NonFiniteError)):
+    with pytest.raises(envs.NonFiniteError, match="world 1 is not finite at step 1"):
         env.step(np.zeros((2, 2, 3), dtype=np.float32))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_leave_mujocos_process_as_they_found_it() -> None:
+    """Environments stepped from several threads at once, and a handler of the user's own."""
+    told: list[str] = []
+    before, timer = mujoco.get_mju_user_warning(), mujoco_process.TIMER.value
+    mujoco.set_mju_user_warning(told.append)
+    handler = mujoco.get_mju_user_warning()
+    try:
+
+        def play(seed: int) -> None:
+            env = make("ant-2x4", 2)
+            env.reset(seed)
+            for _ in range(150):
+                env.step(np.zeros((2, 2, 4), dtype=np.float32))
+
+        threads = [threading.Thread(target=play, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert mujoco.get_mju_user_warning() is handler
+        assert mujoco_process.TIMER.value == timer
+        handler("still here")
+        assert told == ["still here"]
+    finally:
+        mujoco.set_mju_user_warning(before)

@@ -186,4 +186,4 @@ def test_a_missing_library_names_the_extra(missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None\ntry: import envs.pettingzoo_adapter\nexcept ValueError as error: print(error)"
     root = Path(envs.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout == f"the PettingZoo adapter needs {missing}, which is not installed: pip install 'dima[mujoco]'\n"
+    assert done.stdout == f"the PettingZoo adapter needs {missing}, which is not installed: pip install -e '.[mujoco]'\n"

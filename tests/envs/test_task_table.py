@@ -53,8 +53,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "envs.mamujoco", raising=False)
     monkeypatch.setitem(sys.modules, "mujoco", None)
     text = task_table.plain_text().splitlines()
-    assert any(re.fullmatch(r"halfcheetah-2x3 +paper +mamujoco +not installed: pip install 'dima\[mujoco\]'", line) for line in text)
-    assert "| `halfcheetah-2x3` | paper | mamujoco | not installed: pip install 'dima[mujoco]' |  |  |  |  |  |  |" in task_table.markdown()
+    assert any(re.fullmatch(r"halfcheetah-2x3 +paper +mamujoco +not installed: pip install -e '\.\[mujoco\]'", line) for line in text)
+    assert "| `halfcheetah-2x3` | paper | mamujoco | not installed: pip install -e '.[mujoco]' |  |  |  |  |  |  |" in task_table.markdown()
     assert any(line.startswith("push-mass") and line.endswith("push-mass-v1 (closed form)") for line in text)
 
 

@@ -233,7 +233,7 @@ def test_a_unit_force_moves_a_base_like_a_velocity_command() -> None:
 
 def test_without_the_hand_model_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hand_module, "find_spec", lambda _: None)
-    with pytest.raises(envs.MissingExtraError, match=r"gymnasium-robotics, which is not installed: pip install 'dima\[mujoco\]'"):
+    with pytest.raises(envs.MissingExtraError, match=r"gymnasium-robotics, which is not installed: pip install -e '\.\[mujoco\]'"):
         assets_folder()
     monkeypatch.setattr(hand_module, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
     with pytest.raises(envs.MissingExtraError, match=r"without the hand model \(shared.xml is not in"):
