@@ -128,6 +128,8 @@ def _check_output(order: Order) -> None:
         raise UserError(f"The output must end in .mp4, unlike {order.output}.")
     if not order.output.parent.is_dir():
         raise UserError(f"There is no folder {order.output.parent} to write {order.output.name} to.")
+    if order.output.is_dir():
+        raise UserError(f"{order.output} is a folder: choose another --output.")
     if order.output.exists() and not order.overwrite:
         raise UserError(f"{order.output} exists: choose another --output, or -y to overwrite it.")
 

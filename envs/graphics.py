@@ -46,7 +46,10 @@ def choose_backend() -> None:
     for backend in candidates:
         if all(any(_loads(library) for library in group) for group in BACKENDS[backend]):
             chosen: Any = import_module("mujoco.rendering.classic.gl_context")
-            chosen.GLContext = import_module(f"mujoco.{backend}").GLContext
+            try:
+                chosen.GLContext = import_module(f"mujoco.{backend}").GLContext
+            except Exception as error:  # PyOpenGL may have been told of another platform, by PYOPENGL_PLATFORM for instance
+                raise MissingGraphicsError(f"no picture can be drawn with {backend} ({error}): {remedy()}") from error
             return
     raise MissingGraphicsError(f"no picture can be drawn, since {' and '.join(candidates)} cannot be loaded: {remedy()}")
 

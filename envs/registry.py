@@ -74,6 +74,8 @@ TASKS: Mapping[str, Registration] = {
 def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", engine: str | None = None) -> BatchedEnvironment:
     """Build `num_envs` worlds of `task` in `engine` (None: its first); world j is seeded with `seed * 1000 + j`.
 
+    So more than 1,000 worlds share seeds with those of the next `seed`.
+
     Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError,
     and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
     """

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import mujoco
 import numpy as np
@@ -27,6 +28,7 @@ class ModelCamera:
         self._original = model
         self._camera = camera
         self._renderer: mujoco.Renderer | None = None
+        self._thread = 0
 
     def draw(self, positions: Float[np.ndarray, "time position"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
         """A picture for each row of generalised positions (`qpos`), in RGB.
@@ -34,6 +36,8 @@ class ModelCamera:
         Raises:
             MissingGraphicsError: there is no OpenGL to draw with.
         """
+        if self._renderer is not None and self._thread != threading.get_ident():
+            raise MissingGraphicsError("OpenGL draws on one thread: draw there, or close the environment and make another")
         frames = np.empty((len(positions), height, width, 3), dtype=np.uint8)
         renderer = self._sized(height, width)
         data = mujoco.MjData(renderer.model)
@@ -55,6 +59,7 @@ class ModelCamera:
             return self._renderer
         self.close()
         choose_backend()
+        self._thread = threading.get_ident()
         model = copy.copy(self._original)
         model.vis.global_.offheight, model.vis.global_.offwidth = height, width
         try:

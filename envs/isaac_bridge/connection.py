@@ -98,7 +98,10 @@ def is_configured() -> bool:
 
 
 def _start(command: str, path: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    words = [*shlex.split(command), str(SERVER), "--connect", str(path)]
+    try:
+        words = [*shlex.split(command), str(SERVER), "--connect", str(path)]
+    except ValueError as error:
+        raise IsaacGymError(f"the command in {COMMAND_VARIABLE} cannot be read: {error}") from error
     try:
         # In a session of its own, so that an interrupt at the keyboard reaches this side first.
         return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603

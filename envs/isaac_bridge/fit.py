@@ -28,6 +28,7 @@ ASSET_DAMPING = 100.0  # 1/s, linear and angular, of the original's hands
 WORST_RESIDUAL = 0.1
 NO_SPRING_RESIDUAL = 0.01
 CLOSED, OPEN = 0.03, 1.5  # rad; beyond them a leaf may touch the end of its range
+STILL = 1e-3  # rad; a leaf let go with speed that moves less was held
 NOTHING = 1e-4  # stiffness or damping below which a constant is written as 0
 DOORS = ("door-open-outward", "door-open-inward")
 
@@ -78,6 +79,8 @@ def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
     angles, speeds = (values[: ended[0]] if ended.size else values for values in (angles, speeds))
     if len(angles) < 4:
         raise ProbeError("the probe's file has a door that is hardly ever free, so it says nothing of its spring")
+    if np.ptp(angles, axis=0).min() < STILL:
+        raise ProbeError("the probe's file has a door that does not move though it was let go moving, so it says nothing of its spring")
 
     def missing(constants: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " samples"]:
         return (swing(angles[0], speeds[0], inertias, constants, h, substeps, len(angles)) - angles).ravel()

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from envs.interface import EnvironmentsError
 
 Vector = tuple[float, float, float]
 Pair = tuple[float, float]
-Positive = Annotated[float, Field(gt=0)]
+Line = Annotated[str, Field(pattern=r"^[^\r\n]*$", max_length=200)]
+"""Text that a comment of one line can hold."""
 
 
 class ProbeError(EnvironmentsError):
@@ -32,6 +33,13 @@ class Body(_Part):
     inertia: tuple[Vector, Vector, Vector]
     position: Vector
     orientation_xyzw: tuple[float, float, float, float]
+
+    @field_validator("orientation_xyzw")
+    @classmethod
+    def _is_a_rotation(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if not 0.9 < np.linalg.norm(value) < 1.1:
+            raise ValueError("a rotation's quaternion has norm 1")
+        return value
 
     def centre_in_world(self) -> Float[np.ndarray, " 3"]:
         """Of its mass."""
@@ -78,11 +86,11 @@ class ProbeFile(_Part):
 
     format: Literal["dima-isaacgym-probe"]
     version: Literal[1]
-    versions: dict[str, str]
-    task: str
+    versions: dict[Line, Line]
+    task: Line
     seed: int
-    dt: Positive
-    substeps: Annotated[int, Field(gt=0)]
+    dt: Annotated[float, Field(gt=0, le=1)]
+    substeps: Annotated[int, Field(gt=0, le=100)]
     hand: Annotated[list[Body], Field(min_length=1)]
     force: Annotated[list[Push], Field(min_length=1)]
     torque: Annotated[list[Push], Field(min_length=1)]

@@ -282,6 +282,17 @@ NONSENSE = {
     "torn": (lambda text: text[:-40], "is not the output of the probe: the file"),
     "another version": (edited(lambda c: c.update(version=2)), "version: input should be 1"),
     "not a number": (lambda text: text.replace('"dt": 0.0', '"dt": NaN, "x": 0.0'), "is not the output of the probe"),
+    "endless": (edited(lambda c: c.update(substeps=10**9)), "substeps: input should be less than or equal to 100"),
+    "slow": (edited(lambda c: c.update(dt=1e9)), "dt: input should be less than or equal to 1"),
+    "no rotation": (
+        edited(lambda c: c["hand"][0].update(orientation_xyzw=[0, 0, 0, 0])),
+        "hand.0.orientation_xyzw: value error, a rotation's quaternion has norm 1",
+    ),
+    "two lines": (edited(lambda c: c["versions"].update(isaacgym="1\nversion: 7")), "versions.isaacgym: string should match pattern"),
+    "a held door": (
+        edited(lambda c: c["door"].update(angle=[[0.5, 0.5]] * len(c["door"]["angle"]))),
+        "has a door that does not move though it was let go moving",
+    ),
     "no time": (edited(lambda c: c.update(dt=0.0)), "dt: input should be greater than 0"),
     "no mass": (edited(lambda c: [body.update(mass=0.0) for body in c["hand"]]), "hand without mass"),
     "no inertia": (edited(lambda c: [body.update(inertia=[[0.0] * 3] * 3) for body in c["hand"]]), "inertia is not positive"),
