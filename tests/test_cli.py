@@ -68,7 +68,7 @@ def test_a_gpu_that_is_not_there_is_refused(workplace, capsys):
     assert not (workplace / "results").exists()
 
 
-@pytest.mark.parametrize(("method", "module", "extra"), [("mappo", "harl", "dima[harl]")])
+@pytest.mark.parametrize(("method", "module", "extra"), [("mappo", "harl", "pip install -e '.[harl]'")])
 def test_a_missing_extra_is_named(workplace, capsys, monkeypatch, method, module, extra):
     import sys
 
