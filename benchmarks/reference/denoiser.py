@@ -144,7 +144,7 @@ def action_condition(
     batch, n, agents, _ = actions.shape
     tokens = (action_tokens(encoder.tokens, actions) + encoder.time[:, None]).flatten(1, 2)
     visible = torch.cat([mask.new_ones(batch, (n - 1) * agents), mask], dim=1)
-    latents = encoder.latents.expand(batch, -1, -1)
+    latents = encoder.latents.repeat(batch, 1, 1)
     query = split_heads(encoder.query(encoder.latent_norm(latents)), encoder.heads)
     key, value = (split_heads(part, encoder.heads) for part in encoder.key_value(encoder.token_norm(tokens)).chunk(2, dim=-1))
     latents = latents + encoder.cross_output(attention(query, key, value, visible[:, None]))

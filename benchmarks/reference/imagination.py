@@ -32,8 +32,7 @@ class ImaginationDraws(NamedTuple):
 def imagine(model: WorldModel, actor: Actor, windows: Windows, config: BehaviorConfig, draws: ImaginationDraws) -> Rollout:
     """Roll the policy out from the last states of `windows`; states in scaled units u = sigma_data z."""
     sigma_data, n = model.sigma_data, windows.state.shape[1]
-    normalizer = model.normalizer
-    z = (windows.state - normalizer.mean.float()) / (normalizer.variance + 1e-8).sqrt().float()
+    z = model.normalizer(windows.state)
     frames = [sigma_data * z[:, i] * windows.valid[:, i, None] for i in range(n)]
     actions = [windows.action[:, i] for i in range(n - 1)]
     observations: list[Tensor] = []
