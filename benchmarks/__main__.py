@@ -25,7 +25,7 @@ from benchmarks.ratios import Measured, measure, row, whole_epoch
 from benchmarks.workload import PARTS, SIZES, Sizes, full_rows, random_data, sizes
 from dima.record.provenance import provenance
 
-FEWER_ROWS = {"paper": {"imagination": 60}, "quick": {}}
+FEWER_ROWS = {"paper": {"imagination": 30}, "quick": {}}
 RATIO_HEAD = "part | rows | ours s | reference s | ratio median (least to greatest) | target | met | GFLOP | of GEMM | relative error"
 COUNT_HEAD = "part | rows | operators ours | reference | GFLOP ours | reference"
 
