@@ -18,6 +18,7 @@ from dima.random import RandomStreams
 from dima.world_model.optimizer import ModelOptimizer
 
 Results = dict[str, Tensor]
+GRADIENT = "gradient of "
 
 
 class Contender(Protocol):
@@ -133,7 +134,9 @@ class Plain(Contender):
 
 
 def relative_error(ours: Results, reference: Results) -> float:
-    """|a - b| / |b| of everything put into one vector."""
+    """|a - b| / |b| of everything put into one vector; 0 of nothing."""
+    if not reference:
+        return 0.0
     difference = sum((ours[name] - reference[name]).double().square().sum().item() for name in reference)
     return (difference / sum(value.double().square().sum().item() for value in reference.values())) ** 0.5
 
@@ -147,7 +150,7 @@ def _streams() -> RandomStreams:
 
 
 def _gradients(module: nn.Module) -> Results:
-    return {name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
+    return {GRADIENT + name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
 
 
 def _fields(rollout: Rollout) -> Results:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.contenders import Contender, relative_error
+from benchmarks.contenders import GRADIENT, Dima, Plain, Results, relative_error
 from benchmarks.counts import flops
-from benchmarks.workload import PARTS, Sizes
+from benchmarks.workload import PARTS, Data, Sizes
 
 TARGETS = {"imagination": 2.0, "epoch": 1.3}
 """In float32 on one thread."""
@@ -27,26 +27,31 @@ class Pair(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """All pairs of a part, the operations of one call of ours, and how far the first results of the two are apart."""
+    """All pairs of a part, the operations of one call of ours, and how far the first results of the two, and gradients, are apart."""
 
     pairs: Sequence[Pair]
     flops: float
     error: float
+    gradient_error: float
 
 
-def measure(part: str, ours: Contender, reference: Contender, pairs: int) -> Measured:
-    """A first call of each, compared and counted; then `pairs` pairs, their order alternating."""
-    calls = (getattr(ours, part), getattr(reference, part))
-    results: list[Any] = []
+def measure(part: str, sizes: Sizes, data: Data, pairs: int) -> Measured:
+    """A first call of each from the same weights, compared and counted; then `pairs` pairs, their order alternating."""
+    calls = (getattr(Dima(sizes, data), part), getattr(Plain(sizes, data), part))
+    results: list[Results] = []
     operations = flops(lambda: results.append(calls[0]()))
-    error = relative_error(results[0], calls[1]())
+    results.append(calls[1]())
+    gradients = [{name: value for name, value in result.items() if name.startswith(GRADIENT)} for result in results]
+    rest = [{name: value for name, value in result.items() if not name.startswith(GRADIENT)} for result in results]
+    error, gradient_error = relative_error(*rest), relative_error(*gradients)
+    del results, gradients, rest
     taken = []
     for pair in range(pairs):
         gemm = gemm_speed()
         order = (0, 1) if pair % 2 else (1, 0)
         seconds = {side: cpu_seconds(calls[side]) for side in order}
         taken.append(Pair(seconds[0], seconds[1], gemm))
-    return Measured(taken, operations, error)
+    return Measured(taken, operations, error, gradient_error)
 
 
 def cpu_seconds(call: Callable[[], Any]) -> float:
@@ -74,7 +79,8 @@ def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
         for row in zip(*(measured[part].pairs for part in PARTS), strict=True)
     ]
     operations = sum(weights[part] * measured[part].flops for part in PARTS)
-    return Measured(pairs, operations, max(measured[part].error for part in PARTS))
+    error, gradient_error = (max(getattr(measured[part], name) for part in PARTS) for name in ("error", "gradient_error"))
+    return Measured(pairs, operations, error, gradient_error)
 
 
 def row(part: str, measured: Measured) -> dict[str, Any]:
@@ -91,4 +97,5 @@ def row(part: str, measured: Measured) -> dict[str, Any]:
         "gigaflop": measured.flops / 1e9,
         "gemm_fraction": statistics.median(measured.flops / pair.ours / pair.gemm for pair in measured.pairs),
         "relative_error": measured.error,
+        "relative_error_of_gradients": measured.gradient_error,
     }
