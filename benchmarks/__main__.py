@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.contenders import Dima, Plain
-from benchmarks.counts import count_part, flops_per_epoch
+from benchmarks.counts import count_part, flops_per_epoch, host_questions_per_epoch
 from benchmarks.ratios import Measured, measure, row, whole_epoch
 from benchmarks.workload import PARTS, SIZES, Sizes, full_rows, random_data, sizes
 from dima.record.provenance import provenance
@@ -81,6 +81,8 @@ def counts(chosen: Sizes, parts: Sequence[str]) -> dict[str, Any]:
     if set(parts) == set(PARTS):
         found["flops_per_epoch"] = flops_per_epoch(chosen, counted)
         print("TFLOP per epoch: {:.2f} ours, {:.2f} reference".format(*(value / 1e12 for value in found["flops_per_epoch"])))
+        found["host_synchronisations_per_epoch"] = host_questions_per_epoch(updates=2)
+        print(f"host synchronisations per epoch: {found['host_synchronisations_per_epoch']}, however many updates it has")
     return found
 
 

@@ -11,7 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchmarks.contenders import Contender
-from benchmarks.workload import PARTS, Sizes
+from benchmarks.workload import CONFIG, PARTS, Sizes
+from dima.config import CellConfig
+from dima.grid import CellKey, load_grid, merge, validate
 from dima.train import DimaLearner
 
 NO_WORK = frozenset({"aten::_unsafe_view", "aten::lift_fresh", "aten::empty.memory_format", "aten::empty_like", "aten::empty_strided"})
@@ -90,3 +92,13 @@ def host_questions_of_an_epoch(learner: DimaLearner) -> int:
     with patch.object(learner, "_collect", return_value=collected), HostQuestions() as questions:
         learner.run_epoch()
     return len(questions.names)
+
+
+def host_questions_per_epoch(updates: int) -> int:
+    """The same of a learner on push-mass whose epochs have `updates` updates of every part; a count that should not depend on them."""
+    changes = {part: {"updates_per_epoch": updates} for part in PARTS[:3]} | {"behavior": {"policy_updates_per_epoch": updates}}
+    few = {"parameters": changes | {"schedule": {"first_epoch_update_factor": 1}}}
+    cell = load_grid("quick", CONFIG).resolve(CellKey("push-mass", "dima", 1)).model_dump(mode="json")
+    learner = DimaLearner(validate(CellConfig, merge(cell, few), "the counted cell"), torch.device("cpu"))
+    learner.run_epoch()
+    return host_questions_of_an_epoch(learner)
