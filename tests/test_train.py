@@ -7,8 +7,8 @@ from operator import attrgetter
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.counts import HostQuestions
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError, UserError
 from dima.evaluate import evaluate
@@ -162,29 +162,6 @@ def test_a_task_with_another_number_of_agents_is_refused(tiny_cell):
     cell = tiny_cell.model_copy(update={"task": tiny_cell.task.model_copy(update={"agents": 4})})
     with pytest.raises(UserError, match="Task push-mass has 2 agents, its configuration says 4"):
         DimaLearner(cell, torch.device("cpu"))
-
-
-class HostQuestions(TorchDispatchMode):
-    """Counts the operations that make the host wait for a number from the device."""
-
-    WAITING = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "equal")
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.name().removeprefix("aten::").split(".")[0].lstrip("_")
-        if name in [waiting.lstrip("_") for waiting in self.WAITING]:
-            self.names.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-def test_the_question_counter_counts():
-    with HostQuestions() as questions:
-        torch.ones(3).sum().item()
-        torch.ones(3).nonzero()
-    assert questions.names == ["local_scalar_dense", "nonzero"]
 
 
 @pytest.mark.parametrize("variant", ["release", "paper text"])

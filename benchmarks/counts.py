@@ -1,0 +1,104 @@
+"""Numbers without noise: floating-point operations, operator calls, and how often the host waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from benchmarks.contenders import Contender
+from benchmarks.workload import CONFIG, PARTS, Sizes
+from dima.config import CellConfig
+from dima.grid import CellKey, load_grid, merge, validate
+from dima.train import DimaLearner
+
+NO_WORK = frozenset({"aten::_unsafe_view", "aten::lift_fresh", "aten::empty.memory_format", "aten::empty_like", "aten::empty_strided"})
+WAITING = frozenset({"local_scalar_dense", "nonzero", "unique", "unique2", "masked_select", "equal"})
+
+
+class OperatorCalls(TorchDispatchMode):
+    """Counts the calls of operators that compute or copy: neither views nor allocations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func.name() not in NO_WORK
+        return func(*args, **(kwargs or {}))
+
+
+class HostQuestions(TorchDispatchMode):
+    """Names the operations that make the host wait for a number from the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").split(".")[0].lstrip("_")
+        if name in WAITING:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def flops(call: Callable[[], Any]) -> int:
+    """Floating-point operations of matrix products, convolutions and attention, two for a multiplication with its addition."""
+    aten: Any = torch.ops.aten
+    cpu_attention = {  # torch's counter knows attention on GPUs alone
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, query, key, value, *_, **__: sdpa_backward_flop_count(
+            gradient, query, key, value
+        ),
+    }
+    with FlopCounterMode(display=False, custom_mapping=cpu_attention) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def operator_calls(call: Callable[[], Any]) -> int:
+    """How many operators are called."""
+    with OperatorCalls() as calls:
+        call()
+    return calls.count
+
+
+class Counted(NamedTuple):
+    """One call of a part, as `dima` and as the reference does it."""
+
+    flops: tuple[int, int]
+    operators: tuple[int, int]
+
+
+def count_part(part: str, ours: Contender, reference: Contender) -> Counted:
+    """Both contenders' counts; each is called once before, since a first call does more."""
+    calls = (getattr(ours, part), getattr(reference, part))
+    return Counted((flops(calls[0]), flops(calls[1])), (operator_calls(calls[0]), operator_calls(calls[1])))
+
+
+def flops_per_epoch(sizes: Sizes, counted: Mapping[str, Counted]) -> tuple[float, float]:
+    """Of an epoch's learning, ours and the reference's; counts grow with the rows."""
+    ours, reference = (sum(sizes.calls_per_epoch(part) * counted[part].flops[side] for part in PARTS) for side in (0, 1))
+    return ours, reference
+
+
+def host_questions_of_an_epoch(learner: DimaLearner) -> int:
+    """How often the next epoch's learning waits for the device; collecting before it computes on the host."""
+    collected = learner._collect()
+    with patch.object(learner, "_collect", return_value=collected), HostQuestions() as questions:
+        learner.run_epoch()
+    return len(questions.names)
+
+
+def host_questions_per_epoch(updates: int) -> int:
+    """The same of a learner on push-mass whose epochs have `updates` updates of every part; a count that should not depend on them."""
+    changes = {part: {"updates_per_epoch": updates} for part in PARTS[:3]} | {"behavior": {"policy_updates_per_epoch": updates}}
+    few = {"parameters": changes | {"schedule": {"first_epoch_update_factor": 1}}}
+    cell = load_grid("quick", CONFIG).resolve(CellKey("push-mass", "dima", 1)).model_dump(mode="json")
+    learner = DimaLearner(validate(CellConfig, merge(cell, few), "the counted cell"), torch.device("cpu"))
+    learner.run_epoch()
+    return host_questions_of_an_epoch(learner)

@@ -1,0 +1,32 @@
+"""The random numbers that `dima` draws from a generator, in its order: so that the reference is given the same ones."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.reference.denoiser import DenoisingDraws
+from benchmarks.reference.imagination import ImaginationDraws
+from dima.random import RandomStreams
+from dima.world_model.denoiser import Denoiser
+
+
+def denoising_draws(denoiser: Denoiser, batch: int, state_dim: int, generator: torch.Generator) -> DenoisingDraws:
+    """What `Denoiser.loss` draws."""
+    substeps = denoiser.config.autoregressive_steps
+    level = torch.randn(batch, substeps, generator=generator)
+    offset_noise, noise = torch.randn(2, batch, substeps, state_dim, generator=generator)
+    return DenoisingDraws(level, offset_noise, noise, torch.randint(denoiser.agents, (batch, substeps), generator=generator))
+
+
+def imagination_draws(shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams) -> ImaginationDraws:
+    """What `imagine` draws, for shapes (D, N, O, A).
+
+    What the configuration has no use for comes last or from a stream of its own, so that it moves nothing else.
+    """
+    states, agents, _, actions = shapes
+    return ImaginationDraws(
+        policy=torch.stack([torch.randn(batch, agents, actions, generator=streams["policy"]) for _ in range(horizon)]),
+        noise=torch.stack([torch.randn(batch, states, generator=streams["noise"]) for _ in range(horizon)]),
+        order=torch.stack([torch.rand(batch, agents, generator=streams["order"]) for _ in range(horizon)]),
+        ends=torch.rand(batch, horizon, generator=streams["noise"]).T,
+    )

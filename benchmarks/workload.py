@@ -1,0 +1,124 @@
+"""What is measured: sizes, weights and random data of every hot part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dima.behavior.actor_critic import ActorCritic
+from dima.behavior.imagination import Rollout
+from dima.config import DimaParameters
+from dima.grid import CellKey, load_grid
+from dima.replay import Segments, Windows
+from dima.world_model.world_model import WorldModel
+
+CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "config"
+SIZES = {"paper": ("halfcheetah-2x3", (17, 2, 19, 3)), "quick": ("push-mass", (6, 2, 5, 1))}
+"""Grid, its task and that task's (D, N, O, A)."""
+PARTS = ("state_decoder", "denoiser", "reward_model", "imagination", "behavior")
+
+Shapes = tuple[int, int, int, int]
+
+
+class Sizes(NamedTuple):
+    """What decides the cost: parameters, (D, N, O, A) and the rows of one call of each part, which may be fewer than the parameters'."""
+
+    parameters: DimaParameters
+    shapes: Shapes
+    rows: Mapping[str, int]
+
+    def calls_per_epoch(self, part: str) -> float:
+        """How many calls of these rows hold as much work as one epoch has of this part."""
+        updates = {name: getattr(self.parameters, name).updates_per_epoch for name in PARTS[:3]}
+        calls = updates.get(part, self.parameters.behavior.policy_updates_per_epoch)
+        return calls * full_rows(self.parameters)[part] / self.rows[part]
+
+
+def full_rows(parameters: DimaParameters) -> dict[str, int]:
+    """Rows of one call of each part as configured."""
+    rollouts = parameters.behavior.rollouts
+    return {name: getattr(parameters, name).batch_size for name in PARTS[:3]} | {"imagination": rollouts, "behavior": rollouts}
+
+
+def sizes(name: str, **rows: int) -> Sizes:
+    """Those of the grid `name` of DIMA, with other numbers of rows for some parts."""
+    task, shapes = SIZES[name]
+    parameters = load_grid(name, CONFIG).resolve(CellKey(task, "dima", 1)).parameters
+    if not isinstance(parameters, DimaParameters):
+        raise TypeError(f"{name} has no DIMA parameters")
+    return Sizes(parameters, shapes, full_rows(parameters) | rows)
+
+
+def models(parameters: DimaParameters, shapes: Shapes) -> tuple[WorldModel, ActorCritic]:
+    """Seeded weights, none of them zero: training has left nothing where it started."""
+    torch.manual_seed(0)
+    world_model = WorldModel(shapes, parameters, torch.device("cpu")).eval()
+    actor_critic = ActorCritic(shapes, parameters.behavior, torch.device("cpu"))
+    world_model.normalizer.update(0.5 + 2 * torch.randn(100, shapes[0]))
+    actor_critic.value_normalizer.update(3 + torch.randn(100), torch.ones(100))
+    for module in (world_model, actor_critic.actor, actor_critic.critic):
+        for parameter in module.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.05)
+    return world_model, actor_critic
+
+
+@dataclass(frozen=True)
+class Data:
+    """One minibatch for each part; a quarter of the windows begin before their episode, and episodes end inside segments."""
+
+    states: Tensor
+    observations: Tensor
+    windows: Windows
+    segments: Segments
+    starts: Windows
+    rollout: Rollout
+
+
+def random_data(sizes: Sizes) -> Data:
+    """Seeded, in the units of the replay memory (rollouts in scaled units)."""
+    generator = torch.Generator().manual_seed(1)
+    (states, agents, observations, actions), rows = sizes.shapes, sizes.rows
+    denoiser, horizon = sizes.parameters.denoiser, sizes.parameters.behavior.horizon
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def chance(probability: float, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator) < probability
+
+    def windows(count: int, length: int) -> Windows:
+        first = torch.randint(length, (count, 1), generator=generator) * chance(0.25, count, 1)
+        valid = torch.arange(length) >= first
+        action = normal(count, length, agents, actions) * valid[..., None, None]
+        return Windows(normal(count, length, states), action, normal(count, length, states), normal(count, agents, observations), valid)
+
+    count = rows["reward_model"]
+    segments = Segments(
+        normal(count, horizon, states), normal(count, horizon, agents, actions), 2 * normal(count, horizon),
+        chance(0.05, count, horizon), chance(0.05, count, horizon),
+    )  # fmt: skip
+    count = rows["behavior"]
+    ended = chance(0.02, count, horizon).cumsum(1)
+    rollout = Rollout(
+        state=normal(count, horizon + 1, states),
+        last_action=normal(count, horizon + 1, agents, actions),
+        observation=normal(count, horizon, agents, observations),
+        action=0.4 * normal(count, horizon, agents, actions),
+        reward=normal(count, horizon),
+        continuation=torch.rand(count, horizon, generator=generator),
+        alive=(torch.cat([torch.zeros(count, 1), ended[:, :-1]], dim=1) == 0).to(torch.get_default_dtype()),
+    )
+    return Data(
+        states=normal(rows["state_decoder"], states),
+        observations=normal(rows["state_decoder"], agents, observations),
+        windows=windows(rows["denoiser"], denoiser.conditioning_states + denoiser.autoregressive_steps - 1),
+        segments=segments,
+        starts=windows(rows["imagination"], denoiser.conditioning_states),
+        rollout=rollout,
+    )
