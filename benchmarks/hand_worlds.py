@@ -67,7 +67,7 @@ def _hardware(device: torch.device) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
     parser.add_argument("--worlds", nargs="+", type=int, default=(64, 512, 4096))
     parser.add_argument("--steps", type=int, default=200)
