@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 import envs
+from dima.background import Evaluations
 from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.compute import describe
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError
-from dima.evaluate import EpisodeResult, evaluate
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
 from dima.record.events import EventLog, read_events
@@ -122,11 +123,18 @@ def _set_aside(folder: Path, attempt: int) -> None:
             (folder / name).replace(archive / name)
 
 
+def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
+    """On a CPU training and evaluation would share the same cores; HARL's policies are not copied."""
+    return config.engine == "native" and device.type == "cuda"
+
+
 class _Run:
     """One process's part of a run."""
 
     def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics) -> None:
         self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
+        self._beside = _evaluates_beside(config, execution.device)
+        self._evaluations: Evaluations
         self._started = time.monotonic()
         self._seconds_before = 0.0
         self._last_grid_step = -1
@@ -141,7 +149,12 @@ class _Run:
     def run(self) -> None:
         """From where the newest checkpoint stands to the budget, then the summary."""
         try:
-            with closing(self.learner), closing(self._restore()) as self.log:
+            task, seed = self.config.task, self.config.seed
+            with (
+                closing(self.learner),
+                closing(self._restore()) as self.log,
+                closing(Evaluations(task, seed, beside=self._beside)) as self._evaluations,
+            ):
                 self._train()
         except (DivergedError, envs.NonFiniteError) as error:
             self._last_status("diverged", str(error))
@@ -173,16 +186,23 @@ class _Run:
     def _train(self) -> None:
         learner, budget = self.learner, self.config.task.env_steps
         self._status("running")
+        if self.config.engine == "native":
+            print(describe(self.config.compute, self.execution.device, graphs=self.execution.device.type == "cuda"), flush=True)
         if self._last_grid_step < 0:
             self._evaluate(0)
         saved = time.monotonic()
         while learner.env_steps < budget:
             self._record_scalars(learner.run_epoch())
+            if self._evaluations.pending:  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
+                self._record_evaluation()
             grid_step = min(learner.env_steps, budget) // self.config.task.evaluation.every * self.config.task.evaluation.every
             grid_step = budget if learner.env_steps >= budget else grid_step
             if grid_step > self._last_grid_step:
                 self._evaluate(grid_step)
-            if time.monotonic() - saved >= self.execution.checkpoint_seconds or learner.env_steps >= budget:
+            if learner.env_steps >= budget and self._evaluations.pending:
+                self._record_evaluation()
+            due = time.monotonic() - saved >= self.execution.checkpoint_seconds or learner.env_steps >= budget
+            if due and not self._evaluations.pending:  # a checkpoint cannot hold half an evaluation
                 self._checkpoint()
                 saved = time.monotonic()
             self._status("running")
@@ -197,18 +217,24 @@ class _Run:
                 self.metrics(f"{group}.{name}", value, self.learner.env_steps)
 
     def _evaluate(self, grid_step: int) -> None:
-        results: list[EpisodeResult] = evaluate(self.learner.act, self.config.task, self.config.seed, grid_step)
+        """Begin the evaluation of the policy as it is; record it at once, or an epoch later where it is played beside training."""
+        self._evaluations.start(self.learner.frozen_policy(), grid_step, self.learner.env_steps)
+        self._last_grid_step = grid_step
+        if not self._beside:
+            self._record_evaluation()
+
+    def _record_evaluation(self) -> None:
+        grid_step, env_steps, results = self._evaluations.take()
         for number, result in enumerate(results):
             self.log.write(
-                "evaluation", self.wall_seconds, env_steps=self.learner.env_steps, grid_step=grid_step, episode=number,
+                "evaluation", self.wall_seconds, env_steps=env_steps, grid_step=grid_step, episode=number,
                 **{"return": result.episode_return}, length=result.length, success=result.success,
             )  # fmt: skip
-        self._last_grid_step = grid_step
         self._latest_return = float(np.mean([result.episode_return for result in results]))
         if not math.isfinite(self._latest_return):
-            raise DivergedError(f"an evaluation return at {self.learner.env_steps} environment steps is not finite")
-        self.metrics("evaluation.return", self._latest_return, self.learner.env_steps)
-        print(f"{self.learner.env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {self._latest_return:.1f}", flush=True)
+            raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")
+        self.metrics("evaluation.return", self._latest_return, env_steps)
+        print(f"{env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {self._latest_return:.1f}", flush=True)
 
     def _checkpoint(self) -> None:
         self.log.sync()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -124,14 +123,14 @@ def _train(options: argparse.Namespace) -> None:
     config = load_grid(options.grid).resolve(CellKey(options.task, options.method, options.seed))
     if options.threads < 1:
         raise UserError(f"--threads must be at least 1, not {options.threads}.")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     import torch
 
     from dima.cell import Execution, run_cell
+    from dima.compute import prepare_process
 
     device = _device(options.device)
     torch.set_num_threads(options.threads)
-    _make_deterministic(device.type)
+    prepare_process(config.compute, device)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
     with _environments_errors():
@@ -147,21 +146,6 @@ def _environments_errors() -> Iterator[None]:
         yield
     except envs.EnvironmentsError as error:
         raise UserError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-
-
-def _make_deterministic(device: str) -> None:
-    """The same bits on the same device every time; without TF32, so that devices differ by rounding alone."""
-    import torch
-
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # or every torch.empty would be filled first
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.set_float32_matmul_precision("highest")
-    if device == "cuda":  # where the fused kernels of attention add up their gradients in no fixed order
-        torch.backends.cuda.enable_flash_sdp(False)
-        torch.backends.cuda.enable_mem_efficient_sdp(False)
-        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` runs without it

@@ -17,6 +17,9 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 GROUP_CHANNELS = 32
 """Channels normalised together in the denoiser."""
 
+Compute = Literal["reference", "fast"]
+"""Preset of computing: `reference` gives the same bits every time on one device; `fast` takes bfloat16, TF32 and compiled kernels."""
+
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -211,6 +214,7 @@ class DimaParameters(Strict):
     """Everything the native DIMA learner is told."""
 
     algorithm: Literal["dima"]
+    compute: Compute
     replay: ReplayConfig
     state_decoder: StateDecoderConfig
     denoiser: DenoiserConfig
@@ -310,6 +314,11 @@ class CellConfig(Strict):
         if isinstance(self.parameters, DimaParameters):
             self.parameters.sampler.steps_for(self.task.agents)
         return self
+
+    @property
+    def compute(self) -> Compute:
+        """The preset of computing; only native methods have a choice."""
+        return self.parameters.compute if isinstance(self.parameters, DimaParameters) else "reference"
 
     def canonical(self) -> str:
         """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""

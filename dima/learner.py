@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from dima.evaluate import Policy
+
 Scalars = dict[str, dict[str, float]]
 """Logged numbers by group and name, for example `{"denoiser": {"loss": 0.1}}`."""
 
@@ -35,6 +37,10 @@ class Learner(Protocol):
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
         """The deterministic action for each agent; leaves everything that training reads untouched."""
+        ...
+
+    def frozen_policy(self) -> Policy:
+        """`act` as it is now, for an evaluation. Native methods give a picklable copy that training does not change."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,16 +13,26 @@ from torch import Tensor
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
+from dima.behavior.networks import MeanPolicy
 from dima.collect import Collector
+from dima.compute import why_not_compiled
 from dima.config import CellConfig, DimaParameters
 from dima.errors import DivergedError, UserError
+from dima.graphs import Graphed
 from dima.learner import Scalars
 from dima.random import RandomStreams, stream_seed
-from dima.replay import Replay
+from dima.replay import Replay, Segments, Windows
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
 STREAMS = ("replay", "noise", "order", "policy")
+REPORTED = {
+    "state_decoder": ("loss",),
+    "denoiser": ("loss",),
+    "reward_model": ("reward", "termination"),
+    "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+}
+"""What every part's updates report, by the order in their tensor."""
 
 
 class DimaLearner:
@@ -31,9 +41,10 @@ class DimaLearner:
     Args:
         config: of the cell; its parameters are `DimaParameters`.
         device: of networks and replay memory. The environment is stepped with a copy of the actor on the CPU.
+        graphs: run updates as CUDA graphs where the device is a GPU.
     """
 
-    def __init__(self, config: CellConfig, device: torch.device) -> None:
+    def __init__(self, config: CellConfig, device: torch.device, *, graphs: bool = True) -> None:
         if not isinstance(config.parameters, DimaParameters):
             raise TypeError(f"{config.method} has no DIMA parameters")
         self.parameters = p = config.parameters
@@ -56,11 +67,24 @@ class DimaLearner:
             "reward_model": ModelOptimizer(self.world_model.reward_model, p.reward_model.optimizer),
         }
         self._streams = RandomStreams(config.seed, STREAMS, device)
+        if why_not_compiled(p.compute, device) is None:
+            self.world_model.compile_parts()
+        drawn_from = [self._streams[name] for name in ("noise", "order", "policy")]
+        learning = {
+            "state_decoder": self._learn_state_decoder,
+            "denoiser": self._learn_denoiser,
+            "reward_model": self._learn_reward_model,
+            "behavior": self._learn_policy,
+        }
+        self._graphed = {
+            name: Graphed(f"Learning of {name}", learn, drawn_from, enabled=graphs and device.type == "cuda")
+            for name, learn in learning.items()
+        }
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
         self._episode_open = False
 
     def run_epoch(self) -> Scalars:
-        """One round of Algorithm 1.
+        """One round of Algorithm 1. The device is asked for numbers once, at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -68,20 +92,32 @@ class DimaLearner:
         p = self.parameters
         self.epoch += 1
         factor = p.schedule.first_epoch_update_factor if self.epoch == 1 else 1
-        scalars: Scalars = {"collect": self._collect()}
-        scalars["state_decoder"] = self._repeat(factor * p.state_decoder.updates_per_epoch, self._update_state_decoder)
-        scalars["denoiser"] = self._repeat(factor * p.denoiser.updates_per_epoch, self._update_denoiser)
-        scalars["reward_model"] = self._repeat(factor * p.reward_model.updates_per_epoch, self._update_reward_model)
+        collected = self._collect()
+        reports = {
+            "state_decoder": self._repeat(factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
+            "denoiser": self._repeat(factor * p.denoiser.updates_per_epoch, self._update_denoiser),
+            "reward_model": self._repeat(factor * p.reward_model.updates_per_epoch, self._update_reward_model),
+        }
         if self.epoch >= p.schedule.first_policy_epoch:
-            scalars["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
+            reports["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
             self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
-        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
-        for group, values in scalars.items():
-            if not np.isfinite(list(values.values())).all():
-                raise DivergedError(f"{group} is not finite {place}: {values}")
-        # The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
+        return {"collect": collected} | self._read(reports)
+
+    def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
+        """The reported numbers by name, in one transfer, with whether all weights are finite.
+
+        The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
+        """
         weights = [*self.world_model.parameters(), *self.actor_critic.actor.parameters(), *self.actor_critic.critic.parameters()]
-        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+        sound = torch.stack([weight.isfinite().all() for weight in weights]).all()
+        *numbers, weights_are_finite = torch.cat([*reports.values(), sound.float()[None]]).tolist()
+        values = iter(numbers)
+        scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
+        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
+        for group, found in scalars.items():
+            if not np.isfinite(list(found.values())).all():
+                raise DivergedError(f"{group} is not finite {place}: {found}")
+        if not weights_are_finite:
             raise DivergedError(f"a weight is not finite {place}")
         return scalars
 
@@ -108,45 +144,65 @@ class DimaLearner:
         self.world_model.normalizer.update(part.state.to(self.world_model.normalizer.mean.device))
         self._episode_open = not ended
 
-    def _update_state_decoder(self) -> dict[str, Tensor]:
+    # An update draws from the replay memory, whose size grows, and then learns from tensors of fixed shapes: what can be a CUDA graph.
+
+    def _update_state_decoder(self) -> Float[Tensor, " reported"]:
+        states, observations = self.replay.sample_steps(self.parameters.state_decoder.batch_size, "state_decoder", self._streams["replay"])
+        return self._graphed["state_decoder"](states, observations)
+
+    def _learn_state_decoder(
+        self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]
+    ) -> Float[Tensor, " reported"]:
         decoder = self.world_model.state_decoder.train()
-        states, observations = self.replay.sample_steps(decoder.config.batch_size, "state_decoder", self._streams["replay"])
         loss = decoder.loss(self.world_model.normalizer(states), observations)
         self._optimizers["state_decoder"].step(loss)
         decoder.eval()
-        return {"loss": loss.detach()}
+        return loss.detach()[None]
 
-    def _update_denoiser(self) -> dict[str, Tensor]:
-        denoiser, normalizer = self.world_model.denoiser, self.world_model.normalizer
-        length = denoiser.config.conditioning_states + denoiser.config.autoregressive_steps - 1
-        windows = self.replay.sample_windows(denoiser.config.batch_size, length, self._streams["replay"])
-        loss = denoiser.loss(windows, (normalizer(windows.state), normalizer(windows.next_state)), self._streams["noise"])
+    def _update_denoiser(self) -> Float[Tensor, " reported"]:
+        config = self.parameters.denoiser
+        length = config.conditioning_states + config.autoregressive_steps - 1
+        return self._graphed["denoiser"](self.replay.sample_windows(config.batch_size, length, self._streams["replay"]))
+
+    def _learn_denoiser(self, windows: Windows) -> Float[Tensor, " reported"]:
+        normalizer = self.world_model.normalizer
+        normalized = normalizer(windows.state), normalizer(windows.next_state)
+        loss = self.world_model.denoiser.loss(windows, normalized, self._streams["noise"])
         self._optimizers["denoiser"].step(loss)
-        return {"loss": loss.detach()}
+        return loss.detach()[None]
 
-    def _update_reward_model(self) -> dict[str, Tensor]:
-        model, horizon = self.world_model.reward_model.train(), self.parameters.behavior.horizon
-        segments = self.replay.sample_segments(model.config.batch_size, horizon, "reward_model", self._streams["replay"])
+    def _update_reward_model(self) -> Float[Tensor, " reported"]:
+        count, horizon = self.parameters.reward_model.batch_size, self.parameters.behavior.horizon
+        return self._graphed["reward_model"](self.replay.sample_segments(count, horizon, "reward_model", self._streams["replay"]))
+
+    def _learn_reward_model(self, segments: Segments) -> Float[Tensor, " reported"]:
+        model = self.world_model.reward_model.train()
         losses = model.loss(self.world_model.normalizer(segments.state), segments)
         self._optimizers["reward_model"].step(losses["reward"] + losses["termination"], model.config.optimizer_steps_per_batch)
         model.eval()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return torch.stack([losses[name].detach() for name in REPORTED["reward_model"]])
 
-    def _update_policy(self) -> dict[str, Tensor]:
-        config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
-        starts = self.replay.sample_windows(config.rollouts, steps, self._streams["replay"])
-        return self.actor_critic.update(imagine(self.world_model, self.actor_critic.actor, starts, config, self._streams))
+    def _update_policy(self) -> Float[Tensor, " reported"]:
+        rollouts, steps = self.parameters.behavior.rollouts, self.parameters.denoiser.conditioning_states
+        return self._graphed["behavior"](self.replay.sample_windows(rollouts, steps, self._streams["replay"]))
+
+    def _learn_policy(self, starts: Windows) -> Float[Tensor, " reported"]:
+        rollout = imagine(self.world_model, self.actor_critic.actor, starts, self.parameters.behavior, self._streams)
+        report = self.actor_critic.update(rollout)
+        return torch.stack([report[name] for name in REPORTED["behavior"]])
 
     @staticmethod
-    def _repeat(times: int, update: Callable[[], dict[str, Tensor]]) -> dict[str, float]:
-        """Mean of what `times` updates report; the device is asked once, after the last."""
-        reports = [update() for _ in range(times)]
-        return {name: torch.stack([report[name] for report in reports]).mean().item() for name in reports[0]}
+    def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:
+        """Mean of what `times` updates report, still on the device."""
+        return torch.stack([update() for _ in range(times)]).mean(dim=0)
 
-    @torch.no_grad()
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
         """The mean of the policy."""
-        return self._acting_actor(torch.from_numpy(observations)).mean.numpy()
+        return MeanPolicy(self._acting_actor)(observations)
+
+    def frozen_policy(self) -> MeanPolicy:
+        """A copy that training does not change."""
+        return MeanPolicy(copy.deepcopy(self._acting_actor))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything: counters, environment, replay, networks, optimisers, random streams."""
@@ -164,6 +220,8 @@ class DimaLearner:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+        for graphed in self._graphed.values():
+            graphed.forget()
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """The actor alone."""

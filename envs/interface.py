@@ -57,6 +57,10 @@ class NonFiniteError(EnvironmentsError):
         self.step = step
         self.result = result
 
+    def __reduce__(self) -> tuple[type[NonFiniteError], tuple[str, tuple[int, ...], int, StepResult | None]]:
+        """What it is made anew from in another process."""
+        return type(self), (str(self), self.worlds, self.step, self.result)
+
 
 class EngineError(EnvironmentsError):
     """The simulator cannot go on, since its process ended for instance."""

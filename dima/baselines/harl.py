@@ -22,6 +22,7 @@ from dima.baselines.harl_settings import harl_settings
 from dima.collect import saved_simulation
 from dima.config import CellConfig, HarlOnPolicyParameters
 from dima.errors import DivergedError, UserError
+from dima.evaluate import Policy
 from dima.learner import Scalars
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class HarlOnPolicyLearner:
             for agent, actor in enumerate(self._mappo.actor)
         ]
         return np.stack(actions, axis=1)
+
+    def frozen_policy(self) -> Policy:
+        """`act` itself: it is evaluated in turn with training."""
+        return self.act
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next update reads, copied; the learning rate follows from `epoch`."""

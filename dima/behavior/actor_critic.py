@@ -147,7 +147,8 @@ def clipped_value_errors(
 
 
 def _adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, eps=epsilon, fused=True)
+    parameters = list(network.parameters())
+    return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True, capturable=parameters[0].device.type == "cuda")
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:

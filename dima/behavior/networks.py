@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -53,6 +54,17 @@ class Actor(nn.Module):
         policy = self(observations)
         noise = torch.randn(policy.mean.shape, generator=generator, device=policy.mean.device)
         return policy.mean + policy.stddev * noise
+
+
+class MeanPolicy:
+    """The deterministic policy of an actor on the CPU: the mean of its actions, in numpy."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    @torch.no_grad()
+    def __call__(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+        return self._actor(torch.from_numpy(observations)).mean.numpy()
 
 
 class Critic(nn.Module):

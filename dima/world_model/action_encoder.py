@@ -7,8 +7,9 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from dima.config import ActionEncoderConfig
+from dima.config import ActionEncoderConfig, Compute
 from dima.world_model.attention import AgentActionTokens, GatedBlock, GatedFeedForward
+from dima.world_model.precision import reduced_precision
 
 
 class ActionEncoder(nn.Module):
@@ -23,10 +24,12 @@ class ActionEncoder(nn.Module):
         steps: n, the current step included.
         condition_dim: size of the result.
         config: sizes of the Perceiver.
+        compute: preset of computing.
     """
 
-    def __init__(self, agents: int, action_dim: int, steps: int, condition_dim: int, config: ActionEncoderConfig) -> None:
+    def __init__(self, agents: int, action_dim: int, steps: int, condition_dim: int, config: ActionEncoderConfig, compute: Compute) -> None:
         super().__init__()
+        self.compute: Compute = compute
         self.heads = config.cross_heads
         inner = config.cross_heads * config.cross_head_dim
         self.tokens = AgentActionTokens(agents, action_dim, config.token_dim)
@@ -48,11 +51,11 @@ class ActionEncoder(nn.Module):
         self, actions: Float[Tensor, "batch steps agents action"], revealed: Bool[Tensor, "batch masks agents"]
     ) -> Float[Tensor, "batch masks condition"]:
         """One condition for each mask; tokens, keys and values are computed once for all masks of a row."""
-        batch, masks, agents = revealed.shape
-        latents = self._attend(self._tokens(actions), self._key_mask(revealed, actions.shape[1]))
-        latents = latents + self.cross_feed_forward(self.cross_feed_forward_norm(latents))
-        latents = self.blocks(latents.reshape(batch * masks, *latents.shape[2:]))
-        return self.output(latents.mean(dim=1)).view(batch, masks, -1)
+        with reduced_precision(self.compute, actions.device):
+            latents = self._attend(self._tokens(actions), self._key_mask(revealed, actions.shape[1]))
+            latents = latents + self.cross_feed_forward(self.cross_feed_forward_norm(latents))
+            latents = self.blocks(latents)
+        return self.output(latents.mean(dim=1)).view(*revealed.shape[:2], -1)
 
     def _tokens(self, actions: Float[Tensor, "batch steps agents action"]) -> Float[Tensor, "batch tokens token"]:
         return (self.tokens(actions) + self.time[:, None]).flatten(1, 2)
@@ -64,12 +67,14 @@ class ActionEncoder(nn.Module):
 
     def _attend(
         self, tokens: Float[Tensor, "batch tokens token"], visible: Bool[Tensor, "batch masks tokens"]
-    ) -> Float[Tensor, "batch masks latents latent"]:
+    ) -> Float[Tensor, "batch*masks latents latent"]:
+        """Every mask of a row has the same queries; they stand side by side, so that keys and values are not copied for each mask."""
         batch, masks, count = visible.shape
+        latents = len(self.latents)
         query = self.query(self.latent_norm(self.latents)).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        query = query.repeat(1, masks, 1).expand(batch, -1, -1, -1)
         key, value = self.key_value(self.token_norm(tokens)).view(batch, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query = query.expand(batch, masks, *query.shape)
-        key = key[:, None].expand(-1, masks, -1, -1, -1)
-        value = value[:, None].expand(-1, masks, -1, -1, -1)
-        mixed = F.scaled_dot_product_attention(query, key, value, visible[:, :, None, None])
-        return self.latents + self.cross_output(mixed.transpose(2, 3).flatten(3))
+        seen = visible[:, None].repeat_interleave(latents, dim=2)
+        mixed = F.scaled_dot_product_attention(query, key, value, seen)
+        mixed = mixed.unflatten(2, (masks, latents)).permute(0, 2, 3, 1, 4).reshape(batch * masks, latents, -1)
+        return self.latents + self.cross_output(mixed)

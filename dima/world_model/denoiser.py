@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from dima.config import DenoiserConfig
+from dima.config import Compute, DenoiserConfig
 from dima.replay import Windows
 from dima.world_model.action_encoder import ActionEncoder
 from dima.world_model.noise import precondition, training_noise_levels
@@ -26,16 +26,17 @@ class Denoiser(nn.Module):
         agents: N.
         action_dim: A.
         config: sizes and training noise.
+        compute: preset of computing.
     """
 
     frequencies: Tensor
 
-    def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig) -> None:
+    def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig, compute: Compute = "reference") -> None:
         super().__init__()
         self.config = config
         self.agents = agents
         condition, width = config.condition_dim, config.channels[0]
-        self.action_encoder = ActionEncoder(agents, action_dim, config.conditioning_states, condition, config.action_encoder)
+        self.action_encoder = ActionEncoder(agents, action_dim, config.conditioning_states, condition, config.action_encoder, compute)
         self.register_buffer("frequencies", torch.randn(condition // 2))
         self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
         self.read = nn.Conv1d(state_dim, width, 3, padding=1)

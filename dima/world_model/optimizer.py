@@ -14,7 +14,7 @@ DECAYED = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
 
 
 class ModelOptimizer:
-    """One part's optimiser.
+    """One part's optimiser. Learning rate and number of updates live on the device, so that a recorded update counts on.
 
     Args:
         module: what is trained.
@@ -25,24 +25,25 @@ class ModelOptimizer:
     def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0) -> None:
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._gradient_clip = config.gradient_clip
-        self._learning_rate = config.learning_rate
         self._warmup_updates = warmup_updates
-        self.updates = 0
+        device = self._parameters[0].device
+        self.updates = torch.zeros((), device=device)
+        self._full_rate = torch.tensor(config.learning_rate, device=device)
+        self._rate = self._full_rate.clone()
         decayed = {id(layer.weight) for layer in module.modules() if isinstance(layer, DECAYED)}
         groups = [
             {"params": [p for p in self._parameters if id(p) in decayed], "weight_decay": config.weight_decay},
             {"params": [p for p in self._parameters if id(p) not in decayed], "weight_decay": 0.0},
         ]
-        self._optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self._optimizer = torch.optim.AdamW(groups, lr=self._rate, fused=True, capturable=device.type == "cuda")
 
     def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
         """Descend along the gradient of `loss`; `repeats` steps with the same gradient (the release's reward model does two)."""
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, self._gradient_clip, foreach=True)
-        warmed = min(1.0, self.updates / self._warmup_updates) if self._warmup_updates else 1.0
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate * warmed
+        if self._warmup_updates:
+            self._rate.copy_(self._full_rate * (self.updates / self._warmup_updates).clamp(max=1.0))
         for _ in range(repeats):
             self._optimizer.step()
         self.updates += 1
@@ -53,5 +54,8 @@ class ModelOptimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        self.updates = int(state["updates"])
+        self.updates.copy_(state["updates"])
         self._optimizer.load_state_dict(state["optimizer"])
+        for group in self._optimizer.param_groups:
+            self._rate.copy_(group["lr"])
+            group["lr"] = self._rate

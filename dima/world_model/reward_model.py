@@ -7,9 +7,10 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from dima.config import RewardModelConfig
+from dima.config import Compute, RewardModelConfig
 from dima.replay import Segments
 from dima.world_model.attention import AgentActionTokens, GatedBlock, SelfAttention
+from dima.world_model.precision import reduced_precision
 
 INITIAL_STD = 0.02
 FEED_FORWARD_MULTIPLIER = 4
@@ -61,11 +62,15 @@ class RewardModel(nn.Module):
         action_dim: A.
         horizon: longest rollout in steps (two tokens each).
         config: sizes and the kind of termination.
+        compute: preset of computing.
     """
 
-    def __init__(self, state_dim: int, agents: int, action_dim: int, horizon: int, config: RewardModelConfig) -> None:
+    def __init__(
+        self, state_dim: int, agents: int, action_dim: int, horizon: int, config: RewardModelConfig, compute: Compute = "reference"
+    ) -> None:
         super().__init__()
         self.config = config
+        self.compute: Compute = compute
         dim = config.dim
         self.state_token = nn.Sequential(
             nn.Linear(state_dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim)
@@ -90,11 +95,13 @@ class RewardModel(nn.Module):
 
         `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single episode.
         """
-        tokens = torch.stack([self.state_token(states), self.action_token(actions)], dim=2).flatten(1, 2)
-        tokens = F.dropout(tokens + self.position[: tokens.shape[1]], self.config.dropout, self.training)
         allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
-        for block in self.blocks:
-            tokens = block(tokens, allowed)
+        state_tokens = self.state_token(states)
+        with reduced_precision(self.compute, states.device):
+            tokens = torch.stack([state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2).flatten(1, 2)
+            tokens = F.dropout(tokens + self.position[: tokens.shape[1]], self.config.dropout, self.training)
+            for block in self.blocks:
+                tokens = block(tokens, allowed)
         outputs = self.norm(tokens[:, 1::2])
         return self.reward_head(outputs)[..., 0], self.termination_head(outputs)
 

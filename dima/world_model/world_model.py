@@ -30,11 +30,16 @@ class WorldModel(nn.Module):
         states, agents, observations, actions = shapes
         self.sigma_data = parameters.denoiser.sigma_data
         self.normalizer = RunningNormalizer(states)
-        self.denoiser = Denoiser(states, agents, actions, parameters.denoiser)
+        self.denoiser = Denoiser(states, agents, actions, parameters.denoiser, parameters.compute)
         self.state_decoder = StateDecoder(states, agents, observations, parameters.state_decoder)
-        self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model)
+        self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model, parameters.compute)
         self.to(device)
         self.sampler = EulerSampler(self.denoiser, parameters.sampler, device)
+
+    def compile_parts(self) -> None:
+        """Compile what most of the time goes into, for the shapes that are met; saved weights keep their names."""
+        for part in (self.denoiser.action_encoder, self.denoiser.unet, self.reward_model):
+            part.compile(dynamic=False)
 
     def scale(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """Raw states to scaled units."""

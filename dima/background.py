@@ -1,0 +1,111 @@
+"""Evaluation where it does not hold up training: on a GPU in a process of its own, which needs a CPU core and no GPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import torch
+
+from dima.config import TaskConfig
+from dima.errors import CrashedError
+from dima.evaluate import EpisodeResult, Policy, evaluate
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation found, and at how many environment steps its policy was taken."""
+
+    grid_step: int
+    env_steps: int
+    results: list[EpisodeResult]
+
+
+class Evaluations:
+    """A run's evaluations, each from a policy that training does not change meanwhile.
+
+    A thread would not do: Python's lock would go back and forth between its small operators and those of training.
+
+    Args:
+        task: what is played.
+        seed: root seed of the cell.
+        beside: in a process of their own, so that `start` returns at once; otherwise `start` plays.
+    """
+
+    def __init__(self, task: TaskConfig, seed: int, *, beside: bool) -> None:
+        self._task = task
+        self._seed = seed
+        self._begun: deque[tuple[int, int]] = deque()
+        self._done: deque[list[EpisodeResult]] = deque()
+        self._process = None
+        if beside:
+            context = multiprocessing.get_context("spawn")  # a fork would inherit a GPU it cannot use
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="evaluation")
+            self._process.start()
+            theirs.close()
+
+    @property
+    def pending(self) -> bool:
+        """Whether an evaluation was begun and not taken yet."""
+        return bool(self._begun)
+
+    def start(self, policy: Policy, grid_step: int, env_steps: int) -> None:
+        """Begin one. The policy must be picklable where it is played in another process."""
+        if self._process is None:
+            self._done.append(evaluate(policy, self._task, self._seed, grid_step))
+        else:
+            try:
+                self._connection.send_bytes(pickle.dumps((policy, self._task, self._seed, grid_step)))
+            except OSError as error:
+                raise self._died() from error
+        self._begun.append((grid_step, env_steps))
+
+    def take(self) -> Evaluated:
+        """The oldest that was not taken, when it has ended.
+
+        Raises:
+            CrashedError: the process of the evaluations died.
+            Exception: what went wrong in it.
+        """
+        if self._process is not None:
+            try:
+                found = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own process
+            except (EOFError, OSError) as error:
+                raise self._died() from error
+            if isinstance(found, BaseException):
+                raise found
+            self._done.append(found)
+        return Evaluated(*self._begun.popleft(), self._done.popleft())
+
+    def _died(self) -> CrashedError:
+        return CrashedError("The process that evaluates beside training died; the same command continues from the last checkpoint")
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+
+
+def _serve(connection: Connection) -> None:
+    """Play what is asked for until the other end is closed, as it is when the training process ends in whatever way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the training process, which says what happened
+    torch.set_num_threads(1)
+    while True:
+        try:
+            request = connection.recv_bytes()
+        except EOFError:
+            return
+        try:
+            answer: object = evaluate(*pickle.loads(request))  # noqa: S301 - from our own process
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the training process
+            answer = error
+        try:
+            connection.send_bytes(pickle.dumps(answer))
+        except OSError:
+            return

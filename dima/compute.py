@@ -1,0 +1,82 @@
+"""How a process computes: the preset `reference` gives the same bits every time on one device, `fast` trades that for speed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+
+import torch
+
+from dima.config import Compute
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def prepare_process(compute: Compute, device: torch.device) -> None:
+    """Set torch up for a preset.
+
+    `reference`: the same bits on the same device every time, and no TF32, so that devices differ by rounding alone. `fast`: whatever
+    kernel is fastest, with TF32 where the device has it.
+    """
+    reference = compute == "reference"
+    if reference:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it; read at its first use
+    torch.use_deterministic_algorithms(reference, warn_only=True)
+    # or every torch.empty would be filled first
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = reference, not reference
+    torch.backends.cudnn.allow_tf32 = not reference
+    torch.set_float32_matmul_precision("highest" if reference else "high")
+    if device.type == "cuda":  # the fused kernels of attention add up their gradients in no fixed order
+        torch.backends.cuda.enable_flash_sdp(not reference)
+        torch.backends.cuda.enable_mem_efficient_sdp(not reference)
+        torch.backends.cuda.enable_cudnn_sdp(not reference)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Make the C allocator keep what is freed, so that the next large tensor costs no cleared pages; False where it has no such setting.
+
+    Training makes the same tensors again and again: returned to the system after each use, their pages took more time than some of the
+    arithmetic on them.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def why_not_compiled(compute: Compute, device: torch.device) -> str | None:
+    """Why `torch.compile` is not used; None where it is."""
+    if compute == "reference":
+        return "the preset reference runs every operator by itself"
+    if device.type != "cuda":
+        return "on a CPU it makes the largest parts slower"
+    try:
+        import triton  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return "triton is not installed"
+    return None if any(map(shutil.which, ("cc", "gcc", "clang"))) else "there is no C compiler, which triton needs"
+
+
+def describe(compute: Compute, device: torch.device, *, graphs: bool) -> str:
+    """One line: the preset, its precision, and which path runs, with the reason for every faster one that does not."""
+    where = device.type if device.type != "cuda" else torch.cuda.get_device_name(device)
+    if compute == "reference":
+        words = "float32, the same bits every time on this device"
+    else:
+        slow = "" if has_bfloat16(device) else ", which this processor emulates slowly"
+        words = f"bfloat16 where it is safe{slow}, TF32 or float32 elsewhere, not the same bits every time"
+    without = why_not_compiled(compute, device)
+    compiled = "compiled" if without is None else f"not compiled ({without})"
+    captured = "CUDA graphs" if graphs else f"no CUDA graphs ({'the device is a CPU' if device.type != 'cuda' else 'not wanted'})"
+    return f"Preset {compute} on {where}: {words}; {compiled}; {captured}."
