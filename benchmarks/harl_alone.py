@@ -26,6 +26,7 @@ from dima.baselines.harl_in_process import InProcessMappo
 from dima.baselines.harl_settings import HarlSettings, harl_settings
 from dima.config import CellConfig, HarlOnPolicyParameters
 from envs.interface import EnvSpec
+from envs.mamujoco.bodies import V2_BODIES
 from envs.mujoco_process import as_python_warnings
 from envs.push_mass import next_state, reward
 
@@ -113,18 +114,21 @@ class SingleRobot(Single):
 
     def __init__(self, spec: EnvSpec, seed: int) -> None:
         super().__init__(spec, seed)
-        robot, arguments, zeros = ROBOTS[spec.task.split("-")[0]]
+        name = spec.task.split("-")[0]
+        robot, arguments, zeros = ROBOTS[name]
         with as_python_warnings(dropped="settotalmass"):
             self._env = gymnasium.make(robot, disable_env_checker=True, **arguments)
         self._zeros = np.zeros(zeros)
         self._ids = np.eye(spec.n_agents)
+        self._dying_bonus = V2_BODIES[name].dying_bonus  # of the older rules, which gymnasium's robots of today do not pay
 
     def _begin(self, seed: int | None) -> np.ndarray:
         return np.concatenate([self._env.reset(seed=seed)[0], self._zeros])
 
     def _advance(self, actions: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         state, gain, terminated, truncated, _ = self._env.step(np.concatenate(actions))
-        return np.concatenate([state, self._zeros]), float(gain), terminated, truncated
+        gain = float(gain) + (self._dying_bonus if terminated else 0.0)
+        return np.concatenate([state, self._zeros]), gain, terminated, truncated
 
     def _show(self, state: np.ndarray) -> Shown:
         obs = [_scaled(np.concatenate([state, number])) for number in self._ids]
@@ -136,6 +140,10 @@ class SingleRobot(Single):
 
 def _scaled(features: np.ndarray) -> np.ndarray:
     return (features - np.mean(features)) / np.std(features)
+
+
+KINDS: Mapping[str, type[Single]] = {"toy": SinglePushMass, "mamujoco": SingleRobot}
+"""By the suite of a task."""
 
 
 class LogInMemory(BaseLogger):
@@ -162,7 +170,7 @@ class HarlAlone(InProcessMappo):
         if not isinstance(config.parameters, HarlOnPolicyParameters):
             raise TypeError(f"HARL cannot read {type(config.parameters).__name__}")
         spec = envs.make(config.task.name).spec
-        kind = SinglePushMass if spec.suite == "toy" else SingleRobot
+        kind = KINDS[spec.suite]
         seeds = [config.seed * 1000 + world for world in range(config.parameters.rollout_threads)]
         worlds = VECTORS[vector]([lambda seed=seed: kind(spec, seed) for seed in seeds])
         self.workers = [process.pid for process in getattr(worlds, "ps", ())]

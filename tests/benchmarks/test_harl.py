@@ -17,12 +17,16 @@ import torch
 pytest.importorskip("harl")
 pytest.importorskip("gymnasium_robotics")
 
+from harl.envs.env_wrappers import ShareDummyVecEnv
+
+import envs
 from benchmarks import harl as command
 from benchmarks.environments import clock_of
 from benchmarks.harl import Seconds, Side, cell, compare_cell, our_side, summary, their_side
-from benchmarks.harl_alone import VECTORS, HarlAlone
+from benchmarks.harl_alone import KINDS, VECTORS, HarlAlone
 from benchmarks.timing import Stopwatch
 from dima.baselines.harl import HarlOnPolicyLearner
+from dima.baselines.harl_environment import HarlWorlds
 from dima.config import CellConfig
 
 SMALL = {"rollout_threads": 2, "episode_length": 60, "hidden_sizes": (16, 8), "ppo_epochs": 2, "critic_epochs": 3}
@@ -57,7 +61,7 @@ def weights(mappo: object) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("vector", VECTORS)
-@pytest.mark.parametrize(("task", "tolerance"), [("push-mass", 0.0), ("halfcheetah-2x3", 1e-5)])
+@pytest.mark.parametrize(("task", "tolerance"), [("push-mass", 0.0), ("halfcheetah-2x3", 1e-4)])
 def test_both_sides_do_the_same_work(make_sides: Callable[[CellConfig, str], Sides], task: str, tolerance: float, vector: str) -> None:
     """Episodes of push-mass end in the rollout, and its numbers are the same bit for bit; a robot's observations are to rounding."""
     learner, harl = make_sides(small_cell(task), vector)
@@ -77,15 +81,26 @@ def test_both_sides_do_the_same_work(make_sides: Callable[[CellConfig, str], Sid
     np.testing.assert_allclose(learner._mappo.critic_buffer.rewards, harl.critic_buffer.rewards, rtol=0, atol=10 * tolerance)
 
 
-def test_a_single_robot_ends_its_episodes_as_ours(make_sides: Callable[[CellConfig, str], Sides]) -> None:
-    """Untrained ants fall, or hold out for the 1,000 steps: masks say when, and HARL is told of the time limit."""
-    learner, harl = make_sides(small_cell("ant-4x2", episode_length=1010, ppo_epochs=1, critic_epochs=1), "one process")
-    learner.run_epoch()
-    harl.update()
-    for name in ("masks", "bad_masks"):
-        ours, theirs = (getattr(mappo.critic_buffer, name) for mappo in (learner._mappo, harl))
-        np.testing.assert_array_equal(ours, theirs)
-        assert not theirs.all()
+@pytest.mark.parametrize("task", ["push-mass", "ant-4x2", "halfcheetah-2x3"])
+def test_a_single_world_is_ours(task: str) -> None:
+    """The same actions through 1,010 steps: what agents and critic see, rewards, ends, and that HARL is told of time limits alone."""
+    ours = HarlWorlds(envs.make(task, 1, seed=1))
+    spec = ours.environment.spec
+    theirs = ShareDummyVecEnv([lambda: KINDS[spec.suite](spec, 1000)])
+    for found, expected in zip(ours.reset()[:2], theirs.reset()[:2], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    random, ends = np.random.default_rng(0), set()
+    for _ in range(1010):
+        actions = random.uniform(-1, 1, (1, spec.n_agents, spec.act_dim)).astype(np.float32)
+        found, expected = ours.step(actions), theirs.step(actions)
+        for name, value in zip(("obs", "share_obs", "rewards", "dones"), expected, strict=False):
+            np.testing.assert_allclose(getattr(found, name), value, rtol=0, atol=1e-5, err_msg=name)
+        limits = [infos[0][0].get("bad_transition") for infos in (found.infos, expected[4])]
+        assert limits[0] == limits[1]
+        ends.add(limits[0])
+    assert ends == ({None, False} if task == "ant-4x2" else {None, True})
+    ours.environment.close()
+    theirs.close()
 
 
 def test_both_sides_have_the_parameters_of_the_cell(make_sides: Callable[[CellConfig, str], Sides]) -> None:
