@@ -177,7 +177,7 @@ def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dic
 
 def _cpu_seconds(contender: Contender, actions: np.ndarray) -> float:
     def clock() -> float:
-        return time.process_time() + sum(time.clock_gettime(_clock_of(worker)) for worker in contender.workers)
+        return time.process_time() + sum(time.clock_gettime(clock_of(worker)) for worker in contender.workers)
 
     started = clock()
     for action in actions:
@@ -185,7 +185,7 @@ def _cpu_seconds(contender: Contender, actions: np.ndarray) -> float:
     return clock() - started
 
 
-def _clock_of(process: int) -> int:
+def clock_of(process: int) -> int:
     """The clock that counts a process' CPU time on Linux (clock_getcpuclockid)."""
     return (~process << 3) | 2
 

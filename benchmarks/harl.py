@@ -1,0 +1,154 @@
+"""Our HARL cells beside HARL alone: CPU and wall time of one update, and how much of ours is stepping the environment.
+
+    python -m benchmarks.harl --json harl.json
+
+An update is `episode_length` steps of every world and the learning from them, with the parameters of the cell. Updates of the two sides
+alternate in one process; a ratio is HARL's time over ours, with its worlds in one process and in a process each. No evaluation, no files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.environments import clock_of
+from benchmarks.harl_alone import VECTORS, HarlAlone
+from benchmarks.timing import Stopwatch, shown, spread, write_result
+from benchmarks.workload import CONFIG
+from dima.baselines.harl import HarlOnPolicyLearner
+from dima.config import CellConfig, HarlOnPolicyParameters
+from dima.grid import CellKey, Grid, GridFile, validate
+
+TASKS = ("push-mass", "halfcheetah-2x3", "ant-4x2")
+LEAST_RATIO = 1.0
+MOST_STEPPING = 0.5
+HEAD = "HARL's worlds | task | CPU over ours | at least 1 | wall over ours | at least 1 | steps of our wall time | below 50 % | of HARL's"
+
+
+class Seconds(NamedTuple):
+    """One update: CPU time, worker processes included, wall time and the part of it that stepped the worlds."""
+
+    cpu: float
+    wall: float
+    stepping: float
+
+
+class Side(NamedTuple):
+    """Who makes updates: one of them, the stopwatch around its worlds' steps, and its worker processes."""
+
+    update: Callable[[], Any]
+    stepping: Stopwatch
+    workers: Sequence[int] = ()
+
+    def measure(self) -> Seconds:
+        """One update."""
+        cpu, wall, stepping = self._cpu(), time.perf_counter(), self.stepping.seconds
+        self.update()
+        return Seconds(self._cpu() - cpu, time.perf_counter() - wall, self.stepping.seconds - stepping)
+
+    def _cpu(self) -> float:
+        return time.process_time() + sum(time.clock_gettime(clock_of(worker)) for worker in self.workers)
+
+
+def cell(task: str) -> CellConfig:
+    """MAPPO on the task as in the paper's grid, seed 1."""
+    content = {"experiments": {"speed": [{"tasks": [task], "methods": ["mappo"], "seeds": [1]}]}}
+    return Grid("benchmark", validate(GridFile, content, "benchmark"), CONFIG).resolve(CellKey(task, "mappo", 1))
+
+
+def our_side(learner: HarlOnPolicyLearner) -> Side:
+    """One epoch of the learner is one update."""
+    learner._worlds.step = Stopwatch(learner._worlds.step)
+    return Side(learner.run_epoch, learner._worlds.step)
+
+
+def their_side(harl: HarlAlone) -> Side:
+    """One round of HARL's `run()` is one update."""
+    harl.envs.step = Stopwatch(harl.envs.step)
+    return Side(harl.update, harl.envs.step, harl.workers)
+
+
+def compare(tasks: Sequence[str], pairs: int) -> list[dict[str, Any]]:
+    """A row for every task and every vector of HARL's, from `pairs` pairs of updates each."""
+    return [compare_cell(cell(task), vector, pairs) for task in tasks for vector in VECTORS]
+
+
+def compare_cell(config: CellConfig, vector: str, pairs: int) -> dict[str, Any]:
+    """The row of one cell: an update of each side to warm up, then `pairs` pairs, their order alternating."""
+    parameters = config.parameters
+    if not isinstance(parameters, HarlOnPolicyParameters):
+        raise TypeError(f"{config.method} is not HARL's")
+    with (
+        closing(HarlAlone(config, vector)) as harl,  # first, because it may fork
+        closing(HarlOnPolicyLearner(config, torch.device("cpu"))) as learner,
+    ):
+        sides = (our_side(learner), their_side(harl))
+        for side in sides:
+            side.measure()
+        taken = []
+        for pair in range(pairs):
+            seconds = {number: sides[number].measure() for number in ((0, 1) if pair % 2 else (1, 0))}
+            taken.append((seconds[0], seconds[1]))
+    size = {"worlds": parameters.rollout_threads, "steps": parameters.rollout_threads * parameters.episode_length}
+    return {"task": config.task.name, "vector": vector} | size | {"pairs": pairs} | summary(taken)
+
+
+def summary(taken: Sequence[tuple[Seconds, Seconds]]) -> dict[str, Any]:
+    """Ratios, shares and verdicts of pairs (ours, HARL's); a verdict looks at the median."""
+    cpu, wall = (spread([getattr(theirs, clock) / getattr(ours, clock) for ours, theirs in taken]) for clock in ("cpu", "wall"))
+    share, their_share = (spread([pair[side].stepping / pair[side].wall for pair in taken]) for side in (0, 1))
+    return {
+        "our_seconds": {name: spread([getattr(ours, name) for ours, _ in taken]) for name in Seconds._fields},
+        "cpu_ratio": cpu,
+        "wall_ratio": wall,
+        "stepping_share": share,
+        "stepping_share_of_harl": their_share,
+        "cpu_met": cpu["median"] >= LEAST_RATIO,
+        "wall_met": wall["median"] >= LEAST_RATIO,
+        "stepping_met": share["median"] < MOST_STEPPING,
+    }
+
+
+def table_line(row: dict[str, Any]) -> str:
+    """A row of `compare` as a line of the table whose head is `HEAD`."""
+    verdicts = {True: "yes", False: "no"}
+    cells = [
+        row["vector"], row["task"],
+        shown(row["cpu_ratio"], ".2f"), verdicts[row["cpu_met"]],
+        shown(row["wall_ratio"], ".2f"), verdicts[row["wall_met"]],
+        shown(row["stepping_share"], ".0%"), verdicts[row["stepping_met"]],
+        shown(row["stepping_share_of_harl"], ".0%"),
+    ]  # fmt: skip
+    return " | ".join(cells)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table, write it as JSON where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.harl", description="Our HARL cells' time beside HARL alone.")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--pairs", type=int, default=7, help="pairs of updates (default: %(default)s)")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    started, load = time.time(), os.getloadavg()
+    print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), sep="\n", flush=True)
+    rows = []
+    for task in options.tasks:
+        for row in compare([task], options.pairs):
+            rows.append(row)
+            print(table_line(row), flush=True)
+    minutes, load_after = (time.time() - started) / 60, os.getloadavg()
+    print(f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {load_after[0]:.1f} after, {os.cpu_count()} cores")
+    if options.json:
+        write_result(options.json, {"minutes": minutes, "load_before_and_after": [load, load_after], "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
