@@ -3,15 +3,17 @@
     python -m benchmarks --json speed.json
 
 Both sides have the same weights, data and noise, their calls take turns on one thread, and a ratio is the reference's CPU time over ours.
-At the paper's sizes an imagined batch has 30 rollouts instead of 600; the epoch counts them in proportion. The errors are relative, of
-one call's results (losses, rollouts, new weights of the policy) and gradients, the same weights given. A unit of a ReLU within rounding
-of 0 may let a gradient through on one side alone, which is why gradients are held to 1e-5 in the tests, where none is.
+The reference is in float32; ours is in float32 (preset `reference`) and, where the processor has instructions for it, in bfloat16
+(preset `fast`). At the paper's sizes an imagined batch has 30 rollouts instead of 600; the epoch counts them in proportion. The errors
+are relative, of one call's results (losses, rollouts, new weights of the policy) and gradients, the same weights given. A unit of a ReLU
+within rounding of 0 may let a gradient through on one side alone, which is why gradients are held to 1e-5 in the tests, where none is.
+A target that is missed has its reason below, as measured: FLOPs, and what our time goes into. Beside all that stand our HARL cells
+against HARL alone, and the counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -21,51 +23,83 @@ from typing import Any
 
 import torch
 
+from benchmarks import harl
 from benchmarks.contenders import Dima, Plain
 from benchmarks.counts import count_part, flops_per_epoch, host_questions_per_epoch
-from benchmarks.ratios import Measured, measure, row, whole_epoch
+from benchmarks.ratios import Measured, measure, rows, whole_epoch
+from benchmarks.timing import shown, write_result
 from benchmarks.workload import PARTS, SIZES, Sizes, full_rows, random_data, sizes
-from dima.record.provenance import provenance
+from dima.compute import prepare_process
 
 FEWER_ROWS = {"paper": {"imagination": 30}, "quick": {}}
-RATIO_HEAD = "part | rows | ours s | reference s | ratio median (least to greatest) | target | met | GFLOP | of GEMM | error | of gradients"
+RATIO_HEAD = (
+    "part | ours in | rows | ours s | reference s | ratio median (least to greatest) | target | met | GFLOP | of GEMM | error | gradients"
+)
+VERDICT = {None: "", True: "yes", False: "no"}
 COUNT_HEAD = "part | rows | operators ours | reference | GFLOP ours | reference"
 
 
-def ratios(chosen: Sizes, parts: Sequence[str], pairs: int) -> list[dict[str, Any]]:
+def ratios(chosen: Sizes, parts: Sequence[str], pairs: int, *, targets: bool) -> list[dict[str, Any]]:
     """Measure and print row by row; the whole epoch where all parts were asked for."""
     data = random_data(chosen)
-    print(RATIO_HEAD, "|".join(["---"] * (RATIO_HEAD.count("|") + 1)), sep="\n", flush=True)
+    _print_head(RATIO_HEAD)
     measured: dict[str, Measured] = {}
-    rows = []
+    found = []
     for part in parts:
         measured[part] = measure(part, chosen, data, pairs)
-        rows.append(row(part, measured[part]) | {"rows": chosen.rows[part]})
-        _print_ratio(rows[-1])
+        found += [
+            row | {"rows": chosen.rows[part]} for row in _printed(rows(part, measured[part], targets=targets), str(chosen.rows[part]))
+        ]
     if set(parts) == set(PARTS):
-        rows.append(row("epoch", whole_epoch(chosen, measured)) | {"rows": None})
-        _print_ratio(rows[-1])
-    speeds = [pair.gemm / 1e9 for part in measured.values() for pair in part.pairs]
-    print(f"\nGEMM in float32 beside every pair: {statistics.median(speeds):.0f} GFLOP/s ({min(speeds):.0f} to {max(speeds):.0f})")
-    return rows
+        found += [row | {"rows": None} for row in _printed(rows("epoch", whole_epoch(chosen, measured), targets=targets), "all")]
+    rounds = [one for part in measured.values() for one in part.rounds]
+    for name in rounds[0].gemm:
+        speeds = [one.gemm[name] / 1e9 for one in rounds]
+        print(f"\nGEMM in {name} beside every round: {statistics.median(speeds):.0f} GFLOP/s ({min(speeds):.0f} to {max(speeds):.0f})")
+    if "bfloat16" not in rounds[0].gemm:
+        print("\nbfloat16 was not measured: this processor has no instructions for it, and emulating them is slower than float32.")
+    for row in found:
+        if row["reason"]:
+            missed = "ratio" if row["met"] is False else f"{row['gemm_target']:.0%} of GEMM"
+            print(f"\nMissed: {row['part']} in {row['precision']}, {missed}: {row['reason']}.")
+    return found
 
 
-def _print_ratio(found: dict[str, Any]) -> None:
-    ratio, target = found["ratio"], found["target"]
-    cells = [
-        found["part"], str(found["rows"] or "all"), f"{found['ours_seconds']:.3f}", f"{found['reference_seconds']:.3f}",
-        f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})", "" if target is None else f"{target}",
-        {None: "", True: "yes", False: "no"}[found["met"]], f"{found['gigaflop']:.1f}", f"{found['gemm_fraction']:.0%}",
-        f"{found['relative_error']:.0e}", f"{found['relative_error_of_gradients']:.0e}",
-    ]  # fmt: skip
-    print(" | ".join(cells), flush=True)
+def _print_head(head: str) -> None:
+    print(head, "|".join(["---"] * (head.count("|") + 1)), sep="\n", flush=True)
+
+
+def _printed(found: list[dict[str, Any]], count: str) -> list[dict[str, Any]]:
+    for row in found:
+        cells = [
+            row["part"], row["precision"], count, f"{row['ours_seconds']:.3f}", f"{row['reference_seconds']:.3f}",
+            shown(row["ratio"], ".2f"),
+            str(row["target"] or ""), VERDICT[row["met"]], f"{row['gigaflop']:.1f}", f"{row['gemm_fraction']:.0%}" + _share_verdict(row),
+            f"{row['relative_error']:.0e}", f"{row['relative_error_of_gradients']:.0e}",
+        ]  # fmt: skip
+        print(" | ".join(cells), flush=True)
+    return found
+
+
+def _share_verdict(row: dict[str, Any]) -> str:
+    return "" if row["gemm_target"] is None else f" (target {row['gemm_target']:.0%}: {VERDICT[row['gemm_met']]})"
+
+
+def beside_harl(task: str, pairs: int) -> list[dict[str, Any]]:
+    """Updates of a MAPPO cell and of HARL alone."""
+    print()
+    _print_head(harl.HEAD)
+    found = harl.compare([task], pairs)
+    for row in found:
+        print(harl.table_line(row), flush=True)
+    return found
 
 
 def counts(chosen: Sizes, parts: Sequence[str]) -> dict[str, Any]:
     """Count and print; FLOPs of a whole epoch where all parts were asked for."""
     data = random_data(chosen)
     ours, reference = Dima(chosen, data), Plain(chosen, data)
-    print(COUNT_HEAD, "|".join(["---"] * (COUNT_HEAD.count("|") + 1)), sep="\n", flush=True)
+    _print_head(COUNT_HEAD)
     counted = {}
     for part in parts:
         counted[part] = count_part(part, ours, reference)
@@ -96,20 +130,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    prepare_process("reference", torch.device("cpu"))
     chosen = sizes(options.sizes, **FEWER_ROWS[options.sizes])
     started, load = time.time(), os.getloadavg()
     result: dict[str, Any] = {"sizes": options.sizes, "task": SIZES[options.sizes][0], "rows_of_the_paper": full_rows(chosen.parameters)}
-    if options.counts:
-        few = sizes(options.sizes, imagination=4)
-        result["counts"] = counts(few, options.parts)
-    else:
-        result |= {"pairs": options.pairs, "ratios": ratios(chosen, options.parts, options.pairs)}
-        result |= {"minutes": (time.time() - started) / 60, "load_before_and_after": [load, os.getloadavg()]}
-        print(f"{result['minutes']:.1f} minutes; load {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {os.cpu_count()} cores")
+    everything = set(options.parts) == set(PARTS)
+    if not options.counts:
+        result |= {"pairs": options.pairs, "ratios": ratios(chosen, options.parts, options.pairs, targets=options.sizes == "paper")}
+        if everything:
+            result["harl"] = beside_harl(result["task"], options.pairs)
+    if options.counts or everything:
+        print()
+        result["counts"] = counts(sizes(options.sizes, imagination=4), options.parts)
+    result |= {"minutes": (time.time() - started) / 60, "load_before_and_after": [load, os.getloadavg()]}
+    print(f"\n{result['minutes']:.1f} minutes; load {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {os.cpu_count()} cores")
     if options.json:
-        origin = provenance("cpu", None)
-        named = {name: origin[name] for name in ("commit", "dirty", "hardware", "python", "versions")}
-        options.json.write_text(json.dumps(named | result, indent=1) + "\n", encoding="utf-8")
+        write_result(options.json, result)
 
 
 if __name__ == "__main__":

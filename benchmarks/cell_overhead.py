@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import torch
 
+import dima.background
 import dima.cell
 from benchmarks.harl import TASKS, cell
 from benchmarks.timing import Stopwatch, write_result
@@ -30,7 +31,7 @@ from dima.methods import build_learner
 
 def measure(config: CellConfig) -> dict[str, Any]:
     """Wall seconds of the cell, of its epochs, its evaluations, the rest between them, and once before and after; the rest's share."""
-    evaluation = Stopwatch(dima.cell.evaluate)
+    evaluation = Stopwatch(dima.background.evaluate)
     epochs: list[Stopwatch] = []
 
     def build(config: CellConfig, device: torch.device) -> Learner:
@@ -39,7 +40,11 @@ def measure(config: CellConfig) -> dict[str, Any]:
         learner.run_epoch = epochs[0]
         return learner
 
-    with TemporaryDirectory() as folder, patch.object(dima.cell, "evaluate", evaluation), patch.object(dima.cell, "build_learner", build):
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(dima.background, "evaluate", evaluation),
+        patch.object(dima.cell, "build_learner", build),
+    ):
         started = time.perf_counter()
         run_cell(config, Path(folder), Execution(torch.device("cpu"), checkpoint_seconds=0))
         whole = time.perf_counter() - started

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -30,6 +32,21 @@ class OperatorCalls(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += not func.is_view and func.name() not in NO_WORK
         return func(*args, **(kwargs or {}))
+
+
+class OperatorSeconds(TorchDispatchMode):
+    """CPU time of every operator, by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        started = time.process_time()
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.seconds[func.name().removeprefix("aten::").split(".")[0]] += time.process_time() - started
 
 
 class HostQuestions(TorchDispatchMode):

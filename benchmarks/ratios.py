@@ -1,57 +1,105 @@
-"""Ratios of CPU time, the reference's over ours, from pairs of calls that take turns in one process."""
+"""Ratios of CPU time, the reference's over ours, from rounds of calls that take turns in one process."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.contenders import GRADIENT, Dima, Plain, Results, relative_error
-from benchmarks.counts import flops
+from benchmarks.counts import OperatorSeconds, flops
+from benchmarks.timing import spread
 from benchmarks.workload import PARTS, Data, Sizes
+from dima.compute import has_bfloat16
 
-TARGETS = {"imagination": 2.0, "epoch": 1.3}
-"""In float32 on one thread."""
+PRESETS = {"float32": "reference", "bfloat16": "fast"}
+"""Precision of ours, and the preset that has it. The reference is always in float32."""
+TARGETS = {
+    ("imagination", "float32"): 2.0,
+    ("epoch", "float32"): 1.3,
+    ("reward_model", "bfloat16"): 1.7,
+    ("imagination", "bfloat16"): 3.5,
+    ("epoch", "bfloat16"): 2.2,
+}
+"""Least ratio, on one thread."""
+GEMM_TARGET = 0.75
+"""Least share of the speed of a matrix product in float32 that the whole epoch reaches."""
 GEMM_SIZE = 1536
+PRODUCTS = ("mm", "convolution", "attention")
+"""What the names of operators that multiply matrices contain."""
 
 
-class Pair(NamedTuple):
-    """One call of each side, in seconds of CPU time, and the speed of a matrix product beside them, in operations a second."""
+class Round(NamedTuple):
+    """One call of each side in seconds of CPU time, and the speed of a matrix product beside them in operations a second.
 
-    ours: float
+    `ours` and `gemm` are by precision.
+    """
+
     reference: float
-    gemm: float
+    ours: Mapping[str, float]
+    gemm: Mapping[str, float]
 
 
 class Measured(NamedTuple):
-    """All pairs of a part, the operations of one call of ours, and how far the first results of the two, and gradients, are apart."""
+    """All rounds of a part, and the operations of one call of the reference and of ours.
 
-    pairs: Sequence[Pair]
-    flops: float
-    error: float
-    gradient_error: float
+    By precision: the relative errors of one call's results and of its gradients, and the seconds of one call by operator.
+    """
+
+    rounds: Sequence[Round]
+    flops: tuple[float, float]
+    error: Mapping[str, float]
+    gradient_error: Mapping[str, float]
+    operators: Mapping[str, Counter[str]]
 
 
-def measure(part: str, sizes: Sizes, data: Data, pairs: int) -> Measured:
-    """A first call of each from the same weights, compared and counted; then `pairs` pairs, their order alternating."""
-    calls = (getattr(Dima(sizes, data), part), getattr(Plain(sizes, data), part))
-    results: list[Results] = []
-    operations = flops(lambda: results.append(calls[0]()))
-    results.append(calls[1]())
-    gradients = [{name: value for name, value in result.items() if name.startswith(GRADIENT)} for result in results]
-    rest = [{name: value for name, value in result.items() if not name.startswith(GRADIENT)} for result in results]
-    error, gradient_error = relative_error(*rest), relative_error(*gradients)
-    del results, gradients, rest
+def precisions() -> tuple[str, ...]:
+    """Those that this processor multiplies in hardware."""
+    return tuple(PRESETS) if has_bfloat16(torch.device("cpu")) else ("float32",)
+
+
+def measure(part: str, sizes: Sizes, data: Data, rounds: int) -> Measured:
+    """A first call of each from the same weights, compared and counted; one with a clock at every operator; then the rounds.
+
+    The order of the calls of a round rotates.
+    """
+    plain = getattr(Plain(sizes, data), part)
+    ours = {
+        name: getattr(Dima(sizes._replace(parameters=sizes.parameters.model_copy(update={"compute": PRESETS[name]})), data), part)
+        for name in precisions()
+    }
+    results: dict[str, Results] = {}
+
+    def first(name: str, call: Callable[[], Results]) -> float:
+        return flops(lambda: results.update({name: call()}))
+
+    operations = first("reference", plain), *(first(name, call) for name, call in ours.items())
+    errors: dict[bool, dict[str, float]] = {}
+    for of_gradients in (False, True):
+        chosen = {name: _only(result, of_gradients=of_gradients) for name, result in results.items()}
+        errors[of_gradients] = {name: relative_error(chosen[name], chosen["reference"]) for name in ours}
+    results.clear()
+    operators = {}
+    for name, call in ours.items():
+        with OperatorSeconds() as spent:
+            call()
+        operators[name] = spent.seconds
+    calls = {"reference": plain, **ours}
     taken = []
-    for pair in range(pairs):
-        gemm = gemm_speed()
-        order = (0, 1) if pair % 2 else (1, 0)
-        seconds = {side: cpu_seconds(calls[side]) for side in order}
-        taken.append(Pair(seconds[0], seconds[1], gemm))
-    return Measured(taken, operations, error, gradient_error)
+    for number in range(rounds):
+        gemm = {name: gemm_speed(getattr(torch, name)) for name in ours}
+        names = [*calls][number % len(calls) :] + [*calls][: number % len(calls)]
+        seconds = {name: cpu_seconds(calls[name]) for name in names}
+        taken.append(Round(seconds.pop("reference"), seconds, gemm))
+    return Measured(taken, (operations[0], operations[1]), errors[False], errors[True], operators)
+
+
+def _only(results: Results, *, of_gradients: bool) -> Results:
+    return {name: value for name, value in results.items() if name.startswith(GRADIENT) == of_gradients}
 
 
 def cpu_seconds(call: Callable[[], Any]) -> float:
@@ -61,41 +109,74 @@ def cpu_seconds(call: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def gemm_speed() -> float:
-    """Operations a second of float32 products of two square matrices, the best of three."""
-    matrix = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=torch.float32)
+def gemm_speed(precision: torch.dtype) -> float:
+    """Operations a second of products of two square matrices, the best of three."""
+    matrix = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=precision)
     return 2 * GEMM_SIZE**3 / min(cpu_seconds(lambda: matrix @ matrix) for _ in range(3))
 
 
 def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
-    """The parts' calls weighted by how many of them an epoch has, pair by pair; without environment steps and replay sampling."""
+    """The parts' calls weighted by how many of them an epoch has, round by round; without environment steps and replay sampling."""
     weights = {part: sizes.calls_per_epoch(part) for part in PARTS}
-    pairs = [
-        Pair(
-            sum(weights[part] * pair.ours for part, pair in zip(PARTS, row, strict=True)),
-            sum(weights[part] * pair.reference for part, pair in zip(PARTS, row, strict=True)),
-            statistics.median(pair.gemm for pair in row),
+    parts = [(weights[part], measured[part]) for part in PARTS]
+    names = parts[0][1].rounds[0].ours.keys()
+    rounds = [
+        Round(
+            sum(weight * part.rounds[number].reference for weight, part in parts),
+            {name: sum(weight * part.rounds[number].ours[name] for weight, part in parts) for name in names},
+            {name: statistics.median(part.rounds[number].gemm[name] for _, part in parts) for name in names},
         )
-        for row in zip(*(measured[part].pairs for part in PARTS), strict=True)
+        for number in range(len(parts[0][1].rounds))
     ]
-    operations = sum(weights[part] * measured[part].flops for part in PARTS)
-    error, gradient_error = (max(getattr(measured[part], name) for part in PARTS) for name in ("error", "gradient_error"))
-    return Measured(pairs, operations, error, gradient_error)
+    operators: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for weight, part in parts:
+        for name in names:
+            operators[name].update({operator: weight * seconds for operator, seconds in part.operators[name].items()})
+    return Measured(
+        rounds,
+        (sum(weight * part.flops[0] for weight, part in parts), sum(weight * part.flops[1] for weight, part in parts)),
+        {name: max(part.error[name] for _, part in parts) for name in names},
+        {name: max(part.gradient_error[name] for _, part in parts) for name in names},
+        operators,
+    )
 
 
-def row(part: str, measured: Measured) -> dict[str, Any]:
-    """What a table says of a part: median seconds, the ratio with its least and greatest, and the fraction of the GEMM peak."""
-    ratios = [pair.reference / pair.ours for pair in measured.pairs]
-    median, target = statistics.median(ratios), TARGETS.get(part)
+def rows(part: str, measured: Measured, *, targets: bool) -> list[dict[str, Any]]:
+    """What a table says of a part, one row a precision: median seconds, the ratio with its extremes, target, verdict and reason."""
+    return [_row(part, precision, measured, targets) for precision in measured.rounds[0].ours]
+
+
+def _row(part: str, precision: str, measured: Measured, targets: bool) -> dict[str, Any]:
+    ratio = spread([one.reference / one.ours[precision] for one in measured.rounds])
+    target = TARGETS.get((part, precision)) if targets else None
+    share = statistics.median(measured.flops[1] / one.ours[precision] / one.gemm[precision] for one in measured.rounds)
+    share_target = GEMM_TARGET if targets and (part, precision) == ("epoch", "float32") else None
+    met = None if target is None else ratio["median"] >= target
+    share_met = None if share_target is None else share >= share_target
     return {
         "part": part,
-        "ours_seconds": statistics.median(pair.ours for pair in measured.pairs),
-        "reference_seconds": statistics.median(pair.reference for pair in measured.pairs),
-        "ratio": {"median": median, "min": min(ratios), "max": max(ratios)},
+        "precision": precision,
+        "ours_seconds": statistics.median(one.ours[precision] for one in measured.rounds),
+        "reference_seconds": statistics.median(one.reference for one in measured.rounds),
+        "ratio": ratio,
         "target": target,
-        "met": None if target is None else median >= target,
-        "gigaflop": measured.flops / 1e9,
-        "gemm_fraction": statistics.median(measured.flops / pair.ours / pair.gemm for pair in measured.pairs),
-        "relative_error": measured.error,
-        "relative_error_of_gradients": measured.gradient_error,
+        "met": met,
+        "gigaflop": measured.flops[1] / 1e9,
+        "gemm_fraction": share,
+        "gemm_target": share_target,
+        "gemm_met": share_met,
+        "relative_error": measured.error[precision],
+        "relative_error_of_gradients": measured.gradient_error[precision],
+        "reason": reason(measured, precision) if False in (met, share_met) else None,
     }
+
+
+def reason(measured: Measured, precision: str) -> str:
+    """What bounds a ratio or a share, as measured: the ratio of operations, and where our time goes."""
+    spent = measured.operators[precision]
+    products = sum(seconds for name, seconds in spent.items() if any(word in name for word in PRODUCTS))
+    others = [(name, seconds) for name, seconds in spent.most_common() if not any(word in name for word in PRODUCTS)][:3]
+    whole = spent.total()
+    largest = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in others)
+    more = measured.flops[0] / measured.flops[1]
+    return f"the reference has {more:.2f} times our FLOPs; {products / whole:.0%} of our time are products of matrices, then {largest}"
