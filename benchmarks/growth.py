@@ -38,9 +38,9 @@ class Point(NamedTuple):
     axis: str
     size: int
 
-    def sizes(self, base: Sizes) -> Sizes:
-        """Those of `base`, which is push-mass, with nothing changed but this."""
-        parameters, (states, agents, observations, actions), _ = base
+    def sizes(self, start: Sizes) -> Sizes:
+        """Those of `start`, which is push-mass, with nothing changed but this."""
+        parameters, (states, agents, observations, actions), _ = start
         if self.axis == "rollouts":
             behavior = parameters.behavior.model_copy(update={"rollouts": self.size})
             parameters = parameters.model_copy(update={"behavior": behavior})
