@@ -1,6 +1,11 @@
-"""Two agents push one mass to a goal: a closed-form task, the oracle of the world model's tests.
+"""Agents push one mass to a goal: a closed-form task, the oracle of the world model's tests.
 
-State (p_x, p_y, v_x, v_y, g_x, g_y) without units; agent 0 has the force along x, agent 1 along y; 50 steps.
+State (p_x, p_y, v_x, v_y, g_x, g_y) without units; 50 steps. In `push-mass` agent 0 has the force along x, agent 1 along y.
+
+`push-mass-N` has N agents in the same plane, agent i along d_i, the unit vector at the angle pi i / N, and f = (2 / N) sum a_i d_i. The
+directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number of agents, a_i = d_i . u gives f = u, so that every force
+of length 1 is within reach, and none longer than sqrt 2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other.
+With two agents all of it is `push-mass`, number by number.
 """
 
 from __future__ import annotations
@@ -13,9 +18,19 @@ from envs.interface import EnvSpec
 from envs.push_mass_drawing import draw_scene
 
 POSITION_LIMIT = 1.5
+AGENTS = 2
+"""Of `push-mass` itself."""
 
 
-def next_state(state: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, "batch 6"]:
+def directions(agents: int) -> Float[np.ndarray, "agents 2"]:
+    """d_i of each agent: (cos, sin) of pi i / N, exactly 0 where they are. In float64."""
+    angles = np.pi * np.arange(agents) / agents
+    units = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    units[np.abs(units) < 1e-12] = 0
+    return units
+
+
+def next_state(state: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "batch 6"]:
     """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64."""
     position, velocity, goal = np.split(state.astype(np.float64), 3, axis=1)
     crosswise = np.stack([velocity[:, 1], -velocity[:, 0]], axis=1)
@@ -24,62 +39,73 @@ def next_state(state: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "
     return np.concatenate([position, velocity, goal], axis=1)
 
 
-def reward(successor: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, " batch"]:
-    """r = 1 - |p' - g| - 0.01 |f|^2, with the position after the step. In float64."""
+def reward(successor: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, " batch"]:
+    """r = 1 - |p' - g| - 0.01 (2 / N) sum a_i^2, with the position after the step. In float64."""
     distance = np.linalg.norm(successor[:, 0:2].astype(np.float64) - successor[:, 4:6], axis=1)
-    return 1 - distance - 0.01 * np.square(force(actions)).sum(axis=1)
+    effort = 2 / actions.shape[1] * np.square(pushes(actions)).sum(axis=1)
+    return 1 - distance - 0.01 * effort
 
 
-def force(actions: Float[np.ndarray, "batch 2 1"]) -> Float[np.ndarray, "batch 2"]:
-    """f = the agents' actions, clipped to [-1, 1]. In float64."""
+def pushes(actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "batch agents"]:
+    """a_i: the agents' actions, clipped to [-1, 1]. In float64."""
     return np.clip(actions[:, :, 0].astype(np.float64), -1, 1)
+
+
+def force(actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "batch 2"]:
+    """f = (2 / N) sum a_i d_i, which is (a_0, a_1) for two agents. In float64."""
+    agents = actions.shape[1]
+    return 2 / agents * (pushes(actions) @ directions(agents))
 
 
 def force_between(state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2"]:
     """The f that leads from `state` to `successor`, by `next_state` solved for it; whatever explains a predicted one. In float64."""
-    unforced = next_state(state, np.zeros((len(state), 2, 1)))
+    unforced = next_state(state, np.zeros((len(state), AGENTS, 1)))
     return (successor[:, 2:4].astype(np.float64) - unforced[:, 2:4]) / 0.1
 
 
 class PushMass(EpisodicEnvironment):
-    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i)."""
+    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on."""
 
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
+        team = task.removeprefix("push-mass")
+        agents = int(team.removeprefix("-")) if team else AGENTS
         spec = EnvSpec(
             task=task,
             suite="toy",
-            n_agents=2,
-            obs_dim=5,
+            n_agents=agents,
+            obs_dim=3 + agents,
             state_dim=6,
             act_dim=1,
             episode_limit=50,
             engine="numpy",
-            lineage="push-mass-v1 (closed form)",
+            lineage="push-mass-N-v1 (closed form)" if team else "push-mass-v1 (closed form)",
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)
         # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that follows it.
         self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
-        # What pushed last, for pictures alone.
-        self._forces = np.zeros((num_envs, 2))
+        self._directions = directions(agents)
+        # Who pushed last and how much, for pictures alone.
+        self._pushes = np.zeros((num_envs, agents))
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
         self._worlds[worlds, 2:4] = 0
-        self._forces[worlds] = 0
+        self._pushes[worlds] = 0
         for world in worlds:
             self._worlds[world, [0, 1, 4, 5]] = self._random[world].uniform(-1, 1, size=4)
 
-    def _advance(self, actions: Float[np.ndarray, "batch 2 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def _advance(self, actions: Float[np.ndarray, "batch agents 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         self._worlds[:] = next_state(self._worlds, actions)
-        self._forces[:] = force(actions)
+        self._pushes[:] = pushes(actions)
         return reward(self._worlds, actions), np.zeros(self.num_envs, dtype=np.bool_)
 
     def _engine_state(self) -> Float[np.ndarray, "batch 6"]:
         return self._worlds
 
-    def _observe(self, state: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2 5"]:
-        own_axis = state.reshape(-1, 3, 2).swapaxes(1, 2)
-        agent = np.broadcast_to(np.eye(2), (len(state), 2, 2))
+    def _observe(self, state: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch agents observation"]:
+        agents = self.spec.n_agents
+        own_axis = self._directions @ state.reshape(-1, 3, 2).swapaxes(1, 2)
+        agent = np.broadcast_to(np.eye(agents), (len(state), agents, agents))
         return np.concatenate([own_axis, agent], axis=2)
 
     def _save_engine(self) -> dict[str, np.ndarray]:
@@ -87,15 +113,16 @@ class PushMass(EpisodicEnvironment):
 
     def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
         self._worlds[:] = saved["worlds"]
-        self._forces[:] = 0
+        self._pushes[:] = 0
 
     def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-        return draw_scene(self._worlds[world], self._forces[world], height, width)
+        return draw_scene(self._worlds[world], self._pushes[world], self._directions, height, width)
 
     def _draw_states(self, states: Float[np.ndarray, "time 6"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
-        forces = np.zeros((len(states), 2))
-        forces[1:] = force_between(states[:-1], states[1:])
-        frames = [draw_scene(state, pushed, height, width) for state, pushed in zip(states, forces, strict=True)]
+        # of all pushes that give the force, those of the least effort
+        seen = np.zeros((len(states), self.spec.n_agents))
+        seen[1:] = force_between(states[:-1], states[1:]) @ self._directions.T
+        frames = [draw_scene(state, pushed, self._directions, height, width) for state, pushed in zip(states, seen, strict=True)]
         return np.array(frames, dtype=np.uint8).reshape(len(states), height, width, 3)
 
     def close(self) -> None:

@@ -1,13 +1,16 @@
-"""A picture of push-mass: the walls, the goal as a ring, the mass as a disc, and the force of each agent as an arrow."""
+"""A picture of push-mass: the walls, the goal as a ring, the mass as a disc, and the push of each agent as an arrow."""
 
 from __future__ import annotations
+
+from itertools import cycle
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 PAPER, GRID, WALL, GOAL, MASS = "#ffffff", "#e8e8e8", "#555555", "#009e73", "#333333"
-AGENTS = ("#0072b2", "#d55e00")  # with the goal's green from the Okabe-Ito palette, told apart by colour-blind eyes
+# With the goal's green the Okabe-Ito palette, told apart by colour-blind eyes; more agents than colours take turns.
+AGENTS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 HALF_SIDE = 1.75  # of what is seen around the origin; the walls stand at 1.5
 WALLS = 1.5
 RADIUS = 0.11
@@ -16,9 +19,13 @@ SUPERSAMPLING = 4
 
 
 def draw_scene(
-    state: Float[np.ndarray, " 6"], force: Float[np.ndarray, " 2"], height: int, width: int
+    state: Float[np.ndarray, " 6"],
+    pushes: Float[np.ndarray, " agents"],
+    directions: Float[np.ndarray, "agents 2"],
+    height: int,
+    width: int,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw one state and the forces that led to it, x to the right and y upwards, in RGB."""
+    """Draw one state and the pushes that led to it, each along its agent's direction, x to the right and y upwards, in RGB."""
     canvas = _Canvas(height, width)
     for line in np.arange(-1.0, 1.01, 0.5):
         canvas.line((-WALLS, line), (WALLS, line), 0.01, GRID)
@@ -28,8 +35,8 @@ def draw_scene(
     canvas.disc(goal, RADIUS * 1.4, GOAL)
     canvas.disc(goal, RADIUS * 1.1, PAPER)
     canvas.disc(position, RADIUS, MASS)
-    for axis, colour in enumerate(AGENTS):
-        canvas.arrow(position, np.eye(2)[axis], float(np.clip(force[axis], -2, 2)), colour)
+    for direction, push, colour in zip(directions, pushes, cycle(AGENTS), strict=False):
+        canvas.arrow(position, direction, float(np.clip(push, -2, 2)), colour)
     return canvas.picture()
 
 
@@ -56,7 +63,7 @@ class _Canvas:
         """From the rim of the mass, as long as the force is large."""
         if abs(force) < 0.01:
             return
-        along, across = np.sign(force) * direction, direction[::-1]
+        along, across = np.sign(force) * direction, direction[::-1] * [1, -1]
         rim, tip = centre + RADIUS * along, centre + (RADIUS + FORCE_LENGTH * abs(force)) * along
         head = min(0.12, FORCE_LENGTH * abs(force))
         neck = tip - head * along

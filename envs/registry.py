@@ -1,4 +1,7 @@
-"""The tasks by name. A new task is one module and one line in `TASKS`; its simulator is imported when it is first made."""
+"""The tasks by name. A new task is one module and one line in `TASKS`; its simulator is imported when it is first made.
+
+`push-mass-N` for N agents stands in no table: it is for studies of cost, and resolved by name.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,9 @@ TASKS: Mapping[str, Registration] = {
     "pen": Registration("bidexhands", _BIDEXHANDS, presets()),
 }
 
+TEAM_SIZES = range(2, 65)
+TEAMS: Mapping[str, Registration] = {f"push-mass-{agents}": Registration("toy", _TOY) for agents in TEAM_SIZES}
+
 
 def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", engine: str | None = None) -> BatchedEnvironment:
     """Build `num_envs` worlds of `task` in `engine` (None: its first); world j is seeded with `seed * 1000 + j`.
@@ -79,9 +85,12 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
     Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError,
     and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
     """
-    if task not in TASKS:
+    registration = TASKS.get(task) or TEAMS.get(task)
+    if registration is None and task.startswith("push-mass-"):
+        first, last = TEAM_SIZES[0], TEAM_SIZES[-1]
+        raise UnknownTaskError(f"unknown task {task!r}: choose one of push-mass-{first} to push-mass-{last}, by the number of agents")
+    if registration is None:
         raise UnknownTaskError(_unknown("task", task, TASKS))
-    registration = TASKS[task]
     if preset not in registration.presets:
         raise UnknownPresetError(_unknown(f"preset of {task}", preset, registration.presets))
     name = next(iter(registration.engines)) if engine is None else engine

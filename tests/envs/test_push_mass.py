@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import envs
 from envs import push_mass
+from envs.pettingzoo_adapter import as_parallel_env
 from envs.push_mass import next_state
 
 STATE = np.array([[0.5, -0.2, 0.1, -0.3, -1.0, 1.0]])
@@ -72,9 +74,9 @@ def test_starts_come_from_the_world_seed() -> None:
     assert_allclose(many[:, [0, 1, 4, 5]].std(axis=0), 1 / np.sqrt(3), rtol=0.05)
 
 
-def mean_return(policy: Callable[[np.ndarray], np.ndarray]) -> float:
+def mean_return(policy: Callable[[np.ndarray], np.ndarray], task: str = "push-mass") -> float:
     """Over 4000 episodes: the standard error is 0.4 where a return's deviation is 25."""
-    env = envs.make("push-mass", 4000)
+    env = envs.make(task, 4000)
     _, state = env.reset()
     returns = np.zeros(4000)
     for _ in range(env.spec.episode_limit):
@@ -93,9 +95,96 @@ def test_return_of_uniform_actions() -> None:
     assert -14 < mean_return(lambda state: random.uniform(-1, 1, (len(state), 2, 1))) < -10
 
 
-def test_return_of_a_good_controller() -> None:
+@pytest.mark.parametrize("task", ["push-mass", "push-mass-3", "push-mass-12"])
+def test_return_of_a_good_controller(task: str) -> None:
+    """Each agent pushes for its own direction alone, as it could from what it observes; the size of the team hardly matters."""
+    along = push_mass.directions(envs.make(task).spec.n_agents)
+
     def push(state: np.ndarray) -> np.ndarray:
         position, velocity, goal = np.split(state, 3, axis=1)
-        return (8 * (goal - position) - 6 * velocity)[:, :, None]
+        return ((8 * (goal - position) - 6 * velocity) @ along.T)[:, :, None]
 
-    assert 43.5 < mean_return(push) < 45
+    assert 43.5 < mean_return(push, task) < 45
+
+
+def test_two_agents_of_the_family_are_push_mass_itself() -> None:
+    pair, own = envs.make("push-mass-2", 4, seed=2), envs.make("push-mass", 4, seed=2)
+    for one, other in zip(pair.reset(), own.reset(), strict=True):
+        assert_array_equal(one, other)
+    for action in np.random.default_rng(0).uniform(-2, 2, (60, 4, 2, 1)).astype(np.float32):
+        one, other = pair.step(action), own.step(action)
+        for name in ("obs", "state", "reward", "truncated"):
+            assert_array_equal(getattr(one, name), getattr(other, name))
+    assert_array_equal(pair.render(1), own.render(1))
+
+
+def test_four_agents_by_hand() -> None:
+    """At 0, 45, 90 and 135 degrees; f = (a_0 + (a_1 - a_3) / sqrt 2, a_2 + (a_1 + a_3) / sqrt 2) / 2."""
+    slant = np.sqrt(0.5)
+    assert_allclose(push_mass.directions(4), [[1, 0], [slant, slant], [0, 1], [-slant, slant]], rtol=0, atol=1e-15)
+    actions = np.array([[[0.4], [1.0], [-3.0], [0.5]]])  # the third is clipped to -1
+    force = [(0.4 + 0.5 * slant) / 2, (-1 + 1.5 * slant) / 2]
+    assert_allclose(push_mass.force(actions), [force], rtol=0, atol=1e-15)
+    successor = next_state(STATE, actions)
+    assert_allclose(successor[0, 2:4], [0.09 + 0.1 * force[0] - 0.006, -0.27 + 0.1 * force[1] - 0.002], rtol=0, atol=1e-15)
+    # (2 / 4) (0.16 + 1 + 1 + 0.25) of effort
+    distance = np.hypot(*(successor[0, 0:2] - successor[0, 4:6]))
+    assert_allclose(push_mass.reward(successor, actions), [1 - distance - 0.01 * 1.205], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("agents", [2, 3, 4, 6, 24])
+def test_a_team_of_any_size_has_the_same_reach(agents: int) -> None:
+    """a_i = d_i . u gives u with the effort |u|^2; agents that push as others do, or a turned team, change nothing but names."""
+    along = push_mass.directions(agents)
+    wanted = np.array([[0.6, -0.8], [0.3, 0.1], [0.0, 1.0]])
+    actions = (wanted @ along.T)[:, :, None]
+    assert_allclose(push_mass.force(actions), wanted, rtol=0, atol=1e-14)
+    assert_allclose(2 / agents * np.square(actions).sum(axis=(1, 2)), np.square(wanted).sum(axis=1), rtol=0, atol=1e-14)
+    everything = np.sign(np.random.default_rng(0).normal(size=(2000, agents, 1)))
+    assert np.linalg.norm(push_mass.force(everything), axis=1).max() <= np.sqrt(2) + 1e-12
+    # by one agent further, the last one's push now being the first one's backwards: the whole turns by pi / N
+    pushed = np.random.default_rng(1).uniform(-1, 1, (5, agents, 1))
+    turned = np.concatenate([-pushed[:, -1:], pushed[:, :-1]], axis=1)
+    cos, sin = np.cos(np.pi / agents), np.sin(np.pi / agents)
+    assert_allclose(push_mass.force(turned), push_mass.force(pushed) @ np.array([[cos, sin], [-sin, cos]]), rtol=0, atol=1e-14)
+
+
+def test_agents_of_a_team_see_along_their_own_direction() -> None:
+    env = envs.make("push-mass-4", 2, seed=1)
+    obs, state = env.reset()
+    obs, state, *_ = env.step(np.full((2, 4, 1), 0.5, dtype=np.float32))
+    along = push_mass.directions(4)
+    for world in range(2):
+        seen = np.stack([along @ state[world, part : part + 2] for part in (0, 2, 4)], axis=1)
+        assert_allclose(obs[world], np.concatenate([seen, np.eye(4)], axis=1), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("agents", [2, 3, 24, 64])
+def test_a_team_keeps_the_promises_of_an_environment(agents: int) -> None:
+    """Its sizes; PettingZoo's names; a saved simulation goes on bit for bit and fits no other team; pictures from states."""
+    env = envs.make(f"push-mass-{agents}", 2, seed=5)
+    spec = env.spec
+    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit) == (agents, 3 + agents, 6, 1, 50)
+    assert (spec.task, spec.lineage) == (f"push-mass-{agents}", "push-mass-N-v1 (closed form)")
+    _, state = env.reset()
+    actions = np.random.default_rng(0).uniform(-1, 1, (4, 2, agents, 1)).astype(np.float32)
+    saved = env.get_sim_state()
+    first = [env.step(action) for action in actions]
+    env.set_sim_state(saved)
+    for one, other in zip(first, [env.step(action) for action in actions], strict=True):
+        assert_array_equal(one.state, other.state)
+        assert_array_equal(one.obs, other.obs)
+    with pytest.raises(envs.SimStateMismatchError, match="task"):
+        envs.make("push-mass", 2).set_sim_state(saved)
+    assert env.render(1, 60, 80).std() > 10
+    assert env.render_states(np.stack([state[0], first[0].state[0]]), 60, 80).shape == (2, 60, 80, 3)
+    parallel = as_parallel_env(f"push-mass-{agents}")
+    observations, _ = parallel.reset(seed=5)
+    assert [observed.shape for observed in observations.values()] == [(3 + agents,)] * agents
+
+
+@pytest.mark.parametrize("name", ["push-mass-0", "push-mass-1", "push-mass-65", "push-mass-1000000000", "push-mass-03", "push-mass-two"])
+def test_a_team_of_another_size_is_refused_in_one_sentence(name: str) -> None:
+    with pytest.raises(envs.UnknownTaskError) as caught:
+        envs.make(name)
+    assert str(caught.value) == f"unknown task {name!r}: choose one of push-mass-2 to push-mass-64, by the number of agents"
