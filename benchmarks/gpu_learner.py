@@ -1,0 +1,225 @@
+"""One measurement of `benchmarks.gpu`, in a process of its own; the last line it prints is what it found, as JSON.
+
+An epoch is timed without its environment steps: the replay memory is filled once, with the real steps of a warm-up stored again and again
+until it is full, as it is in most of a long run, and every epoch learns from that. The policy learns from the first epoch on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+import dima.compute
+import dima.train
+from benchmarks.counts import HostQuestions
+from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
+from benchmarks.workload import CONFIG
+from dima.config import CellConfig
+from dima.grid import CellKey, load_grid, merge, validate
+from dima.replay import Episode, Replay
+from dima.train import DimaLearner
+
+SIZES = {"paper": ("paper", "halfcheetah-2x3"), "toy": ("quick", "push-mass")}
+"""Grid and task."""
+TOY: dict[str, Any] = {
+    "task": {"env_steps": 1000, "evaluation": {"every": 100, "episodes": 2}},
+    "parameters": {
+        "replay": {"capacity": 1000},
+        **{part: {"batch_size": 8, "updates_per_epoch": 5} for part in ("state_decoder", "denoiser", "reward_model")},
+        "behavior": {"horizon": 3, "rollouts": 8, "policy_updates_per_epoch": 5},
+        "schedule": {"min_new_steps": 50, "warmup_steps": 100, "first_epoch_update_factor": 1},
+    },
+}
+EVERY_PART: dict[str, Any] = {"parameters": {"schedule": {"first_policy_epoch": 1}}}
+COMPARED = 20
+"""Updates of every part whose losses are reported, at most."""
+
+Repeat = Callable[[int, Callable[[], Tensor]], Tensor]
+"""What stands in the place of `DimaLearner._repeat`, which every part of an epoch goes through."""
+
+
+def cell(sizes: str, compute: str, seed: int) -> CellConfig:
+    """DIMA on the cell of these sizes."""
+    grid, task = SIZES[sizes]
+    found = load_grid(grid, CONFIG).resolve(CellKey(task, "dima", 1)).model_dump(mode="json")
+    changes = merge(TOY if sizes == "toy" else {}, EVERY_PART, {"seed": seed, "parameters": {"compute": compute}})
+    return validate(CellConfig, merge(found, changes), f"{sizes} sizes")
+
+
+def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool) -> dict[str, Any]:
+    """Seconds of whole epochs and of their parts, host synchronisations, peak memory, first losses, digest of the weights after warm-up.
+
+    Args:
+        config: of the cell.
+        device: where it learns.
+        count: epochs that are timed; 0: losses and digest alone.
+        eager: neither graphs nor compiled parts.
+        waits: say "ready" after the warm-up and wait for a line, so that several processes begin together.
+    """
+    started = time.perf_counter()
+    with closing(DimaLearner(config, device, graphs=not eager)) as learner:
+        collected = learner._collect()
+        fill(learner.replay)
+        losses: dict[str, list[Tensor]] = {}
+        seconds: dict[str, list[float]] = {}
+        with patch.object(learner, "_collect", return_value=collected):
+            set_up = time.perf_counter() - started
+            with patch.object(learner, "_repeat", keeping(losses)):
+                warm_up = sum(seconds_of(learner.run_epoch, device) for _ in range(WARM_UP))
+            found: dict[str, Any] = {
+                "set_up_seconds": set_up,
+                "warm_up_seconds": warm_up,
+                "losses": {part: torch.stack(kept).tolist() for part, kept in losses.items()},
+                "weights": digest(learner),
+                "not_recorded": [part for part, graphed in learner._graphed.items() if graphed._recorded is None],
+            }
+            if waits:
+                print("ready", flush=True)
+                input()
+            if count:
+                with patch.object(learner, "_repeat", timing(seconds, device)):
+                    found["epoch_seconds"] = [seconds_of(learner.run_epoch, device) for _ in range(count)]
+                found |= {"part_seconds": seconds, "peak_bytes": peak_bytes(device)}
+                found["host_synchronisations"] = host_synchronisations(learner, device)
+    return found
+
+
+def fill(replay: Replay) -> None:
+    """Store the episodes that are there again and again, until the memory is full."""
+    state = replay.state_dict()
+    stored = {name: values.clone() for name, values in state["data"].items()}
+    first = state["episodes"][:, 0].tolist(), state["episodes"].sum(dim=1).tolist()
+    episodes = [Episode(**{name: values[start:end] for name, values in stored.items()}) for start, end in zip(*first, strict=True)]
+    while replay.size < replay.config.capacity:
+        for episode in episodes:
+            replay.append(episode)
+
+
+def seconds_of(call: Callable[[], Any], device: torch.device) -> float:
+    """Wall time of a call, until the device has done what it was given."""
+    finish(device)
+    started = time.perf_counter()
+    call()
+    finish(device)
+    return time.perf_counter() - started
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has nothing left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def part_of(update: Callable[[], Tensor]) -> str:
+    """Which part an update of the learner is of; imagination and PPO are `policy`."""
+    return update.__name__.removeprefix("_update_")
+
+
+def keeping(losses: dict[str, list[Tensor]]) -> Repeat:
+    """Keep what the first updates of every part report."""
+
+    def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
+        results = [update() for _ in range(times)]
+        kept = losses.setdefault(part_of(update), [])
+        kept += results[: max(0, COMPARED - len(kept))]
+        return torch.stack(results).mean(dim=0)
+
+    return repeat
+
+
+def timing(seconds: dict[str, list[float]], device: torch.device) -> Repeat:
+    """Add the wall time of every part of every epoch to its list."""
+
+    def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
+        results: list[Tensor] = []
+        taken = seconds_of(lambda: results.append(DimaLearner._repeat(times, update)), device)
+        seconds.setdefault(part_of(update), []).append(taken)
+        return results[0]
+
+    return repeat
+
+
+def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[str, int]:
+    """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads losses and the new actor."""
+    inside = 0
+    with waits_of_the_host(device) as waits:
+
+        def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
+            nonlocal inside
+            before = len(waits())
+            result = DimaLearner._repeat(times, update)
+            inside += len(waits()) - before
+            return result
+
+        with patch.object(learner, "_repeat", repeat):
+            learner.run_epoch()
+        return {"updates": inside, "epoch": len(waits())}
+
+
+@contextmanager
+def waits_of_the_host(device: torch.device) -> Iterator[Callable[[], Sequence[str]]]:
+    """A function that names the waits so far: those that the driver's calls warn of on a GPU, the operators that would wait on a CPU."""
+    if device.type != "cuda":
+        with HostQuestions() as questions:
+            yield lambda: questions.names
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield lambda: [text for warning in caught if "called a synchronizing" in (text := str(warning.message))]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def digest(learner: DimaLearner) -> str:
+    """SHA-256 of all weights."""
+    found = hashlib.sha256()
+    for module in (learner.world_model, learner.actor_critic.actor, learner.actor_critic.critic):
+        for name, weight in sorted(module.state_dict().items()):
+            found.update(name.encode() + weight.cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is asked for and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_learner", description="One measurement of benchmarks.gpu.")
+    parser.add_argument("--device", type=torch.device, required=True)
+    parser.add_argument("--sizes", choices=SIZES, required=True)
+    parser.add_argument("--compute", choices=("reference", "fast"), required=True)
+    parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=0, help="how many are timed")
+    parser.add_argument("--waits", action="store_true", help="say that it is ready, and wait for a line before anything is timed")
+    parser.add_argument("--cell-steps", type=int, help="run a cell of so many environment steps instead")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    dima.compute.prepare_process(options.compute, options.device)
+    config = cell(options.sizes, options.compute, options.seed)
+    graphs = options.device.type == "cuda" and not options.eager
+    with ExitStack() as changed:
+        if options.eager and options.device.type == "cuda":
+            for module in (dima.compute, dima.train):
+                changed.enter_context(patch.object(module, "why_not_compiled", lambda compute, device: "not wanted"))
+        described = dima.compute.describe(config.compute, options.device, graphs=graphs)
+        if options.cell_steps:
+            found = whole_cell(config, options.device, options.cell_steps)
+        else:
+            found = epochs(config, options.device, options.epochs, eager=options.eager, waits=options.waits)
+    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
+    origin = {"path": described, "task": config.task.name, "device": name, "torch": torch.__version__, "cuda": torch.version.cuda}
+    print(json.dumps(origin | found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
