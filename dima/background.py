@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import signal
 from collections import deque
 from multiprocessing.connection import Connection
@@ -59,7 +58,7 @@ class Evaluations:
             self._done.append(evaluate(policy, self._task, self._seed, grid_step))
         else:
             try:
-                self._connection.send_bytes(pickle.dumps((policy, self._task, self._seed, grid_step)))
+                self._connection.send((policy, self._task, self._seed, grid_step))
             except OSError as error:
                 raise self._died() from error
         self._begun.append((grid_step, env_steps))
@@ -73,7 +72,7 @@ class Evaluations:
         """
         if self._process is not None:
             try:
-                found = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own process
+                found = self._connection.recv()
             except (EOFError, OSError) as error:
                 raise self._died() from error
             if isinstance(found, BaseException):
@@ -98,14 +97,14 @@ def _serve(connection: Connection) -> None:
     torch.set_num_threads(1)
     while True:
         try:
-            request = connection.recv_bytes()
+            request = connection.recv()
         except EOFError:
             return
         try:
-            answer: object = evaluate(*pickle.loads(request))  # noqa: S301 - from our own process
+            answer: object = evaluate(*request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the training process
             answer = error
         try:
-            connection.send_bytes(pickle.dumps(answer))
+            connection.send(answer)
         except OSError:
             return
