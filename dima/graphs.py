@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ class Graphed:
 
     def _call_beside(self, inputs: tuple[Any, ...]) -> Tensor:
         """An eager call on a stream of its own, as recording needs it: what is set up at a first use must not be part of the graph."""
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream, current = _warm_up_stream(), torch.cuda.current_stream()
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             result = self._function(*inputs)
@@ -73,14 +74,22 @@ class Graphed:
         for generator in self._generators:
             graph.register_generator_state(generator)
         kept = tuple(_cloned(value) for value in inputs)
+        stream = torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph):
                 result = self._function(*kept)
         except RuntimeError as error:
+            torch.cuda.set_stream(stream)  # a recording that fails leaves its own stream current
             self._enabled = False
             print(f"{self._name} runs eagerly, not as a CUDA graph: {str(error).splitlines()[0]}", flush=True)
             return None
         return Recorded(graph, kept, result)
+
+
+@cache
+def _warm_up_stream() -> torch.cuda.Stream:
+    """One for all, since the memory of one stream is not used on another."""
+    return torch.cuda.Stream()
 
 
 def _tensors(value: Any) -> list[Tensor]:

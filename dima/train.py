@@ -70,6 +70,10 @@ class DimaLearner:
         if why_not_compiled(p.compute, device) is None:
             self.world_model.compile_parts()
         drawn_from = [self._streams[name] for name in ("noise", "order", "policy")]
+        captured = graphs and device.type == "cuda"
+        asking = ("state_decoder", "behavior") if p.state_decoder.quantizer == "vq" else ()
+        if captured and asking:
+            print(f"Learning of {' and '.join(asking)} runs eagerly, not as a CUDA graph: the quantizer vq asks the device at every call.")
         learning = {
             "state_decoder": self._learn_state_decoder,
             "denoiser": self._learn_denoiser,
@@ -77,7 +81,7 @@ class DimaLearner:
             "behavior": self._learn_policy,
         }
         self._graphed = {
-            name: Graphed(f"Learning of {name}", learn, drawn_from, enabled=graphs and device.type == "cuda")
+            name: Graphed(f"Learning of {name}", learn, drawn_from, enabled=captured and name not in asking)
             for name, learn in learning.items()
         }
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
@@ -100,17 +104,18 @@ class DimaLearner:
         }
         if self.epoch >= p.schedule.first_policy_epoch:
             reports["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
-            self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
         return {"collect": collected} | self._read(reports)
 
     def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
-        """The reported numbers by name, in one transfer, with whether all weights are finite.
+        """The reported numbers by name; one transfer brings them, whether all weights are finite, and the actor that acts from now on.
 
         The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
         """
         weights = [*self.world_model.parameters(), *self.actor_critic.actor.parameters(), *self.actor_critic.critic.parameters()]
         sound = torch.stack([weight.isfinite().all() for weight in weights]).all()
-        *numbers, weights_are_finite = torch.cat([*reports.values(), sound.float()[None]]).tolist()
+        actor = torch.nn.utils.parameters_to_vector(self.actor_critic.actor.parameters()).detach()
+        transferred = torch.cat([*reports.values(), sound.float()[None], actor]).cpu()
+        *numbers, weights_are_finite = transferred[: -len(actor)].tolist()
         values = iter(numbers)
         scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
         place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
@@ -119,6 +124,7 @@ class DimaLearner:
                 raise DivergedError(f"{group} is not finite {place}: {found}")
         if not weights_are_finite:
             raise DivergedError(f"a weight is not finite {place}")
+        torch.nn.utils.vector_to_parameters(transferred[-len(actor) :], self._acting_actor.parameters())
         return scalars
 
     def _collect(self) -> dict[str, float]:

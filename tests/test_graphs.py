@@ -86,12 +86,16 @@ def test_a_failed_recording_is_said_once_and_the_function_runs(monkeypatch, caps
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph: Fails())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "the stream before")
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_stream", current.append)
     monkeypatch.setattr(Graphed, "_call_beside", lambda graphed, given: graphed._function(*given))
     graphed = Graphed("Adding", total, [torch.Generator()], enabled=True)
     for call in range(EAGER_CALLS + 3):
         torch.testing.assert_close(graphed(*inputs(float(call))), total(*inputs(float(call))))
     said = "Adding runs eagerly, not as a CUDA graph: operation not permitted when stream is capturing\n"
     assert capsys.readouterr().out == said
+    assert current == ["the stream before"]
 
 
 def test_other_inputs_are_refused():
