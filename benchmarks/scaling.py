@@ -25,6 +25,7 @@ from benchmarks.counts import flops
 from benchmarks.growth import AXES, EXPECTED_OF_MEMORY, HEAD, Point, base, expected_of_time, growth, points, table_row
 from benchmarks.ratios import cpu_seconds
 from benchmarks.workload import PARTS, Sizes, random_data
+from dima.compute import prepare_process
 from dima.record.provenance import provenance
 
 LEAST_SECONDS = 0.15
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--figure", type=Path, metavar="STEM", help="write STEM.png and STEM.pdf")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    prepare_process("reference", torch.device("cpu"))
     started, load = time.time(), os.getloadavg()
     found = times(base(), AXES, options.sweeps) + peaks(AXES, options.sweeps)
     print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), *map(table_row, found), sep="\n")
