@@ -15,7 +15,9 @@ def denoising_draws(denoiser: Denoiser, batch: int, state_dim: int, generator: t
     substeps = denoiser.config.autoregressive_steps
     level = torch.randn(batch, substeps, generator=generator)
     offset_noise, noise = torch.randn(2, batch, substeps, state_dim, generator=generator)
-    return DenoisingDraws(level, offset_noise, noise, torch.randint(denoiser.agents, (batch, substeps), generator=generator))
+    agent = torch.randint(denoiser.agents, (batch, substeps), generator=generator)
+    rank = torch.rand(batch, substeps, denoiser.agents, generator=generator).argsort(dim=-1).argsort(dim=-1)
+    return DenoisingDraws(level, offset_noise, noise, agent, rank)
 
 
 def imagination_draws(shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams) -> ImaginationDraws:

@@ -70,8 +70,12 @@ class StateDecoderConfig(Strict):
 
 
 class ActionEncoderConfig(Strict):
-    """The masked Perceiver over (time, agent) action tokens (dima.md 2.4)."""
+    """The masked Perceiver over (time, agent) action tokens (dima.md 2.4), or a small encoder of the set of visible tokens (option O4).
 
+    The set encoder reads `token_dim`, `depth`, `heads`, `head_dim` and `feed_forward_multiplier`.
+    """
+
+    kind: Literal["perceiver", "set"]
     token_dim: Count
     latents: Count
     latent_dim: Count
@@ -84,9 +88,13 @@ class ActionEncoderConfig(Strict):
 
 
 class DenoiserConfig(Strict):
-    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18)."""
+    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18), or a deterministic model in its place (experiment X2)."""
 
-    conditioning: Literal["sequential", "joint"]
+    dynamics: Literal["diffusion", "deterministic"]
+    deterministic_hidden: Count
+    conditioning: Literal["sequential", "joint", "cumulative"] = Field(
+        description="whose actions a denoising step sees: one agent's (eq. 9), all, or those of all agents revealed so far (option O1)"
+    )
     conditioning_states: Annotated[int, Field(ge=2)]
     channels: Annotated[tuple[Count, ...], Field(min_length=1)]
     blocks: tuple[Count, ...]

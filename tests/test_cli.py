@@ -24,7 +24,10 @@ def train(**changes):
         ({"task": "push-mas"}, ["Unknown task 'push-mas' in grid tiny", "perhaps 'push-mass'"]),
         ({"method": "dimma"}, ["Unknown method 'dimma' for push-mass in grid tiny", "dima-joint", "mappo"]),
         ({"seed": "7"}, ["Unknown seed '7' for push-mass/dima in grid tiny", "choose from 1, 2"]),
-        ({"grid": "paper", "task": "ant-2x4", "method": "hasac"}, ["Unknown method 'hasac'", "dima, dima-fast, dima-joint, mappo"]),
+        (
+            {"grid": "paper", "task": "ant-2x4", "method": "hasac"},
+            ["Unknown method 'hasac'", "choose from dima, ", ", dima-joint, ", ", mappo"],
+        ),
         ({"threads": "0"}, ["--threads must be at least 1"]),
     ],
 )

@@ -26,7 +26,9 @@ class DenoisingDraws(NamedTuple):
     offset_noise: Float[Tensor, "batch substeps state"]
     noise: Float[Tensor, "batch substeps state"]
     agent: Int[Tensor, "batch substeps"]
-    """whose action is revealed, from 0"""
+    """whose action is revealed, from 0; where conditioning is cumulative, how many agents' are beside the first one's"""
+    rank: Int[Tensor, "batch substeps agents"]
+    """each agent's place in a random order, read where conditioning is cumulative"""
 
 
 def denoiser_loss(
@@ -55,7 +57,11 @@ def denoiser_loss(
         noisy = target + config.sigma_offset_noise * draws.offset_noise[:, step] + sigma[:, None] * draws.noise[:, step]
         c_skip, c_out, c_in, c_noise = preconditioning(config, sigma)
         history, actions = torch.stack(frames[step : current + 1], dim=1), windows.action[:, step : current + 1]
-        output = network(denoiser, c_in[:, None] * noisy, c_noise, history, actions, revealed(denoiser, draws.agent[:, step]))
+        if config.conditioning == "cumulative":
+            mask = draws.rank[:, step] <= draws.agent[:, step, None]
+        else:
+            mask = revealed(denoiser, draws.agent[:, step, None])
+        output = network(denoiser, c_in[:, None] * noisy, c_noise, history, actions, mask)
 
         real = windows.valid[:, current, None]
         error = (output - (target - c_skip[:, None] * noisy) / c_out[:, None]).square()
@@ -81,7 +87,7 @@ def sample_next_state(
     levels = noise_levels(order.shape[1], config)
     x = noise * levels[0] if config.initial_noise == "scaled" else noise
     for step, (sigma, following) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
-        mask = revealed(denoiser, order[:, step])
+        mask = revealed(denoiser, order[:, : step + 1])
         slope = (x - denoise(denoiser, x, x.new_full((len(x),), sigma), history, actions, mask)) / sigma
         x = x + slope * (following - sigma)
     return x
@@ -114,10 +120,12 @@ def preconditioning(config: DenoiserConfig, sigma: Float[Tensor, " batch"]) -> t
     return data**2 / root**2, level * data / root, 1 / root, level.log() / 4
 
 
-def revealed(denoiser: Denoiser, agent: Int[Tensor, " batch"]) -> Bool[Tensor, "batch agents"]:
-    """One-hot of the agent whose turn it is; all of them in the joint ablation."""
-    one_hot = F.one_hot(agent, denoiser.agents).bool()
-    return torch.ones_like(one_hot) if denoiser.config.conditioning == "joint" else one_hot
+def revealed(denoiser: Denoiser, turns: Int[Tensor, "batch past"]) -> Bool[Tensor, "batch agents"]:
+    """The agent whose turn is the last one; all who have had a turn where conditioning is cumulative, all there are where it is joint."""
+    one_hot = F.one_hot(turns, denoiser.agents).bool()
+    if denoiser.config.conditioning == "joint":
+        return torch.ones_like(one_hot[:, 0])
+    return one_hot.any(dim=1) if denoiser.config.conditioning == "cumulative" else one_hot[:, -1]
 
 
 def network(

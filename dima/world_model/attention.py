@@ -62,9 +62,11 @@ class GatedBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, multiplier)
 
-    def forward(self, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
-        """One block over all tokens, no mask."""
-        tokens = tokens + self.attention(self.attention_norm(tokens))
+    def forward(
+        self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None = None
+    ) -> Float[Tensor, "batch time dim"]:
+        """One block over all tokens, or where `allowed` says so."""
+        tokens = tokens + self.attention(self.attention_norm(tokens), allowed)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
 from dima.replay import Windows
-from dima.world_model.action_encoder import ActionEncoder
+from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.noise import precondition, training_noise_levels
 from dima.world_model.unet import UNet
 
@@ -36,7 +36,7 @@ class Denoiser(nn.Module):
         self.config = config
         self.agents = agents
         condition, width = config.condition_dim, config.channels[0]
-        self.action_encoder = ActionEncoder(agents, action_dim, config.conditioning_states, condition, config.action_encoder, compute)
+        self.action_encoder = make_action_encoder(agents, action_dim, config, compute)
         self.register_buffer("frequencies", torch.randn(condition // 2))
         self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
         self.read = nn.Conv1d(state_dim, width, 3, padding=1)
@@ -74,11 +74,21 @@ class Denoiser(nn.Module):
         c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
         return c.c_skip[:, None] * noisy + c.c_out[:, None] * self.network(c.c_in[:, None] * noisy, history, modulation)
 
-    def revealed(self, agent: torch.Tensor) -> Bool[Tensor, "*batch agents"]:
-        """Which actions a denoising step may see when it is the turn of `agent` (from 0); all of them in the joint ablation."""
+    def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
+        """Which actions each denoising step may see when agents (from 0) have their turns in `order`."""
+        turn = order[..., None] == torch.arange(self.agents, device=order.device)
         if self.config.conditioning == "joint":
-            return torch.ones(*agent.shape, self.agents, dtype=torch.bool, device=agent.device)
-        return agent[..., None] == torch.arange(self.agents, device=agent.device)
+            return torch.ones_like(turn)
+        return turn.cumsum(dim=-2) > 0 if self.config.conditioning == "cumulative" else turn
+
+    def draw_revealed(self, shape: tuple[int, ...], generator: torch.Generator) -> Bool[Tensor, "*shape agents"]:
+        """Which actions training examples see: those of a uniformly drawn agent, of all, or of a uniformly drawn number of agents."""
+        device = self.frequencies.device
+        agent = torch.randint(self.agents, shape, generator=generator, device=device)
+        if self.config.conditioning != "cumulative":
+            return self.revealed(agent[..., None])[..., 0, :]
+        rank = torch.rand(*shape, self.agents, generator=generator, device=device).argsort(dim=-1).argsort(dim=-1)
+        return rank <= agent[..., None]
 
     def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
         """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
@@ -97,10 +107,10 @@ class Denoiser(nn.Module):
         targets = config.sigma_data * normalized[1][:, steps - 1 :]
         sigma = training_noise_levels((batch, substeps), config, generator, device)
         noise = torch.randn(2, *targets.shape, generator=generator, device=device)
-        agent = torch.randint(self.agents, (batch, substeps), generator=generator, device=device)
+        revealed = self.draw_revealed((batch, substeps), generator)
         # the action conditions of all sub-steps depend on nothing predicted: one call
         actions = windows.action.unfold(1, steps, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
-        conditions = self.action_encoder(actions, self.revealed(agent).flatten(0, 1)[:, None])[:, 0]
+        conditions = self.action_encoder(actions, revealed.flatten(0, 1)[:, None])[:, 0]
         modulations = self.modulation(sigma.flatten(), conditions).unflatten(0, (batch, substeps))
 
         noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]

@@ -69,13 +69,21 @@ class EulerSampler:
     def _modulations(
         self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
     ) -> Float[Tensor, "denoising batch modulation"]:
-        batch, agents = len(actions), self.denoiser.agents
-        if self.denoiser.config.conditioning == "joint":
-            turns, order = torch.zeros(1, dtype=torch.long, device=actions.device), torch.zeros_like(order)
-        else:
-            turns = torch.arange(agents, device=actions.device)
-        masks = self.denoiser.revealed(turns).expand(batch, -1, -1)
-        conditions = self.denoiser.action_encoder(actions, masks)
-        chosen = conditions.gather(1, order[..., None].expand(-1, -1, conditions.shape[-1])).transpose(0, 1)
-        sigmas = self.sigmas[:-1, None].expand(-1, batch)
-        return self.denoiser.modulation(sigmas.flatten(), chosen.flatten(0, 1)).unflatten(0, (self.steps, batch))
+        conditions = self._conditions(actions, order).transpose(0, 1)
+        sigmas = self.sigmas[:-1, None].expand(-1, len(actions))
+        return self.denoiser.modulation(sigmas.flatten(), conditions.flatten(0, 1)).unflatten(0, conditions.shape[:2])
+
+    def _conditions(
+        self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
+    ) -> Float[Tensor, "batch denoising condition"]:
+        """The action condition of every denoising step; those of steps that see the same actions are computed once."""
+        denoiser, batch = self.denoiser, len(actions)
+        if denoiser.config.conditioning == "cumulative":
+            # every agent keeps its turn for as many steps as any other, unless the order is a list
+            turns = 1 if isinstance(self.config.order, tuple) else self.steps // denoiser.agents
+            return denoiser.action_encoder(actions, denoiser.revealed(order[:, ::turns])).repeat_interleave(turns, dim=1)
+        if denoiser.config.conditioning == "joint":
+            return denoiser.action_encoder(actions, denoiser.revealed(order[:, :1])).expand(-1, self.steps, -1)
+        each = torch.arange(denoiser.agents, device=actions.device)
+        conditions = denoiser.action_encoder(actions, denoiser.revealed(each).expand(batch, -1, -1))
+        return conditions.gather(1, order[..., None].expand(-1, -1, conditions.shape[-1]))

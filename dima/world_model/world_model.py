@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dima.config import DimaParameters
 from dima.normalizer import RunningNormalizer
 from dima.world_model.denoiser import Denoiser
+from dima.world_model.deterministic import DeterministicModel, DirectSampler
 from dima.world_model.reward_model import RewardModel
 from dima.world_model.sampler import EulerSampler
 from dima.world_model.state_decoder import StateDecoder
@@ -30,15 +31,18 @@ class WorldModel(nn.Module):
         states, agents, observations, actions = shapes
         self.sigma_data = parameters.denoiser.sigma_data
         self.normalizer = RunningNormalizer(states)
-        self.denoiser = Denoiser(states, agents, actions, parameters.denoiser, parameters.compute)
+        dynamics = Denoiser if parameters.denoiser.dynamics == "diffusion" else DeterministicModel
+        model = dynamics(states, agents, actions, parameters.denoiser, parameters.compute)
+        self.denoiser: Denoiser | DeterministicModel = model
         self.state_decoder = StateDecoder(states, agents, observations, parameters.state_decoder)
         self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model, parameters.compute)
         self.to(device)
-        self.sampler = EulerSampler(self.denoiser, parameters.sampler, device)
+        self.sampler = EulerSampler(model, parameters.sampler, device) if isinstance(model, Denoiser) else DirectSampler(model, device)
 
     def compile_parts(self) -> None:
         """Compile what most of the time goes into, for the shapes that are met; saved weights keep their names."""
-        for part in (self.denoiser.action_encoder, self.denoiser.unet, self.reward_model):
+        network = self.denoiser.layers if isinstance(self.denoiser, DeterministicModel) else self.denoiser.unet
+        for part in (self.denoiser.action_encoder, network, self.reward_model):
             part.compile(dynamic=False)
 
     def scale(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:

@@ -13,6 +13,7 @@ from benchmarks.reference.denoiser import noise_levels
 from benchmarks.workload import PARTS, Sizes, random_data, sizes
 
 JOINT: dict[str, Any] = {"denoiser": {"conditioning": "joint"}}
+CUMULATIVE: dict[str, Any] = {"denoiser": {"conditioning": "cumulative"}}
 PAPER_TEXT: dict[str, Any] = {
     "denoiser": {"sigma_offset_noise": 0.0, "autoregressive_steps": 1},
     "state_decoder": {"loss": "l2"},
@@ -30,6 +31,9 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "release, joint, 2 agents": (2, JOINT),
     "release, joint, 3 agents": (3, JOINT),
     "paper text, 3 agents": (3, PAPER_TEXT),
+    "cumulative, 2 agents": (2, CUMULATIVE),
+    "cumulative, random order, 3 agents": (3, OTHER_OPTIONS | CUMULATIVE),
+    "cumulative, listed order, 2 agents": (2, {"sampler": {"order": [2, 1, 1, 2]}} | CUMULATIVE),
     "other options, 2 agents": (2, OTHER_OPTIONS),
     "other options, joint, 3 agents": (3, OTHER_OPTIONS | JOINT),
     "listed order, 2 agents": (2, {"sampler": {"order": [2, 1, 1, 2]}}),

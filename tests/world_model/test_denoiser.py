@@ -152,19 +152,33 @@ def test_padded_states_are_zeros_to_the_network(config, denoiser):
     assert first.item() != third.item()
 
 
-def test_training_reveals_every_agent_alike(config, denoiser, monkeypatch):
+def test_training_reveals_every_agent_alike(config, denoiser):
     """Each sub-step of each row draws its own agent, uniformly."""
-    model, drawn = denoiser.float(), []
-    reveal = model.revealed
-    monkeypatch.setattr(model, "revealed", lambda agent: (drawn.append(agent), reveal(agent))[1])
-    data = windows(config, torch.ones(5, dtype=torch.bool))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for _ in range(400):
-            model.loss(data, (data.state, data.next_state), generator)
-    agents = torch.stack(drawn)
-    assert agents.shape[1:] == (5, config.autoregressive_steps)
+    revealed = denoiser.float().draw_revealed((4000, config.autoregressive_steps), torch.Generator().manual_seed(0))
+    assert revealed.sum(dim=-1).eq(1).all()
+    agents = revealed.int().argmax(dim=-1)
     share = torch.bincount(agents.flatten(), minlength=AGENTS) / agents.numel()
     torch.testing.assert_close(share, torch.full((AGENTS,), 1 / AGENTS), atol=0.02, rtol=0)
-    together = (agents[:, :, 0] == agents[:, :, 1]).float().mean().item()
+    together = (agents[:, 0] == agents[:, 1]).float().mean().item()
     assert together == pytest.approx(1 / AGENTS, abs=0.03)
+
+
+def test_cumulative_training_reveals_every_number_of_agents_alike_and_any_of_them(config):
+    model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"conditioning": "cumulative"}))
+    revealed = model.draw_revealed((12_000,), torch.Generator().manual_seed(0))
+    share = torch.bincount(revealed.sum(dim=-1), minlength=AGENTS + 1) / len(revealed)
+    torch.testing.assert_close(share, torch.tensor([0.0] + [1 / AGENTS] * AGENTS), atol=0.02, rtol=0)
+    alone = revealed[revealed.sum(dim=-1) == 1].float().mean(dim=0)
+    torch.testing.assert_close(alone, torch.full((AGENTS,), 1 / AGENTS), atol=0.03, rtol=0)
+
+
+def test_what_each_step_of_an_order_sees(config):
+    order = torch.tensor([[2, 2, 0], [1, 0, 1]])
+    seen = {
+        "sequential": [[[0, 0, 1], [0, 0, 1], [1, 0, 0]], [[0, 1, 0], [1, 0, 0], [0, 1, 0]]],
+        "cumulative": [[[0, 0, 1], [0, 0, 1], [1, 0, 1]], [[0, 1, 0], [1, 1, 0], [1, 1, 0]]],
+        "joint": [[[1, 1, 1]] * 3] * 2,
+    }
+    for conditioning, expected in seen.items():
+        model = Denoiser(STATE, 3, ACTION, config.model_copy(update={"conditioning": conditioning}))
+        assert model.revealed(order).int().tolist() == expected

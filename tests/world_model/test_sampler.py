@@ -63,7 +63,7 @@ def test_orders_that_do_not_fit_are_refused(tiny_cell, changes, words):
         sampler(tiny_cell, **changes)
 
 
-@pytest.mark.parametrize("conditioning", ["sequential", "joint"])
+@pytest.mark.parametrize("conditioning", ["sequential", "joint", "cumulative"])
 def test_sampling_equals_euler_steps_written_out(tiny_cell, conditioning):
     """One call of the whole denoiser, conditioning included, at every step, as the formula stands in the paper."""
     ours = sampler(tiny_cell, conditioning=conditioning, order="random")
@@ -76,7 +76,7 @@ def test_sampling_equals_euler_steps_written_out(tiny_cell, conditioning):
     noise = ours.draw_noise(7, 5, generator).double()
     x = noise
     for step, (sigma, following) in enumerate(zip(ours.sigmas[:-1], ours.sigmas[1:], strict=True)):
-        mask = model.revealed(order[:, step])[:, None]
+        mask = model.revealed(order)[:, step : step + 1]
         condition = model.action_encoder(actions, mask)[:, 0]
         level = sigma.expand(7)
         slope = (x - model(x, level, history, model.modulation(level, condition))) / sigma
