@@ -6,6 +6,10 @@ State (p_x, p_y, v_x, v_y, g_x, g_y) without units; 50 steps. In `push-mass` age
 directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number of agents, a_i = d_i . u gives f = u, so that every force
 of length 1 is within reach, and none longer than sqrt 2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other.
 With two agents all of it is `push-mass`, number by number.
+
+In `push-mass-coupled` both of two agents act on both axes, f = ((a_0 + a_1) / sqrt 2, (a_0 - a_1) / sqrt 2), and both observe everything:
+it is for asking whether a world model that is shown one agent's action at a time loses the other's. Turned by 45 degrees it is `push-mass`
+with the agents' names exchanged, except for the walls and for where episodes start.
 """
 
 from __future__ import annotations
@@ -19,22 +23,28 @@ from envs.push_mass_drawing import draw_scene
 
 POSITION_LIMIT = 1.5
 AGENTS = 2
-"""Of `push-mass` itself."""
+"""Of `push-mass` itself and of `push-mass-coupled`."""
+COUPLED = np.sqrt(0.5) * np.array([[1.0, 1.0], [1.0, -1.0]])
+"""d_i of each agent of `push-mass-coupled`; they are perpendicular, so that the force is as large as in `push-mass`."""
 
 
 def directions(agents: int) -> Float[np.ndarray, "agents 2"]:
-    """d_i of each agent: (cos, sin) of pi i / N, exactly 0 where they are. In float64."""
+    """d_i of each agent of `push-mass-N`: (cos, sin) of pi i / N, exactly 0 where they are. In float64."""
     angles = np.pi * np.arange(agents) / agents
     units = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     units[np.abs(units) < 1e-12] = 0
     return units
 
 
-def next_state(state: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "batch 6"]:
-    """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64."""
+def next_state(
+    state: Float[np.ndarray, "batch 6"],
+    actions: Float[np.ndarray, "batch agents 1"],
+    along: Float[np.ndarray, "agents 2"] | None = None,
+) -> Float[np.ndarray, "batch 6"]:
+    """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64. `along` as of `force`."""
     position, velocity, goal = np.split(state.astype(np.float64), 3, axis=1)
     crosswise = np.stack([velocity[:, 1], -velocity[:, 0]], axis=1)
-    velocity = 0.9 * velocity + 0.1 * force(actions) + 0.02 * crosswise
+    velocity = 0.9 * velocity + 0.1 * force(actions, along) + 0.02 * crosswise
     position = np.clip(position + 0.3 * velocity, -POSITION_LIMIT, POSITION_LIMIT)
     return np.concatenate([position, velocity, goal], axis=1)
 
@@ -51,10 +61,10 @@ def pushes(actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "b
     return np.clip(actions[:, :, 0].astype(np.float64), -1, 1)
 
 
-def force(actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "batch 2"]:
-    """f = (2 / N) sum a_i d_i, which is (a_0, a_1) for two agents. In float64."""
+def force(actions: Float[np.ndarray, "batch agents 1"], along: Float[np.ndarray, "agents 2"] | None = None) -> Float[np.ndarray, "batch 2"]:
+    """f = (2 / N) sum a_i d_i. In float64. `along` are the d_i (None: those of `push-mass-N`, so that f = (a_0, a_1) for two agents)."""
     agents = actions.shape[1]
-    return 2 / agents * (pushes(actions) @ directions(agents))
+    return 2 / agents * (pushes(actions) @ (directions(agents) if along is None else along))
 
 
 def force_between(state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2"]:
@@ -64,27 +74,31 @@ def force_between(state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarr
 
 
 class PushMass(EpisodicEnvironment):
-    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on."""
+    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on.
+
+    In `push-mass-coupled` it observes (p, v, g, one-hot i).
+    """
 
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
-        team = task.removeprefix("push-mass")
-        agents = int(team.removeprefix("-")) if team else AGENTS
+        self._coupled = task == "push-mass-coupled"
+        team = "" if self._coupled else task.removeprefix("push-mass").removeprefix("-")
+        agents = int(team) if team else AGENTS
         spec = EnvSpec(
             task=task,
             suite="toy",
             n_agents=agents,
-            obs_dim=3 + agents,
+            obs_dim=(6 if self._coupled else 3) + agents,
             state_dim=6,
             act_dim=1,
             episode_limit=50,
             engine="numpy",
-            lineage="push-mass-N-v1 (closed form)" if team else "push-mass-v1 (closed form)",
+            lineage=f"{'push-mass-N' if team else task}-v1 (closed form)",
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)
         # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that follows it.
         self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
-        self._directions = directions(agents)
+        self._directions = COUPLED if self._coupled else directions(agents)
         # Who pushed last and how much, for pictures alone.
         self._pushes = np.zeros((num_envs, agents))
 
@@ -95,7 +109,7 @@ class PushMass(EpisodicEnvironment):
             self._worlds[world, [0, 1, 4, 5]] = self._random[world].uniform(-1, 1, size=4)
 
     def _advance(self, actions: Float[np.ndarray, "batch agents 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
-        self._worlds[:] = next_state(self._worlds, actions)
+        self._worlds[:] = next_state(self._worlds, actions, self._directions)
         self._pushes[:] = pushes(actions)
         return reward(self._worlds, actions), np.zeros(self.num_envs, dtype=np.bool_)
 
@@ -104,9 +118,12 @@ class PushMass(EpisodicEnvironment):
 
     def _observe(self, state: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch agents observation"]:
         agents = self.spec.n_agents
-        own_axis = self._directions @ state.reshape(-1, 3, 2).swapaxes(1, 2)
+        if self._coupled:
+            seen = np.broadcast_to(state[:, None], (len(state), agents, 6))
+        else:
+            seen = self._directions @ state.reshape(-1, 3, 2).swapaxes(1, 2)
         agent = np.broadcast_to(np.eye(agents), (len(state), agents, agents))
-        return np.concatenate([own_axis, agent], axis=2)
+        return np.concatenate([seen, agent], axis=2)
 
     def _save_engine(self) -> dict[str, np.ndarray]:
         return {"worlds": self._worlds.copy()}

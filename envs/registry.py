@@ -60,6 +60,7 @@ _BIDEXHANDS = {
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),
+    "push-mass-coupled": Registration("toy", _TOY),
     "ant-2x4": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "ant-4x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
@@ -88,7 +89,8 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
     registration = TASKS.get(task) or TEAMS.get(task)
     if registration is None and task.startswith("push-mass-"):
         first, last = TEAM_SIZES[0], TEAM_SIZES[-1]
-        raise UnknownTaskError(f"unknown task {task!r}: choose one of push-mass-{first} to push-mass-{last}, by the number of agents")
+        teams = f"push-mass-{first} to push-mass-{last}, by the number of agents"
+        raise UnknownTaskError(f"unknown task {task!r}: choose push-mass-coupled, or one of {teams}")
     if registration is None:
         raise UnknownTaskError(_unknown("task", task, TASKS))
     if preset not in registration.presets:

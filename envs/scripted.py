@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from envs.interface import EnvironmentsError, EnvSpec
+from envs.push_mass import COUPLED
 
 Controller = Callable[[Float[np.ndarray, "batch state"], Int[np.ndarray, " batch"]], Float[np.ndarray, "batch agents action"]]
 """Actions in [-1, 1] for global states and the number of steps taken in each world's episode."""
@@ -31,6 +32,12 @@ def push_to_goal(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch
     """f = clip(8 (g - p) - 6 v, -1, 1) for push-mass, axis by axis."""
     position, velocity, goal = np.split(state, 3, axis=1)
     return np.clip(8 * (goal - position) - 6 * velocity, -1, 1)[:, :, None].astype(np.float32)
+
+
+def push_to_goal_together(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch 2 1"]:
+    """a_i = clip(d_i . (8 (g - p) - 6 v), -1, 1) for push-mass-coupled: the same force as `push_to_goal` where nothing is clipped."""
+    position, velocity, goal = np.split(state, 3, axis=1)
+    return np.clip((8 * (goal - position) - 6 * velocity) @ COUPLED.T, -1, 1)[:, :, None].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ def _hands_script(spec: EnvSpec) -> Controller:
 
 CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {
     "push-mass": lambda _: push_to_goal,
+    "push-mass-coupled": lambda _: push_to_goal_together,
     **{task: gait.controller for gait, tasks in _GAITS.items() for task in tasks},
     **dict.fromkeys(("bottle-cap", "door-open-inward", "door-open-outward", "pen"), _hands_script),
 }

@@ -13,6 +13,7 @@ import envs
 
 DIMENSIONS = {  # agents, observation, state, action, episode limit, suite
     ("push-mass", "paper"): (2, 5, 6, 1, 50, "toy"),
+    ("push-mass-coupled", "paper"): (2, 8, 6, 1, 50, "toy"),
     ("ant-2x4", "paper"): (2, 113, 111, 4, 1000, "mamujoco"),
     ("ant-4x2", "paper"): (4, 115, 111, 2, 1000, "mamujoco"),
     ("halfcheetah-2x3", "paper"): (2, 19, 17, 3, 1000, "mamujoco"),

@@ -31,7 +31,7 @@ def test_pettingzoos_own_interface_test(task: str) -> None:
     env = as_parallel_env(task)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        parallel_api_test(env, num_cycles=env.spec.episode_limit + 5 if task == "push-mass" else 30)
+        parallel_api_test(env, num_cycles=env.spec.episode_limit + 5 if env.spec.suite == "toy" else 30)
     env.close()
 
 

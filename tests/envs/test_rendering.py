@@ -150,6 +150,20 @@ def test_push_mass_shows_mass_goal_and_forces() -> None:
     assert colour(0.9, -1.4) == colour(0.9, -0.4) == nothing
 
 
+def test_coupled_agents_have_slanted_arrows_in_both_kinds_of_picture() -> None:
+    """Agent 0's towards (1, 1), agent 1's towards (1, -1), each as long as its own action."""
+    env = envs.make("push-mass-coupled", 1, seed=3)
+    _, state = env.reset()
+    successor = env.step(np.array([[[0.5], [-0.8]]], dtype=np.float32)).state
+    seen, predicted = env.render(0, 350, 350), env.render_states(np.concatenate([state, successor]), 350, 350)[1]
+    assert np.abs(seen.astype(int) - predicted).mean() < 0.01
+    slant, middle = np.sqrt(0.5), successor[0, 0:2]
+    for reach, direction, ours in ((0.25, (slant, slant), (0, 0x72, 0xB2)), (0.4, (-slant, slant), (0xD5, 0x5E, 0))):
+        for sign, expected in ((1, True), (-1, False)):
+            x, y = middle + sign * reach * np.array(direction)
+            assert (tuple(seen[round(175 - 100 * y), round(175 + 100 * x)].tolist()) == ours) == expected
+
+
 def test_the_force_of_a_step_is_found_again() -> None:
     random = np.random.default_rng(0)
     state, actions = random.uniform(-1.4, 1.4, (50, 6)), random.uniform(-1, 1, (50, 2, 1))
@@ -159,7 +173,7 @@ def test_the_force_of_a_step_is_found_again() -> None:
 
 @pytest.mark.parametrize("task", SCENES)
 def test_the_rate_is_the_simulations(task: str) -> None:
-    rates = {"push-mass": 10, "ant": 20, "halfcheetah": 20, "walker2d": 125, "bidexhands": 60}
+    rates = {"toy": 10, "ant": 20, "halfcheetah": 20, "walker2d": 125, "bidexhands": 60}
     env = envs.make(task)
     expected = {rate for name, rate in rates.items() if name in (env.spec.suite, task, task.partition("-")[0])}
     assert {env.steps_per_second} == expected

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import envs
 from envs import scripted
+from envs.push_mass import COUPLED, force
 from envs.scripted import CONTROLLERS, scripted_controller
 
 TASKS = sorted(set(CONTROLLERS) & set(envs.TASKS))
@@ -36,7 +37,7 @@ def mean_return(task: str, worlds: int, controlled: bool) -> float:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_controller_beats_uniform_actions(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo appends its warnings to a file in the working folder
-    worlds = 200 if task == "push-mass" else 2
+    worlds = 200 if envs.TASKS[task].suite == "toy" else 2
     assert mean_return(task, worlds, controlled=True) > mean_return(task, worlds, controlled=False) + 40
 
 
@@ -44,6 +45,15 @@ def test_push_by_hand() -> None:
     # 8 (0.1 + 0.05) - 6 * 0.2 = 0; 8 * 0.2 - 6 * 0.1 = 1, and 3.2 is clipped to 1
     state = np.array([[0.0, -0.1, 0.2, 0.1, 0.15, 0.1], [0.5, 0.0, 0.0, 0.0, 0.9, 0.05]])
     assert_allclose(scripted.push_to_goal(state, np.zeros(2, dtype=np.int64))[:, :, 0], [[0, 1], [1, 0.4]], rtol=0, atol=1e-6)
+
+
+def test_push_together_by_hand() -> None:
+    # 8 (0.1, 0.05) - 6 (0.05, 0.1) = (0.5, -0.2): the force itself, from both agents
+    state = np.array([[0.0, 0.0, 0.05, 0.1, 0.1, 0.05]])
+    actions = scripted.push_to_goal_together(state, np.zeros(1, dtype=np.int64))
+    assert_allclose(actions[0, :, 0], [0.3 * np.sqrt(0.5), 0.7 * np.sqrt(0.5)], rtol=0, atol=1e-7)
+    assert_allclose(force(actions, COUPLED), [[0.5, -0.2]], rtol=0, atol=1e-7)
+    assert_array_equal(scripted.push_to_goal_together(10 * state, np.zeros(1, dtype=np.int64))[0, :, 0], [1, 1])
 
 
 def test_gait_by_hand() -> None:
