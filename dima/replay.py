@@ -115,6 +115,16 @@ class Replay:
         table = torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2).to(self._device)
         self._starts, self._lengths = table[:, 0].contiguous(), table[:, 1].contiguous()
 
+    @property
+    def device(self) -> torch.device:
+        """Where everything lives."""
+        return self._device
+
+    def episodes(self) -> list[Episode]:
+        """Copies of the episodes that are still whole, oldest first; the newest may not have ended."""
+        rows = [torch.arange(start, start + count, device=self._device) % self.config.capacity for start, count in self._episodes]
+        return [Episode(**{name: self._data[name][chosen] for name in FIELDS}) for chosen in rows]
+
     def sample_steps(self, count: int, model: str, generator: torch.Generator) -> tuple[Float[Tensor, "batch state"], Tensor]:
         """States and joint observations [batch, agents, observation] for `model`, least visited first in probability."""
         rows = self._least_visited(count, 1, model, generator)

@@ -1,0 +1,61 @@
+"""The world model rolled out along actions that were really taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dima.studies.episodes import Segments
+from dima.world_model.deterministic import DirectSampler
+from dima.world_model.sampler import EulerSampler
+from dima.world_model.world_model import WorldModel
+
+NO_ORDER = "none"
+
+
+@torch.no_grad()
+def open_loop(
+    world_model: WorldModel, sampler: EulerSampler | DirectSampler, segments: Segments, seed: int
+) -> Float[Tensor, "segments horizon state"]:
+    """Predicted states after each step, in scaled units; noise and orders follow from `seed` alone."""
+    generator = torch.Generator(segments.history.device).manual_seed(seed)
+    history = world_model.scale(segments.history)
+    actions = segments.past_action
+    predicted = []
+    for step in range(segments.action.shape[1]):
+        actions = torch.cat([actions, segments.action[:, step : step + 1]], dim=1)
+        order = sampler.draw_order(len(history), generator)
+        noise = sampler.draw_noise(len(history), history.shape[-1], generator)
+        state = sampler.sample(history, actions, order, noise)
+        predicted.append(state)
+        history = torch.cat([history[:, 1:], state[:, None]], dim=1)
+        actions = actions[:, 1:]
+    return torch.stack(predicted, dim=1)
+
+
+def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampler]:
+    """The model's sampler with every order of the agents that is compared, by name.
+
+    These are the named orders, and for two agents with two turns each the paper's (2, 1, 1, 2); a deterministic model has none.
+    """
+    sampler = world_model.sampler
+    if not isinstance(sampler, EulerSampler):
+        return {NO_ORDER: sampler}
+    orders: dict[str, Any] = {name: name for name in ("descending", "ascending", "random")}
+    if (sampler.steps, sampler.denoiser.agents) == (4, 2):
+        orders["2-1-1-2"] = (2, 1, 1, 2)
+    device = sampler.sigmas.device
+    return {
+        name: EulerSampler(sampler.denoiser, sampler.config.model_copy(update={"order": order}), device) for name, order in orders.items()
+    }
+
+
+def observe(
+    world_model: WorldModel, scaled: Float[Tensor, "segments horizon state"]
+) -> Float[Tensor, "segments horizon agents observation"]:
+    """Every agent's observation of the predicted states."""
+    with torch.no_grad():
+        return world_model.observe(scaled.flatten(0, 1)).unflatten(0, scaled.shape[:2])
