@@ -7,9 +7,9 @@ directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number 
 of length 1 is within reach, and none longer than sqrt 2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other.
 With two agents all of it is `push-mass`, number by number.
 
-In `push-mass-coupled` both of two agents act on both axes, f = ((a_0 + a_1) / sqrt 2, (a_0 - a_1) / sqrt 2), and both observe everything:
-it is for asking whether a world model that is shown one agent's action at a time loses the other's. Turned by 45 degrees it is `push-mass`
-with the agents' names exchanged, except for the walls and for where episodes start.
+In `push-mass-coupled` both of two agents act on both axes, f = ((2 a_0 + a_1) / sqrt 5, (a_0 + 2 a_1) / sqrt 5), and both observe
+everything: it is for asking whether a world model that is shown one agent's action at a time loses the other's. The directions are 37
+degrees apart: with perpendicular ones it would be `push-mass` turned. Across them the mass moves only as the two push against each other.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from envs.push_mass_drawing import draw_scene
 POSITION_LIMIT = 1.5
 AGENTS = 2
 """Of `push-mass` itself and of `push-mass-coupled`."""
-COUPLED = np.sqrt(0.5) * np.array([[1.0, 1.0], [1.0, -1.0]])
-"""d_i of each agent of `push-mass-coupled`; they are perpendicular, so that the force is as large as in `push-mass`."""
+COUPLED = np.sqrt(0.2) * np.array([[2.0, 1.0], [1.0, 2.0]])
+"""d_i of each agent of `push-mass-coupled`."""
 
 
 def directions(agents: int) -> Float[np.ndarray, "agents 2"]:
@@ -138,7 +138,7 @@ class PushMass(EpisodicEnvironment):
     def _draw_states(self, states: Float[np.ndarray, "time 6"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
         # of all pushes that give the force, those of the least effort
         seen = np.zeros((len(states), self.spec.n_agents))
-        seen[1:] = force_between(states[:-1], states[1:]) @ self._directions.T
+        seen[1:] = force_between(states[:-1], states[1:]) @ np.linalg.pinv(2 / self.spec.n_agents * self._directions)
         frames = [draw_scene(state, pushed, self._directions, height, width) for state, pushed in zip(states, seen, strict=True)]
         return np.array(frames, dtype=np.uint8).reshape(len(states), height, width, 3)
 

@@ -35,9 +35,9 @@ def push_to_goal(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch
 
 
 def push_to_goal_together(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch 2 1"]:
-    """a_i = clip(d_i . (8 (g - p) - 6 v), -1, 1) for push-mass-coupled: the same force as `push_to_goal` where nothing is clipped."""
+    """The actions for push-mass-coupled whose force is 8 (g - p) - 6 v, clipped: that of `push_to_goal` where nothing is clipped."""
     position, velocity, goal = np.split(state, 3, axis=1)
-    return np.clip((8 * (goal - position) - 6 * velocity) @ COUPLED.T, -1, 1)[:, :, None].astype(np.float32)
+    return np.clip((8 * (goal - position) - 6 * velocity) @ np.linalg.inv(COUPLED), -1, 1)[:, :, None].astype(np.float32)
 
 
 @dataclass(frozen=True)

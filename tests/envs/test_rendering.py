@@ -151,14 +151,14 @@ def test_push_mass_shows_mass_goal_and_forces() -> None:
 
 
 def test_coupled_agents_have_slanted_arrows_in_both_kinds_of_picture() -> None:
-    """Agent 0's towards (1, 1), agent 1's towards (1, -1), each as long as its own action."""
+    """Agent 0's towards (2, 1), agent 1's towards (1, 2), each as long as its own action."""
     env = envs.make("push-mass-coupled", 1, seed=3)
     _, state = env.reset()
     successor = env.step(np.array([[[0.5], [-0.8]]], dtype=np.float32)).state
     seen, predicted = env.render(0, 350, 350), env.render_states(np.concatenate([state, successor]), 350, 350)[1]
     assert np.abs(seen.astype(int) - predicted).mean() < 0.01
-    slant, middle = np.sqrt(0.5), successor[0, 0:2]
-    for reach, direction, ours in ((0.25, (slant, slant), (0, 0x72, 0xB2)), (0.4, (-slant, slant), (0xD5, 0x5E, 0))):
+    slant, middle = np.sqrt(0.2), successor[0, 0:2]
+    for reach, direction, ours in ((0.25, (2 * slant, slant), (0, 0x72, 0xB2)), (0.4, (-slant, -2 * slant), (0xD5, 0x5E, 0))):
         for sign, expected in ((1, True), (-1, False)):
             x, y = middle + sign * reach * np.array(direction)
             assert (tuple(seen[round(175 - 100 * y), round(175 + 100 * x)].tolist()) == ours) == expected

@@ -48,12 +48,12 @@ def test_push_by_hand() -> None:
 
 
 def test_push_together_by_hand() -> None:
-    # 8 (0.1, 0.05) - 6 (0.05, 0.1) = (0.5, -0.2): the force itself, from both agents
-    state = np.array([[0.0, 0.0, 0.05, 0.1, 0.1, 0.05]])
+    # 8 (0.1, 0.05) - 6 (0.05, 0.08) = (0.5, -0.08): the force itself, from both agents
+    state = np.array([[0.0, 0.0, 0.05, 0.08, 0.1, 0.05]])
     actions = scripted.push_to_goal_together(state, np.zeros(1, dtype=np.int64))
-    assert_allclose(actions[0, :, 0], [0.3 * np.sqrt(0.5), 0.7 * np.sqrt(0.5)], rtol=0, atol=1e-7)
-    assert_allclose(force(actions, COUPLED), [[0.5, -0.2]], rtol=0, atol=1e-7)
-    assert_array_equal(scripted.push_to_goal_together(10 * state, np.zeros(1, dtype=np.int64))[0, :, 0], [1, 1])
+    assert_allclose(actions[0, :, 0], np.array([2 * 0.5 + 0.08, -2 * 0.08 - 0.5]) * np.sqrt(5) / 3, rtol=0, atol=1e-7)
+    assert_allclose(force(actions, COUPLED), [[0.5, -0.08]], rtol=0, atol=1e-7)
+    assert_array_equal(scripted.push_to_goal_together(10 * state, np.zeros(1, dtype=np.int64))[0, :, 0], [1, -1])
 
 
 def test_gait_by_hand() -> None:
