@@ -146,7 +146,10 @@ def test_joint_differs_from_dima_in_its_conditioning_alone(tiny):
     ("task", "discount", "entropy", "new_steps", "termination"),
     [
         ("bottle-cap", 0.95, 0.01, 500, "bernoulli"),
+        ("ant-2x4", 0.99, 0.001, 200, "categorical"),
         ("ant-4x2", 0.99, 0.001, 200, "categorical"),
+        ("walker2d-2x3", 0.99, 0.001, 200, "categorical"),
+        ("walker2d-3x2", 0.99, 0.001, 200, "categorical"),
         ("halfcheetah-6x1", 0.99, 0.001, 200, "bernoulli"),
     ],
 )

@@ -305,3 +305,16 @@ def test_the_episodes_of_an_evaluation_differ(tiny_cell):
     assert len(set(returns[0])) == 10
     assert not set(returns[0]) & set(returns[1])
     assert returns[0] == returns[2]
+
+
+def test_the_policy_learns_from_no_stored_reward(tiny_cell):
+    """Rewards, ends and observations of the memory spoilt, the update is the same; with other states it is another."""
+    weights = []
+    for spoilt in ((), ("reward", "terminated", "observation", "next_state"), ("state",)):
+        learner, _ = trained(tiny_cell, 1)
+        for name in spoilt:
+            learner.replay._data[name][:] = 1
+        learner._update_policy()
+        weights.append(learner.actor_critic.actor.mean.weight.clone())
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

@@ -276,3 +276,10 @@ def test_the_noise_level_is_told_by_fixed_fourier_features(paper):
     model.modulation(torch.tensor([0.4]), torch.full((1, 256), 10.0))
     angles = 2 * math.pi * (math.log(0.5) / 4) * model.frequencies  # sigma 0.4 with offset noise 0.3
     torch.testing.assert_close(given[0][0], 10 + torch.cat([angles.cos(), angles.sin()]), atol=1e-4, rtol=0)
+
+
+def test_two_groups_and_a_weight_of_zero_write_the_result(paper):
+    model = Denoiser(STATE, AGENTS, ACTION, paper.parameters.denoiser)
+    assert (model.write_norm.num_groups, model.write_norm.eps, model.write_norm.num_channels) == (2, 1e-5, 64)
+    assert not model.write.weight.any()
+    assert model.read.kernel_size == model.write.kernel_size == (3,)
