@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from operator import attrgetter
 
 import pytest
 import yaml
@@ -13,33 +14,127 @@ from dima.config import CellConfig
 from dima.errors import UserError
 from dima.grid import CellKey, load_grid, merge, validate
 
-PAPER_TABLE_4 = {
-    ("state_decoder", "batch_size"): 256,
-    ("denoiser", "batch_size"): 64,
-    ("reward_model", "batch_size"): 128,
-    ("state_decoder", "optimizer", "learning_rate"): 3e-4,
-    ("denoiser", "optimizer", "learning_rate"): 1e-4,
-    ("reward_model", "optimizer", "learning_rate"): 1e-4,
-    ("behavior", "actor_learning_rate"): 5e-4,
-    ("behavior", "horizon"): 15,
-    ("behavior", "rollouts"): 600,
-    ("behavior", "policy_updates_per_epoch"): 4,
-    ("behavior", "discount"): 0.99,
-    ("behavior", "clip"): 0.1,
-    ("replay", "capacity"): 250_000,
-    ("denoiser", "sigma_offset_noise"): 0.3,
-    ("denoiser", "channels"): (64, 64, 64),
-    ("state_decoder", "levels"): (8, 6, 5),
-    ("reward_model", "layers"): 6,
+PAPER = {  # Tables 1, 3 and 4, equations and appendix B
+    "replay.capacity": 250_000,
+    "state_decoder.hidden": 512,
+    "state_decoder.quantizer": "fsq",
+    "state_decoder.levels": (8, 6, 5),
+    "state_decoder.batch_size": 256,
+    "state_decoder.updates_per_epoch": 200,
+    "state_decoder.optimizer.learning_rate": 3e-4,
+    "state_decoder.optimizer.gradient_clip": 10.0,
+    "denoiser.dynamics": "diffusion",
+    "denoiser.conditioning": "sequential",
+    "denoiser.conditioning_states": 3,
+    "denoiser.channels": (64, 64, 64),
+    "denoiser.blocks": (2, 2, 2),
+    "denoiser.condition_dim": 256,
+    "denoiser.sigma_data": 0.5,
+    "denoiser.noise_mean": -0.4,
+    "denoiser.noise_std": 1.2,
+    "denoiser.batch_size": 64,
+    "denoiser.updates_per_epoch": 200,
+    "denoiser.optimizer.learning_rate": 1e-4,
+    "denoiser.optimizer.gradient_clip": 1.0,
+    "sampler.steps": "paper",
+    "sampler.order": "descending",
+    "reward_model.dim": 256,
+    "reward_model.layers": 6,
+    "reward_model.heads": 4,
+    "reward_model.dropout": 0.1,
+    "reward_model.optimizer_steps_per_batch": 1,
+    "reward_model.batch_size": 128,
+    "reward_model.updates_per_epoch": 200,
+    "reward_model.optimizer.learning_rate": 1e-4,
+    "reward_model.optimizer.gradient_clip": 10.0,
+    "behavior.horizon": 15,
+    "behavior.rollouts": 600,
+    "behavior.policy_updates_per_epoch": 4,
+    "behavior.discount": 0.99,
+    "behavior.return_lambda": 0.95,
+    "behavior.lambda_return": "exact",
+    "behavior.ppo_epochs": 5,
+    "behavior.clip": 0.1,
+    "behavior.entropy_coefficient": 0.001,
+    "behavior.actor_learning_rate": 5e-4,
+    "behavior.critic_learning_rate": 5e-4,
+    "behavior.gradient_clip": 10.0,
+    "schedule.min_new_steps": 200,
 }
+RELEASE = {
+    "replay.visit_temperature": 20.0,
+    "replay.window_sampling": "recency",
+    "replay.recency_weights": (0.1, 0.1, 0.1, 0.7),
+    "state_decoder.tokens": 12,
+    "state_decoder.codebook_size": 256,
+    "state_decoder.codebook_dim": 64,
+    "state_decoder.codebook_decay": 0.995,
+    "state_decoder.loss": "l1",
+    "state_decoder.optimizer.weight_decay": 0.01,
+    "denoiser.action_encoder.kind": "perceiver",
+    "denoiser.action_encoder.token_dim": 256,
+    "denoiser.action_encoder.latents": 32,
+    "denoiser.action_encoder.latent_dim": 512,
+    "denoiser.action_encoder.depth": 2,
+    "denoiser.action_encoder.cross_heads": 1,
+    "denoiser.action_encoder.cross_head_dim": 64,
+    "denoiser.action_encoder.heads": 8,
+    "denoiser.action_encoder.head_dim": 64,
+    "denoiser.action_encoder.feed_forward_multiplier": 4,
+    "denoiser.sigma_offset_noise": 0.3,
+    "denoiser.noise_min": 0.002,
+    "denoiser.noise_max": 20.0,
+    "denoiser.autoregressive_steps": 3,
+    "denoiser.optimizer.weight_decay": 0.01,
+    "denoiser.learning_rate_warmup_updates": 100,
+    "sampler.sigma_min": 0.002,
+    "sampler.sigma_max": 5.0,
+    "sampler.rho": 7.0,
+    "sampler.initial_noise": "scaled",
+    "reward_model.action_layers": 3,
+    "reward_model.action_heads": 8,
+    "reward_model.action_head_dim": 32,
+    "reward_model.feed_forward_multiplier": 4,
+    "reward_model.termination": "bernoulli",
+    "reward_model.timeout_is_termination": True,
+    "reward_model.optimizer.weight_decay": 0.01,
+    "behavior.start_observation": "reconstruction",
+    "behavior.actor_hidden": (128, 128, 128),
+    "behavior.critic_hidden": (256, 256),
+    "behavior.critic_input": "state_and_last_action",
+    "behavior.critic_loss": "normalized_huber",
+    "behavior.huber_delta": 10.0,
+    "behavior.adam_epsilon": 1e-5,
+    "schedule.epoch_trigger": "episode_end",
+    "schedule.warmup_steps": 5000,
+    "schedule.warmup_policy": "actor",
+    "schedule.first_policy_epoch": 10,
+    "schedule.first_epoch_update_factor": 1,
+}
+OURS = {"algorithm": "dima", "compute": "reference", "denoiser.deterministic_hidden": 512}
 
 
-@pytest.mark.parametrize("path", PAPER_TABLE_4, ids=".".join)
-def test_dima_has_the_papers_values(paper, path):
-    value = paper.parameters
-    for part in path:
-        value = getattr(value, part)
-    assert value == PAPER_TABLE_4[path]
+@pytest.mark.parametrize(("path", "expected"), (PAPER | RELEASE).items(), ids=str)
+def test_dima_has_the_papers_values(paper, path, expected):
+    """The paper's where it has one, the release's elsewhere."""
+    assert attrgetter(path)(paper.parameters) == expected
+
+
+def test_every_value_is_the_papers_the_releases_or_ours(paper):
+    named = [".".join(path) for path in leaves(paper.parameters.model_dump())]
+    assert sorted(named) == sorted([*PAPER, *RELEASE, *OURS])
+    assert {path: attrgetter(path)(paper.parameters) for path in OURS} == OURS
+
+
+def test_the_papers_tasks_are_evaluated_in_ten_episodes_at_fixed_intervals():
+    grid = load_grid("paper")
+    evaluated = {
+        task.name: (task.evaluation.every, task.evaluation.episodes)
+        for task in {cell.task: grid.task(cell.task) for cell in grid.cells}.values()
+    }
+    hands = ("bottle-cap", "door-open-inward", "door-open-outward", "pen")
+    assert evaluated == {name: (5_000 if name in hands else 10_000, 10) for name in evaluated}
+    assert len(evaluated) == 11
 
 
 def test_joint_differs_from_dima_in_its_conditioning_alone(tiny):
@@ -51,7 +146,10 @@ def test_joint_differs_from_dima_in_its_conditioning_alone(tiny):
     ("task", "discount", "entropy", "new_steps", "termination"),
     [
         ("bottle-cap", 0.95, 0.01, 500, "bernoulli"),
+        ("ant-2x4", 0.99, 0.001, 200, "categorical"),
         ("ant-4x2", 0.99, 0.001, 200, "categorical"),
+        ("walker2d-2x3", 0.99, 0.001, 200, "categorical"),
+        ("walker2d-3x2", 0.99, 0.001, 200, "categorical"),
         ("halfcheetah-6x1", 0.99, 0.001, 200, "bernoulli"),
     ],
 )

@@ -30,3 +30,17 @@ def test_scores_and_back():
 
 def test_it_starts_as_the_identity():
     torch.testing.assert_close(RunningNormalizer(3)(torch.ones(3)), torch.ones(3))
+
+
+def test_the_first_state_meets_a_count_of_a_ten_thousandth():
+    """Mean 0 and variance 1 of weight 1e-4 beside one state of 2."""
+    normalizer = RunningNormalizer(1)
+    normalizer.update(torch.tensor([[2.0]]))
+    np.testing.assert_allclose(normalizer.mean, 2 / 1.0001, rtol=1e-12)
+    np.testing.assert_allclose(normalizer.variance, (1e-4 + 4 * 1e-4 / 1.0001) / 1.0001, rtol=1e-9)
+
+
+def test_a_state_that_never_changes_is_divided_by_a_ten_thousandth():
+    normalizer = RunningNormalizer(1)
+    normalizer.variance.zero_()
+    assert normalizer(torch.tensor([[3.0]])).item() == np.float32(3e4)

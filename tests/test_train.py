@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.counts import HostQuestions
+from dima.behavior.imagination import imagine
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError, UserError
 from dima.evaluate import evaluate
@@ -224,3 +225,96 @@ def test_the_policy_learns_from_the_configured_epoch_on_and_acts_with_what_it_le
         acting.append(learner._acting_actor.mean.weight.clone())
         assert torch.equal(acting[-1], learner.actor_critic.actor.mean.weight)
     assert not torch.equal(acting[0], acting[1])
+
+
+def test_an_epoch_is_algorithm_1(tiny_cell, monkeypatch):
+    """Collect, then all updates of the decoder, of the denoiser, of the reward model, and from the configured epoch on of the policy."""
+    counts = {"state_decoder": {"updates_per_epoch": 2}, "denoiser": {"updates_per_epoch": 3}, "reward_model": {"updates_per_epoch": 4}}
+    late = {"behavior": {"policy_updates_per_epoch": 5}, "schedule": {"first_policy_epoch": 3}}
+    learner = DimaLearner(changed(tiny_cell, **counts, **late), CPU)
+    done = []
+    for name in ("_collect", "_update_state_decoder", "_update_denoiser", "_update_reward_model", "_update_policy"):
+        method = getattr(learner, name)
+        monkeypatch.setattr(learner, name, lambda name=name, method=method: done.append(name) or method())
+    epochs = []
+    for _ in range(3):
+        learner.run_epoch()
+        epochs.append(list(done))
+        done.clear()
+    world_model = ["_collect", *["_update_state_decoder"] * 2, *["_update_denoiser"] * 3, *["_update_reward_model"] * 4]
+    assert epochs == [world_model, world_model, world_model + ["_update_policy"] * 5]
+
+
+def test_every_update_draws_its_own_batch(tiny_cell, monkeypatch):
+    """Single states, windows of 3 + 3 states (5 transitions), segments of the horizon, and starts of 3 states for every rollout."""
+    sizes = {"state_decoder": {"batch_size": 7}, "denoiser": {"batch_size": 11}, "reward_model": {"batch_size": 13}}
+    learner, _ = trained(changed(tiny_cell, **sizes, behavior={"rollouts": 17, "horizon": 5}), 1)
+    drawn = []
+    for name in ("sample_steps", "sample_segments", "sample_windows"):
+        method = getattr(learner.replay, name)
+        monkeypatch.setattr(learner.replay, name, lambda *given, method=method: drawn.append(given[:-1]) or method(*given))
+    for update in (learner._update_state_decoder, learner._update_denoiser, learner._update_reward_model, learner._update_policy):
+        update()
+    assert drawn == [(7, "state_decoder"), (11, 5), (13, 5, "reward_model"), (17, 3)]
+
+
+def test_the_models_imagine_in_evaluation_mode(tiny_cell, monkeypatch):
+    """Dropout is on in the reward model's own updates alone."""
+    from dima import train
+
+    learner, _ = trained(tiny_cell, 1)
+    modes = []
+    monkeypatch.setattr(train, "imagine", lambda model, *rest: modes.append(model.reward_model.training) or imagine(model, *rest))
+    loss = learner.world_model.reward_model.loss
+    monkeypatch.setattr(
+        learner.world_model.reward_model, "loss", lambda *given: modes.append(learner.world_model.reward_model.training) or loss(*given)
+    )
+    learner._update_reward_model()
+    assert learner.world_model.reward_model.training is False
+    learner._update_policy()
+    assert modes == [True, False]
+    assert not any(module.training for module in learner.world_model.modules())
+
+
+def test_one_world_is_stepped_and_its_actions_are_not_clipped(tiny_cell):
+    learner = DimaLearner(tiny_cell, CPU)
+    assert learner._collector.environment.num_envs == 1
+    torch.nn.init.constant_(learner._acting_actor.mean.bias, 3.0)
+    for _ in range(20):
+        learner._collector.step(learner._acting_actor)
+    assert learner._collector.take().action.mean().item() == pytest.approx(3.0, abs=0.3)
+
+
+def test_evaluation_takes_the_mean_of_the_policy(tiny_cell):
+    learner, _ = trained(tiny_cell, 2)
+    observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
+    expected = learner.actor_critic.actor(torch.from_numpy(observations)).mean.detach().numpy()
+    for policy in (learner.act, learner.frozen_policy()):
+        for _ in range(2):
+            np.testing.assert_allclose(policy(observations), expected, rtol=1e-6)
+
+
+def test_the_episodes_of_an_evaluation_differ(tiny_cell):
+    """Ten worlds of their own seeds, other ones at another evaluation, the same ones at the same."""
+    task = tiny_cell.task.model_copy(update={"evaluation": tiny_cell.task.evaluation.model_copy(update={"episodes": 10})})
+
+    def still(observations):
+        return np.zeros((*observations.shape[:2], 1), dtype=np.float32)
+
+    returns = [[episode.episode_return for episode in evaluate(still, task, 1, step)] for step in (0, 400, 0)]
+    assert len(set(returns[0])) == 10
+    assert not set(returns[0]) & set(returns[1])
+    assert returns[0] == returns[2]
+
+
+def test_the_policy_learns_from_no_stored_reward(tiny_cell):
+    """Rewards, ends and observations of the memory spoilt, the update is the same; with other states it is another."""
+    weights = []
+    for spoilt in ((), ("reward", "terminated", "observation", "next_state"), ("state",)):
+        learner, _ = trained(tiny_cell, 1)
+        for name in spoilt:
+            learner.replay._data[name][:] = 1
+        learner._update_policy()
+        weights.append(learner.actor_critic.actor.mean.weight.clone())
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

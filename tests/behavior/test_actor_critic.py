@@ -80,3 +80,20 @@ def test_the_critic_learns_the_value(learner):
         learner.update(Rollout(**{**data.__dict__, "reward": torch.full_like(data.reward, 4.0)}))
     inputs = learner._critic_inputs(rollout(generator))
     assert learner._in_units_of_return(learner.critic(inputs)).mean().item() == pytest.approx(4.0, abs=0.5)
+
+
+@pytest.mark.parametrize(("inputs", "size"), [("state_and_last_action", 17 + 2 * 3), ("state", 17)])
+def test_the_critic_reads_the_state_and_perhaps_the_last_actions(paper, inputs, size):
+    learner = ActorCritic((17, 2, 19, 3), paper.parameters.behavior.model_copy(update={"critic_input": inputs}), torch.device("cpu"))
+    assert learner.critic.trunk[0].normalized_shape == (size,)
+    assert [layer.out_features for layer in learner.critic.trunk[1::3]] == [256, 256]
+    assert learner.actor.trunk[0].normalized_shape == (19,)
+
+
+def test_both_optimizers_are_adam_without_decay(paper):
+    learner = ActorCritic((17, 2, 19, 3), paper.parameters.behavior, torch.device("cpu"))
+    for optimizer in (learner.actor_optimizer, learner.critic_optimizer):
+        assert type(optimizer) is torch.optim.Adam
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["eps"], group["weight_decay"], group["betas"]) == (5e-4, 1e-5, 0, (0.9, 0.999))
+    assert set(learner.state_dict()) == {"actor", "critic", "value_normalizer", "actor_optimizer", "critic_optimizer"}  # no target critic

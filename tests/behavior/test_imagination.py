@@ -104,3 +104,8 @@ def test_a_rollout_counts_up_to_and_including_its_sampled_end(tiny_cell, windows
     ends = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
     _, rollout = rolled(tiny_cell, windows, "categorical", ends)
     assert rollout.alive.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+def test_nothing_in_a_rollout_is_differentiated(tiny_cell, windows):
+    _, rollout = rolled(tiny_cell, windows)
+    assert not any(tensor.requires_grad for tensor in vars(rollout).values())

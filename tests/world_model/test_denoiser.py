@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -182,3 +184,102 @@ def test_what_each_step_of_an_order_sees(config):
     for conditioning, expected in seen.items():
         model = Denoiser(STATE, 3, ACTION, config.model_copy(update={"conditioning": conditioning}))
         assert model.revealed(order).int().tolist() == expected
+
+
+def test_the_network_reads_four_frames_in_time_and_writes_the_last(denoiser, inputs):
+    """Time is the axis of the convolutions and the state their channels; whatever it writes for past frames is dropped."""
+    noisy, history, _ = inputs
+    read, written = [], []
+    denoiser.read.register_forward_hook(lambda _, given, __: read.append(given[0]))
+    denoiser.write.register_forward_hook(lambda _, __, result: written.append(result))
+    modulation = denoiser.modulation(torch.full((4,), 0.7, dtype=torch.float64), torch.zeros(4, 32, dtype=torch.float64))
+    output = denoiser.network(noisy, history, modulation)
+    assert read[0].shape == written[0].shape == (4, STATE, 4)
+    assert torch.equal(read[0].transpose(1, 2), torch.cat([history, noisy[:, None]], dim=1))
+    assert torch.equal(output, written[0][:, :, 3])
+    assert not torch.equal(output, written[0][:, :, 2])
+
+
+def test_the_denoised_state_is_not_clipped(config, inputs):
+    """Of a far noisy state c_skip remains: 1000 times 0.25 / (0.49 + 0.09 + 0.25)."""
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"sigma_offset_noise": 0.3})).double()
+    noisy, history, actions = inputs
+    far = denoise(model, torch.full_like(noisy, 1000.0), history, actions, model.revealed(torch.zeros(4, dtype=torch.long)))
+    torch.testing.assert_close(far, torch.full_like(far, 1000 * 0.25 / 0.83), atol=1.0, rtol=0)
+
+
+def test_offset_noise_is_drawn_for_every_number_alone(config):
+    """Targets of 0 and the least noise there is: what the network is shown, over c_in, is the offset noise."""
+    quiet = config.model_copy(update={"noise_min": 1e-6, "noise_max": 2e-6, "sigma_offset_noise": 0.3, "autoregressive_steps": 1})
+    model, shown = Denoiser(STATE, AGENTS, ACTION, quiet), []
+    model.network = lambda noisy, *_: shown.append(noisy) or noisy
+    zeros = torch.zeros(4000, 3, STATE)
+    data = Windows(zeros, torch.zeros(4000, 3, AGENTS, ACTION), zeros, torch.zeros(4000, AGENTS, 1), torch.ones(4000, 3, dtype=torch.bool))
+    model.loss(data, (zeros, zeros), torch.Generator().manual_seed(0))
+    offset = shown[0] * (0.3**2 + 0.5**2) ** 0.5
+    torch.testing.assert_close(offset.T.cov(), 0.09 * torch.eye(STATE), atol=0.008, rtol=0)
+
+
+def test_every_substep_has_its_own_noise_level_that_knows_nothing_of_the_agent(config, denoiser, monkeypatch):
+    levels, turns = [], []
+    model = denoiser.float()
+    modulation, draw = model.modulation, model.draw_revealed
+    monkeypatch.setattr(model, "modulation", lambda sigma, condition: levels.append(sigma) or modulation(sigma, condition))
+    monkeypatch.setattr(model, "draw_revealed", lambda *arguments: turns.append(draw(*arguments)) or turns[-1])
+    length, rows = config.conditioning_states + config.autoregressive_steps - 1, 1500
+    states = torch.randn(rows, length, STATE, generator=torch.Generator().manual_seed(1))
+    action, valid = torch.zeros(rows, length, AGENTS, ACTION), torch.ones(rows, length, dtype=torch.bool)
+    model.loss(Windows(states, action, states, torch.zeros(rows, AGENTS, 1), valid), (states, states), torch.Generator().manual_seed(0))
+    level = levels[0].view(rows, config.autoregressive_steps).log()
+    correlation = level.T.corrcoef() - torch.eye(config.autoregressive_steps)
+    assert correlation.abs().max() < 0.1
+    agents = turns[0].int().argmax(dim=-1)
+    means = torch.stack([level[agents == agent].mean() for agent in range(AGENTS)])
+    torch.testing.assert_close(means, torch.full((AGENTS,), config.noise_mean), atol=0.12, rtol=0)
+
+
+def test_no_gradient_flows_through_a_prediction(config, denoiser, monkeypatch):
+    model, seen = denoiser.float(), []
+    network = model.network
+
+    def recorded(noisy, history, modulation):
+        output = network(noisy, history, modulation)
+        seen.append((history.requires_grad, output.requires_grad))
+        return output
+
+    monkeypatch.setattr(model, "network", recorded)
+    data = windows(config, torch.ones(5, dtype=torch.bool))
+    model.loss(data, (data.state, data.next_state), torch.Generator().manual_seed(0))
+    assert seen == [(False, True)] * 3
+
+
+def test_the_condition_knows_who_acted_and_when(denoiser, inputs):
+    """The same actions by other agents, or in another order in time, are another condition."""
+    actions = inputs[2]
+    everyone = torch.ones(4, 1, AGENTS, dtype=torch.bool)
+    before = denoiser.action_encoder(actions, everyone)
+    assert not torch.allclose(denoiser.action_encoder(actions.flip(2), everyone), before)
+    assert not torch.allclose(denoiser.action_encoder(actions.flip(1), everyone), before)
+
+
+def test_the_noise_level_is_told_by_fixed_fourier_features(paper):
+    """cos and sin of 2 pi w c_noise for 128 standard normal w, which are saved and never trained."""
+    torch.manual_seed(0)
+    model = Denoiser(STATE, AGENTS, ACTION, paper.parameters.denoiser)
+    assert model.frequencies.shape == (128,)
+    assert model.frequencies.std().item() == pytest.approx(1.0, abs=0.2)
+    assert "frequencies" not in dict(model.named_parameters())
+    assert "frequencies" in model.state_dict()
+    given = []
+    model.condition.register_forward_hook(lambda _, inputs, __: given.append(inputs[0]))
+    model.modulation(torch.tensor([0.4]), torch.full((1, 256), 10.0))
+    angles = 2 * math.pi * (math.log(0.5) / 4) * model.frequencies  # sigma 0.4 with offset noise 0.3
+    torch.testing.assert_close(given[0][0], 10 + torch.cat([angles.cos(), angles.sin()]), atol=1e-4, rtol=0)
+
+
+def test_two_groups_and_a_weight_of_zero_write_the_result(paper):
+    model = Denoiser(STATE, AGENTS, ACTION, paper.parameters.denoiser)
+    assert (model.write_norm.num_groups, model.write_norm.eps, model.write_norm.num_channels) == (2, 1e-5, 64)
+    assert not model.write.weight.any()
+    assert model.read.kernel_size == model.write.kernel_size == (3,)

@@ -26,3 +26,13 @@ def test_a_batch_may_be_stepped_on_twice():
         ModelOptimizer(layer, CONFIG).step(layer.weight.sum(), repeats)
         moved.append(before - layer.weight.item())
     assert moved == pytest.approx([0.1, 0.2], rel=1e-4)
+
+
+def test_decay_is_adamws_and_of_weights_alone():
+    """Without a gradient a weight shrinks by rate times decay and a bias stays: decay is no part of the gradient."""
+    layer = torch.nn.Linear(1, 1)
+    for parameter in layer.parameters():
+        torch.nn.init.constant_(parameter, 3.0)
+    decaying = CONFIG.model_copy(update={"weight_decay": 0.2})
+    ModelOptimizer(layer, decaying).step(0.0 * (layer.weight.sum() + layer.bias.sum()))
+    assert [parameter.item() for parameter in layer.parameters()] == pytest.approx([3.0 * (1 - 0.1 * 0.2), 3.0])

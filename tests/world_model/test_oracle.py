@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from dima.grid import merge, validate
 from dima.train import DimaLearner
+from dima.world_model.denoiser import Denoiser
+from dima.world_model.sampler import EulerSampler
 from envs.push_mass import next_state
 
 SIZES = {
@@ -61,3 +65,51 @@ def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, sha
 
 def rms(error, part):
     return error[:, part].square().mean().sqrt().item()
+
+
+class BestDenoiser(Denoiser):
+    """What an exactly trained denoiser gives where s' = s + the sum of the actions and these are normal, of deviation 0.1 together."""
+
+    def __init__(self, agents, conditioning, offset_noise):
+        torch.nn.Module.__init__(self)
+        self.agents, self.offset_noise = agents, offset_noise
+        self.config = SimpleNamespace(conditioning=conditioning)
+
+    def action_encoder(self, actions, revealed):
+        """Sum of the actions that are seen, variance of those that are not."""
+        return torch.stack([(actions[:, None, -1, :, 0] * revealed).sum(-1), 0.01 / self.agents * (~revealed).sum(-1)], dim=-1)
+
+    def modulation(self, sigma, action_condition):
+        return action_condition
+
+    def forward(self, noisy, sigma, history, modulation):
+        known, variance = modulation[:, :1], modulation[:, 1:]
+        noise = (sigma.square() + self.offset_noise**2)[:, None]
+        return history[:, -1] + known + variance / (variance + noise) * (noisy - history[:, -1] - known)
+
+
+def gains(paper, agents, conditioning, offset_noise):
+    """By how much the sampled state moves for each agent's action, in the agents' order."""
+    sampler = EulerSampler(BestDenoiser(agents, conditioning, offset_noise), paper.parameters.sampler, torch.device("cpu"))
+    actions = torch.zeros(agents, 3, agents, 1)
+    actions[:, -1, :, 0] = torch.eye(agents)
+    order, still = sampler.draw_order(agents, torch.Generator()), torch.zeros(agents, 3, 1)
+    return sampler.sample(still, actions, order, torch.zeros(agents, 1))[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("agents", "offset_noise", "expected"),
+    [(2, 0.3, [0.996, 0.004]), (2, 0.0, [0.53, 0.46]), (6, 0.3, [0.915, 0.071, 0.011, 0.002, 0.001, 0.0])],
+)
+def test_one_revealed_agent_at_a_step_gives_gains_that_add_up_to_1(paper, agents, offset_noise, expected):
+    """An ideal model answers every action with gain 1. Agent 1 is the last to be revealed, and takes nearly all of it."""
+    found = gains(paper, agents, "sequential", offset_noise)
+    assert found == pytest.approx(expected, abs=0.01)
+    assert sum(found) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("agents", [2, 3, 6])
+@pytest.mark.parametrize("conditioning", ["cumulative", "joint"])
+@pytest.mark.parametrize("offset_noise", [0.0, 0.3])
+def test_all_revealed_at_the_last_step_gives_every_action_gain_1(paper, agents, conditioning, offset_noise):
+    assert gains(paper, agents, conditioning, offset_noise) == pytest.approx([1.0] * agents, abs=1e-6)

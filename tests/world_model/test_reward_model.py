@@ -125,3 +125,42 @@ def test_class_one_is_the_end(tiny_cell):
     none = torch.zeros(3, HORIZON, dtype=torch.bool)
     assert model.loss(*segments(~none, none))["termination"].item() < 0.001
     assert model.loss(*segments(none, none))["termination"].item() > 7
+
+
+def test_it_begins_like_a_gpt_of_thirty_positions(paper):
+    """Weights of deviation 0.02, no biases; two tokens a step, six blocks of four heads, dropout in and after each of them."""
+    torch.manual_seed(0)
+    config = paper.parameters.reward_model
+    model = RewardModel(17, 2, 3, paper.parameters.behavior.horizon, config)
+    assert model.position.shape == (30, 256)
+    assert model.position.std().item() == pytest.approx(0.02, rel=0.1)
+    for layer in (module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.weight.numel() > 5000):
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert layer.bias is None or not layer.bias.any()
+    assert len(model.blocks) == 6
+    assert {(block.attention.heads, block.attention.dropout, block.feed_forward[-1].p) for block in model.blocks} == {(4, 0.1, 0.1)}
+    assert {type(layer) for layer in model.reward_head[1::2]} == {torch.nn.ReLU}
+    shapes = [(layer.in_features, layer.out_features) for layer in (*model.reward_head[::2], model.termination_head[-1])]
+    assert shapes == [(256, 256), (256, 256), (256, 1), (256, 1)]
+    sampled = RewardModel(17, 2, 3, 15, config.model_copy(update={"termination": "categorical"}))
+    assert sampled.termination_head[-1].out_features == 2
+
+
+def test_joint_actions_are_one_token_by_attention_over_the_agents(paper):
+    """Three blocks of eight heads of 32 without dropout; every agent's action counts, and whose it is."""
+    torch.manual_seed(0)
+    token = RewardModel(17, 3, 2, 15, paper.parameters.reward_model).action_token.train()
+    assert {(block.attention.heads, block.attention.dropout, block.attention.output.in_features) for block in token.blocks} == {
+        (8, 0.0, 256)
+    }
+    assert len(token.blocks) == 3
+    assert {block.feed_forward.narrow.in_features for block in token.blocks} == {4 * 256}
+    actions = torch.randn(2, 4, 3, 2, generator=torch.Generator().manual_seed(0))
+    first = token(actions)
+    assert first.shape == (2, 4, 256)
+    assert torch.equal(token(actions), first)
+    for agent in range(3):
+        other = actions.clone()
+        other[:, :, agent] += 1.0
+        assert not torch.allclose(token(other), first, atol=1e-7, rtol=0)
+    assert not torch.allclose(token(actions.flip(2)), first, atol=1e-7, rtol=0)

@@ -55,3 +55,35 @@ def test_it_learns_to_copy_the_state(tiny_cell, changes):
     states = torch.rand(500, 3) * 2 - 1
     error = (model.eval()(states)[:, 0] - states).abs().mean().item()
     assert error < 0.1  # a constant 0 has 0.5
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("l1", 3.0), ("l2", 9.0)])
+def test_the_loss_is_absolute_or_squared(tiny_cell, loss, expected):
+    """A decoder that says 0 where 3 is seen."""
+    model = StateDecoder(4, 2, 5, tiny_cell.parameters.state_decoder.model_copy(update={"loss": loss}))
+    for parameter in model.decoder[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    assert model.loss(torch.randn(7, 4), torch.full((7, 2, 5), 3.0)).item() == pytest.approx(expected)
+
+
+def test_the_other_quantizer_is_the_releases(paper):
+    """12 tokens of 64 numbers, 256 codes that follow by 0.005 a batch, 10 times the distance from the code in the loss."""
+    torch.manual_seed(0)
+    model = StateDecoder(17, 2, 19, paper.parameters.state_decoder.model_copy(update={"quantizer": "vq", "hidden": 256})).train()
+    assert model.code_shape == (12, 64)
+    assert model.quantizer._codebook.embed.shape == (1, 256, 64)
+    assert model.quantizer._codebook.decay == 0.995
+    for parameter in model.decoder[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    states = torch.randn(300, 17)
+    codes = model.encoder(states).view(-1, *model.code_shape)
+    nearest = torch.cdist(codes.flatten(0, 1), model.quantizer._codebook.embed[0]).argmin(dim=1)
+    commitment = (codes.flatten(0, 1) - model.quantizer._codebook.embed[0][nearest]).square().mean().item()
+    assert model.loss(states, torch.full((300, 2, 19), 3.0)).item() == pytest.approx(3.0 + 10 * commitment, rel=1e-4)
+
+
+def test_it_has_three_layers_of_512_each_way(paper):
+    model = StateDecoder(17, 2, 19, paper.parameters.state_decoder)
+    for part, sizes in ((model.encoder, [(17, 512), (512, 512), (512, 36)]), (model.decoder, [(36, 512), (512, 512), (512, 38)])):
+        assert [(layer.in_features, layer.out_features) for layer in part[::2]] == sizes
+        assert {type(layer) for layer in part[1::2]} == {torch.nn.GELU}
