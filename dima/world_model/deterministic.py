@@ -1,4 +1,4 @@
-"""A deterministic model in the denoiser's place, with the same conditioning (dima.md, experiment X2)."""
+"""A deterministic model in the denoiser's place, with the same action encoder (dima.md, experiment X2)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DeterministicModel(nn.Module):
         state_dim: D.
         agents: N.
         action_dim: A.
-        config: of it the conditioning, `hidden` and the training.
+        config: of it the action encoder, `deterministic_hidden` and the training; all agents' actions are seen whatever `conditioning` says.
         compute: preset of computing.
     """
 
