@@ -21,7 +21,8 @@ class DeterministicModel(nn.Module):
         state_dim: D.
         agents: N.
         action_dim: A.
-        config: of it the action encoder, `deterministic_hidden` and the training; all agents' actions are seen whatever `conditioning` says.
+        config: of it the action encoder, `deterministic_hidden` and the training; all agents' actions are seen, whatever `conditioning`
+            says.
         compute: preset of computing.
     """
 
