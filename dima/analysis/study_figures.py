@@ -40,6 +40,8 @@ _INTERVALS = {
     Interval.RANGE: "minimum to maximum (n~<~3)",
     Interval.CELL: "95~% interval within the cell (n~=~1)",
 }
+_METHODS_ON_A_DIAGONAL = 3
+"""Above this, points of well calibrated methods would hide one another."""
 _DODGED_DIMENSIONS = 24
 """Above this, dimensions are too narrow to hold the methods side by side."""
 _LOGARITHMIC_FROM = 30.0
@@ -126,23 +128,29 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
 
 
 def calibration_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
-    """Observed against predicted means in bins of the prediction, of reward and of termination."""
-    figure, axes = _panels(2, columns=2, width=3.25, height=3.5, sharey=False)
-    lines = looks_of(method.method for method in methods if method.seeds)
-    looks = {
-        method: look | {"marker": marker, "markersize": 4} for (method, look), marker in zip(lines.items(), cycle(_MARKERS), strict=False)
-    }
-    units = {"reward": "reward per step", "termination": "probability of an end"}
-    for axis, (kind, unit) in zip(axes, units.items(), strict=True):
-        for method in reversed(methods):  # the grid's first method lies on top
-            _draw_calibration(
-                axis, method.select("predicted", kind=kind), method.select("observed", kind=kind), looks.get(method.method, {})
-            )
-        _draw_diagonal(axis, lowest=0.0 if kind == "termination" else None)
-        axis.set_title(kind, fontsize=9)
-        _decorate(axis, f"predicted {unit}", f"observed {unit}")
+    """Observed against predicted means in bins of the prediction, of reward and of termination; many methods have a panel each."""
+    shown = [method for method in methods if method.seeds]
+    together = len(shown) <= _METHODS_ON_A_DIAGONAL
+    groups = [shown] if together else [[method] for method in shown]
+    columns, width, height = (2, 3.25, 3.5) if together else (4, 2.0, 2.3)
+    places = 1 if together else ceil(len(groups) / columns) * columns  # termination begins a row of its own
+    figure, axes = _panels(2 * places, columns, width, height, sharey=False)
+    for axis in [*axes[len(groups) : places], *axes[places + len(groups) :]]:
+        axis.set_visible(False)
+    looks = looks_of(method.method for method in shown)
+    for look, marker in zip(looks.values(), cycle(_MARKERS), strict=False):
+        look.update(marker=marker, markersize=4)
+    end = "probability of an end" if together else "probability\nof an end"
+    for first, kind, unit in ((0, "reward", "reward per step"), (places, "termination", end)):
+        panels = axes[first : first + len(groups)]
+        for axis, group in zip(panels, groups, strict=True):
+            for method in reversed(group):  # the grid's first method lies on top
+                _draw_calibration(axis, method.select("predicted", kind=kind), method.select("observed", kind=kind), looks[method.method])
+            axis.set_title(kind if together else f"{kind}\n{group[0].method}", fontsize=9)
+            _decorate(axis, f"predicted {unit}", f"observed {unit}" if together or _is_first(axis) else "")
+        _draw_diagonals(panels, 5 if together else 3, lowest=0.0 if kind == "termination" else None)
     figure.suptitle(f"Calibration of the reward model, {title}", fontsize=11)
-    drawn = [point for method in methods for point in method.select("observed")]
+    drawn = [point for method in shown for point in method.select("observed")]
     handles = _method_handles(methods, looks)
     _finish(figure, handles, methods, drawn, "point: mean in a bin of the prediction", "bar", "dashes: predicted as observed")
     return figure
@@ -242,21 +250,21 @@ def _draw_calibration(axis: Axes, predicted: Sequence[Point], observed: Sequence
         _bars(axis, x, observed, look)
 
 
-def _draw_diagonal(axis: Axes, lowest: float | None) -> None:
-    """The diagonal, in a panel whose two axes have one range; or that there is nothing to see. `lowest`: no value is below it."""
-    if not axis.lines:
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.text(0.5, 0.5, "no steps", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
-        return
-    low = min(axis.get_xlim()[0], axis.get_ylim()[0])
-    high = max(axis.get_xlim()[1], axis.get_ylim()[1])
+def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> None:
+    """The diagonal in panels that all have one range on both axes, where there is something to see. `lowest`: no value is below it."""
+    drawn = [axis for axis in axes if axis.lines]
+    limits = [limit for axis in drawn for limit in (*axis.get_xlim(), *axis.get_ylim())] or [0.0, 1.0]
+    low, high = min(limits), max(limits)
     if lowest is not None:
         low = lowest - 0.04 * (high - lowest)
-    axis.axline((low, low), (high, high), color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=0)
-    axis.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_locator(MaxNLocator(5))
+    for axis in axes:
+        axis.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MaxNLocator(ticks))
+        if axis in drawn:
+            axis.axline((low, low), (high, high), color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=0)
+        else:
+            axis.text(0.5, 0.5, "no steps", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
 
 
 def _order_looks(orders: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from dima.analysis.drawing import style
 from dima.analysis.paths import STUDIES, cells_with_world_model, study_paths
 from dima.analysis.studies import assemble, write_studies
 from dima.analysis.study_figures import FIGURES
-from dima.analysis.study_points import Interval
+from dima.analysis.study_points import Interval, MethodPoints, Point
 from dima.cli import main
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, load_grid
@@ -264,6 +264,22 @@ def test_a_method_without_the_study_is_named(grid: Grid, results: Path, write: A
     caption = figure.legends[0].get_title().get_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "band: none (n = 1)" in caption
     assert "without this study: dima-joint (n=0/2)" in caption
+
+
+def test_many_methods_are_calibrated_in_a_panel_each_of_one_range() -> None:
+    def points(kind: str, quantity: str, *values: float) -> list[Point]:
+        key = {"kind": kind, "low": 0.0, "high": 1.0}
+        return [Point(key, quantity, 1, value, value, value, Interval.NONE) for value in values]
+
+    pairs = [[*points("reward", "predicted", 0.5, step), *points("reward", "observed", 0.5, 2.0 * step)] for step in (1.0, 2.0, 3.0, 4.0)]
+    methods = [MethodPoints(name, 1, 1, found) for name, found in zip(("dima", "dima-joint", "dima-vq", "dima-mlp"), pairs, strict=True)]
+    with style():
+        axes = [axis for axis in FIGURES["calibration"]("PushMass", methods).axes if axis.get_visible()]
+    titles = [f"{kind}\n{method.method}" for kind in ("reward", "termination") for method in methods]
+    assert [axis.get_title() for axis in axes] == titles
+    assert len({axis.get_xlim() + axis.get_ylim() for axis in axes[:4]}) == 1
+    assert axes[0].get_xlim() == axes[0].get_ylim()
+    assert [[text.get_text() for text in axis.texts] for axis in axes[4:]] == [["no steps"]] * 4
 
 
 def test_gains_stand_in_the_order_in_which_actions_are_revealed(grid: Grid, results: Path, write: Any) -> None:
