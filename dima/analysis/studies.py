@@ -139,18 +139,20 @@ def _refuse_other_rows(study: str, files: Mapping[Path, Rows]) -> None:
 
 
 def _with_common_bins(files: Mapping[Path, Rows]) -> dict[Path, Rows]:
-    """Calibrations whose bins can be averaged: bins are the same where no two overlap; else the first ones are taken together, and so on.
+    """Calibrations whose bins can be averaged: fixed bins by their edges, others the first ones together, the second ones, and so on.
 
-    Edges that follow from the data (equally many steps a bin) differ from seed to seed; such bins get the mean of their edges.
+    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no two seeds share one, which for
+    the fixed bins of a probability means that they predict different ones. Bins taken together get the mean of their edges.
     """
     result: dict[Path, Rows] = {path: {} for path in files}
     for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows):
         bins = {path: sorted((float(low), float(high)) for name, low, high in rows if name == kind) for path, rows in files.items()}
         distinct = sorted({edges for each in bins.values() for edges in each})
         overlap = any(following[0] < edges[1] for edges, following in pairwise(distinct))
+        apart = kind == "reward" and len(distinct) == sum(map(len, bins.values()))
         for path, each in bins.items():
             for place, edges in enumerate(each):
-                together = [other[place] for other in bins.values() if place < len(other)] if overlap else [edges]
+                together = [other[place] for other in bins.values() if place < len(other)] if overlap or apart else [edges]
                 low, high = np.mean(together, axis=0).tolist()
                 result[path][kind, low, high] = files[path][kind, *edges]
     return result

@@ -79,8 +79,10 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     figure, axes = _panels(len(shown), columns=3, width=2.6, height=2.5)
     looks = _order_looks([str(point.key["order"]) for method in shown for point in method.points])
     for axis, method in zip(axes, shown, strict=True):
-        for order, look in looks.items():
-            _line(axis, method.select("error", order=order), "horizon", look | {"markersize": 3.5, "markevery": 3})
+        for index, (order, look) in enumerate(looks.items()):
+            # markers at horizons of its own, so that a line is seen where another one lies on it
+            marks = {"markersize": 3.5, "markevery": (index, len(looks))}
+            _line(axis, method.select("error", order=order), "horizon", look | marks)
         axis.set_title(method.label, fontsize=9)
         _decorate(axis, "horizon (steps)", "cumulative L1 error\na dimension\n(observation units)" if _is_first(axis) else "")
         axis.xaxis.set_major_locator(_whole_numbers(5))

@@ -159,6 +159,15 @@ def test_bins_that_follow_from_the_data_are_averaged_in_their_order_and_fixed_on
     ]
 
 
+def test_bins_of_seeds_whose_predictions_lie_apart_are_not_taken_for_fixed_ones(grid: Grid, results: Path, write: Any) -> None:
+    for seed, low in ((1, 0.0), (2, 10.0)):
+        reward = f"reward,{low!r},{low + 1!r},{low + 0.5!r},{low!r},0.0,9.0,50"
+        write("calibration", "dima", seed, [reward, f"termination,{low / 20!r},{low / 20 + 0.1!r},{low / 20!r},{low / 20!r},0.0,1.0,50"])
+    rows = [row for row in table_of(grid, results, "calibration") if row["quantity"] == "observed"]
+    found = [tuple(row[name] for name in ("kind", "bin_low", "bin_high", "seeds", "mean")) for row in rows]
+    assert found == [("reward", "5", "6", "2/4", "5"), ("termination", "0", "0.1", "1/4", "0"), ("termination", "0.5", "0.6", "1/4", "0.5")]
+
+
 @pytest.mark.parametrize(
     ("rows", "end", "words"),
     [
