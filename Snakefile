@@ -1,4 +1,5 @@
-"""Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures."""
+"""Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures,
+and <grid>_studies."""
 
 import os
 import sys
@@ -28,6 +29,7 @@ except UserError as error:
 
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/studies.smk"
 include: "workflow/rules/progress.smk"
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dima.analysis.paths import STUDIES
+from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, UserError
 from dima.grid import CellKey, Grid, load_grid
 
@@ -51,25 +53,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(interrupted="the same command continues")
     commands = parser.add_subparsers(required=True, metavar="command")
-    train = _command(commands, "train", "run one cell, or continue it, or find it finished", _train)
-    train.add_argument("--task", required=True)
-    train.add_argument("--method", required=True)
-    train.add_argument("--seed", required=True, type=_seed, help="one of the grid's seeds")
-    train.add_argument("--results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
-    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
-    train.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
+    train = _cell_command(commands, "train", "run one cell, or continue it, or find it finished", _train)
+    _add_results(train, "--results")
     train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
-        command = _command(commands, name, f"{text} from the records alone", function)
-        command.add_argument(
-            "--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)"
-        )
+        _add_results(_command(commands, name, f"{text} from the records alone", function), "--from")
+    _add_studies(commands)
     _add_render(commands)
     tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks, as this installation knows them.")
     tasks.add_argument("--markdown", action="store_true", help="as the README's table")
     tasks.set_defaults(command=_tasks)
     return parser
+
+
+def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    study = _cell_command(commands, "study", "look at the world model of one cell, as its newest checkpoint has it", _study)
+    study.add_argument("name", metavar="NAME", choices=(*STUDIES, "frames"), help="%(choices)s")
+    study.add_argument("--segments", type=_count, default=100, help="pieces of episodes that are compared (default: %(default)s)")
+    _add_results(study, "--from")
+    study.set_defaults(interrupted="no study was written")
+    studies = _command(
+        commands, "studies", "write tables and figures of the studies that were made, over the seeds of every method", _studies
+    )
+    studies.add_argument("--task", help="only this one (default: every task of the grid)")
+    studies.add_argument("--study", choices=STUDIES, help="only this one (default: all)")
+    _add_results(studies, "--from")
 
 
 def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -100,6 +109,23 @@ def _command(
     return command
 
 
+def _cell_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, function: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    """A command about one cell that computes."""
+    command = _command(commands, name, text, function)
+    command.add_argument("--task", required=True)
+    command.add_argument("--method", required=True)
+    command.add_argument("--seed", required=True, type=_seed, help="one of the grid's seeds")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
+    return command
+
+
+def _add_results(command: argparse.ArgumentParser, option: str) -> None:
+    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+
+
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
@@ -120,21 +146,42 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    config = load_grid(options.grid).resolve(CellKey(options.task, options.method, options.seed))
+    config, folder = _cell(options)
+    device = _prepared_device(options, config)
+    from dima.cell import Execution, run_cell
+
+    with _environments_errors():
+        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
+
+
+def _study(options: argparse.Namespace) -> None:
+    config, folder = _cell(options)
+    device = _prepared_device(options, config)
+    from dima.studies.run import run_study
+
+    with _environments_errors():
+        print(run_study(options.name, config, folder, options.segments, device))
+
+
+def _cell(options: argparse.Namespace) -> tuple[CellConfig, Path]:
+    """The configuration and the folder of the cell that the options name."""
+    key = CellKey(options.task, options.method, options.seed)
+    return load_grid(options.grid).resolve(key), options.results / options.grid / "cells" / key.folder
+
+
+def _prepared_device(options: argparse.Namespace, config: CellConfig):  # noqa: ANN202 - as `_device`
+    """The device on which the cell is to be computed, in a process that is ready for it."""
     if options.threads < 1:
         raise UserError(f"--threads must be at least 1, not {options.threads}.")
     import torch
 
-    from dima.cell import Execution, run_cell
     from dima.compute import prepare_process
 
     device = _device(options.device)
     torch.set_num_threads(options.threads)
     prepare_process(config.compute, device)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = options.results / options.grid / "cells" / CellKey(options.task, options.method, options.seed).folder
-    with _environments_errors():
-        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
+    return device
 
 
 @contextmanager
@@ -186,6 +233,14 @@ def _figures(options: argparse.Namespace) -> None:
 
     grid = load_grid(options.grid)
     for path in write_figures(grid, options.results, _digests(grid)):
+        print(path)
+
+
+def _studies(options: argparse.Namespace) -> None:
+    from dima.analysis.studies import write_studies
+
+    tasks, studies = ([name] if name else [] for name in (options.task, options.study))
+    for path in write_studies(load_grid(options.grid), options.results, tasks, studies):
         print(path)
 
 

@@ -96,11 +96,15 @@ class Grid:
 
     def require(self, key: CellKey) -> None:
         """Refuse a cell that this grid does not hold, naming what it holds instead. Raises UserError."""
-        _refuse_unknown("task", key.task, sorted({cell.task for cell in self.cells}), f" in grid {self.name}")
+        self.require_task(key.task)
         methods = list(dict.fromkeys(cell.method for cell in self.cells if cell.task == key.task))
         _refuse_unknown("method", key.method, methods, f" for {key.task} in grid {self.name}")
         seeds = [str(cell.seed) for cell in self.cells if cell[:2] == key[:2]]
         _refuse_unknown("seed", str(key.seed), seeds, f" for {key.task}/{key.method} in grid {self.name}")
+
+    def require_task(self, name: str) -> None:
+        """Refuse a task that this grid has no cell of, naming those it has. Raises UserError."""
+        _refuse_unknown("task", name, sorted({cell.task for cell in self.cells}), f" in grid {self.name}")
 
     def resolve(self, key: CellKey) -> CellConfig:
         """The whole configuration of one cell. Raises UserError naming the key path of anything unknown or of a wrong type."""

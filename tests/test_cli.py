@@ -85,6 +85,15 @@ def test_a_missing_extra_is_named(workplace, capsys, monkeypatch, method, module
     assert not (workplace / "results").exists()
 
 
+def test_a_study_of_another_name_is_refused_with_the_choices(workplace, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["study", "gains", *(part for name, value in GOOD.items() for part in (f"--{name}", value))])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert all(name in message for name in ("gains", "prediction", "orders", "gain", "calibration", "frames"))
+    assert not (workplace / "results").exists()
+
+
 def test_outside_the_repository_it_says_where_to_go(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert train() == 2

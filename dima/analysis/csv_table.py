@@ -16,29 +16,30 @@ def to_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows([_text(read(row)) for read in _COLUMNS.values()] for row in rows)
+    writer.writerows([text_of(read(row)) for read in _COLUMNS.values()] for row in rows)
     return text.getvalue()
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """How a table for machines writes a value."""
     # nine significant digits: equal on every machine, whatever the order of summation did to the last bits
     return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _per_seed(read: Callable[[Summary], object]) -> Callable[[Row], str]:
     """One value a completed seed, in the order of the seeds."""
-    return lambda row: ";".join(_text(read(summary)) for summary in row.sample.summaries.values())
+    return lambda row: ";".join(text_of(read(summary)) for summary in row.sample.summaries.values())
 
 
 def _distinct(read: Callable[[Summary], object]) -> Callable[[Row], str]:
     """The different values among the completed seeds."""
-    return lambda row: ";".join(sorted({_text(read(summary)) for summary in row.sample.summaries.values()}))
+    return lambda row: ";".join(sorted({text_of(read(summary)) for summary in row.sample.summaries.values()}))
 
 
 def _origins(read: Callable[[Provenance], object]) -> Callable[[Row], str]:
     """The different values among all processes that worked on the completed seeds."""
     return lambda row: ";".join(
-        sorted({_text(read(process)) for summary in row.sample.summaries.values() for process in summary.provenance})
+        sorted({text_of(read(process)) for summary in row.sample.summaries.values() for process in summary.provenance})
     )
 
 
@@ -67,7 +68,7 @@ _COLUMNS: dict[str, Callable[[Row], object]] = {
     "planned": lambda row: row.sample.planned,
     "seeds": lambda row: _seeds(row.sample.returns),
     "seeds_without_result": lambda row: ";".join(f"{seed} {state}" for seed, state in row.sample.without_result.items()),
-    "returns": lambda row: ";".join(map(_text, row.sample.returns.values())),
+    "returns": lambda row: ";".join(map(text_of, row.sample.returns.values())),
     "mean": _statistic(lambda statistics: statistics.mean),
     "std_ddof1": _statistic(lambda statistics: statistics.std_sample),
     "std_ddof0": _statistic(lambda statistics: statistics.std_population),

@@ -1,25 +1,29 @@
-"""Drawing learning curves: panels in a grid, one legend, one colour a method."""
+"""Drawing: the style, legend and file formats of every figure, one colour a method, and learning curves as panels in a grid."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from math import ceil
+from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from dima.analysis.curves import Curve, Panel
+from dima.analysis.replace_file import replace_file
 
-# Okabe and Ito's palette, told apart with any colour vision
+# Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one, likewise
 _COLORS = {
     "dima": "#0072B2",
     "dima-joint": "#E69F00",
@@ -28,9 +32,19 @@ _COLORS = {
     "hasac": "#CC79A7",
     "happo": "#56B4E9",
     "mappo": "#000000",
+    "dima-cumulative": "#117733",
+    "dima-fast": "#88CCEE",
+    "dima-mlp": "#882255",
+    "dima-no-offset-noise": "#999933",
+    "dima-one-substep": "#CC6677",
+    "dima-small-encoder": "#332288",
+    "dima-unscaled-start": "#44AA99",
+    "dima-vq": "#AA4499",
 }
-_OTHER_COLOR = "#7F7F7F"
+OTHER_COLOR = "#7F7F7F"
 _STYLE = {"svg.hashsalt": "dima", "pdf.fonttype": 42, "font.family": "DejaVu Sans", "savefig.dpi": 150, "grid.color": "#E8E8E8"}
+# keeps the time of writing out of the file
+_METADATA = {".pdf": {"CreationDate": None}, ".png": {}, ".svg": {"Date": None}}
 _MAX_COLUMNS = 4
 # in inches, but for the number of characters of the font used for titles and captions
 _PANEL_WIDTH = 3.0
@@ -52,7 +66,7 @@ def draw(title: str, panels: Sequence[Panel]) -> Figure:
     columns = min(_MAX_COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     curves = [curve for panel in panels for curve in panel.curves]
-    looks = _looks(dict.fromkeys(curve.method for curve in curves))
+    looks = looks_of(dict.fromkeys(curve.method for curve in curves))
     width = max(_PANEL_WIDTH * columns, 6.5)
     figure = Figure(figsize=(width, 2.5 * rows + 1.0), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -66,18 +80,27 @@ def draw(title: str, panels: Sequence[Panel]) -> Figure:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=11)
     handles = [Line2D([], [], label=method, **look) for method, look in looks.items()]
-    entries = max(1, min(len(handles), int(width / _LEGEND_ENTRY)))
-    caption = _wrap(_caption(curves), width)
-    legend = figure.legend(handles=handles, title=caption, loc="outside lower center", ncols=entries, frameon=False, fontsize=9)
-    legend.get_title().set(multialignment="center", fontsize=9)
+    add_legend(figure, handles, _caption(curves), max(1, min(len(handles), int(width / _LEGEND_ENTRY))))
     return figure
 
 
-def _looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str], columns: int) -> None:
+    """One legend below all panels, under the lines of the caption."""
+    text = wrap(caption, figure.get_figwidth())
+    legend = figure.legend(handles=handles, title=text, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend.get_title().set(multialignment="center", fontsize=9)
+
+
+def save_figure(figure: Figure, paths: Iterable[Path]) -> list[Path]:
+    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths."""
+    return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix])) for path in paths]
+
+
+def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and line of each method: its fixed colour, or grey with a dash pattern of its own."""
     dashes = cycle([":", "-.", (0, (5, 1, 1, 1, 1, 1))])
     return {
-        method: {"color": _COLORS[method], "linestyle": "-"} if method in _COLORS else {"color": _OTHER_COLOR, "linestyle": next(dashes)}
+        method: {"color": _COLORS[method], "linestyle": "-"} if method in _COLORS else {"color": OTHER_COLOR, "linestyle": next(dashes)}
         for method in methods
     }
 
@@ -98,7 +121,7 @@ def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -
     if not panel.curves:
         axis.grid(visible=False)
         axis.set_yticks([])
-        axis.text(0.5, 0.5, panel.silence, transform=axis.transAxes, ha="center", va="center", color=_OTHER_COLOR, fontsize=11)
+        axis.text(0.5, 0.5, panel.silence, transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
 
 
 def _panel_title(panel: Panel) -> str:
@@ -110,7 +133,7 @@ def _panel_title(panel: Panel) -> str:
     lines = [f"{panel.task.label} (n = {commonest}{others})"]
     if panel.without_curve:
         lines.append(f"no curve: {', '.join(panel.without_curve)}")
-    return _wrap(lines, _PANEL_WIDTH)
+    return wrap(lines, _PANEL_WIDTH)
 
 
 def _caption(curves: Sequence[Curve]) -> list[str]:
@@ -127,6 +150,6 @@ def _caption(curves: Sequence[Curve]) -> list[str]:
     return [f"line: mean over n completed seeds; band: {band}", *dashes]
 
 
-def _wrap(lines: Sequence[str], inches: float) -> str:
+def wrap(lines: Sequence[str], inches: float) -> str:
     """The lines as one text, those that are longer than `inches` broken."""
     return "\n".join(fill(line, int(_CHARACTERS_PER_INCH * inches), break_on_hyphens=False) for line in lines)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from dima.analysis.curves import make_panel
-from dima.analysis.drawing import draw, style
+from dima.analysis.drawing import draw, save_figure, style
 from dima.analysis.paths import FIGURE_FORMATS, figure_paths, tasks_by_suite
 from dima.analysis.reference import RETURN_TABLES
-from dima.analysis.replace_file import replace_file
 from dima.analysis.rows import Row, build_rows
 from dima.grid import CellKey, Grid
 
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
-# keeps the time of writing out of the file
-_METADATA = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
 
 def write_figures(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> list[Path]:
@@ -37,7 +34,7 @@ def write_figures(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey,
         panels = [make_panel(grid.task(task), [row for row in rows if row.sample.task == task]) for task in tasks]
         with style():
             figure = draw(f"Learning curves, {_SUITE_TITLES[suite]} (grid {grid.name})", panels)
-            written += [replace_file(next(paths), partial(figure.savefig, metadata=_METADATA[ending])) for ending in FIGURE_FORMATS]
+            written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)))
     return written
 
 

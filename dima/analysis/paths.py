@@ -6,10 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 
 from dima.analysis.reference import RETURN_TABLES
-from dima.grid import Grid
+from dima.grid import CellKey, Grid
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("pdf", "png", "svg")
+STUDIES = ("prediction", "orders", "gain", "calibration")
+"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` is a picture of one cell."""
 
 
 def table_paths(grid: Grid, results_dir: Path) -> list[Path]:
@@ -35,3 +37,26 @@ def tasks_by_suite(grid: Grid) -> dict[str, list[str]]:
     for task in dict.fromkeys(key.task for key in grid.cells):
         tasks[grid.task(task).suite].append(task)
     return tasks
+
+
+def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Path]:
+    """The files that `write_study` makes: the table, then the figure in every format."""
+    folder = results_dir / grid.name / "studies" / task
+    return [folder / f"{study}.{ending}" for ending in ("csv", *FIGURE_FORMATS)]
+
+
+def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
+    """What `dima study` makes of one cell."""
+    return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.png" if study == "frames" else f"{study}.csv")
+
+
+def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:
+    """The grid's cells of the task whose method is DIMA or a variant of it. Raises UserError as the grid does.
+
+    A method without a configuration file does not exist yet, and has none.
+    """
+    grid.require_task(task)
+    cells = [key for key in grid.cells if key.task == task and grid.has_method(key.method)]
+    first = {key.method: key for key in reversed(cells)}  # seeds of a method differ in nothing else
+    variants = {method for method, key in first.items() if grid.resolve(key).parameters.algorithm == "dima"}
+    return [key for key in cells if key.method in variants]

@@ -44,7 +44,7 @@ def calm_snakemake() -> None:
 
 def made_by_rules() -> list[str]:
     """The tables and figures among this run's jobs."""
-    return [path for job in JOBS if job.rule.name.endswith(("_tables", "_figures")) for path in job.output]
+    return [path for job in JOBS if job.rule.name.endswith(("_tables", "_figures", "_over_seeds")) for path in job.output]
 
 
 def made_again() -> list[str]:

@@ -1,0 +1,180 @@
+"""Studies of trained world models, assembled over the seeds of every method of a task: a table for machines and a figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from dima.analysis.csv_table import text_of
+from dima.analysis.drawing import save_figure, style
+from dima.analysis.paths import STUDIES, cell_study_path, cells_with_world_model, study_paths
+from dima.analysis.replace_file import replace_file
+from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval
+from dima.analysis.study_figures import FIGURES
+from dima.analysis.study_files import FORMS, Key, Rows, describe, read_study
+from dima.analysis.study_points import Interval, MethodPoints, Point
+from dima.errors import UserError
+from dima.grid import CellKey, Grid
+
+_ROWS_AT_ONCE = 256
+"""Resampling a few thousand rows together would take gigabytes."""
+
+
+def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()) -> list[Path]:
+    """Write, for every task and study that a cell has a file of, `study_paths`; returns them.
+
+    Args:
+        grid: the grid whose cells were studied.
+        results_dir: the folder that holds `<grid>/cells` and receives `<grid>/studies`.
+        tasks: those to look at; none: all of the grid.
+        studies: those to look at; none: all.
+
+    Raises:
+        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of no cell of the grid, or
+            does not hold the rows of the method's other seeds.
+    """
+    tasks, studies = tuple(tasks), tuple(studies) or STUDIES
+    for task in tasks:
+        grid.require_task(task)
+    pairs = product(tasks or dict.fromkeys(key.task for key in grid.cells), studies)
+    found = {(task, study): assemble(grid, results_dir, task, study) for task, study in pairs}
+    if not any(method.seeds for methods in found.values() for method in methods):
+        what = f"{' or '.join(studies)}.csv" if len(studies) < len(STUDIES) else "study"
+        where = results_dir / grid.name / "cells" / (tasks[0] if len(tasks) == 1 else "")
+        raise UserError(f"There is no {what} of a cell under {where}: `dima study` makes one.")
+    written: list[Path] = []
+    for (task, study), methods in found.items():
+        if any(method.seeds for method in methods):
+            written += _write(grid, study_paths(grid, results_dir, task, study), task, study, methods)
+    return written
+
+
+def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[MethodPoints]:
+    """The numbers of one study over the seeds, a method after the other as the grid has them, also those without a file.
+
+    Raises:
+        UserError: a file cannot be trusted, see `write_studies`.
+    """
+    cells = cells_with_world_model(grid, task)
+    _refuse_others(grid, results_dir, task, study, cells)
+    seeds: dict[str, list[CellKey]] = defaultdict(list)
+    for key in cells:
+        seeds[key.method].append(key)
+    assembled = []
+    for method, keys in seeds.items():
+        paths = [path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()]
+        assembled.append(MethodPoints(method, len(paths), len(keys), _points(study, {path: read_study(path, study) for path in paths})))
+    return assembled
+
+
+def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: Iterable[CellKey]) -> None:
+    """A copied folder or one of another grid would be passed over without a word; rather say so."""
+    known = {cell_study_path(grid, results_dir, key, study) for key in cells}
+    for path in sorted((results_dir / grid.name / "cells" / task).glob(f"*/*/studies/{study}.csv")):
+        if path not in known:
+            raise UserError(f"{path} is of no cell with a world model in grid {grid.name}: remove or move it.")
+
+
+def _points(study: str, files: Mapping[Path, Rows]) -> list[Point]:
+    """One point a key and quantity, in the order of the files."""
+    if study == "calibration":
+        files = _with_common_bins(files)
+    else:
+        _refuse_other_rows(study, files)
+    keys = list(dict.fromkeys(key for rows in files.values() for key in rows))
+    if study == "calibration":
+        keys.sort()
+    holders: dict[tuple[Path, ...], list[Key]] = defaultdict(list)  # bins may be empty in some seeds
+    for key in keys:
+        holders[tuple(path for path, rows in files.items() if key in rows)].append(key)
+    points = {
+        (tuple(point.key.values()), point.quantity): point
+        for paths, shared in holders.items()
+        for quantity in FORMS[study].quantities
+        for point in _over_seeds(study, quantity, shared, [files[path] for path in paths])
+    }
+    return [points[key, quantity] for quantity in FORMS[study].quantities for key in keys]
+
+
+def _over_seeds(study: str, quantity: str, keys: list[Key], seeds: list[Rows]) -> list[Point]:
+    """Mean and interval of a quantity at keys that all these seeds have."""
+    form = FORMS[study]
+    names = dict(zip(("low", "high"), form.intervals.get(quantity, ()), strict=False))
+    values = np.array([[rows[key][quantity] for rows in seeds] for key in keys])
+    lows, highs = values.min(axis=-1), values.max(axis=-1)
+    interval = Interval.RANGE
+    if len(seeds) >= MIN_SEEDS_FOR_INTERVAL:
+        interval = Interval.BOOTSTRAP
+        parts = [values[first : first + _ROWS_AT_ONCE] for first in range(0, len(values), _ROWS_AT_ONCE)]
+        lows, highs = np.concatenate([bootstrap_interval([part], _mean) for part in parts], axis=-1)
+    elif len(seeds) == 1:
+        interval = Interval.CELL if names else Interval.NONE
+        if names:
+            lows, highs = (np.array([seeds[0][key][names[bound]] for key in keys]) for bound in ("low", "high"))
+    columns = (values.mean(axis=-1).tolist(), lows.tolist(), highs.tolist())
+    return [
+        Point(dict(zip(form.keys, key, strict=True)), quantity, len(seeds), mean, low, high, interval)
+        for key, mean, low, high in zip(keys, *columns, strict=True)
+    ]
+
+
+def _mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
+    return values.mean(axis=-1)
+
+
+def _refuse_other_rows(study: str, files: Mapping[Path, Rows]) -> None:
+    """Along one line every point must average the same seeds, or its shape would be that of who is missing."""
+    for (whole, rows), (path, others) in product(files.items(), repeat=2):
+        missing = next((key for key in rows if key not in others), None)
+        if missing:
+            raise UserError(f"{path} does not hold what {whole} holds ({describe(study, missing)}): make both again with `dima study`.")
+
+
+def _with_common_bins(files: Mapping[Path, Rows]) -> dict[Path, Rows]:
+    """Calibrations whose bins can be averaged: fixed bins by their edges, others the first ones together, the second ones, and so on.
+
+    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no two seeds share one, which for
+    the fixed bins of a probability means that they predict different ones. Bins taken together get the mean of their edges.
+    """
+    result: dict[Path, Rows] = {path: {} for path in files}
+    for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows):
+        bins = {path: sorted((float(low), float(high)) for name, low, high in rows if name == kind) for path, rows in files.items()}
+        distinct = sorted({edges for each in bins.values() for edges in each})
+        overlap = any(following[0] < edges[1] for edges, following in pairwise(distinct))
+        apart = kind == "reward" and len(distinct) == sum(map(len, bins.values()))
+        for path, each in bins.items():
+            for place, edges in enumerate(each):
+                together = [other[place] for other in bins.values() if place < len(other)] if overlap or apart else [edges]
+                low, high = np.mean(together, axis=0).tolist()
+                result[path][kind, low, high] = files[path][kind, *edges]
+    return result
+
+
+def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
+    table, *figures = paths
+    replace_file(table, partial(Path.write_bytes, data=_to_csv(study, methods).encode()))
+    with style():
+        return [table, *save_figure(FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods), figures)]
+
+
+def _to_csv(study: str, methods: list[MethodPoints]) -> str:
+    """One line a method, key and quantity. `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are."""
+    keys = [f"bin_{name}" if name in ("low", "high") else name for name in FORMS[study].keys]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", *keys, "quantity", "seeds", "mean", "low", "high", "interval"])
+    for method in methods:
+        for point in method.points:
+            numbers = map(
+                text_of, (*point.key.values(), point.quantity, f"{point.seeds}/{method.planned}", point.mean, point.low, point.high)
+            )
+            writer.writerow([method.method, *numbers, point.interval.value])
+    return text.getvalue()

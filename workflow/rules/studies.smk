@@ -1,0 +1,94 @@
+"""Studies of trained world models: one of a cell, and their tables and figures over the seeds of every DIMA variant of a task."""
+
+import sys
+from functools import cache, partial
+
+from dima.analysis.paths import STUDIES, cell_study_path, cells_with_world_model, study_paths
+
+
+wildcard_constraints:
+    study="|".join(STUDIES),
+
+
+@cache
+def studied_cells(grid_name: str, task: str) -> list[CellKey]:
+    """The task's cells that have a world model. Exits with one sentence where the grid holds none or is not in order."""
+    try:
+        grid = GRIDS.get(grid_name) or load_grid(grid_name)
+        return cells_with_world_model(grid, task)
+    except UserError as error:
+        sys.exit(str(error))  # any other exception of an input function comes with a traceback
+
+
+def summary_to_study(wildcards) -> str:
+    """The summary that says that the cell is trained; refuses, in one sentence, a cell that cannot be studied."""
+    require_cell(wildcards)
+    key = key_of(wildcards)
+    if key not in studied_cells(wildcards.grid, key.task):
+        sys.exit(f"Method {key.method} has no world model to study.")
+    return f"results/{wildcards.grid}/cells/{key.folder}/summary.json"
+
+
+def studies_of_task(wildcards) -> list[str]:
+    """The study of every cell of the task that has a world model."""
+    cells = studied_cells(wildcards.grid, wildcards.task)
+    if not cells:
+        sys.exit(f"No method on {wildcards.task} in grid {wildcards.grid} has a world model to study.")
+    return [str(cell_study_path(GRIDS[wildcards.grid], RESULTS, key, wildcards.study)) for key in cells]
+
+
+def studies_of_grid(grid_name: str, wildcards) -> list[str]:
+    """Everything that studies of the grid's cells give, and the cells' summaries: a removed one asks for its cell again."""
+    grid = GRIDS[grid_name]
+    cells = {task: studied_cells(grid_name, task) for task in dict.fromkeys(key.task for key in grid.cells)}
+    tables = [path for task, keys in cells.items() if keys for study in STUDIES for path in study_paths(grid, RESULTS, task, study)]
+    studied = [key for keys in cells.values() for key in keys]
+    frames = [cell_study_path(grid, RESULTS, key, "frames") for key in studied]
+    return [str(path) for path in tables + frames] + [f"results/{grid_name}/cells/{key.folder}/summary.json" for key in studied]
+
+
+rule study:
+    input:
+        summary_to_study,
+    output:
+        "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/{study}.csv",
+    log:
+        "results/{grid}/logs/{task}/{method}/seed-{seed}-{study}.log",
+    threads: 1
+    shell:
+        "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
+        " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule frames:
+    input:
+        summary_to_study,
+    output:
+        "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/frames.png",
+    log:
+        "results/{grid}/logs/{task}/{method}/seed-{seed}-frames.log",
+    threads: 1
+    shell:
+        "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
+        " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule study_over_seeds:
+    input:
+        studies_of_task,
+    output:
+        multiext("results/{grid}/studies/{task}/{study}", ".csv", ".pdf", ".png", ".svg"),
+    log:
+        "results/{grid}/logs/studies/{task}-{study}.log",
+    threads: 1
+    shell:
+        "python -m dima studies --grid {wildcards.grid:q} --task {wildcards.task:q} --study {wildcards.study:q} > {log:q} 2>&1"
+
+
+for grid in GRIDS.values():
+
+    rule:
+        name:
+            f"{grid.name}_studies"
+        input:
+            partial(studies_of_grid, grid.name),
