@@ -45,8 +45,9 @@ def gain_rows(study: Study) -> list[dict[str, Any]]:
                 open_loop(world_model, sampler, _with_action(segments, base + sign * change), seed)[:, 0].double().cpu().numpy()
                 for sign in (1, -1)
             )
-            keys = {"order": name, "agent": agent + 1, "position": place(agent, turns)}
-            rows.append(keys | regression((up - down) / 2, real[agent]))
+            if real[agent].any():  # an action that moves nothing has no gain
+                keys = {"order": name, "agent": agent + 1, "position": place(agent, turns)}
+                rows.append(keys | regression((up - down) / 2, real[agent]))
     return rows
 
 
