@@ -188,25 +188,28 @@ class _Run:
         self._status("running")
         if self.config.engine == "native":
             print(describe(self.config.compute, self.execution.device, graphs=self.execution.device.type == "cuda"), flush=True)
-        if self._last_grid_step < 0:
-            self._evaluate(0)
+        self._evaluate_where_due()
         saved = time.monotonic()
         while learner.env_steps < budget:
             self._record_scalars(learner.run_epoch())
             if self._evaluations.pending:  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
                 self._record_evaluation()
-            grid_step = min(learner.env_steps, budget) // self.config.task.evaluation.every * self.config.task.evaluation.every
-            grid_step = budget if learner.env_steps >= budget else grid_step
-            if grid_step > self._last_grid_step:
-                self._evaluate(grid_step)
-            if learner.env_steps >= budget and self._evaluations.pending:
-                self._record_evaluation()
-            due = time.monotonic() - saved >= self.execution.checkpoint_seconds or learner.env_steps >= budget
-            if due and not self._evaluations.pending:  # a checkpoint cannot hold half an evaluation
+            if time.monotonic() - saved >= self.execution.checkpoint_seconds and learner.env_steps < budget:
                 self._checkpoint()
                 saved = time.monotonic()
+            self._evaluate_where_due()
             self._status("running")
+        if self._evaluations.pending:
+            self._record_evaluation()
+        self._checkpoint()
         self._finish()
+
+    def _evaluate_where_due(self) -> None:
+        """Once for every point of the evaluation grid that has been reached. A checkpoint before it is continued with it."""
+        every, budget = self.config.task.evaluation.every, self.config.task.env_steps
+        grid_step = budget if self.learner.env_steps >= budget else self.learner.env_steps // every * every
+        if grid_step > self._last_grid_step:
+            self._evaluate(grid_step)
 
     def _record_scalars(self, scalars: Scalars) -> None:
         for group, values in scalars.items():

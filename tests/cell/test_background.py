@@ -141,3 +141,17 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     assert sorted(map(repr, bare["beside"])) == sorted(map(repr, bare["in_turn"]))
     finals = [read_json(tmp_path / name / "summary.json")["final"] for name in logs]
     assert finals[0] == finals[1] == finals[2]
+
+
+def test_a_cell_that_is_evaluated_after_every_epoch_is_saved_after_every_epoch(tiny_cell, tmp_path, monkeypatch):
+    """No checkpoint waits for an evaluation that never ends before the next begins."""
+    monkeypatch.setattr(dima.cell, "_evaluates_beside", lambda config, device: True)
+    saved = []
+    save = dima.cell.save_checkpoint
+    monkeypatch.setattr(dima.cell, "save_checkpoint", lambda folder, number, state: (saved.append(number), save(folder, number, state)))
+    often = tiny_cell.task.evaluation.model_copy(update={"every": 100})
+    config = tiny_cell.model_copy(update={"task": tiny_cell.task.model_copy(update={"evaluation": often})})
+    run_cell(config, tmp_path, Execution(CPU, checkpoint_seconds=0))
+    assert saved == [100, 200, 300, 400]
+    events = read_events(tmp_path / "events.jsonl")
+    assert [event["grid_step"] for event in events if event["kind"] == "evaluation"] == [0, 0, 100, 100, 200, 200, 300, 300, 400, 400]
