@@ -79,7 +79,8 @@ class Dima(Contender):
         return {name: loss.detach() for name, loss in losses.items()} | _gradients(model)
 
     def imagination(self) -> Results:
-        return _fields(imagine(self.world_model, self.actor_critic.actor, self._data.starts, self._config, _streams()))
+        starts, restarts = self._data.starts, self._data.restarts
+        return _fields(imagine(self.world_model, self.actor_critic.actor, starts, self._config, _streams(), restarts))
 
     def behavior(self) -> Results:
         losses = self.actor_critic.update(self._data.rollout)
@@ -125,7 +126,7 @@ class Plain(Contender):
     def imagination(self) -> Results:
         starts, horizon = self._data.starts, self._config.horizon
         draws = imagination_draws(self._shapes, len(starts.state), horizon, _streams())
-        return _fields(imagination.imagine(self.world_model, self.actor_critic.actor, starts, self._config, draws))
+        return _fields(imagination.imagine(self.world_model, self.actor_critic.actor, starts, self._config, draws, self._data.restarts))
 
     def behavior(self) -> Results:
         networks = (self.actor_critic.actor, self.actor_critic.critic, self.actor_critic.value_normalizer)
@@ -146,7 +147,7 @@ def _generator() -> torch.Generator:
 
 
 def _streams() -> RandomStreams:
-    return RandomStreams(2, ("policy", "order", "noise"), torch.device("cpu"))
+    return RandomStreams(2, ("policy", "order", "noise", "ends"), torch.device("cpu"))
 
 
 def _gradients(module: nn.Module) -> Results:

@@ -23,12 +23,12 @@ def denoising_draws(denoiser: Denoiser, batch: int, state_dim: int, generator: t
 def imagination_draws(shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams) -> ImaginationDraws:
     """What `imagine` draws, for shapes (D, N, O, A).
 
-    What the configuration has no use for comes last or from a stream of its own, so that it moves nothing else.
+    What the configuration has no use for comes from a stream of its own, so that it moves nothing else.
     """
     states, agents, _, actions = shapes
     return ImaginationDraws(
         policy=torch.stack([torch.randn(batch, agents, actions, generator=streams["policy"]) for _ in range(horizon)]),
         noise=torch.stack([torch.randn(batch, states, generator=streams["noise"]) for _ in range(horizon)]),
         order=torch.stack([torch.rand(batch, agents, generator=streams["order"]) for _ in range(horizon)]),
-        ends=torch.rand(batch, horizon, generator=streams["noise"]).T,
+        ends=torch.stack([torch.rand(batch, generator=streams["ends"]) for _ in range(horizon)]),
     )

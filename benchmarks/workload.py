@@ -60,7 +60,7 @@ def models(parameters: DimaParameters, shapes: Shapes) -> tuple[WorldModel, Acto
     world_model = WorldModel(shapes, parameters, torch.device("cpu")).eval()
     actor_critic = ActorCritic(shapes, parameters.behavior, torch.device("cpu"))
     world_model.normalizer.update(0.5 + 2 * torch.randn(100, shapes[0]))
-    actor_critic.value_normalizer.update(3 + torch.randn(100), torch.ones(100))
+    actor_critic.value_normalizer.update(3 + torch.randn(100))
     for module in (world_model, actor_critic.actor, actor_critic.critic):
         for parameter in module.parameters():
             if not parameter.any():
@@ -77,6 +77,7 @@ class Data:
     windows: Windows
     segments: Segments
     starts: Windows
+    restarts: Windows | None
     rollout: Rollout
 
 
@@ -85,6 +86,7 @@ def random_data(sizes: Sizes) -> Data:
     generator = torch.Generator().manual_seed(1)
     (states, agents, observations, actions), rows = sizes.shapes, sizes.rows
     denoiser, horizon = sizes.parameters.denoiser, sizes.parameters.behavior.horizon
+    ends = sizes.parameters.reward_model.termination == "categorical"
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
@@ -104,7 +106,6 @@ def random_data(sizes: Sizes) -> Data:
         chance(0.05, count, horizon), chance(0.05, count, horizon),
     )  # fmt: skip
     count = rows["behavior"]
-    ended = chance(0.02, count, horizon).cumsum(1)
     rollout = Rollout(
         state=normal(count, horizon + 1, states),
         last_action=normal(count, horizon + 1, agents, actions),
@@ -112,7 +113,6 @@ def random_data(sizes: Sizes) -> Data:
         action=0.4 * normal(count, horizon, agents, actions),
         reward=normal(count, horizon),
         continuation=torch.rand(count, horizon, generator=generator),
-        alive=(torch.cat([torch.zeros(count, 1), ended[:, :-1]], dim=1) == 0).to(torch.get_default_dtype()),
     )
     return Data(
         states=normal(rows["state_decoder"], states),
@@ -120,5 +120,6 @@ def random_data(sizes: Sizes) -> Data:
         windows=windows(rows["denoiser"], denoiser.conditioning_states + denoiser.autoregressive_steps - 1),
         segments=segments,
         starts=windows(rows["imagination"], denoiser.conditioning_states),
+        restarts=windows((horizon - 1) * rows["imagination"], denoiser.conditioning_states) if ends else None,
         rollout=rollout,
     )

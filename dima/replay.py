@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -36,6 +36,10 @@ class Windows:
     next_state: Float[Tensor, "batch time state"]
     observation: Float[Tensor, "batch agents observation"]
     valid: Bool[Tensor, "batch time"]
+
+    def rows(self, first: int, end: int) -> Windows:
+        """Those from number `first` on, before number `end`."""
+        return Windows(*(getattr(self, field.name)[first:end] for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dima.replay import Replay, Segments, Windows
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
-STREAMS = ("replay", "noise", "order", "policy")
+STREAMS = ("replay", "noise", "order", "policy", "ends")
 REPORTED = {
     "state_decoder": ("loss",),
     "denoiser": ("loss",),
@@ -69,7 +69,7 @@ class DimaLearner:
         self._streams = RandomStreams(config.seed, STREAMS, device)
         if why_not_compiled(p.compute, device) is None:
             self.world_model.compile_parts()
-        drawn_from = [self._streams[name] for name in ("noise", "order", "policy")]
+        drawn_from = [self._streams[name] for name in ("noise", "order", "policy", "ends")]
         captured = graphs and device.type == "cuda"
         asking = ("state_decoder", "behavior") if p.state_decoder.quantizer == "vq" else ()
         if captured and asking:
@@ -189,11 +189,16 @@ class DimaLearner:
         return torch.stack([losses[name].detach() for name in REPORTED["reward_model"]])
 
     def _update_policy(self) -> Float[Tensor, " reported"]:
-        rollouts, steps = self.parameters.behavior.rollouts, self.parameters.denoiser.conditioning_states
-        return self._graphed["behavior"](self.replay.sample_windows(rollouts, steps, self._streams["replay"]))
+        config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
+        # where ends are sampled, every rollout may begin anew at each of its steps but the first
+        sets = config.horizon if self.parameters.reward_model.termination == "categorical" else 1
+        windows = self.replay.sample_windows(sets * config.rollouts, steps, self._streams["replay"])
+        return self._graphed["behavior"](windows)
 
-    def _learn_policy(self, starts: Windows) -> Float[Tensor, " reported"]:
-        rollout = imagine(self.world_model, self.actor_critic.actor, starts, self.parameters.behavior, self._streams)
+    def _learn_policy(self, windows: Windows) -> Float[Tensor, " reported"]:
+        rollouts, total = self.parameters.behavior.rollouts, len(windows.state)
+        starts, restarts = windows.rows(0, rollouts), windows.rows(rollouts, total) if total > rollouts else None
+        rollout = imagine(self.world_model, self.actor_critic.actor, starts, self.parameters.behavior, self._streams, restarts)
         report = self.actor_critic.update(rollout)
         return torch.stack([report[name] for name in REPORTED["behavior"]])
 

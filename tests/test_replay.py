@@ -42,6 +42,13 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def test_rows_of_windows_are_those_rows():
+    windows = filled([7, 5]).sample_windows(6, 3, generator())
+    part = windows.rows(2, 5)
+    for name, value in vars(windows).items():
+        assert torch.equal(getattr(part, name), value[2:5])
+
+
 def test_an_empty_or_too_long_episode_is_refused():
     with pytest.raises(ValueError, match="51 transitions does not fit"):
         filled([51])

@@ -258,6 +258,21 @@ def test_every_update_draws_its_own_batch(tiny_cell, monkeypatch):
     assert drawn == [(7, "state_decoder"), (11, 5), (13, 5, "reward_model"), (17, 3)]
 
 
+def test_rollouts_whose_ends_are_sampled_have_windows_to_begin_anew_with(tiny_cell, monkeypatch):
+    """17 to start with, and 17 for each of the four steps behind which a rollout of five may end; the actor moves either way."""
+    from dima import train
+
+    cell = changed(tiny_cell, behavior={"rollouts": 17, "horizon": 5}, reward_model={"termination": "categorical"})
+    learner, _ = trained(cell, 1)
+    given = []
+    monkeypatch.setattr(train, "imagine", lambda *arguments: given.append(arguments) or imagine(*arguments))
+    before = learner.actor_critic.actor.mean.weight.clone()
+    learner._update_policy()
+    (_, _, starts, _, _, restarts) = given[0]
+    assert (len(starts.state), len(restarts.state)) == (17, 68)
+    assert not torch.equal(learner.actor_critic.actor.mean.weight, before)
+
+
 def test_the_models_imagine_in_evaluation_mode(tiny_cell, monkeypatch):
     """Dropout is on in the reward model's own updates alone."""
     from dima import train

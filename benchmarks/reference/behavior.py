@@ -67,9 +67,9 @@ def moments(normalizer: ValueNormalizer) -> tuple[Tensor, Tensor]:
     return mean.float(), variance.clamp(min=normalizer.minimum_variance).sqrt().float()
 
 
-def update_moments(normalizer: ValueNormalizer, returns: Float[Tensor, "batch time"], alive: Float[Tensor, "batch time"]) -> None:
-    """m <- beta m + (1 - beta) mean over the steps that count."""
-    beta, counted = normalizer.decay, returns[alive > 0].double()
+def update_moments(normalizer: ValueNormalizer, returns: Float[Tensor, "batch time"]) -> None:
+    """m <- beta m + (1 - beta) mean."""
+    beta, counted = normalizer.decay, returns.double()
     normalizer.mean.copy_(beta * normalizer.mean + (1 - beta) * counted.mean())
     normalizer.mean_square.copy_(beta * normalizer.mean_square + (1 - beta) * (counted**2).mean())
     normalizer.weight.copy_(beta * normalizer.weight + (1 - beta))
@@ -86,13 +86,12 @@ def ppo_update(
     normalized = config.critic_loss == "normalized_huber"
     last_action = rollout.last_action.flatten(2)
     inputs = rollout.state if config.critic_input == "state" else torch.cat([rollout.state, last_action], dim=-1)
-    alive = rollout.alive
     with torch.no_grad():
         old_values = value(critic, inputs)
         mean, std = moments(normalizer)
         values = old_values * std + mean if normalized else old_values
         returns = lambda_returns(rollout.reward, rollout.continuation, values, config)
-        advantages = standardize(returns - values[:, :-1], alive)
+        advantages = standardize(returns - values[:, :-1])
         old_log_probability = log_probability(rollout.action, *policy(actor, rollout.observation))
     actor_error = critic_error = torch.zeros(())
     for _ in range(config.ppo_epochs):
@@ -100,19 +99,18 @@ def ppo_update(
         optimizers[0].step(actor_error)
         target = returns
         if normalized:
-            update_moments(normalizer, returns, alive)
+            update_moments(normalizer, returns)
             mean, std = moments(normalizer)
             target = (returns - mean) / std
         errors = value_errors(value(critic, inputs[:, :-1]), old_values[:, :-1], target, config)
-        critic_error = (errors * alive).sum() / alive.sum()
+        critic_error = errors.mean()
         optimizers[1].step(critic_error)
     return torch.stack([actor_error, critic_error]).detach()
 
 
-def standardize(advantages: Float[Tensor, "batch time"], alive: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
-    """(A - mean) / (std + 1e-4) over the steps that count."""
-    counted = advantages[alive > 0]
-    return (advantages - counted.mean()) / (counted.std() + 1e-4)
+def standardize(advantages: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+    """(A - mean) / (std + 1e-4)."""
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-4)
 
 
 def actor_loss(
@@ -125,10 +123,10 @@ def actor_loss(
     """-E[min(rho A, clip(rho) A)] - eta H (eq. 21); every agent has the team's advantage."""
     mean, std = policy(actor, rollout.observation)
     ratio = (log_probability(rollout.action, mean, std) - old_log_probability).exp()
-    team, alive = advantages[:, :, None], rollout.alive[:, :, None].expand_as(ratio)
+    team = advantages[:, :, None]
     objective = torch.minimum(ratio * team, ratio.clamp(1 - config.clip, 1 + config.clip) * team)
     entropy = (0.5 * math.log(2 * math.pi * math.e) + std.log()).sum()
-    return -(objective * alive).sum() / alive.sum() - config.entropy_coefficient * entropy
+    return -objective.mean() - config.entropy_coefficient * entropy
 
 
 def value_errors(

@@ -29,39 +29,74 @@ class ImaginationDraws(NamedTuple):
 
 
 @torch.no_grad()
-def imagine(model: WorldModel, actor: Actor, windows: Windows, config: BehaviorConfig, draws: ImaginationDraws) -> Rollout:
-    """Roll the policy out from the last states of `windows`; states in scaled units u = sigma_data z."""
-    sigma_data, n = model.sigma_data, windows.state.shape[1]
+def imagine(
+    model: WorldModel,
+    actor: Actor,
+    windows: Windows,
+    config: BehaviorConfig,
+    draws: ImaginationDraws,
+    restarts: Windows | None = None,
+) -> Rollout:
+    """Roll the policy out from the last states of `windows`; states in scaled units u = sigma_data z.
+
+    A row whose end is sampled goes on, as another episode, with its window of `restarts` (those of the first step come first).
+    """
+    sigma_data, (batch, n) = model.sigma_data, windows.state.shape[:2]
     z = model.normalizer(windows.state)
     frames = [sigma_data * z[:, i] * windows.valid[:, i, None] for i in range(n)]
-    actions = [windows.action[:, i] for i in range(n - 1)]
+    told = [windows.action[:, i] for i in range(n - 1)]
+    states, last_actions, taken = [frames[-1]], [told[-1]], []
     observations: list[Tensor] = []
     rewards: list[Tensor] = []
     continuations: list[Tensor] = []
+    numbers = [torch.zeros(batch)]
+    real, begins = windows.observation, [True] * batch
     for t in range(config.horizon):
-        real = t == 0 and config.start_observation == "real"
-        observations.append(windows.observation if real else decode(model.state_decoder, frames[-1] / sigma_data))
-        mean, std = policy(actor, observations[-1])
-        actions.append(mean + std * draws.policy[t])
+        observation = decode(model.state_decoder, frames[-1] / sigma_data)
+        if config.start_observation == "real":
+            observation = torch.stack([real[row] if begins[row] else observation[row] for row in range(batch)])
+        observations.append(observation)
+        mean, std = policy(actor, observation)
+        taken.append(mean + std * draws.policy[t])
+        told.append(taken[-1])
 
         # scored over the whole prefix, of which only the last step is new
-        states_so_far, actions_so_far = torch.stack(frames[n - 1 :], dim=1), torch.stack(actions[n - 1 :], dim=1)
-        reward, logits = score(model.reward_model, states_so_far / sigma_data, actions_so_far)
+        states_so_far, actions_so_far, episode = torch.stack(states, dim=1), torch.stack(taken, dim=1), torch.stack(numbers, dim=1)
+        reward, logits = score(model.reward_model, states_so_far / sigma_data, actions_so_far, episode)
         rewards.append(reward[:, -1])
         continuations.append(continuation(model.reward_model, logits[:, -1], draws.ends[t]))
 
         order = agent_order(model.sampler.config, draws.order[t])
-        history, told = torch.stack(frames[-n:], dim=1), torch.stack(actions[-n:], dim=1)
-        frames.append(sample_next_state(model.denoiser, model.sampler.config, history, told, order, draws.noise[t]))
+        history, actions = torch.stack(frames[-n:], dim=1), torch.stack(told[-n:], dim=1)
+        frames.append(sample_next_state(model.denoiser, model.sampler.config, history, actions, order, draws.noise[t]))
+        frames, told = frames[-n:], told[1 - n :]
+        begins = [False] * batch
+        if restarts is not None and t + 1 < config.horizon:
+            begins = [goes_on == 0 for goes_on in continuations[-1].tolist()]
+            for row in (row for row in range(batch) if begins[row]):
+                window = t * batch + row
+                fresh = sigma_data * model.normalizer(restarts.state[window]) * restarts.valid[window, :, None]
+                for i in range(n):
+                    frames[i] = replaced(frames[i], row, fresh[i])
+                for i in range(n - 1):
+                    told[i] = replaced(told[i], row, restarts.action[window, i])
+            real = restarts.observation[t * batch : (t + 1) * batch]
+        numbers.append(numbers[-1] + torch.tensor(begins))
+        states.append(frames[-1])
+        last_actions.append(told[-1])
     return Rollout(
-        state=torch.stack(frames[n - 1 :], dim=1),
-        last_action=torch.stack(actions[n - 2 :], dim=1),
+        state=torch.stack(states, dim=1),
+        last_action=torch.stack(last_actions, dim=1),
         observation=torch.stack(observations, dim=1),
-        action=torch.stack(actions[n - 1 :], dim=1),
+        action=torch.stack(taken, dim=1),
         reward=torch.stack(rewards, dim=1),
         continuation=torch.stack(continuations, dim=1),
-        alive=torch.stack(alive(model, continuations), dim=1),
     )
+
+
+def replaced(values: Tensor, row: int, value: Tensor) -> Tensor:
+    """A copy with another value in one row."""
+    return torch.cat([values[:row], value[None], values[row + 1 :]])
 
 
 def agent_order(config: SamplerConfig, uniform: Float[Tensor, "batch agents"]) -> Tensor:
@@ -72,11 +107,3 @@ def agent_order(config: SamplerConfig, uniform: Float[Tensor, "batch agents"]) -
     order = uniform.argsort(dim=1) if config.order == "random" else torch.arange(agents).expand(batch, -1)
     turns = order.repeat_interleave(config.steps_for(agents) // agents, dim=1)
     return turns.flip(1) if config.order == "descending" else turns
-
-
-def alive(model: WorldModel, continuations: list[Tensor]) -> list[Tensor]:
-    """1 for every step up to and including the sampled end; all of them where nothing is sampled."""
-    counted = [torch.ones_like(continuations[0])]
-    for before in continuations[:-1]:
-        counted.append(counted[-1] * (before if model.reward_model.config.termination == "categorical" else 1.0))
-    return counted

@@ -46,17 +46,17 @@ class ActorCritic:
             returns = lambda_returns(
                 rollout.reward, rollout.continuation, values, config.discount, config.return_lambda, config.lambda_return
             )
-            advantages = normalized(returns - values[:, :-1], rollout.alive)
+            advantages = normalized(returns - values[:, :-1])
             old_log_prob = self.actor(rollout.observation).log_prob(rollout.action)
         losses: dict[str, Tensor] = {}
         for _ in range(config.ppo_epochs):
             losses |= self._actor_step(rollout, old_log_prob, advantages)
-            losses |= self._critic_step(inputs[:, :-1], old_values[:, :-1], returns, rollout.alive)
+            losses |= self._critic_step(inputs[:, :-1], old_values[:, :-1], returns)
         return losses | {
-            "imagined_return": masked_mean(returns, rollout.alive),
-            "imagined_reward": masked_mean(rollout.reward, rollout.alive),
-            "continuation": masked_mean(rollout.continuation, rollout.alive),
-            "value": masked_mean(values[:, :-1], rollout.alive),
+            "imagined_return": returns.mean(),
+            "imagined_reward": rollout.reward.mean(),
+            "continuation": rollout.continuation.mean(),
+            "value": values[:, :-1].mean(),
         }
 
     def _critic_inputs(self, rollout: Rollout) -> Float[Tensor, "batch states inputs"]:
@@ -74,9 +74,8 @@ class ActorCritic:
         policy = self.actor(rollout.observation)
         ratio = (policy.log_prob(rollout.action) - old_log_prob).sum(dim=-1).exp()
         objective = clipped_objective(ratio, advantages[..., None], self.config.clip)
-        alive = rollout.alive[..., None].expand_as(objective)
         entropy = policy.entropy().sum(dim=-1).mean()
-        loss = -masked_mean(objective, alive) - self.config.entropy_coefficient * entropy
+        loss = -objective.mean() - self.config.entropy_coefficient * entropy
         _step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
         return {"actor_loss": loss.detach(), "entropy": entropy.detach()}
 
@@ -85,17 +84,16 @@ class ActorCritic:
         inputs: Float[Tensor, "batch time inputs"],
         old_values: Float[Tensor, "batch time"],
         returns: Float[Tensor, "batch time"],
-        alive: Float[Tensor, "batch time"],
     ) -> dict[str, Tensor]:
         """Normalised, clipped Huber loss (release) or the mean squared error (eq. 20)."""
         config = self.config
         if config.critic_loss == "mse":
             errors = (self.critic(inputs) - returns).square()
         else:
-            self.value_normalizer.update(returns, alive)
+            self.value_normalizer.update(returns)
             target = self.value_normalizer.normalize(returns)
             errors = clipped_value_errors(self.critic(inputs), old_values, target, config.clip, config.huber_delta)
-        loss = masked_mean(errors, alive)
+        loss = errors.mean()
         _step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
         return {"critic_loss": loss.detach()}
 
@@ -118,16 +116,9 @@ class ActorCritic:
         }
 
 
-def masked_mean(values: Float[Tensor, "*shape"], mask: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """Mean over the entries whose mask is 1."""
-    return (values * mask).sum() / mask.sum()
-
-
-def normalized(advantages: Float[Tensor, "batch time"], alive: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+def normalized(advantages: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
     """(A - mean) / (std + 1e-4) over the whole batch."""
-    mean = masked_mean(advantages, alive)
-    variance = ((advantages - mean).square() * alive).sum() / (alive.sum() - 1).clamp(min=1)
-    return (advantages - mean) / (variance.sqrt() + ADVANTAGE_EPSILON)
+    return (advantages - advantages.mean()) / (advantages.std() + ADVANTAGE_EPSILON)
 
 
 def clipped_objective(

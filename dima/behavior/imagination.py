@@ -17,7 +17,7 @@ from dima.world_model.world_model import WorldModel
 
 @dataclass(frozen=True)
 class Rollout:
-    """Imagined experience; states in scaled units, one more than steps."""
+    """Imagined experience; states in scaled units, one more than steps. What follows a continuation of 0 is another episode."""
 
     state: Float[Tensor, "batch states state"]
     last_action: Float[Tensor, "batch states agents action"]
@@ -25,35 +25,56 @@ class Rollout:
     action: Float[Tensor, "batch time agents action"]
     reward: Float[Tensor, "batch time"]
     continuation: Float[Tensor, "batch time"]
-    alive: Float[Tensor, "batch time"]
 
 
 @torch.no_grad()
-def imagine(world_model: WorldModel, actor: Actor, windows: Windows, config: BehaviorConfig, streams: RandomStreams) -> Rollout:
-    """Roll the policy out for `horizon` steps from the last states of `windows`.
+def imagine(
+    world_model: WorldModel, actor: Actor, starts: Windows, config: BehaviorConfig, streams: RandomStreams, restarts: Windows | None = None
+) -> Rollout:
+    """Roll the policy out for `horizon` steps from the last states of `starts`.
 
-    The loop holds only what the next state needs. Reward and termination are scored afterwards in one call, which is exact because
-    nothing in the loop depends on them: a rollout whose sampled end has come (`termination: categorical`) is masked by `alive`, where the
-    release would start another in its row.
+    Args:
+        world_model: is stepped and scores reward and continuation.
+        actor: acts for every agent.
+        starts: one window of real steps for each rollout.
+        config: of behaviour learning.
+        streams: `policy`, `order`, `noise` and `ends` are drawn from.
+        restarts: where ends are sampled (`termination: categorical`), `horizon` - 1 windows for each rollout, step by step: where one has
+            ended, the next step is the first of another episode. None: nothing ends, and all steps are scored in one call.
     """
-    history = world_model.scale(windows.state) * windows.valid[..., None]
-    actions = windows.action
-    observation = windows.observation if config.start_observation == "real" else world_model.observe(history[:, -1])
-    states, last_actions, observations, taken = [history[:, -1]], [actions[:, -2]], [], []
+    history, actions = _scaled(world_model, starts), starts.action
+    begins, real = torch.ones_like(starts.valid[:, 0]), starts.observation
+    scoring = None if restarts is None else world_model.start_scoring()
+    states, last_actions = [history[:, -1]], [actions[:, -2]]
+    observations, taken, scores = [], [], []
     for step in range(config.horizon):
+        observation = world_model.observe(history[:, -1])
+        if config.start_observation == "real":
+            observation = torch.where(begins[:, None, None], real, observation)
         action = actor.sample(observation, streams["policy"])
         actions = torch.cat([actions[:, :-1], action[:, None]], dim=1)
         state = world_model.step(history, actions, streams["order"], streams["noise"])
         observations.append(observation)
         taken.append(action)
-        states.append(state)
-        last_actions.append(action)
-        if step + 1 < config.horizon:
-            observation = world_model.observe(state)
-            history = torch.cat([history[:, 1:], state[:, None]], dim=1)
-            actions = torch.cat([actions[:, 1:], action[:, None]], dim=1)
+        if scoring is not None:
+            scores.append(world_model.score_step(scoring, history[:, -1], action, begins, streams["ends"]))
+        history = torch.cat([history[:, 1:], state[:, None]], dim=1)
+        actions = torch.cat([actions[:, 1:], action[:, None]], dim=1)
+        begins = torch.zeros_like(begins)
+        if restarts is not None and step + 1 < config.horizon:
+            _, continuation = scores[-1]
+            begins = continuation == 0
+            fresh = restarts.rows(step * len(state), (step + 1) * len(state))
+            history = torch.where(begins[:, None, None], _scaled(world_model, fresh), history)
+            actions = torch.where(begins[:, None, None, None], fresh.action, actions)
+            real = fresh.observation
+        states.append(history[:, -1])
+        last_actions.append(actions[:, -2])
     stacked_states, stacked_actions = torch.stack(states, dim=1), torch.stack(taken, dim=1)
-    reward, continuation = world_model.score(stacked_states[:, :-1], stacked_actions, streams["noise"])
+    if scoring is None:
+        reward, continuation = world_model.score(stacked_states[:, :-1], stacked_actions, streams["ends"])
+    else:
+        reward, continuation = (torch.stack(part, dim=1) for part in zip(*scores, strict=True))
     return Rollout(
         state=stacked_states,
         last_action=torch.stack(last_actions, dim=1),
@@ -61,13 +82,9 @@ def imagine(world_model: WorldModel, actor: Actor, windows: Windows, config: Beh
         action=stacked_actions,
         reward=reward,
         continuation=continuation,
-        alive=_alive(world_model, continuation),
     )
 
 
-def _alive(world_model: WorldModel, continuation: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
-    """1 up to and including the step whose sampled end has come; with soft continuations every step counts."""
-    if world_model.reward_model.config.termination == "bernoulli":
-        return torch.ones_like(continuation)
-    before = torch.cat([torch.ones_like(continuation[:, :1]), continuation[:, :-1]], dim=1)
-    return before.cumprod(dim=1)
+def _scaled(world_model: WorldModel, windows: Windows) -> Float[Tensor, "batch time state"]:
+    """Scaled states, 0 before the start of an episode."""
+    return world_model.scale(windows.state) * windows.valid[..., None]

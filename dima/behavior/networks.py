@@ -95,11 +95,10 @@ class ValueNormalizer(nn.Module):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
 
     @torch.no_grad()
-    def update(self, returns: Float[Tensor, "*batch"], counted: Float[Tensor, "*batch"]) -> None:
-        """Take a batch of returns into the statistics, each with weight `counted` (1 or 0)."""
-        batch, weights = returns.double(), counted.double()
-        mean = (batch * weights).sum() / weights.sum()
-        mean_square = (batch.square() * weights).sum() / weights.sum()
+    def update(self, returns: Float[Tensor, "*batch"]) -> None:
+        """Take a batch of returns into the statistics."""
+        batch = returns.double()
+        mean, mean_square = batch.mean(), batch.square().mean()
         for statistic, value in ((self.mean, mean), (self.mean_square, mean_square), (self.weight, torch.ones_like(mean))):
             statistic.mul_(self.decay).add_((1 - self.decay) * value)
 

@@ -8,6 +8,29 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
+class KeyValueCache:
+    """Keys and values of the tokens that one layer has seen, so that new tokens are all that costs anything.
+
+    Args:
+        capacity: the most tokens it will hold.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._filled = 0
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    def extend(self, key: Float[Tensor, "batch heads new dim"], value: Float[Tensor, "batch heads new dim"]) -> tuple[Tensor, Tensor]:
+        """Take in the next tokens; keys and values [batch, heads, tokens, dim] of all so far."""
+        if self._kept is None:
+            shape = (*key.shape[:2], self._capacity, key.shape[3])
+            self._kept = key.new_empty(shape), value.new_empty(shape)
+        first, self._filled = self._filled, self._filled + key.shape[2]
+        for kept, new in zip(self._kept, (key, value), strict=True):
+            kept[:, :, first : self._filled] = new
+        return self._kept[0][:, :, : self._filled], self._kept[1][:, :, : self._filled]
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention with heads of a chosen size.
 
@@ -27,11 +50,21 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(heads * head_dim, dim)
 
     def forward(
-        self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None = None, *, causal: bool = False
+        self,
+        tokens: Float[Tensor, "batch time dim"],
+        allowed: Bool[Tensor, "batch time keys"] | None = None,
+        *,
+        causal: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch time dim"]:
-        """`allowed[b, i, j]`: token i may look at token j; `causal` says the same for all j <= i without a mask."""
+        """`allowed[b, i, j]`: token i may look at token j; `causal` says the same for all j <= i without a mask.
+
+        With a `cache` the tokens follow those in it, and j counts from the first of them.
+        """
         batch, time, _ = tokens.shape
         query, key, value = self.query_key_value(tokens).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.extend(key, value)
         dropout = self.dropout if self.training else 0.0
         mask = None if allowed is None else allowed[:, None]
         mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)

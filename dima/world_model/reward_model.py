@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from dima.config import Compute, RewardModelConfig
 from dima.replay import Segments
-from dima.world_model.attention import AgentActionTokens, GatedBlock, SelfAttention
+from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention
 from dima.world_model.precision import reduced_precision
 
 INITIAL_STD = 0.02
@@ -47,9 +49,11 @@ class TransformerBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.dim)
         self.feed_forward = nn.Sequential(nn.Linear(config.dim, wide), nn.GELU(), nn.Linear(wide, config.dim), nn.Dropout(config.dropout))
 
-    def forward(self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None) -> Tensor:
+    def forward(
+        self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time keys"] | None, cache: KeyValueCache | None = None
+    ) -> Tensor:
         """Causal attention, inside episodes where `allowed` says so."""
-        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=allowed is None)
+        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=allowed is None, cache=cache)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
 
@@ -96,12 +100,26 @@ class RewardModel(nn.Module):
         `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single episode.
         """
         allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
+        return self.score(states, actions, self.position[: 2 * states.shape[1]], allowed, [None] * len(self.blocks))
+
+    def score(
+        self,
+        states: Float[Tensor, "batch time state"],
+        actions: Float[Tensor, "batch time agents action"],
+        position: Float[Tensor, "tokens dim"],
+        allowed: Bool[Tensor, "batch tokens keys"] | None,
+        caches: Sequence[KeyValueCache | None],
+    ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
+        """Rewards and termination logits of the steps that follow those in `caches`, one of each block, if any.
+
+        `position` holds the embeddings of their tokens, `allowed` says what they see (None: all that came before).
+        """
         state_tokens = self.state_token(states)
         with reduced_precision(self.compute, states.device):
             tokens = torch.stack([state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2).flatten(1, 2)
-            tokens = F.dropout(tokens + self.position[: tokens.shape[1]], self.config.dropout, self.training)
-            for block in self.blocks:
-                tokens = block(tokens, allowed)
+            tokens = F.dropout(tokens + position, self.config.dropout, self.training)
+            for block, cache in zip(self.blocks, caches, strict=True):
+                tokens = block(tokens, allowed, cache)
         outputs = self.norm(tokens[:, 1::2])
         return self.reward_head(outputs)[..., 0], self.termination_head(outputs)
 
@@ -117,12 +135,36 @@ class RewardModel(nn.Module):
             termination = F.binary_cross_entropy_with_logits(logits[..., 0], 1.0 - target.float())
         return {"reward": F.smooth_l1_loss(reward, segments.reward), "termination": termination}
 
-    def continuation(self, logits: Float[Tensor, "batch time logits"], generator: torch.Generator) -> Float[Tensor, "batch time"]:
+    def continuation(self, logits: Float[Tensor, "*batch logits"], generator: torch.Generator) -> Float[Tensor, "*batch"]:
         """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class 1 is the end)."""
         if self.config.termination == "bernoulli":
             return logits[..., 0].sigmoid()
         ends = logits.softmax(dim=-1)[..., 1]
         return (torch.rand(ends.shape, generator=generator, device=ends.device) >= ends).float()
+
+
+class Scoring:
+    """A batch of rollouts as the reward model has seen them so far; each further step costs two tokens.
+
+    Args:
+        model: whose scores they are.
+    """
+
+    def __init__(self, model: RewardModel) -> None:
+        self._model = model
+        self._caches = [KeyValueCache(len(model.position)) for _ in model.blocks]
+        self._begins: list[Tensor] = []
+
+    def step(
+        self, state: Float[Tensor, "batch state"], action: Float[Tensor, "batch agents action"], begins: Bool[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch logits"]]:
+        """Reward and termination logits of the next step; where an episode `begins` with it, it does not see those before."""
+        self._begins.append(begins)
+        first, tokens = 2 * len(self._begins) - 2, 2 * len(self._begins)
+        episode = torch.stack(self._begins, dim=1).long().cumsum(dim=1).repeat_interleave(2, dim=1)
+        allowed = _causal_within(episode)[:, first:]
+        reward, logits = self._model.score(state[:, None], action[:, None], self._model.position[first:tokens], allowed, self._caches)
+        return reward[:, 0], logits[:, 0]
 
 
 def _head(dim: int, outputs: int) -> nn.Sequential:

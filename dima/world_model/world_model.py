@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import DimaParameters
 from dima.normalizer import RunningNormalizer
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
-from dima.world_model.reward_model import RewardModel
+from dima.world_model.reward_model import RewardModel, Scoring
 from dima.world_model.sampler import EulerSampler
 from dima.world_model.state_decoder import StateDecoder
 
@@ -81,4 +81,20 @@ class WorldModel(nn.Module):
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
         """Reward and continuation of every step of whole rollouts, in one call."""
         reward, logits = self.reward_model(scaled / self.sigma_data, actions)
+        return reward, self.reward_model.continuation(logits, generator)
+
+    def start_scoring(self) -> Scoring:
+        """For `score_step`."""
+        return Scoring(self.reward_model)
+
+    def score_step(
+        self,
+        scoring: Scoring,
+        scaled: Float[Tensor, "batch state"],
+        action: Float[Tensor, "batch agents action"],
+        begins: Bool[Tensor, " batch"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+        """Reward and continuation of the next step of rollouts; where an episode `begins` with it, those before are forgotten."""
+        reward, logits = scoring.step(scaled / self.sigma_data, action, begins)
         return reward, self.reward_model.continuation(logits, generator)

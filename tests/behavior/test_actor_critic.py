@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dima.behavior.actor_critic import ActorCritic, clipped_objective, clipped_value_errors, masked_mean, normalized
+from dima.behavior.actor_critic import ActorCritic, clipped_objective, clipped_value_errors, normalized
 from dima.behavior.imagination import Rollout
 
 
@@ -22,12 +22,11 @@ def test_clipped_value_errors_by_hand():
     torch.testing.assert_close(errors, torch.tensor([0.5 * 1.9**2, 0.5 * 3.0**2, 10 * (28 - 5.0)]))
 
 
-def test_advantages_are_normalised_over_what_is_alive():
-    advantages = torch.tensor([[1.0, 3.0], [5.0, 100.0]])
-    alive = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
-    result = normalized(advantages, alive)
-    torch.testing.assert_close(result[0], torch.tensor([-1.0, 0.0]), atol=1e-3, rtol=0)
-    assert masked_mean(result, alive).item() == pytest.approx(0, abs=1e-6)
+def test_advantages_are_normalised_over_the_whole_batch():
+    """Mean 3, and squares that add up to 16 over 5 degrees of freedom."""
+    result = normalized(torch.tensor([[1.0, 1.0, 5.0], [5.0, 3.0, 3.0]]))
+    expected = 2 / (3.2**0.5 + 1e-4)
+    torch.testing.assert_close(result, torch.tensor([[-expected, -expected, expected], [expected, 0.0, 0.0]]))
 
 
 def rollout(generator, batch=64, horizon=5, state=3, agents=2, action=1):
@@ -41,7 +40,6 @@ def rollout(generator, batch=64, horizon=5, state=3, agents=2, action=1):
         action=actions,
         reward=actions.sum(dim=(2, 3)),
         continuation=torch.zeros(batch, horizon),
-        alive=torch.ones(batch, horizon),
     )
 
 

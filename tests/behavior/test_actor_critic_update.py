@@ -14,14 +14,12 @@ BATCH, HORIZON, AGENTS, ACTION = 6, 4, 2, 2
 
 
 def rollout(seed):
-    """Rewards, ends and observations are all different; some rows end early."""
+    """Rewards, ends and observations are all different."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    alive = torch.ones(BATCH, HORIZON, dtype=torch.float64)
-    alive[1, 2:] = alive[4, 1:] = 0
     return Rollout(
         state=normal(BATCH, HORIZON + 1, 3),
         last_action=normal(BATCH, HORIZON + 1, AGENTS, ACTION),
@@ -29,7 +27,6 @@ def rollout(seed):
         action=normal(BATCH, HORIZON, AGENTS, ACTION),
         reward=3 * normal(BATCH, HORIZON),
         continuation=torch.rand(BATCH, HORIZON, generator=generator, dtype=torch.float64),
-        alive=alive,
     )
 
 
@@ -50,7 +47,6 @@ def plain_update(learner, data):
         return policy.log_prob(data.action[row, step, agent][None]).sum(), policy.entropy().sum()
 
     steps = [(row, step) for row in range(BATCH) for step in range(HORIZON)]
-    living = [(row, step) for row, step in steps if data.alive[row, step] == 1]
     with torch.no_grad():
         old = {(row, step): value(row, step) for row in range(BATCH) for step in range(HORIZON + 1)}
         in_returns = {key: values_of.denormalize(number) if normalize else number for key, number in old.items()}
@@ -62,8 +58,8 @@ def plain_update(learner, data):
                 following = data.reward[row, step] + config.discount * data.continuation[row, step] * mixed
                 returns[row, step] = following
         advantage = {key: returns[key] - in_returns[key] for key in steps}
-        lived = torch.stack([advantage[key] for key in living])
-        advantage = {key: (advantage[key] - lived.mean()) / (lived.std() + 1e-4) for key in steps}
+        of_all = torch.stack([advantage[key] for key in steps])
+        advantage = {key: (advantage[key] - of_all.mean()) / (of_all.std() + 1e-4) for key in steps}
         old_log = {(*key, agent): log_probability(*key, agent)[0] for key in steps for agent in range(AGENTS)}
 
     actor_adam = torch.optim.Adam(actor.parameters(), lr=config.actor_learning_rate, eps=config.adam_epsilon)
@@ -74,18 +70,16 @@ def plain_update(learner, data):
             for agent in range(AGENTS):
                 log, entropy = log_probability(row, step, agent)
                 entropies.append(entropy)
-                if (row, step) in living:
-                    ratio = torch.exp(log - old_log[row, step, agent])
-                    kept = ratio.clamp(1 - config.clip, 1 + config.clip)
-                    objectives.append(torch.min(ratio * advantage[row, step], kept * advantage[row, step]))
+                ratio = torch.exp(log - old_log[row, step, agent])
+                kept = ratio.clamp(1 - config.clip, 1 + config.clip)
+                objectives.append(torch.min(ratio * advantage[row, step], kept * advantage[row, step]))
         loss = -torch.stack(objectives).mean() - config.entropy_coefficient * torch.stack(entropies).mean()
         descend(actor, actor_adam, loss, config.gradient_clip)
 
         if normalize:
-            lived = torch.stack([returns[key] for key in living])
-            values_of.update(lived, torch.ones_like(lived))
+            values_of.update(torch.stack([returns[key] for key in steps]))
         errors = []
-        for key in living:
+        for key in steps:
             now = value(*key)
             if normalize:
                 target = values_of.normalize(returns[key])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -19,9 +17,8 @@ BATCH, STEPS, AGENTS, STATE = 4, 3, 2, 3
 class Adding(WorldModel):
     """The next state is the last one plus the sum of the actions; agent i observes the state plus i; everything is written down."""
 
-    def __init__(self, termination, ends=None):
+    def __init__(self, ends=None):
         torch.nn.Module.__init__(self)
-        self.reward_model = SimpleNamespace(config=SimpleNamespace(termination=termination))
         self.ends = ends
         self.asked = []
 
@@ -37,26 +34,38 @@ class Adding(WorldModel):
 
     def score(self, states, actions, generator):
         self.scored = states, actions
-        soft = torch.full(states.shape[:2], 0.9)
-        return states.sum(dim=2) + actions.sum(dim=(2, 3)), soft if self.ends is None else 1.0 - self.ends
+        return states.sum(dim=2) + actions.sum(dim=(2, 3)), torch.full(states.shape[:2], 0.9)
+
+    def start_scoring(self):
+        self.begun = []
+        return self
+
+    def score_step(self, scoring, state, action, begins, generator):
+        self.begun.append(begins)
+        return state.sum(dim=1) + action.sum(dim=(1, 2)), 1.0 - self.ends[:, len(self.begun) - 1]
+
+
+def drawn(seed, count=BATCH):
+    generator = torch.Generator().manual_seed(seed)
+    valid = torch.ones(count, STEPS, dtype=torch.bool)
+    valid[0, :2] = False  # the first row starts at the beginning of its episode
+    state = torch.randn(count, STEPS, STATE, generator=generator)
+    action = torch.randn(count, STEPS, AGENTS, 1, generator=generator)
+    observation = 7 + torch.rand(count, AGENTS, STATE, generator=generator)
+    return Windows(state, action, torch.zeros_like(state), observation, valid)
 
 
 @pytest.fixture
 def windows():
-    generator = torch.Generator().manual_seed(0)
-    valid = torch.ones(BATCH, STEPS, dtype=torch.bool)
-    valid[0, :2] = False  # the first row starts at the beginning of its episode
-    state = torch.randn(BATCH, STEPS, STATE, generator=generator)
-    action = torch.randn(BATCH, STEPS, AGENTS, 1, generator=generator)
-    return Windows(state, action, torch.zeros_like(state), torch.full((BATCH, AGENTS, STATE), 7.0), valid)
+    return drawn(0)
 
 
-def rolled(cell, windows, termination="bernoulli", ends=None, **changes):
+def rolled(cell, windows, ends=None, restarts=None, **changes):
     torch.manual_seed(0)
-    model = Adding(termination, ends)
+    model = Adding(ends)
     config = cell.parameters.behavior.model_copy(update={"horizon": 4, **changes})
-    streams = RandomStreams(0, ["policy", "order", "noise"], torch.device("cpu"))
-    return model, imagine(model, Actor(STATE, 1, [8]), windows, config, streams)
+    streams = RandomStreams(0, ["policy", "order", "noise", "ends"], torch.device("cpu"))
+    return model, imagine(model, Actor(STATE, 1, [8]), windows, config, streams, restarts)
 
 
 def test_states_actions_and_observations_belong_together(tiny_cell, windows):
@@ -89,21 +98,48 @@ def test_reward_is_scored_on_the_states_the_actions_were_taken_in(tiny_cell, win
     assert torch.equal(model.scored[0], rollout.state[:, :-1])
     assert torch.equal(model.scored[1], rollout.action)
     torch.testing.assert_close(rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3)))
-    assert rollout.alive.eq(1).all()
     assert rollout.continuation.eq(0.9).all()
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("reconstruction", None), ("real", 7.0)])
-def test_the_first_observation_is_reconstructed_or_real(tiny_cell, windows, kind, expected):
+@pytest.mark.parametrize("kind", ["reconstruction", "real"])
+def test_the_first_observation_is_reconstructed_or_real(tiny_cell, windows, kind):
     model, rollout = rolled(tiny_cell, windows, start_observation=kind)
-    wanted = model.observe(rollout.state[:, 0]) if expected is None else torch.full_like(rollout.observation[:, 0], expected)
+    wanted = windows.observation if kind == "real" else model.observe(rollout.state[:, 0])
     assert torch.equal(rollout.observation[:, 0], wanted)
+    assert torch.equal(rollout.observation[:, 1], model.observe(rollout.state[:, 1]))
 
 
-def test_a_rollout_counts_up_to_and_including_its_sampled_end(tiny_cell, windows):
-    ends = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
-    _, rollout = rolled(tiny_cell, windows, "categorical", ends)
-    assert rollout.alive.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+ENDS = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize("kind", ["reconstruction", "real"])
+def test_where_an_episode_ends_another_begins_in_its_row(tiny_cell, windows, kind):
+    """States, actions and observations of the next step are those of the window that was drawn for row and step."""
+    restarts = drawn(1, 3 * BATCH)
+    model, rollout = rolled(tiny_cell, windows, ENDS, restarts, start_observation=kind)
+    assert torch.equal(rollout.continuation, 1 - ENDS)
+    assert torch.equal(torch.stack(model.begun, dim=1)[:, 1:], ENDS[:, :-1] == 1)
+    for row in range(BATCH):
+        for step in range(3):
+            history, told = (part[row] for part in model.asked[step + 1])
+            fresh = step * BATCH + row
+            if ENDS[row, step]:
+                assert torch.equal(history, restarts.state[fresh] * restarts.valid[fresh, :, None])
+                assert torch.equal(told[:-1], restarts.action[fresh, :-1])
+                assert torch.equal(rollout.last_action[row, step + 1], restarts.action[fresh, -2])
+                wanted = restarts.observation[fresh] if kind == "real" else model.observe(restarts.state[fresh, -1:])[0]
+            else:
+                before = model.asked[step][0][row]
+                grown = before[-1] + rollout.action[row, step].sum()
+                torch.testing.assert_close(history, torch.cat([before[1:], grown[None]]))
+                assert torch.equal(rollout.last_action[row, step + 1], rollout.action[row, step])
+                wanted = model.observe(rollout.state[row : row + 1, step + 1])[0]
+            assert torch.equal(history[-1], rollout.state[row, step + 1])
+            assert torch.equal(rollout.observation[row, step + 1], wanted)
+            assert torch.equal(told[-1], rollout.action[row, step + 1])
+    last = rollout.state[:, 3] + rollout.action[:, 3].sum(dim=(1, 2))[:, None]
+    torch.testing.assert_close(rollout.state[:, 4], last)  # nothing begins after the last step
+    torch.testing.assert_close(rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3)))
 
 
 def test_nothing_in_a_rollout_is_differentiated(tiny_cell, windows):

@@ -39,9 +39,8 @@ def test_one_value_for_each_state():
 
 def test_value_statistics_are_debiased():
     normalizer = ValueNormalizer(decay=0.9)
-    ones = torch.ones(4)
     for batch in ([1.0, 3.0, 5.0, 7.0], [2.0, 2.0, 6.0, 6.0]):
-        normalizer.update(torch.tensor(batch), ones)
+        normalizer.update(torch.tensor(batch))
     weights = [0.09, 0.1]  # of the older and the newer batch
     mean = (weights[0] * 4 + weights[1] * 4) / 0.19
     square = (weights[0] * 21 + weights[1] * 20) / 0.19
@@ -50,16 +49,9 @@ def test_value_statistics_are_debiased():
     assert normalizer.denormalize(normalizer.normalize(torch.tensor(3.3))).item() == pytest.approx(3.3, rel=1e-5)
 
 
-def test_masked_returns_do_not_count():
-    normalizer, other = ValueNormalizer(), ValueNormalizer()
-    normalizer.update(torch.tensor([1.0, 2.0, 99.0]), torch.tensor([1.0, 1.0, 0.0]))
-    other.update(torch.tensor([1.0, 2.0]), torch.ones(2))
-    assert normalizer.normalize(torch.tensor(5.0)).item() == pytest.approx(other.normalize(torch.tensor(5.0)).item())
-
-
 def test_the_variance_never_falls_below_a_hundredth():
     normalizer = ValueNormalizer()
-    normalizer.update(torch.full((8,), 3.0), torch.ones(8))
+    normalizer.update(torch.full((8,), 3.0))
     assert normalizer.normalize(torch.tensor(4.0)).item() == pytest.approx(10.0, rel=1e-4)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dima.replay import Segments
-from dima.world_model.reward_model import RewardModel
+from dima.world_model.reward_model import RewardModel, Scoring
 
 STATE, AGENTS, ACTION, HORIZON = 4, 2, 3, 6
 
@@ -52,6 +52,17 @@ def test_one_episode_needs_no_mask(model):
 def test_a_shorter_rollout_scores_as_the_beginning_of_a_longer_one(model):
     states, actions = inputs()
     torch.testing.assert_close(model(states[:, :3], actions[:, :3])[0], model(states, actions)[0][:, :3])
+
+
+def test_steps_scored_one_by_one_are_those_of_the_whole_segment(model):
+    """Episodes begin at steps of their own in every row."""
+    states, actions = inputs()
+    episode = torch.tensor([[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0], [0, 1, 2, 2, 3, 3]])
+    begins = torch.cat([torch.ones(3, 1, dtype=torch.bool), episode.diff(dim=1) > 0], dim=1)
+    scoring = Scoring(model)
+    steps = [scoring.step(states[:, step], actions[:, step], begins[:, step]) for step in range(HORIZON)]
+    for found, expected in zip(zip(*steps, strict=True), model(states, actions, episode), strict=True):
+        torch.testing.assert_close(torch.stack(found, dim=1), expected, rtol=0, atol=1e-12)
 
 
 def segments(terminated, truncated):
