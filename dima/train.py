@@ -13,15 +13,15 @@ from torch import Tensor
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
-from dima.behavior.networks import MeanPolicy
+from dima.behavior.networks import MeanPolicy, SampledPolicy
 from dima.collect import Collector
 from dima.compute import why_not_compiled
 from dima.config import CellConfig, DimaParameters
-from dima.errors import DivergedError, UserError
+from dima.errors import DivergedError
 from dima.graphs import Graphed
 from dima.learner import Scalars
 from dima.random import RandomStreams, stream_seed
-from dima.replay import Replay, Segments, Windows
+from dima.replay import Episode, Replay, Segments, Windows
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
@@ -50,11 +50,8 @@ class DimaLearner:
         self.parameters = p = config.parameters
         self.env_steps = 0
         self.epoch = 0
-        self._budget = config.task.env_steps
-        self._collector = Collector(config)
+        self._collector = Collector(config, p.schedule)
         spec = self._collector.spec
-        if spec.n_agents != config.task.agents:
-            raise UserError(f"Task {spec.task} has {spec.n_agents} agents, its configuration says {config.task.agents}.")
         self.lineage = spec.lineage
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
@@ -85,7 +82,6 @@ class DimaLearner:
             for name, learn in learning.items()
         }
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
-        self._episode_open = False
 
     def run_epoch(self) -> Scalars:
         """One round of Algorithm 1. The device is asked for numbers once, at the end.
@@ -128,27 +124,13 @@ class DimaLearner:
         return scalars
 
     def _collect(self) -> dict[str, float]:
-        """Step the environment until an epoch's worth of new steps is stored (dima.md 6.2)."""
-        schedule = self.parameters.schedule
-        new_steps = 0
-        while True:
-            warming = self.env_steps < schedule.warmup_steps
-            ended = self._collector.step(None if warming and schedule.warmup_policy == "random" else self._acting_actor)
-            self.env_steps += 1
-            new_steps += 1
-            enough = new_steps >= schedule.min_new_steps and self.env_steps >= schedule.warmup_steps or self.env_steps >= self._budget
-            stop = enough and (ended or schedule.epoch_trigger == "fixed_steps")
-            if ended or stop:
-                self._store(ended)
-            if stop:
-                returns = self._collector.take_returns()
-                return {"episodes": len(returns), **({"episode_return": float(np.mean(returns))} if returns else {})}
+        new_steps, report = self._collector.collect(SampledPolicy(self._acting_actor), self.env_steps, self._store)
+        self.env_steps += new_steps
+        return report
 
-    def _store(self, ended: bool) -> None:
-        part = self._collector.take()
-        self.replay.append(part, continues=self._episode_open)
+    def _store(self, part: Episode, continues: bool) -> None:
+        self.replay.append(part, continues=continues)
         self.world_model.normalizer.update(part.state.to(self.world_model.normalizer.mean.device))
-        self._episode_open = not ended
 
     # An update draws from the replay memory, whose size grows, and then learns from tensors of fixed shapes: what can be a CUDA graph.
 
@@ -220,14 +202,12 @@ class DimaLearner:
         return {
             "env_steps": self.env_steps,
             "epoch": self.epoch,
-            "episode_open": self._episode_open,
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
         self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
-        self._episode_open = bool(state["episode_open"]) and state["collector"]["environment"] is not None
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())

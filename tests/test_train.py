@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.counts import HostQuestions
 from dima.behavior.imagination import imagine
+from dima.behavior.networks import SampledPolicy
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError, UserError
 from dima.evaluate import evaluate
@@ -92,7 +93,7 @@ def test_epochs_end_with_episodes_after_enough_new_steps(tiny_cell):
     learner = DimaLearner(changed(tiny_cell, schedule={"min_new_steps": 120, "warmup_steps": 330}), CPU)
     steps = []
     for budget in (400, 400, 600):
-        learner._budget = budget
+        learner._collector._budget = budget
         learner.run_epoch()
         steps.append(learner.env_steps)
     assert steps == [350, 400, 550]
@@ -178,9 +179,9 @@ def test_no_update_makes_the_host_wait(tiny_cell, variant, update):
 def test_the_papers_sizes_train(paper):
     """One update of every part at full size; fewer rollouts, which are only more of the same."""
     learner = DimaLearner(changed(paper, behavior={"rollouts": 2}), CPU)
-    while not learner._collector.step(learner._acting_actor):
+    while not learner._collector.step(SampledPolicy(learner._acting_actor)):
         pass
-    learner._store(True)
+    learner._store(learner._collector.take(), False)
     for update in (learner._update_state_decoder, learner._update_denoiser, learner._update_reward_model, learner._update_policy):
         assert update().isfinite().all()
 
@@ -192,8 +193,8 @@ def test_what_is_collected_is_what_happened(tiny_cell):
 
     learner = DimaLearner(tiny_cell, CPU)
     for _ in range(120):
-        ended = learner._collector.step(learner._acting_actor)
-        learner._store(True) if ended else None
+        ended = learner._collector.step(SampledPolicy(learner._acting_actor))
+        learner._store(learner._collector.take(), False) if ended else None
     twin = envs.make("push-mass", seed=stream_seed(1, "environment"))
     observation, state = twin.reset()
     data = learner.replay._data
@@ -296,7 +297,7 @@ def test_one_world_is_stepped_and_its_actions_are_not_clipped(tiny_cell):
     assert learner._collector.environment.num_envs == 1
     torch.nn.init.constant_(learner._acting_actor.mean.bias, 3.0)
     for _ in range(20):
-        learner._collector.step(learner._acting_actor)
+        learner._collector.step(SampledPolicy(learner._acting_actor))
     assert learner._collector.take().action.mean().item() == pytest.approx(3.0, abs=0.3)
 
 

@@ -67,6 +67,20 @@ class MeanPolicy:
         return self._actor(torch.from_numpy(observations)).mean.numpy()
 
 
+class SampledPolicy:
+    """The stochastic policy of an actor on the CPU: mean plus deviation times the noise that it is given, in numpy."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    @torch.no_grad()
+    def __call__(
+        self, observations: Float[np.ndarray, "batch agents observation"], noise: Float[np.ndarray, "batch agents action"]
+    ) -> Float[np.ndarray, "batch agents action"]:
+        policy = self._actor(torch.from_numpy(observations))
+        return policy.mean.numpy() + policy.stddev.numpy() * noise
+
+
 class Critic(nn.Module):
     """One value for each global state, shared by all agents, in normalised units where targets are normalised."""
 

@@ -1,47 +1,26 @@
-"""What a cell may be told: frozen pydantic models, one per part; unknown keys and wrong types are refused with their path.
-
-The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source beside it.
-The models carry no defaults, so that every number of a run can be read in one file.
-"""
+"""What the native DIMA learner is told."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+from dima.config.base import (
+    CollectionConfig,
+    Compute,
+    Count,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OptimizerConfig,
+    PositiveFloat,
+    Strict,
+    require,
+)
+
 GROUP_CHANNELS = 32
 """Channels normalised together in the denoiser."""
-
-Compute = Literal["reference", "fast"]
-"""Preset of computing: `reference` gives the same bits every time on one device; `fast` takes bfloat16, TF32 and compiled kernels."""
-
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """Base of every configuration model: immutable, no unknown key, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-class OptimizerConfig(Strict):
-    """Adam or AdamW (where `weight_decay` is positive) with a bound on the global gradient norm."""
-
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat
-    gradient_clip: PositiveFloat
 
 
 class ReplayConfig(Strict):
@@ -115,14 +94,14 @@ class DenoiserConfig(Strict):
     @model_validator(mode="after")
     def _sizes_fit(self) -> DenoiserConfig:
         levels = len(self.channels)
-        _require(len(self.blocks) == levels, "channels and blocks must have one entry for each level")
+        require(len(self.blocks) == levels, "channels and blocks must have one entry for each level")
         scale = 2 ** (levels - 1)
-        _require((self.conditioning_states + 1) % scale == 0, f"conditioning_states + 1 must be a multiple of {scale} for {levels} levels")
-        _require(
+        require((self.conditioning_states + 1) % scale == 0, f"conditioning_states + 1 must be a multiple of {scale} for {levels} levels")
+        require(
             max(self.channels) <= GROUP_CHANNELS or all(width % GROUP_CHANNELS == 0 for width in self.channels),
             f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above it",
         )
-        _require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
+        require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
         return self
 
 
@@ -140,7 +119,7 @@ class SamplerConfig(Strict):
 
     @model_validator(mode="after")
     def _noise_falls(self) -> SamplerConfig:
-        _require(self.sigma_min < self.sigma_max, "sigma_min must be below sigma_max")
+        require(self.sigma_min < self.sigma_max, "sigma_min must be below sigma_max")
         return self
 
     def steps_for(self, agents: int) -> int:
@@ -152,10 +131,10 @@ class SamplerConfig(Strict):
         steps = self.steps if self.steps != "paper" else (2 * agents if agents <= 2 else agents)
         if isinstance(self.order, tuple):
             fits = len(self.order) == steps and set(self.order) <= set(range(1, agents + 1))
-            _require(fits, f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}")
+            require(fits, f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}")
         else:
             message = f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents"
-            _require(steps % agents == 0, message)
+            require(steps % agents == 0, message)
         return steps
 
 
@@ -179,7 +158,7 @@ class RewardModelConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> RewardModelConfig:
-        _require(self.dim % self.heads == 0, f"dim must be a multiple of heads ({self.heads})")
+        require(self.dim % self.heads == 0, f"dim must be a multiple of heads ({self.heads})")
         return self
 
 
@@ -207,13 +186,9 @@ class BehaviorConfig(Strict):
     gradient_clip: PositiveFloat
 
 
-class ScheduleConfig(Strict):
+class ScheduleConfig(CollectionConfig):
     """When data is collected and what is trained (Algorithm 1, dima.md 6.2)."""
 
-    epoch_trigger: Literal["episode_end", "fixed_steps"]
-    min_new_steps: Count
-    warmup_steps: Count
-    warmup_policy: Literal["actor", "random"]
     first_policy_epoch: Count
     first_epoch_update_factor: Count
 
@@ -234,104 +209,6 @@ class DimaParameters(Strict):
     @model_validator(mode="after")
     def _the_replay_memory_suits(self) -> DimaParameters:
         warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
-        _require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
-        _require(self.replay.capacity >= warmup, f"replay.capacity must be at least schedule.warmup_steps ({warmup})")
+        require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
+        require(self.replay.capacity >= warmup, f"replay.capacity must be at least schedule.warmup_steps ({warmup})")
         return self
-
-
-class HarlOnPolicyParameters(Strict):
-    """HARL's on-policy methods (baselines.md 2.1-2.3); names follow HARL's own YAML where it has one."""
-
-    algorithm: Literal["mappo"]
-    rollout_threads: Count
-    episode_length: Count
-    hidden_sizes: tuple[Count, ...]
-    activation: Literal["relu", "tanh"]
-    feature_normalization: bool
-    gain: PositiveFloat
-    std_x_coefficient: PositiveFloat
-    std_y_coefficient: PositiveFloat
-    learning_rate: PositiveFloat
-    critic_learning_rate: PositiveFloat
-    adam_epsilon: PositiveFloat
-    weight_decay: NonNegativeFloat
-    linear_learning_rate_decay: bool
-    ppo_epochs: Count
-    critic_epochs: Count
-    clip: PositiveFloat
-    minibatches: Count
-    entropy_coefficient: NonNegativeFloat
-    value_loss_coefficient: PositiveFloat
-    gradient_clip: PositiveFloat
-    huber_delta: PositiveFloat
-    clipped_value_loss: bool
-    value_normalization: bool
-    proper_time_limits: bool
-    discount: Fraction
-    gae_lambda: Fraction
-    share_parameters: bool
-    fixed_order: bool
-
-
-MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters, Field(discriminator="algorithm")]
-
-
-class EvaluationConfig(Strict):
-    """Deterministic evaluation episodes at multiples of `every` environment steps, at step 0 and at the budget."""
-
-    every: Count
-    episodes: Count
-
-
-class TaskConfig(Strict):
-    """One task of the paper, or the closed-form toy."""
-
-    name: str
-    label: str
-    suite: Literal["toy", "mamujoco", "bidexhands"]
-    preset: str
-    simulator: Literal["numpy", "mujoco", "isaacgym"]
-    agents: Count
-    env_steps: Count
-    evaluation: EvaluationConfig
-    comparable_with_paper: bool = Field(description="false: another physics engine than the paper's, or no number in the paper")
-
-    @model_validator(mode="after")
-    def _compares_like_with_like(self) -> TaskConfig:
-        theirs = self.suite == "mamujoco" and self.preset == "paper" or self.suite == "bidexhands" and self.simulator == "isaacgym"
-        what = f"{self.suite} with preset {self.preset} in {self.simulator}"
-        _require(theirs or not self.comparable_with_paper, f"comparable_with_paper must be false: the paper did not measure {what}")
-        return self
-
-
-class CellConfig(Strict):
-    """The resolved configuration of one cell: what is computed, never where it runs."""
-
-    grid: str
-    task: TaskConfig
-    method: str
-    engine: Literal["native", "harl"]
-    seed: NonNegativeInt
-    parameters: MethodParameters
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> CellConfig:
-        native = isinstance(self.parameters, DimaParameters)
-        engine = "native" if native else "harl"
-        _require(self.engine == engine, f"engine must be {engine} for algorithm {self.parameters.algorithm}")
-        if isinstance(self.parameters, DimaParameters):
-            self.parameters.sampler.steps_for(self.task.agents)
-        return self
-
-    @property
-    def compute(self) -> Compute:
-        """The preset of computing; only native methods have a choice."""
-        return self.parameters.compute if isinstance(self.parameters, DimaParameters) else "reference"
-
-    def canonical(self) -> str:
-        """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""
-        return json.dumps(self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True)
-
-    def digest(self) -> str:
-        """SHA-256 of `canonical()`, in hexadecimal: what decides whether a finished cell is still the one asked for."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()

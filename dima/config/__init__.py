@@ -1,0 +1,43 @@
+"""What a cell may be told: frozen pydantic models, one file per method; unknown keys and wrong types are refused with their path.
+
+The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source beside it.
+The models carry no defaults, so that every number of a run can be read in one file.
+"""
+
+from dima.config.base import CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict
+from dima.config.cell import CellConfig, EvaluationConfig, TaskConfig
+from dima.config.dima_parameters import (
+    GROUP_CHANNELS,
+    ActionEncoderConfig,
+    BehaviorConfig,
+    DenoiserConfig,
+    DimaParameters,
+    ReplayConfig,
+    RewardModelConfig,
+    SamplerConfig,
+    ScheduleConfig,
+    StateDecoderConfig,
+)
+from dima.config.harl_parameters import HarlOnPolicyParameters
+
+__all__ = [
+    "GROUP_CHANNELS",
+    "ActionEncoderConfig",
+    "BehaviorConfig",
+    "CellConfig",
+    "CollectionConfig",
+    "Compute",
+    "DenoiserConfig",
+    "DimaParameters",
+    "EvaluationConfig",
+    "HarlOnPolicyParameters",
+    "NonNegativeInt",
+    "OptimizerConfig",
+    "ReplayConfig",
+    "RewardModelConfig",
+    "SamplerConfig",
+    "ScheduleConfig",
+    "StateDecoderConfig",
+    "Strict",
+    "TaskConfig",
+]

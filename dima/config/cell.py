@@ -1,0 +1,75 @@
+"""The configuration of one cell: task, method, seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
+from dima.config.dima_parameters import DimaParameters
+from dima.config.harl_parameters import HarlOnPolicyParameters
+
+MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters, Field(discriminator="algorithm")]
+
+
+class EvaluationConfig(Strict):
+    """Deterministic evaluation episodes at multiples of `every` environment steps, at step 0 and at the budget."""
+
+    every: Count
+    episodes: Count
+
+
+class TaskConfig(Strict):
+    """One task of the paper, or the closed-form toy."""
+
+    name: str
+    label: str
+    suite: Literal["toy", "mamujoco", "bidexhands"]
+    preset: str
+    simulator: Literal["numpy", "mujoco", "isaacgym"]
+    agents: Count
+    env_steps: Count
+    evaluation: EvaluationConfig
+    comparable_with_paper: bool = Field(description="false: another physics engine than the paper's, or no number in the paper")
+
+    @model_validator(mode="after")
+    def _compares_like_with_like(self) -> TaskConfig:
+        theirs = self.suite == "mamujoco" and self.preset == "paper" or self.suite == "bidexhands" and self.simulator == "isaacgym"
+        what = f"{self.suite} with preset {self.preset} in {self.simulator}"
+        require(theirs or not self.comparable_with_paper, f"comparable_with_paper must be false: the paper did not measure {what}")
+        return self
+
+
+class CellConfig(Strict):
+    """The resolved configuration of one cell: what is computed, never where it runs."""
+
+    grid: str
+    task: TaskConfig
+    method: str
+    engine: Literal["native", "harl"]
+    seed: NonNegativeInt
+    parameters: MethodParameters
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> CellConfig:
+        engine = "harl" if isinstance(self.parameters, HarlOnPolicyParameters) else "native"
+        require(self.engine == engine, f"engine must be {engine} for algorithm {self.parameters.algorithm}")
+        if isinstance(self.parameters, DimaParameters):
+            self.parameters.sampler.steps_for(self.task.agents)
+        return self
+
+    @property
+    def compute(self) -> Compute:
+        """The preset of computing; only native methods have a choice."""
+        return "reference" if isinstance(self.parameters, HarlOnPolicyParameters) else self.parameters.compute
+
+    def canonical(self) -> str:
+        """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""
+        return json.dumps(self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True)
+
+    def digest(self) -> str:
+        """SHA-256 of `canonical()`, in hexadecimal: what decides whether a finished cell is still the one asked for."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
