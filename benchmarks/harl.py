@@ -22,7 +22,7 @@ from benchmarks.environments import clock_of
 from benchmarks.harl_alone import VECTORS, HarlAlone
 from benchmarks.timing import Stopwatch, shown, spread, write_result
 from benchmarks.workload import CONFIG
-from dima.baselines.harl import HarlOnPolicyLearner
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOnPolicyParameters
 from dima.grid import CellKey, Grid, GridFile, validate
 

@@ -23,7 +23,7 @@ import envs
 from benchmarks.environments import ROBOTS
 from dima.baselines.harl_environment import Box
 from dima.baselines.harl_in_process import InProcessMappo
-from dima.baselines.harl_settings import HarlSettings, harl_settings
+from dima.baselines.harl_settings import HarlSettings, on_policy_settings
 from dima.config import CellConfig, HarlOnPolicyParameters
 from envs.interface import EnvSpec
 from envs.mamujoco.bodies import V2_BODIES
@@ -174,7 +174,7 @@ class HarlAlone(InProcessMappo):
         seeds = [config.seed * 1000 + world for world in range(config.parameters.rollout_threads)]
         worlds = VECTORS[vector]([lambda seed=seed: kind(spec, seed) for seed in seeds])
         self.workers = [process.pid for process in getattr(worlds, "ps", ())]
-        settings = harl_settings(config.parameters)
+        settings = on_policy_settings(config.parameters)
         one_update = settings["train"]["episode_length"] * settings["train"]["n_rollout_threads"]
         settings["train"] |= {"num_env_steps": one_update, "log_interval": 2, "eval_interval": 2}  # after the only update: never
         settings |= {"render": {"use_render": False}, "eval": {"use_eval": False}}

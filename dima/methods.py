@@ -17,12 +17,23 @@ def _dima(config: CellConfig, device: torch.device) -> Learner:
 
 
 def _harl_on_policy(config: CellConfig, device: torch.device) -> Learner:
-    from dima.baselines.harl import HarlOnPolicyLearner
+    from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 
     return HarlOnPolicyLearner(config, device)
 
 
-LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mappo": _harl_on_policy}
+def _harl_off_policy(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.harl_off_policy import HarlOffPolicyLearner
+
+    return HarlOffPolicyLearner(config, device)
+
+
+LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {
+    "dima": _dima,
+    "mappo": _harl_on_policy,
+    "happo": _harl_on_policy,
+    "hasac": _harl_off_policy,
+}
 
 
 def build_learner(config: CellConfig, device: torch.device) -> Learner:

@@ -24,10 +24,6 @@ def train(**changes):
         ({"task": "push-mas"}, ["Unknown task 'push-mas' in grid tiny", "perhaps 'push-mass'"]),
         ({"method": "dimma"}, ["Unknown method 'dimma' for push-mass in grid tiny", "dima-joint", "mappo"]),
         ({"seed": "7"}, ["Unknown seed '7' for push-mass/dima in grid tiny", "choose from 1, 2"]),
-        (
-            {"grid": "paper", "task": "ant-2x4", "method": "hasac"},
-            ["Unknown method 'hasac'", "choose from dima, ", ", dima-joint, ", ", mappo"],
-        ),
         ({"threads": "0"}, ["--threads must be at least 1"]),
     ],
 )
@@ -38,6 +34,16 @@ def test_unknown_things_are_named_with_the_choices(workplace, capsys, changes, w
     assert message.startswith("dima: ")
     for word in words:
         assert word in message
+    assert not (workplace / "results").exists()
+
+
+def test_a_method_without_a_file_is_refused(workplace, capsys):
+    (workplace / "workflow/config/methods/hasac.yaml").unlink()
+    assert train(grid="paper", task="ant-2x4", method="hasac") == 2
+    message = capsys.readouterr().err
+    assert message.startswith("dima: Unknown method 'hasac'")
+    for choice in ("choose from dima, ", ", dima-joint, ", ", mappo"):
+        assert choice in message
     assert not (workplace / "results").exists()
 
 

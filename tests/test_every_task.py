@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import envs
-from dima.baselines.harl import HarlOnPolicyLearner
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.cli import main
 from dima.train import DimaLearner
 

@@ -16,9 +16,14 @@ Infos = list[list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Box:
-    """A continuous space as HARL reads one: by the name of this class and by its shape. Stands in for the class of `gym`."""
+    """A continuous space as HARL reads one: by the name of this class, by its shape and bounds. Stands in for the class of `gym`."""
 
     shape: tuple[int, ...]
+
+    @property
+    def high(self) -> Float[np.ndarray, " size"]:
+        """The largest action: HASAC scales its own to it."""
+        return np.ones(self.shape, dtype=np.float32)
 
 
 class HarlStep(NamedTuple):
@@ -71,13 +76,15 @@ class HarlWorlds:
         return np.repeat(state[:, None], self.n_agents, axis=1)
 
     def _infos(self, result: StepResult) -> Infos:
-        """`bad_transition` tells HARL of a time limit; `episode_return` [reward summed over the episode] is there where one ended."""
+        """Where an episode ended: `bad_transition` tells HARL of a time limit; its return [rewards summed]; what was last seen of it."""
         infos: Infos = []
         for world in range(self.environment.num_envs):
             info: dict[str, Any] = {}
             if result.terminated[world] or result.truncated[world]:
                 info["bad_transition"] = bool(result.truncated[world] and not result.terminated[world])
                 info["episode_return"] = float(result.info["episode_return"][world])
+                info["original_obs"] = result.info["final_obs"][world]
+                info["original_state"] = self._shared(result.info["final_state"][world : world + 1])[0]
             infos.append([info] * self.n_agents)
         return infos
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dima.config import HarlOnPolicyParameters
+from dima.config import HarlOffPolicyParameters, HarlOnPolicyParameters
 
 HarlSettings = dict[str, dict[str, Any]]
 """HARL's `algo_args`: the sections `train`, `model` and `algo` of its YAML."""
 
 
-def harl_settings(parameters: HarlOnPolicyParameters) -> HarlSettings:
+def on_policy_settings(parameters: HarlOnPolicyParameters) -> HarlSettings:
     """The sections of HARL's YAML that a training run reads. What is fixed here has HARL's default and is part of the method."""
     return {"train": _train(parameters), "model": _model(parameters), "algo": _algo(parameters)}
 
@@ -66,4 +66,44 @@ def _algo(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
         "action_aggregation": "prod",
         "share_param": parameters.share_parameters,
         "fixed_order": parameters.fixed_order,
+    }
+
+
+def off_policy_settings(parameters: HarlOffPolicyParameters) -> HarlSettings:
+    """The sections of HARL's YAML that HASAC reads. What is fixed here has HARL's default."""
+    return {
+        "train": {
+            "n_rollout_threads": parameters.rollout_threads,
+            "warmup_steps": parameters.warmup_steps,
+            "train_interval": parameters.train_interval,
+            "update_per_train": parameters.updates_per_vector_step,
+            "use_valuenorm": parameters.value_normalization,
+            "use_linear_lr_decay": parameters.linear_learning_rate_decay,
+            "use_proper_time_limits": parameters.proper_time_limits,
+        },
+        "model": {
+            "hidden_sizes": list(parameters.hidden_sizes),
+            "activation_func": parameters.activation,
+            "final_activation_func": parameters.final_activation,
+            "use_feature_normalization": True,  # HASAC's networks do not read these three
+            "initialization_method": "orthogonal_",
+            "gain": 0.01,
+            "lr": parameters.learning_rate,
+            "critic_lr": parameters.critic_learning_rate,
+        },
+        "algo": {
+            "auto_alpha": parameters.automatic_temperature,
+            "alpha": parameters.temperature,
+            "alpha_lr": parameters.temperature_learning_rate,
+            "gamma": parameters.discount,
+            "buffer_size": parameters.replay_capacity,
+            "batch_size": parameters.batch_size,
+            "polyak": parameters.polyak,
+            "n_step": parameters.n_step,
+            "use_huber_loss": parameters.huber_loss,
+            "use_policy_active_masks": True,
+            "huber_delta": parameters.huber_delta,
+            "share_param": False,
+            "fixed_order": parameters.fixed_order,
+        },
     }

@@ -18,7 +18,7 @@ from dima.config.dima_parameters import (
     ScheduleConfig,
     StateDecoderConfig,
 )
-from dima.config.harl_parameters import HarlOnPolicyParameters
+from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
 
 __all__ = [
     "GROUP_CHANNELS",
@@ -30,6 +30,7 @@ __all__ = [
     "DenoiserConfig",
     "DimaParameters",
     "EvaluationConfig",
+    "HarlOffPolicyParameters",
     "HarlOnPolicyParameters",
     "NonNegativeInt",
     "OptimizerConfig",

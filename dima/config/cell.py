@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
 from dima.config.dima_parameters import DimaParameters
-from dima.config.harl_parameters import HarlOnPolicyParameters
+from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
 
-MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters, Field(discriminator="algorithm")]
+MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters | HarlOffPolicyParameters, Field(discriminator="algorithm")]
 
 
 class EvaluationConfig(Strict):
@@ -55,7 +55,7 @@ class CellConfig(Strict):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> CellConfig:
-        engine = "harl" if isinstance(self.parameters, HarlOnPolicyParameters) else "native"
+        engine = "harl" if isinstance(self.parameters, HarlOnPolicyParameters | HarlOffPolicyParameters) else "native"
         require(self.engine == engine, f"engine must be {engine} for algorithm {self.parameters.algorithm}")
         if isinstance(self.parameters, DimaParameters):
             self.parameters.sampler.steps_for(self.task.agents)
@@ -64,7 +64,7 @@ class CellConfig(Strict):
     @property
     def compute(self) -> Compute:
         """The preset of computing; only native methods have a choice."""
-        return "reference" if isinstance(self.parameters, HarlOnPolicyParameters) else self.parameters.compute
+        return "reference" if isinstance(self.parameters, HarlOnPolicyParameters | HarlOffPolicyParameters) else self.parameters.compute
 
     def canonical(self) -> str:
         """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""

@@ -1,4 +1,4 @@
-"""Small MAPPO cells whose parameters differ from HARL's defaults wherever a mix-up could hide."""
+"""Small cells of HARL's methods whose parameters differ from HARL's defaults wherever a mix-up could hide."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from dima.baselines.harl import HarlOnPolicyLearner
+from dima.baselines.harl_learner import HarlLearner
+from dima.baselines.harl_off_policy import HarlOffPolicyLearner
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
 from dima.grid import validate
 from dima.yaml_file import read_yaml
 
 REPOSITORY = Path(__file__).parents[2]
 SUITES = {"push-mass": "toy", "halfcheetah-2x3": "mamujoco"}
-SMALL = {
+SMALL_ON_POLICY = {
     "rollout_threads": 3,
     "episode_length": 30,
     "hidden_sizes": [16, 8],
@@ -40,14 +42,36 @@ SMALL = {
     "discount": 0.97,
     "gae_lambda": 0.9,
 }
+SMALL_HASAC = {
+    "rollout_threads": 3,
+    "warmup_steps": 60,
+    "train_interval": 10,
+    "updates_per_vector_step": 0.5,
+    "hidden_sizes": [16, 8],
+    "activation": "tanh",
+    "final_activation": "relu",
+    "learning_rate": 2e-3,
+    "critic_learning_rate": 3e-3,
+    "linear_learning_rate_decay": True,
+    "automatic_temperature": True,
+    "temperature_learning_rate": 4e-3,
+    "discount": 0.97,
+    "replay_capacity": 150,
+    "batch_size": 40,
+    "polyak": 0.02,
+    "n_step": 4,
+    "huber_delta": 0.5,
+}
+SMALL = {"mappo": SMALL_ON_POLICY, "happo": SMALL_ON_POLICY | {"share_parameters": False, "fixed_order": False}, "hasac": SMALL_HASAC}
 
 
 @pytest.fixture
 def make_cell() -> Callable[..., CellConfig]:
-    """`make_cell(task, seed, env_steps, **changed parameters)`: by default push-mass for two updates of 90 steps."""
-    base = read_yaml(REPOSITORY / "workflow/config/methods/mappo.yaml")["parameters"]
+    """`make_cell(task, seed, env_steps, method, **changed parameters)`: by default MAPPO on push-mass for two updates of 90 steps."""
 
-    def make(task: str = "push-mass", seed: int = 1, env_steps: int = 180, **parameters: Any) -> CellConfig:
+    def make(task: str = "push-mass", seed: int = 1, env_steps: int = 180, method: str = "mappo", **parameters: Any) -> CellConfig:
+        file = "hasac" if method == "hasac" else "mappo"
+        base = read_yaml(REPOSITORY / f"workflow/config/methods/{file}.yaml")["parameters"]
         values = {
             "grid": "test",
             "task": {
@@ -61,10 +85,10 @@ def make_cell() -> Callable[..., CellConfig]:
                 "comparable_with_paper": False,
                 "simulator": "numpy" if task == "push-mass" else "mujoco",
             },
-            "method": "mappo",
+            "method": method,
             "engine": "harl",
             "seed": seed,
-            "parameters": {**base, **SMALL, **parameters},
+            "parameters": {**base, "algorithm": method, **SMALL[method], **parameters},
         }
         return validate(CellConfig, values, "test")
 
@@ -72,15 +96,16 @@ def make_cell() -> Callable[..., CellConfig]:
 
 
 @pytest.fixture
-def make_learner() -> Iterator[Callable[[CellConfig], HarlOnPolicyLearner]]:
+def make_learner() -> Iterator[Callable[[CellConfig], HarlLearner]]:
     """`make_learner(cell)`; the learners are closed after the test."""
     pytest.importorskip("harl")
-    learners: list[HarlOnPolicyLearner] = []
+    learners: list[HarlLearner] = []
 
-    def make(cell: CellConfig) -> HarlOnPolicyLearner:
+    def make(cell: CellConfig) -> HarlLearner:
         if cell.task.suite == "mamujoco":
             pytest.importorskip("mujoco")
-        learners.append(HarlOnPolicyLearner(cell, torch.device("cpu")))
+        learner = HarlOffPolicyLearner if cell.method == "hasac" else HarlOnPolicyLearner
+        learners.append(learner(cell, torch.device("cpu")))
         return learners[-1]
 
     yield make

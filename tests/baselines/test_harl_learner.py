@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import envs
-from dima.baselines.harl import HarlOnPolicyLearner
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
 from dima.errors import DivergedError, UserError
 from dima.yaml_file import read_yaml
@@ -76,6 +76,10 @@ def assert_equal_trees(left: Any, right: Any, path: str = "") -> None:
         ("push-mass", {}),
         ("push-mass", {"share_parameters": False, "value_normalization": False}),
         ("halfcheetah-2x3", {"rollout_threads": 2}),
+        ("push-mass", {"method": "happo"}),
+        ("push-mass", {"method": "hasac"}),
+        ("push-mass", {"method": "hasac", "automatic_temperature": False, "value_normalization": False, "huber_loss": False}),
+        ("halfcheetah-2x3", {"method": "hasac"}),
     ],
 )
 def test_resumed_training_equals_uninterrupted_training(
@@ -113,7 +117,7 @@ def test_value_statistics_are_saved_where_harls_own_state_dict_misses_them(make_
     """On a GPU HARL's normaliser holds plain tensors; here they are made so on the CPU."""
     learners = make_learner(make_cell()), make_learner(make_cell(seed=2))
     for learner in learners:
-        normalizer: Any = learner._mappo.value_normalizer
+        normalizer: Any = learner._runner.value_normalizer
         for name in ("running_mean", "running_mean_sq", "debiasing_term"):
             statistic = getattr(normalizer, name).data
             delattr(normalizer, name)
@@ -157,7 +161,7 @@ def test_learning_rate_decays_to_its_last_positive_value_at_the_budget(make_cell
     rates = []
     for _ in range(4):
         learner.run_epoch()
-        optimizers = learner._mappo.actors[0].actor_optimizer, learner._mappo.critic.critic_optimizer
+        optimizers = learner._runner.actors[0].actor_optimizer, learner._runner.critic.critic_optimizer
         rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
     expected = np.array([3, 2, 1, 1])[:, None] / 3 * [2e-3, 3e-3]
     np.testing.assert_allclose(rates, expected)
@@ -179,12 +183,12 @@ def test_time_limits_and_terminations_reach_harls_buffers(
     monkeypatch.setattr(envs, "make", lambda task, worlds, seed, preset, engine: Ending(task, worlds, seed, preset))
     learner = make_learner(make_cell(episode_length=55, value_normalization=False))
     learner.run_epoch()
-    buffer = learner._mappo.critic_buffer
+    buffer = learner._runner.critic_buffer
     ends = {(int(step), int(world)) for step, world, _ in np.argwhere(buffer.masks == 0)}
     assert ends == {(50, 0), (20, 1), (40, 1), (50, 2)}
     limits = {(int(step), int(world)) for step, world, _ in np.argwhere(buffer.bad_masks == 0)}
     assert limits == {(50, 0), (50, 2)}
-    for agent_buffer in learner._mappo.actor_buffer:
+    for agent_buffer in learner._runner.actor_buffer:
         np.testing.assert_array_equal(agent_buffer.masks, buffer.masks)
     assert buffer.returns[49, 0, 0] == buffer.value_preds[49, 0, 0]
     assert buffer.returns[19, 1, 0] == pytest.approx(buffer.rewards[19, 1, 0], rel=1e-5)
@@ -220,7 +224,7 @@ def test_mappo_learns_push_mass_within_its_budget(make_cell: MakeCell, make_lear
 @pytest.mark.parametrize("network", ["actor", "critic"])
 def test_a_network_that_is_not_finite_is_divergence(network: str, make_cell: MakeCell, make_learner: MakeLearner) -> None:
     learner = make_learner(make_cell())
-    weights = {"actor": learner._mappo.actors[0].actor, "critic": learner._mappo.critic.critic}[network]
+    weights = {"actor": learner._runner.actors[0].actor, "critic": learner._runner.critic.critic}[network]
     next(weights.parameters()).data.fill_(torch.nan)
     with pytest.raises(DivergedError, match="MAPPO diverged in epoch 1: "):
         learner.run_epoch()

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import envs
-from dima.baselines.harl import HarlOnPolicyLearner
-from dima.config import CellConfig, HarlOnPolicyParameters
+from dima.baselines.harl_learner import HarlLearner
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
+from dima.config import CellConfig, HarlOffPolicyParameters, HarlOnPolicyParameters
 
 upstream = pytest.importorskip("harl.runners.on_policy_base_runner")
+off_policy = pytest.importorskip("harl.runners.off_policy_base_runner")
 spaces = pytest.importorskip("gymnasium.spaces")
 
 EPOCHS = 2
@@ -23,6 +25,19 @@ CASES = [
     pytest.param("push-mass", {"share_parameters": False, "linear_learning_rate_decay": False}, id="own-actors"),
     pytest.param("push-mass", {"value_normalization": False, "proper_time_limits": False, "feature_normalization": False}, id="plain"),
     pytest.param("halfcheetah-2x3", {"clipped_value_loss": False, "activation": "relu"}, id="halfcheetah-2x3"),
+    pytest.param("push-mass", {"method": "happo"}, id="happo"),
+    pytest.param("push-mass", {"method": "happo", "fixed_order": True, "value_normalization": False}, id="happo-fixed-order"),
+    pytest.param("halfcheetah-2x3", {"method": "happo"}, id="happo-halfcheetah-2x3"),
+]
+OFF_POLICY_CASES = [
+    pytest.param("push-mass", {}, id="push-mass"),
+    pytest.param("push-mass", {"fixed_order": True, "proper_time_limits": False, "replay_capacity": 90}, id="small-buffer"),
+    pytest.param(
+        "push-mass",
+        {"automatic_temperature": False, "value_normalization": False, "huber_loss": False, "n_step": 1},
+        id="fixed-temperature",
+    ),
+    pytest.param("halfcheetah-2x3", {"linear_learning_rate_decay": False}, id="halfcheetah-2x3"),
 ]
 
 
@@ -97,25 +112,59 @@ def harls_names(p: HarlOnPolicyParameters) -> dict[str, Any]:
         "gamma": p.discount,
         "gae_lambda": p.gae_lambda,
         "share_param": p.share_parameters,
+        "fixed_order": p.fixed_order,
+    }
+
+
+def harls_names_off_policy(p: HarlOffPolicyParameters) -> dict[str, Any]:
+    """Likewise for HASAC; HARL's budget does not hold the warm-up."""
+    return {
+        "n_rollout_threads": p.rollout_threads,
+        "num_env_steps": EPOCHS * p.rollout_threads * p.train_interval,
+        "warmup_steps": p.warmup_steps,
+        "train_interval": p.train_interval,
+        "update_per_train": p.updates_per_vector_step,
+        "use_valuenorm": p.value_normalization,
+        "use_linear_lr_decay": p.linear_learning_rate_decay,
+        "use_proper_time_limits": p.proper_time_limits,
+        "hidden_sizes": list(p.hidden_sizes),
+        "activation_func": p.activation,
+        "final_activation_func": p.final_activation,
+        "lr": p.learning_rate,
+        "critic_lr": p.critic_learning_rate,
+        "auto_alpha": p.automatic_temperature,
+        "alpha": p.temperature,
+        "alpha_lr": p.temperature_learning_rate,
+        "gamma": p.discount,
+        "buffer_size": p.replay_capacity,
+        "batch_size": p.batch_size,
+        "polyak": p.polyak,
+        "n_step": p.n_step,
+        "use_huber_loss": p.huber_loss,
+        "huber_delta": p.huber_delta,
+        "fixed_order": p.fixed_order,
     }
 
 
 def run_upstream(cell: CellConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """HARL's MAPPO runner after its own `run()`; only the worlds come from here."""
+    """HARL's own runner of the method after its own `run()`; only the worlds come from here."""
     from harl.envs.env_wrappers import ShareDummyVecEnv
     from harl.runners import RUNNER_REGISTRY
     from harl.utils.configs_tools import get_defaults_yaml_args, update_args
 
-    assert isinstance(cell.parameters, HarlOnPolicyParameters)
-    n_worlds = cell.parameters.rollout_threads
-    algo_args, env_args = get_defaults_yaml_args("mappo", "mamujoco")
+    parameters = cell.parameters
+    assert isinstance(parameters, HarlOnPolicyParameters | HarlOffPolicyParameters)
+    names = harls_names(parameters) if isinstance(parameters, HarlOnPolicyParameters) else harls_names_off_policy(parameters)
+    n_worlds = parameters.rollout_threads
+    algo_args, env_args = get_defaults_yaml_args(cell.method, "mamujoco")
     outer = {"seed": cell.seed, "cuda": False, "torch_threads": torch.get_num_threads(), "use_eval": False, "log_dir": str(folder)}
-    update_args({**harls_names(cell.parameters), **outer, "log_interval": 1}, algo_args)
+    update_args({**names, **outer, "log_interval": 1}, algo_args)
     worlds = [lambda index=index: OneWorld(cell, n_worlds, index) for index in range(n_worlds)]
-    monkeypatch.setattr(upstream, "make_train_env", lambda *_: ShareDummyVecEnv(worlds))
-    monkeypatch.setattr(upstream.setproctitle, "setproctitle", lambda _: None)
+    for module in (upstream, off_policy):
+        monkeypatch.setattr(module, "make_train_env", lambda *_: ShareDummyVecEnv(worlds))
+        monkeypatch.setattr(module.setproctitle, "setproctitle", lambda _: None)
     monkeypatch.setenv("PYTHONHASHSEED", "0")  # HARL sets it; undone after the test
-    runner = RUNNER_REGISTRY["mappo"]({"algo": "mappo", "env": "mamujoco", "exp_name": "test"}, algo_args, env_args)
+    runner = RUNNER_REGISTRY[cell.method]({"algo": cell.method, "env": "mamujoco", "exp_name": "test"}, algo_args, env_args)
     runner.run()
     runner.close()
     return runner
@@ -160,3 +209,39 @@ def test_two_updates_equal_harls_own_run(
         assert_equal_tensors(state["value_normalizer"], runner.value_normalizer.state_dict())
     assert scalars["rollout"]["reward"] == float(runner.critic_buffer.get_mean_rewards())
     assert_equal_actions(learner, runner)
+
+
+@pytest.mark.parametrize(("task", "changes"), OFF_POLICY_CASES)
+def test_two_rounds_of_hasac_equal_harls_own_run(
+    task: str,
+    changes: dict[str, Any],
+    make_cell: Callable[..., CellConfig],
+    make_learner: Callable[[CellConfig], HarlLearner],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Warm-up and two rounds of steps and updates: networks, targets, temperatures and every stored transition."""
+    cell = make_cell(task, seed=3, method="hasac", env_steps=60 + EPOCHS * 30, **changes)
+    learner = make_learner(cell)
+    for _ in range(1 + EPOCHS):
+        learner.run_epoch()
+    state = learner.state_dict()
+
+    runner = run_upstream(cell, tmp_path, monkeypatch)
+    assert (learner.env_steps, state["updates"]) == (60 + EPOCHS * 30, runner.total_it)
+    for ours, theirs in zip(state["actors"], runner.actor, strict=True):
+        assert_equal_tensors(ours, theirs.actor.state_dict())
+    for name in ("critic", "critic2", "target_critic", "target_critic2"):
+        assert_equal_tensors(state[name], getattr(runner.critic, name).state_dict())
+    if cell.parameters.automatic_temperature:
+        assert state["temperatures"] == [*runner.log_alpha, runner.critic.log_alpha]
+    filled = runner.buffer.cur_size
+    assert (state["buffer"]["filled"], state["buffer"]["next_row"]) == (filled, runner.buffer.idx)
+    for name in ("share_obs", "next_share_obs", "rewards", "dones", "terms"):
+        np.testing.assert_array_equal(state["buffer"][name], getattr(runner.buffer, name)[:filled])
+    for name in ("obs", "next_obs", "actions"):
+        for ours, theirs in zip(state["buffer"][name], getattr(runner.buffer, name), strict=True):
+            np.testing.assert_array_equal(ours, theirs[:filled])
+    observations = np.random.default_rng(0).normal(size=(7, runner.num_agents, runner.envs.observation_space[0].shape[0]))
+    theirs = runner.get_actions(observations.astype(np.float32), [None] * 7, add_random=False)
+    np.testing.assert_array_equal(learner.act(observations.astype(np.float32)), theirs)

@@ -25,8 +25,8 @@ from benchmarks.environments import clock_of
 from benchmarks.harl import Seconds, Side, cell, compare_cell, our_side, summary, their_side
 from benchmarks.harl_alone import KINDS, VECTORS, HarlAlone
 from benchmarks.timing import Stopwatch
-from dima.baselines.harl import HarlOnPolicyLearner
 from dima.baselines.harl_environment import HarlWorlds
+from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
 
 SMALL = {"rollout_threads": 2, "episode_length": 60, "hidden_sizes": (16, 8), "ppo_epochs": 2, "critic_epochs": 3}
@@ -71,14 +71,14 @@ def test_both_sides_do_the_same_work(make_sides: Callable[[CellConfig, str], Sid
         theirs.update()
     assert ours.stepping.calls == theirs.stepping.calls == UPDATES * SMALL["episode_length"]
     assert len(theirs.workers) == (SMALL["rollout_threads"] if vector == "a process a world" else 0)
-    for optimizers in [(mappo.actor[0].actor_optimizer, mappo.critic.critic_optimizer) for mappo in (learner._mappo, harl)]:
+    for optimizers in [(mappo.actor[0].actor_optimizer, mappo.critic.critic_optimizer) for mappo in (learner._runner, harl)]:
         steps = [{int(moments["step"]) for moments in optimizer.state.values()} for optimizer in optimizers]
         assert steps == [{UPDATES * SMALL["ppo_epochs"]}, {UPDATES * SMALL["critic_epochs"]}]
-    found, expected = weights(learner._mappo), weights(harl)
+    found, expected = weights(learner._runner), weights(harl)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         np.testing.assert_allclose(found[name], tensor, rtol=0, atol=tolerance, err_msg=name)
-    np.testing.assert_allclose(learner._mappo.critic_buffer.rewards, harl.critic_buffer.rewards, rtol=0, atol=10 * tolerance)
+    np.testing.assert_allclose(learner._runner.critic_buffer.rewards, harl.critic_buffer.rewards, rtol=0, atol=10 * tolerance)
 
 
 @pytest.mark.parametrize("task", ["push-mass", "ant-4x2", "halfcheetah-2x3"])
@@ -105,10 +105,10 @@ def test_a_single_world_is_ours(task: str) -> None:
 
 def test_both_sides_have_the_parameters_of_the_cell(make_sides: Callable[[CellConfig, str], Sides]) -> None:
     learner, harl = make_sides(cell("ant-4x2"), "one process")
-    sizes = [{name: tensor.shape for name, tensor in weights(mappo).items()} for mappo in (learner._mappo, harl)]
+    sizes = [{name: tensor.shape for name, tensor in weights(mappo).items()} for mappo in (learner._runner, harl)]
     assert sizes[0] == sizes[1]
     assert sum(shape.numel() for shape in sizes[0].values()) > 80_000
-    assert harl.critic_buffer.share_obs.shape == learner._mappo.critic_buffer.share_obs.shape
+    assert harl.critic_buffer.share_obs.shape == learner._runner.critic_buffer.share_obs.shape
 
 
 def test_ratios_and_shares_are_taken_pair_by_pair() -> None:
