@@ -22,7 +22,13 @@ def _harl_on_policy(config: CellConfig, device: torch.device) -> Learner:
     return HarlOnPolicyLearner(config, device)
 
 
-LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mappo": _harl_on_policy}
+def _mamba(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.mamba.learner import MambaLearner
+
+    return MambaLearner(config, device)
+
+
+LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mamba": _mamba, "mappo": _harl_on_policy}
 
 
 def build_learner(config: CellConfig, device: torch.device) -> Learner:

@@ -19,10 +19,12 @@ from dima.config.dima_parameters import (
     StateDecoderConfig,
 )
 from dima.config.harl_parameters import HarlOnPolicyParameters
+from dima.config.mamba_parameters import AgentAttentionConfig, MambaBehaviorConfig, MambaModelConfig, MambaParameters
 
 __all__ = [
     "GROUP_CHANNELS",
     "ActionEncoderConfig",
+    "AgentAttentionConfig",
     "BehaviorConfig",
     "CellConfig",
     "CollectionConfig",
@@ -31,6 +33,9 @@ __all__ = [
     "DimaParameters",
     "EvaluationConfig",
     "HarlOnPolicyParameters",
+    "MambaBehaviorConfig",
+    "MambaModelConfig",
+    "MambaParameters",
     "NonNegativeInt",
     "OptimizerConfig",
     "ReplayConfig",
