@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -39,7 +38,7 @@ def sampled(
     if generator is not None:
         # the largest of logit + Gumbel noise is a sample; unlike `torch.multinomial` it asks the device nothing
         scores = scores - torch.empty_like(scores).exponential_(generator=generator).log()
-    chosen = F.one_hot(scores.argmax(dim=-1), logits.shape[-1])
+    chosen = torch.zeros_like(scores).scatter(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
     probabilities = logits.softmax(dim=-1)
     return (chosen + (probabilities - probabilities.detach())).flatten(-2)
 
