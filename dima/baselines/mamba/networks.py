@@ -63,7 +63,7 @@ class AgentAttention(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*batch agents dim"]) -> Float[Tensor, "*batch agents dim"]:
         """Every agent's token, told of the others of its world."""
-        worlds = (tokens + self.code).flatten(0, -3)
+        worlds = (tokens + self.code).reshape(-1, *self.code.shape)
         with reduced_precision(self.compute, tokens.device):
             mixed = self.layers(worlds)
         return mixed.to(tokens.dtype).view(tokens.shape)
