@@ -93,7 +93,6 @@ class MambaParameters(Strict):
     reward_scale: PositiveFloat = Field(description="factor of the rewards that the world model learns")
     model: MambaModelConfig
     behavior: MambaBehaviorConfig
-    adam_epsilon: PositiveFloat
     schedule: CollectionConfig
 
     @model_validator(mode="after")

@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from dima.baselines.mamba.imagination import LatentRollout
 from dima.baselines.mamba.networks import AgentCritic
-from dima.behavior.actor_critic import adam, clipped_objective, clipped_step, normalized
+from dima.behavior.actor_critic import clipped_objective, normalized
 from dima.behavior.networks import Actor
 from dima.behavior.returns import lambda_returns
 from dima.config import MambaParameters
+from dima.world_model.optimizer import ModelOptimizer
 
 
 class MambaActorCritic:
@@ -32,13 +33,8 @@ class MambaActorCritic:
         self.actor = Actor(feature, action_dim, config.actor_hidden, layer_norm=False).to(device)
         self.critic = AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute).to(device).eval()
         self.entropy_coefficient = config.entropy_coefficient
-        self._optimizers = {
-            name: adam(network, optimizer.learning_rate, parameters.adam_epsilon, optimizer.weight_decay)
-            for name, network, optimizer in (
-                ("actor", self.actor, config.actor_optimizer),
-                ("critic", self.critic, config.critic_optimizer),
-            )
-        }
+        self._actor_optimizer = ModelOptimizer(self.actor, config.actor_optimizer, decoupled=False)
+        self._critic_optimizer = ModelOptimizer(self.critic, config.critic_optimizer, decoupled=False)
 
     def update(self, rollout: LatentRollout, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """`ppo_epochs` passes over all latent states in shuffled minibatches. Returns mean losses and what they were made from.
@@ -84,11 +80,11 @@ class MambaActorCritic:
         """One step of the actor and one of the critic on the chosen rows."""
         rows = {name: values[chosen] for name, values in batch.items()}
         actor_loss, entropy = self._actor_loss(rows)
-        clipped_step(self.actor, self._optimizers["actor"], actor_loss, self.config.actor_optimizer.gradient_clip)
+        self._actor_optimizer.step(actor_loss)
         self.entropy_coefficient *= self.config.entropy_decay
         self.critic.train()
         critic_loss = (self.critic(rows["feature"]) - rows["returns"]).square().mean() / 2
-        clipped_step(self.critic, self._optimizers["critic"], critic_loss, self.config.critic_optimizer.gradient_clip)
+        self._critic_optimizer.step(critic_loss)
         self.critic.eval()
         return {"actor_loss": actor_loss.detach(), "entropy": entropy.detach(), "critic_loss": critic_loss.detach()}
 
@@ -102,17 +98,18 @@ class MambaActorCritic:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers and the entropy coefficient."""
-        return {
-            "actor": self.actor.state_dict(),
-            "critic": self.critic.state_dict(),
-            **{f"{name}_optimizer": optimizer.state_dict() for name, optimizer in self._optimizers.items()},
-            "entropy_coefficient": self.entropy_coefficient,
-        }
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"entropy_coefficient": self.entropy_coefficient}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        self.actor.load_state_dict(state["actor"])
-        self.critic.load_state_dict(state["critic"])
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(state[f"{name}_optimizer"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.entropy_coefficient = float(state["entropy_coefficient"])
+
+    def _parts(self) -> dict[str, nn.Module | ModelOptimizer]:
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "actor_optimizer": self._actor_optimizer,
+            "critic_optimizer": self._critic_optimizer,
+        }

@@ -19,13 +19,13 @@ from dima.baselines.mamba.losses import model_losses
 from dima.baselines.mamba.policy import RecurrentPolicy, SampledRecurrentPolicy
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
-from dima.behavior.actor_critic import adam, clipped_step
 from dima.collect import Collector
 from dima.config import CellConfig, MambaParameters, ReplayConfig
 from dima.errors import DivergedError
 from dima.learner import Scalars
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Episode, Replay
+from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
 REPORTED = {
@@ -55,8 +55,7 @@ class MambaLearner:
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.model = RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
         self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
-        optimizer = p.model.optimizer
-        self._model_optimizer = adam(self.model, optimizer.learning_rate, p.adam_epsilon, optimizer.weight_decay)
+        self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer, decoupled=False)
         # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
         uniform = ReplayConfig(
             capacity=p.replay_capacity, visit_temperature=None, window_sampling="uniform", recency_weights=(1.0, 1.0, 1.0, 1.0)
@@ -123,7 +122,7 @@ class MambaLearner:
         self.model.train()
         losses = model_losses(self.model, self._sequences(), self._streams["latent"])
         loss = torch.stack([losses[name] for name in REPORTED["model"]])
-        clipped_step(self.model, self._model_optimizer, loss.sum(), self.parameters.model.optimizer.gradient_clip)
+        self._model_optimizer.step(loss.sum())
         self.model.eval()
         return loss.detach()
 

@@ -111,8 +111,8 @@ def plain_update(networks, rollout, config, generator):
         return policy.log_prob(rollout.action[row, step, agent]).sum(), policy.entropy().sum()
 
     old = {(row, step, agent): log_prob(row, step, agent)[0].detach() for row, step in rows for agent in range(AGENTS)}
-    actor_adam = torch.optim.Adam(actor.parameters(), lr=0.01, weight_decay=0.1, eps=1e-8)
-    critic_adam = torch.optim.Adam(critic.parameters(), lr=0.02, eps=1e-8)
+    actor_adam = torch.optim.Adam(actor.parameters(), lr=torch.tensor(0.01).item(), weight_decay=0.1, eps=1e-8)
+    critic_adam = torch.optim.Adam(critic.parameters(), lr=torch.tensor(0.02).item(), eps=1e-8)
     entropy_coefficient = 0.1
     for _ in range(2):
         order = torch.randperm(len(rows), generator=generator).tolist()

@@ -155,9 +155,9 @@ def test_imagination_starts_from_all_posterior_states_without_dropout(cell, monk
 def test_counts_of_updates_and_the_falling_entropy_coefficient(cell):
     """Two epochs of 3 model updates and 2 policy updates, each of 2 passes over 6 * 6 * 4 = 144 rows in minibatches of 50."""
     learner, _ = trained(cell, 2)
-    assert learner._model_optimizer.state_dict()["state"][0]["step"] == 6
+    assert learner._model_optimizer.updates == 6
     actor_updates = 2 * 2 * 2 * 3
-    assert learner.actor_critic.state_dict()["actor_optimizer"]["state"][0]["step"] == actor_updates
+    assert learner.actor_critic.state_dict()["actor_optimizer"]["updates"] == actor_updates
     assert learner.actor_critic.entropy_coefficient == pytest.approx(0.001 * 0.99998**actor_updates, rel=1e-12)
 
 
