@@ -69,6 +69,11 @@ class Collector:
                 returns, self._returns = self._returns, []
                 return new_steps, {"episodes": len(returns), **({"episode_return": float(np.mean(returns))} if returns else {})}
 
+    @property
+    def at_start(self) -> bool:
+        """Whether the next step is the first of an episode: what a policy remembers ends there."""
+        return not self._continues and not self._pending["reward"]
+
     def step(self, sampling: Sampling | None) -> bool:
         """One environment step with a sampled action (uniform in [-1, 1] without a policy); whether the episode ended with it."""
         observation, state = self._observation, self._state

@@ -36,11 +36,17 @@ class Learner(Protocol):
         ...
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
-        """The deterministic action for each agent; leaves everything that training reads untouched."""
+        """The deterministic action for each agent at an episode's start; leaves everything that training reads untouched.
+
+        A method whose policy remembers goes on from there by `frozen_policy` alone.
+        """
         ...
 
     def frozen_policy(self) -> Policy:
-        """`act` as it is now, for an evaluation. Native methods give a picklable copy that training does not change."""
+        """The deterministic policy as it is now, for episodes that begin together at its first call.
+
+        Native methods give a picklable copy that training does not change.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -52,7 +58,7 @@ class Learner(Protocol):
         ...
 
     def load_policy(self, state: dict[str, Any]) -> None:
-        """From `state` only what `act` needs, whatever device it was trained on."""
+        """From `state` only what acting needs, whatever device it was trained on."""
         ...
 
     def close(self) -> None:

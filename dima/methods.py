@@ -28,8 +28,15 @@ def _harl_off_policy(config: CellConfig, device: torch.device) -> Learner:
     return HarlOffPolicyLearner(config, device)
 
 
+def _mamba(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.mamba.learner import MambaLearner
+
+    return MambaLearner(config, device)
+
+
 LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {
     "dima": _dima,
+    "mamba": _mamba,
     "mappo": _harl_on_policy,
     "happo": _harl_on_policy,
     "hasac": _harl_off_policy,

@@ -137,13 +137,30 @@ def _check_output(order: Order) -> None:
 def _policy(order: Order, environment: envs.BatchedEnvironment, trained: CellConfig | None) -> Act:
     spec = environment.spec
     if trained is not None:
-        learner = _trained_learner(trained, Path(order.policy))
-        return lambda observations, _states, _steps: learner.act(observations)
+        return _Trained(_trained_learner(trained, Path(order.policy)))
     if order.policy == "scripted":
         controller = scripted_controller(spec)
         return lambda _observations, states, steps: controller(states, steps)
     random = np.random.default_rng(order.seed)
     return lambda _observations, _states, _steps: random.uniform(-1, 1, (1, spec.n_agents, spec.act_dim)).astype(np.float32)
+
+
+class _Trained:
+    """A learner's policy, begun afresh with every episode: it may remember what it has seen."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._policy = learner.frozen_policy()
+
+    def __call__(
+        self,
+        observations: Float[np.ndarray, "1 agents observation"],
+        states: Float[np.ndarray, "1 state"],
+        steps: Int[np.ndarray, " 1"],
+    ) -> Float[np.ndarray, "1 agents action"]:
+        if steps[0] == 0:
+            self._policy = self._learner.frozen_policy()
+        return self._policy(observations)
 
 
 def _trained_config(order: Order) -> CellConfig:

@@ -53,6 +53,17 @@ class Segments:
     truncated: Bool[Tensor, "batch time"]
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """Consecutive transitions of the ring with what every agent observed; a sequence may run from one episode into the next."""
+
+    observation: Float[Tensor, "batch time agents observation"]
+    action: Float[Tensor, "batch time agents action"]
+    reward: Float[Tensor, "batch time"]
+    terminated: Bool[Tensor, "batch time"]
+    truncated: Bool[Tensor, "batch time"]
+
+
 class Replay:
     """Ring of the newest `capacity` transitions.
 
@@ -139,6 +150,19 @@ class Replay:
         starts = self._least_visited(count, length, model, generator)
         rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
         return Segments(*(self._data[name][rows] for name in ("state", "action", "reward", "terminated", "truncated")))
+
+    def sample_sequences(self, count: int, length: int, generator: torch.Generator) -> Sequences:
+        """`count` sequences of `length` contiguous transitions, every start alike, drawn with replacement.
+
+        Raises:
+            ValueError: fewer than `length` transitions are stored.
+        """
+        candidates = self.size - length + 1
+        if candidates < 1:
+            raise ValueError(f"{self.size} stored transitions hold no sequence of {length}.")
+        starts = self.total - self.size + torch.randint(candidates, (count,), generator=generator, device=self._device)
+        rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+        return Sequences(*(self._data[field.name][rows] for field in fields(Sequences)))
 
     def _least_visited(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, " batch"]:
         """Start rows, without replacement where there are enough, with p ~ exp(-visits/20) or 1 - visits/sum (dima.md 6.1).

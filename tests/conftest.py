@@ -40,6 +40,18 @@ TINY_DIMA = {
     "behavior": {"horizon": 5, "rollouts": 16, "policy_updates_per_epoch": 2, "actor_hidden": [16, 16], "critic_hidden": [16, 16]},
     "schedule": {"min_new_steps": 100, "warmup_steps": 100, "first_policy_epoch": 2},
 }  # fmt: skip
+TINY_MAMBA = {
+    "replay_capacity": 2000,
+    "model": {
+        "hidden": 16, "embedding": 16, "recurrent": 16, "categoricals": 3, "classes": 4,
+        "attention": {"layers": 1, "heads": 2, "feed_forward": 16}, "sequence_length": 8, "batch_size": 6, "updates_per_epoch": 3,
+    },
+    "behavior": {
+        "horizon": 5, "policy_updates_per_epoch": 2, "actor_hidden": [16, 16], "critic_hidden": 16,
+        "critic_attention": {"heads": 2, "feed_forward": 16}, "ppo_epochs": 2, "minibatch_size": 50,
+    },
+    "schedule": {"warmup_steps": 100},
+}  # fmt: skip
 TINY_MAPPO = {"rollout_threads": 2, "episode_length": 50, "hidden_sizes": [16], "ppo_epochs": 2, "critic_epochs": 2}
 
 
@@ -48,10 +60,10 @@ def tiny_config(folder: Path) -> Path:
     config = folder / "workflow" / "config"
     shutil.copytree(CONFIG, config)
     grid = {
-        "experiments": {"final_returns": [{"tasks": ["push-mass"], "methods": ["dima", "dima-joint", "mappo"], "seeds": [1, 2]}]},
+        "experiments": {"final_returns": [{"tasks": ["push-mass"], "methods": ["dima", "dima-joint", "mamba", "mappo"], "seeds": [1, 2]}]},
         "overrides": {
             "tasks": {"push-mass": {"env_steps": 400, "evaluation": {"every": 200, "episodes": 2}}},
-            "methods": {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mappo": TINY_MAPPO},
+            "methods": {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mamba": TINY_MAMBA, "mappo": TINY_MAPPO},
         },
     }
     (config / "tiny.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))

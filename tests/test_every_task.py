@@ -14,6 +14,7 @@ import yaml
 
 import envs
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
+from dima.baselines.mamba.learner import MambaLearner
 from dima.cli import main
 from dima.train import DimaLearner
 
@@ -24,15 +25,16 @@ def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[
     """The command of a cell of two epochs; `changes` are the task's."""
     path = workplace / "workflow/config/tiny.yaml"
     grid = yaml.safe_load(path.read_text())
-    grid["experiments"]["final_returns"] = [{"tasks": [task], "methods": ["dima", "mappo"], "seeds": [1]}]
+    grid["experiments"]["final_returns"] = [{"tasks": [task], "methods": ["dima", "mamba", "mappo"], "seeds": [1]}]
     grid["overrides"]["tasks"] = {task: {"env_steps": 200, "evaluation": {"every": 200, "episodes": 2}} | changes}
     grid["overrides"]["methods"].pop("dima-joint")
-    grid["overrides"]["methods"]["dima"]["schedule"]["epoch_trigger"] = "fixed_steps"
+    for native in ("dima", "mamba"):
+        grid["overrides"]["methods"][native]["schedule"] |= {"epoch_trigger": "fixed_steps", "min_new_steps": 100}
     path.write_text(yaml.safe_dump(grid))
     return ["train", "--grid", "tiny", "--task", task, "--method", method, "--seed", "1", "--checkpoint-seconds", "0"]
 
 
-@pytest.mark.parametrize("method", ["dima", "mappo"])
+@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 @pytest.mark.parametrize("task", sorted(envs.TASKS))
 def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
     assert main(short_cell(workplace, task, method)) == 0
@@ -43,14 +45,14 @@ def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
     assert np.isfinite(summary["final"]["mean"])
 
 
-@pytest.mark.parametrize("method", ["dima", "mappo"])
+@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_cell_in_a_simulator_that_cannot_be_saved(workplace: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Isaac Gym's stand-in: interrupted in its second epoch, the cell continues from its checkpoint with a new episode."""
     stand_in = Path(__file__).parent / "envs/isaac_stand_in"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")))
     monkeypatch.setenv("DIMA_ISAACGYM_COMMAND", sys.executable)
     command = short_cell(workplace, "pen", method, simulator="isaacgym")
-    learner = {"dima": DimaLearner, "mappo": HarlOnPolicyLearner}[method]
+    learner = {"dima": DimaLearner, "mamba": MambaLearner, "mappo": HarlOnPolicyLearner}[method]
     run_epoch = learner.run_epoch
 
     def interrupted(self: Any) -> Any:

@@ -1,4 +1,4 @@
-"""That DIMA learns, not only runs: the quick grid's own cells, run in full."""
+"""That the methods with a world model learn, not only run: cells of the grids for two cores, run in full."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_dima_learns_push_mass_on_both_seeds(tmp_path):
+@pytest.mark.parametrize(("grid", "name"), [("quick", "dima"), ("baselines", "mamba")])
+def test_it_learns_push_mass_on_both_seeds(tmp_path, grid, name):
     """A mean evaluation return of at least 25; standing still has -2, uniformly random forces -12, a tuned controller 44."""
-    cells = [CellKey("push-mass", "dima", seed) for seed in (1, 2)]
+    cells = [CellKey("push-mass", name, seed) for seed in (1, 2)]
     processes = []
     for task, method, seed in cells:
         options = ["--task", task, "--method", method, "--seed", str(seed), "--results", str(tmp_path)]
-        processes.append(subprocess.Popen([sys.executable, "-m", "dima", "train", "--grid", "quick", *options], cwd=ROOT))
+        processes.append(subprocess.Popen([sys.executable, "-m", "dima", "train", "--grid", grid, *options], cwd=ROOT))
     assert [process.wait() for process in processes] == [0, 0]
-    finals = [json.loads((tmp_path / "quick/cells" / cell.folder / "summary.json").read_text())["final"] for cell in cells]
+    finals = [json.loads((tmp_path / grid / "cells" / cell.folder / "summary.json").read_text())["final"] for cell in cells]
     assert min(final["mean"] for final in finals) >= 25
     assert {final["episodes"] for final in finals} == {10}

@@ -86,7 +86,7 @@ def test_a_time_dependent_controller_is_told_the_step_of_the_episode(tmp_path, m
     assert told == [*range(50), 0, 1, 2]
 
 
-@pytest.mark.parametrize("method", ["dima", "mappo"])
+@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
     assert main(["train", "--grid", "tiny", "--task", "push-mass", "--method", method, "--seed", "1"]) == 0
     cell = workplace / "results/tiny/cells/push-mass" / method / "seed-1"
@@ -95,21 +95,22 @@ def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
     state, _ = rendering.load_checkpoint(cell / "checkpoint")
     assert state is not None
     learner.load_state_dict(state["learner"])
-    pictures, total = episode(lambda obs, _: learner.act(obs), seed=5)
+    policy = learner.frozen_policy()
+    pictures, total = episode(lambda obs, _: policy(obs), seed=5)
     capsys.readouterr()
     assert run("--policy", str(cell), "--seed", "5") == 0
     assert f"reward {total:.1f}\n" in capsys.readouterr().out
     assert alike(film(workplace / "push-mass.mp4")[0], pictures)
 
 
-@pytest.mark.parametrize("method", ["dima", "mappo"])
+@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_policy_is_taken_over_without_what_training_needs(tiny: Grid, method: str):
     learner, fresh = (build_learner(tiny.resolve(CellKey("push-mass", method, seed)), torch.device("cpu")) for seed in (1, 2))
     for _ in range(3):
         learner.run_epoch()
     observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
     state = learner.state_dict()
-    kept = ("actors", "actor_critic")
+    kept = ("actors", "actor_critic", "model")
     fresh.load_policy({name: value for name, value in state.items() if name in kept})
     assert_array_equal(fresh.act(observations), learner.act(observations))
 

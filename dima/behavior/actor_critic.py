@@ -116,7 +116,7 @@ class ActorCritic:
         }
 
 
-def normalized(advantages: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
+def normalized(advantages: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """(A - mean) / (std + 1e-4) over the whole batch."""
     return (advantages - advantages.mean()) / (advantages.std() + ADVANTAGE_EPSILON)
 

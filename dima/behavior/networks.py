@@ -16,11 +16,12 @@ INITIAL_STD_LOGIT = 1.0
 MEAN_GAIN = 0.01
 
 
-def _trunk(inputs: int, hidden: Sequence[int]) -> nn.Sequential:
+def _trunk(inputs: int, hidden: Sequence[int], *, layer_norm: bool = True) -> nn.Sequential:
     """LayerNorm, then [Linear, ReLU, LayerNorm] for each hidden size, orthogonal with gain sqrt 2."""
-    layers: list[nn.Module] = [nn.LayerNorm(inputs)]
+    layers: list[nn.Module] = [nn.LayerNorm(inputs)] if layer_norm else []
     for before, after in itertools.pairwise([inputs, *hidden]):
-        layers += [orthogonal(nn.Linear(before, after), math.sqrt(2)), nn.ReLU(), nn.LayerNorm(after)]
+        layers += [orthogonal(nn.Linear(before, after), math.sqrt(2)), nn.ReLU()]
+        layers += [nn.LayerNorm(after)] if layer_norm else []
     return nn.Sequential(*layers)
 
 
@@ -35,12 +36,12 @@ class Actor(nn.Module):
     """Diagonal Gaussian policy, one for all agents; the observation holds the agent's one-hot id.
 
     The standard deviation is 0.5 sigmoid(l), one learned l for each action dimension, at first 1 (a deviation of 0.3655). Actions are
-    neither squashed nor clipped: the environments clip.
+    neither squashed nor clipped: the environments clip. MAMBA has the same head on its features, and no LayerNorm (`layer_norm`).
     """
 
-    def __init__(self, observation_dim: int, action_dim: int, hidden: Sequence[int]) -> None:
+    def __init__(self, observation_dim: int, action_dim: int, hidden: Sequence[int], *, layer_norm: bool = True) -> None:
         super().__init__()
-        self.trunk = _trunk(observation_dim, hidden)
+        self.trunk = _trunk(observation_dim, hidden, layer_norm=layer_norm)
         self.mean = orthogonal(nn.Linear(hidden[-1], action_dim), MEAN_GAIN)
         self.std_logit = nn.Parameter(torch.full((action_dim,), INITIAL_STD_LOGIT))
 

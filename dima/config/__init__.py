@@ -19,10 +19,12 @@ from dima.config.dima_parameters import (
     StateDecoderConfig,
 )
 from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.config.mamba_parameters import AgentAttentionConfig, MambaBehaviorConfig, MambaModelConfig, MambaParameters
 
 __all__ = [
     "GROUP_CHANNELS",
     "ActionEncoderConfig",
+    "AgentAttentionConfig",
     "BehaviorConfig",
     "CellConfig",
     "CollectionConfig",
@@ -32,6 +34,9 @@ __all__ = [
     "EvaluationConfig",
     "HarlOffPolicyParameters",
     "HarlOnPolicyParameters",
+    "MambaBehaviorConfig",
+    "MambaModelConfig",
+    "MambaParameters",
     "NonNegativeInt",
     "OptimizerConfig",
     "ReplayConfig",

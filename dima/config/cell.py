@@ -11,8 +11,11 @@ from pydantic import Field, model_validator
 from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
 from dima.config.dima_parameters import DimaParameters
 from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.config.mamba_parameters import MambaParameters
 
-MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters | HarlOffPolicyParameters, Field(discriminator="algorithm")]
+MethodParameters = Annotated[
+    DimaParameters | MambaParameters | HarlOnPolicyParameters | HarlOffPolicyParameters, Field(discriminator="algorithm")
+]
 
 
 class EvaluationConfig(Strict):

@@ -20,9 +20,11 @@ class ModelOptimizer:
         module: what is trained.
         config: learning rate, weight decay, bound on the gradient norm.
         warmup_updates: the learning rate grows linearly from 0 over this many updates, then stays.
+        decoupled: decay the weights of linear and convolution layers alone, as AdamW does; otherwise add the decay of everything to its
+            gradient, as Adam does (MAMBA's networks).
     """
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0) -> None:
+    def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0, *, decoupled: bool = True) -> None:
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._gradient_clip = config.gradient_clip
         self._warmup_updates = warmup_updates
@@ -30,12 +32,18 @@ class ModelOptimizer:
         self.updates = torch.zeros((), device=device)
         self._full_rate = torch.tensor(config.learning_rate, device=device)
         self._rate = self._full_rate.clone()
+        capturable = device.type == "cuda"
+        if not decoupled:
+            self._optimizer = torch.optim.Adam(
+                self._parameters, lr=self._rate, weight_decay=config.weight_decay, fused=True, capturable=capturable
+            )
+            return
         decayed = {id(layer.weight) for layer in module.modules() if isinstance(layer, DECAYED)}
         groups = [
             {"params": [p for p in self._parameters if id(p) in decayed], "weight_decay": config.weight_decay},
             {"params": [p for p in self._parameters if id(p) not in decayed], "weight_decay": 0.0},
         ]
-        self._optimizer = torch.optim.AdamW(groups, lr=self._rate, fused=True, capturable=device.type == "cuda")
+        self._optimizer = torch.optim.AdamW(groups, lr=self._rate, fused=True, capturable=capturable)
 
     def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
         """Descend along the gradient of `loss`; `repeats` steps with the same gradient (the release's reward model does two)."""

@@ -1,0 +1,191 @@
+"""MAMBA's loop: collect an episode with the recurrent policy, learn the world model, learn the policy in its latent states."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from dima.baselines.mamba.actor_critic import MambaActorCritic
+from dima.baselines.mamba.imagination import imagine
+from dima.baselines.mamba.latent import LatentState
+from dima.baselines.mamba.losses import model_losses
+from dima.baselines.mamba.policy import RecurrentPolicy, SampledRecurrentPolicy
+from dima.baselines.mamba.recurrent_model import RecurrentModel
+from dima.baselines.mamba.sequences import Aligned, aligned, stored
+from dima.collect import Collector
+from dima.config import CellConfig, MambaParameters, ReplayConfig
+from dima.errors import DivergedError
+from dima.learner import Scalars
+from dima.random import RandomStreams, stream_seed
+from dima.replay import Episode, Replay
+from dima.world_model.optimizer import ModelOptimizer
+
+STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
+REPORTED = {
+    "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
+    "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+}
+"""What the updates report, by the order in their tensor; rewards and returns in scaled units."""
+
+
+class MambaLearner:
+    """MAMBA on one task, as a `dima.learner.Learner` (baselines.md 2.5).
+
+    Args:
+        config: of the cell; its parameters are `MambaParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of model and actor on the CPU.
+    """
+
+    def __init__(self, config: CellConfig, device: torch.device) -> None:
+        if not isinstance(config.parameters, MambaParameters):
+            raise TypeError(f"{config.method} has no MAMBA parameters")
+        self.parameters = p = config.parameters
+        self.env_steps = 0
+        self.epoch = 0
+        self._collector = Collector(config, p.schedule)
+        spec = self._collector.spec
+        self.lineage = spec.lineage
+        torch.manual_seed(stream_seed(config.seed, "initialisation"))
+        self.model = RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
+        self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
+        self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer, decoupled=False)
+        # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
+        uniform = ReplayConfig(
+            capacity=p.replay_capacity, visit_temperature=None, window_sampling="uniform", recency_weights=(1.0, 1.0, 1.0, 1.0)
+        )
+        self.replay = Replay(uniform, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device)
+        self._streams = RandomStreams(config.seed, STREAMS, device)
+        self._acting_model = copy.deepcopy(self.model).cpu()
+        self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
+        self._acting = SampledRecurrentPolicy(self._acting_model, self._acting_actor, stream_seed(config.seed, "acting"))
+
+    def run_epoch(self) -> Scalars:
+        """Collect, then learn. The device is asked for numbers once, at the end.
+
+        Raises:
+            DivergedError: a loss, a return or a weight is not finite.
+        """
+        self.epoch += 1
+        collected = self._collect()
+        reports = {
+            "model": self._repeat(self.parameters.model.updates_per_epoch, self._update_model),
+            "behavior": self._repeat(self.parameters.behavior.policy_updates_per_epoch, self._update_policy),
+        }
+        return {"collect": collected} | self._read(reports)
+
+    def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
+        """The reported numbers by name; one transfer brings them, whether the critic is finite, and what acts from now on."""
+        critic_is_finite = torch.stack([weight.isfinite().all() for weight in self.actor_critic.critic.parameters()]).all()
+        acting = parameters_to_vector([*self.model.parameters(), *self.actor_critic.actor.parameters()]).detach()
+        transferred = torch.cat([*reports.values(), critic_is_finite.float()[None], acting]).cpu()
+        weights = transferred[-len(acting) :]
+        *numbers, critic_is_finite = transferred[: -len(acting)].tolist()
+        values = iter(numbers)
+        scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
+        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
+        for group, found in scalars.items():
+            if not np.isfinite(list(found.values())).all():
+                raise DivergedError(f"{group} is not finite {place}: {found}")
+        if not (critic_is_finite and bool(weights.isfinite().all())):
+            raise DivergedError(f"a weight is not finite {place}")
+        vector_to_parameters(weights, [*self._acting_model.parameters(), *self._acting_actor.parameters()])
+        return scalars
+
+    def _collect(self) -> dict[str, float]:
+        new_steps, report = self._collector.collect(self._sample, self.env_steps, self._store)
+        self.env_steps += new_steps
+        return report
+
+    def _sample(
+        self, observation: Float[np.ndarray, "1 agents observation"], noise: Float[np.ndarray, "1 agents action"]
+    ) -> Float[np.ndarray, "1 agents action"]:
+        if self._collector.at_start:
+            self._acting.forget()
+        return self._acting.sample(observation, noise)
+
+    def _store(self, part: Episode, continues: bool) -> None:
+        self.replay.append(stored(part, self._streams["absorbing"]), continues=continues)
+
+    def _sequences(self) -> Aligned:
+        config = self.parameters.model
+        sequences = self.replay.sample_sequences(config.batch_size, config.sequence_length, self._streams["replay"])
+        return aligned(sequences, self.parameters.reward_scale)
+
+    def _update_model(self) -> Float[Tensor, " reported"]:
+        self.model.train()
+        losses = model_losses(self.model, self._sequences(), self._streams["latent"])
+        loss = torch.stack([losses[name] for name in REPORTED["model"]])
+        self._model_optimizer.step(loss.sum())
+        self.model.eval()
+        return loss.detach()
+
+    def _update_policy(self) -> Float[Tensor, " reported"]:
+        latent = self._streams["latent"]
+        with torch.no_grad():
+            states = self.model.unroll(self._sequences(), latent).states
+        # as in the losses, the last row of each sequence is left out
+        start = LatentState(*(values[:, :-1].flatten(0, 1) for values in (states.deterministic, states.stochastic)))
+        horizon = self.parameters.behavior.horizon
+        rollout = imagine(self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent)
+        report = self.actor_critic.update(rollout, self._streams["minibatches"])
+        return torch.stack([report[name] for name in REPORTED["behavior"]])
+
+    @staticmethod
+    def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:
+        """Mean of what `times` updates report, still on the device."""
+        return torch.stack([update() for _ in range(times)]).mean(dim=0)
+
+    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+        """The deterministic action at an episode's first step."""
+        return self.frozen_policy()(observations)
+
+    def frozen_policy(self) -> RecurrentPolicy:
+        """A copy that training does not change and that remembers nothing yet."""
+        return RecurrentPolicy(copy.deepcopy(self._acting_model), copy.deepcopy(self._acting_actor))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything: counters, environment, what the agents remember, replay, networks, optimisers, random streams."""
+        return {
+            "env_steps": self.env_steps,
+            "epoch": self.epoch,
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
+        self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self._act_with_what_was_learned()
+
+    def load_policy(self, state: dict[str, Any]) -> None:
+        """The model, whose latent states the actor sees, and the actor."""
+        self.model.load_state_dict(state["model"])
+        self.actor_critic.actor.load_state_dict(state["actor_critic"]["actor"])
+        self._act_with_what_was_learned()
+
+    def _act_with_what_was_learned(self) -> None:
+        self._acting_model.load_state_dict(self.model.state_dict())
+        self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "collector": self._collector,
+            "acting": self._acting,
+            "replay": self.replay,
+            "model": self.model,
+            "model_optimizer": self._model_optimizer,
+            "actor_critic": self.actor_critic,
+            "streams": self._streams,
+        }
+
+    def close(self) -> None:
+        """Release the environment."""
+        self._collector.environment.close()
