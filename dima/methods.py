@@ -22,7 +22,13 @@ def _harl_on_policy(config: CellConfig, device: torch.device) -> Learner:
     return HarlOnPolicyLearner(config, device)
 
 
-LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mappo": _harl_on_policy}
+def _marie(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.marie.learner import MarieLearner
+
+    return MarieLearner(config, device)
+
+
+LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {"dima": _dima, "mappo": _harl_on_policy, "marie": _marie}
 
 
 def build_learner(config: CellConfig, device: torch.device) -> Learner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -53,6 +54,17 @@ class Segments:
     truncated: Bool[Tensor, "batch time"]
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """Consecutive transitions of the ring as the agents saw them; a sequence may run from one episode into the next."""
+
+    observation: Float[Tensor, "batch time agents observation"]
+    action: Float[Tensor, "batch time agents action"]
+    reward: Float[Tensor, "batch time"]
+    terminated: Bool[Tensor, "batch time"]
+    truncated: Bool[Tensor, "batch time"]
+
+
 class Replay:
     """Ring of the newest `capacity` transitions.
 
@@ -62,9 +74,16 @@ class Replay:
         config: capacity and sampling rules.
         shapes: (state dim, agents, observation dim, action dim).
         device: where everything lives.
+        models: those that draw by visits, which are counted for each apart.
     """
 
-    def __init__(self, config: ReplayConfig, shapes: tuple[int, int, int, int], device: torch.device) -> None:
+    def __init__(
+        self,
+        config: ReplayConfig,
+        shapes: tuple[int, int, int, int],
+        device: torch.device,
+        models: Sequence[str] = ("state_decoder", "reward_model"),
+    ) -> None:
         self.config = config
         self.size = 0
         self.total = 0
@@ -85,7 +104,7 @@ class Replay:
             for name, shape in rows.items()
         }
         self._visits: dict[str, Float[Tensor, " capacity"]] = {
-            name: torch.zeros(config.capacity, device=device) for name in ("state_decoder", "reward_model")
+            name: torch.zeros(config.capacity, device=device) for name in models
         }
         # episodes still wholly in the ring, oldest first: the number of their first transition since the start of the run, and their length
         self._episodes: list[tuple[int, int]] = []
@@ -136,9 +155,24 @@ class Replay:
 
     def sample_segments(self, count: int, length: int, model: str, generator: torch.Generator) -> Segments:
         """`count` segments of `length` contiguous transitions for `model`, least visited starts first in probability."""
-        starts = self._least_visited(count, length, model, generator)
-        rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+        rows = self._segment_rows(count, length, model, generator)
         return Segments(*(self._data[name][rows] for name in ("state", "action", "reward", "terminated", "truncated")))
+
+    def sample_sequences(self, count: int, length: int, model: str, generator: torch.Generator) -> Sequences:
+        """`sample_segments` with what the agents observed instead of the state."""
+        rows = self._segment_rows(count, length, model, generator)
+        return Sequences(*(self._data[name][rows] for name in ("observation", "action", "reward", "terminated", "truncated")))
+
+    def _segment_rows(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, "batch time"]:
+        starts = self._least_visited(count, length, model, generator)
+        return (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+
+    def sample_starts(self, count: int, generator: torch.Generator) -> Float[Tensor, "batch agents observation"]:
+        """Joint observations of uniformly drawn steps of uniformly drawn episodes, of those still whole (baselines.md 2.6)."""
+        uniform = torch.rand(2, count, generator=generator, device=self._device, dtype=torch.float64)
+        episode = (uniform[0] * len(self._episodes)).long()
+        step = (uniform[1] * self._lengths[episode]).long()
+        return self._data["observation"][(self._starts[episode] + step) % self.config.capacity]
 
     def _least_visited(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, " batch"]:
         """Start rows, without replacement where there are enough, with p ~ exp(-visits/20) or 1 - visits/sum (dima.md 6.1).

@@ -19,10 +19,20 @@ from dima.config.dima_parameters import (
     StateDecoderConfig,
 )
 from dima.config.harl_parameters import HarlOnPolicyParameters
+from dima.config.marie_parameters import (
+    AggregationConfig,
+    MarieBehaviorConfig,
+    MarieParameters,
+    MarieScheduleConfig,
+    RewardBinsConfig,
+    TokenizerConfig,
+    TokenWorldModelConfig,
+)
 
 __all__ = [
     "GROUP_CHANNELS",
     "ActionEncoderConfig",
+    "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
     "CollectionConfig",
@@ -31,13 +41,19 @@ __all__ = [
     "DimaParameters",
     "EvaluationConfig",
     "HarlOnPolicyParameters",
+    "MarieBehaviorConfig",
+    "MarieParameters",
+    "MarieScheduleConfig",
     "NonNegativeInt",
     "OptimizerConfig",
     "ReplayConfig",
+    "RewardBinsConfig",
     "RewardModelConfig",
     "SamplerConfig",
     "ScheduleConfig",
     "StateDecoderConfig",
     "Strict",
     "TaskConfig",
+    "TokenWorldModelConfig",
+    "TokenizerConfig",
 ]

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
 from dima.config.dima_parameters import DimaParameters
 from dima.config.harl_parameters import HarlOnPolicyParameters
+from dima.config.marie_parameters import MarieParameters
 
-MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters, Field(discriminator="algorithm")]
+MethodParameters = Annotated[DimaParameters | HarlOnPolicyParameters | MarieParameters, Field(discriminator="algorithm")]
 
 
 class EvaluationConfig(Strict):
