@@ -31,19 +31,19 @@ class BlockLayout(NamedTuple):
 
     def sequence(
         self, tokens: Float[Tensor, "batch time agents tokens dim"], slots: Float[Tensor, "batch time agents dim"]
-    ) -> Float[Tensor, "batch*agents time*block dim"]:
+    ) -> Float[Tensor, "rows length dim"]:
         """Every agent's blocks in a row: embeddings of observation and action tokens, then the slot."""
         blocks = torch.cat([tokens, slots[:, :, :, None]], dim=3)
         return blocks.permute(0, 2, 1, 3, 4).flatten(0, 1).flatten(1, 2)
 
-    def allowed(self, episode: Int[Tensor, "batch time"]) -> Bool[Tensor, "batch time*block time*block"]:
+    def allowed(self, episode: Int[Tensor, "batch time"]) -> Bool[Tensor, "batch length length"]:
         """Token i may look at token j <= i of its own episode, where `episode` numbers the episodes of a window."""
         numbers = episode.repeat_interleave(self.length, dim=1)
         same = numbers[:, :, None] == numbers[:, None, :]
         return same & torch.ones_like(same[0]).tril()
 
     def predicting(
-        self, outputs: Float[Tensor, "rows time*block dim"]
+        self, outputs: Float[Tensor, "rows length dim"]
     ) -> tuple[Float[Tensor, "rows time tokens dim"], Float[Tensor, "rows time dim"]]:
         """The outputs that predict observation tokens 2 to K of their own block, then 1 of the next; and those at the slots."""
         blocks = outputs.unflatten(1, (-1, self.length))
