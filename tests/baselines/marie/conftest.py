@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import CONFIG
 
-from dima.config import CellConfig
-from dima.grid import Grid, merge, validate
+from dima.config import CellConfig, MarieParameters
+from dima.grid import merge, validate
 from dima.yaml_file import read_yaml
 
-from conftest import CONFIG  # isort: skip
 
 TINY = {
     "replay_capacity": 1000,
@@ -40,3 +40,9 @@ def make_cell() -> Callable[..., CellConfig]:
         return validate(CellConfig, values | {"parameters": merge(base, TINY, parameters)}, "test")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def paper_marie() -> MarieParameters:
+    """The release's sizes for MAMuJoCo."""
+    return validate(MarieParameters, read_yaml(CONFIG / "methods/marie.yaml")["parameters"], "test")
