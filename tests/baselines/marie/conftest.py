@@ -31,13 +31,13 @@ TINY = {
 
 @pytest.fixture
 def make_cell() -> Callable[..., CellConfig]:
-    """`make_cell(seed, **changed parameters)`: push-mass at sizes of seconds."""
-    base = read_yaml(CONFIG / "methods/marie.yaml")["parameters"]
+    """`make_cell(seed, task, **changed parameters)`: at sizes of seconds, by default push-mass."""
+    file = read_yaml(CONFIG / "methods/marie.yaml")
 
-    def make(seed: int = 1, **parameters: Any) -> CellConfig:
-        task = {"name": "push-mass", **read_yaml(CONFIG / "tasks/push-mass.yaml")}
-        values = {"grid": "test", "task": task, "method": "marie", "engine": "native", "seed": seed}
-        return validate(CellConfig, values | {"parameters": merge(base, TINY, parameters)}, "test")
+    def make(seed: int = 1, task: str = "push-mass", **parameters: Any) -> CellConfig:
+        played = {"name": task, **read_yaml(CONFIG / f"tasks/{task}.yaml")}
+        values = {"grid": "test", "task": played, "method": "marie", "engine": "native", "seed": seed}
+        return validate(CellConfig, values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY, parameters)}, "test")
 
     return make
 
