@@ -103,9 +103,7 @@ class Replay:
             )
             for name, shape in rows.items()
         }
-        self._visits: dict[str, Float[Tensor, " capacity"]] = {
-            name: torch.zeros(config.capacity, device=device) for name in models
-        }
+        self._visits: dict[str, Float[Tensor, " capacity"]] = {name: torch.zeros(config.capacity, device=device) for name in models}
         # episodes still wholly in the ring, oldest first: the number of their first transition since the start of the run, and their length
         self._episodes: list[tuple[int, int]] = []
         weights = torch.tensor(config.recency_weights, dtype=torch.float64)

@@ -56,8 +56,8 @@ class MarieActorCritic:
 
     def _returns(self, rollout: TokenRollout, values: Float[Tensor, "batch states agents"]) -> Float[Tensor, "batch time agents"]:
         """Every agent's lambda-returns from its own rewards, continuations and values; the last value stands for what follows."""
-        apart = (part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values))
-        returns = lambda_returns(*apart, self.config.discount, self.config.return_lambda)
+        reward, continuation, value = (part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values))
+        returns = lambda_returns(reward, continuation, value, self.config.discount, self.config.return_lambda)
         return returns.unflatten(0, (len(values), -1)).transpose(1, 2)
 
     def _actor_step(

@@ -52,7 +52,8 @@ class TokenWorldModel(nn.Module):
         self, agents: int, action_dim: int, tokens: int, codes: int, horizon: int, config: TokenWorldModelConfig, compute: Compute
     ) -> None:
         super().__init__()
-        self.config, self.compute = config, compute
+        self.config = config
+        self.compute: Compute = compute
         self.layout = BlockLayout(tokens, action_dim)
         self.observation_embedding = nn.Embedding(codes, config.dim)
         self.action_embedding = nn.Embedding(config.action_bins, config.dim)

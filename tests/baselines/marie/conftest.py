@@ -12,7 +12,6 @@ from dima.config import CellConfig, MarieParameters
 from dima.grid import merge, validate
 from dima.yaml_file import read_yaml
 
-
 TINY = {
     "replay_capacity": 1000,
     "tokenizer": {"tokens": 3, "codebook_size": 12, "codebook_dim": 4, "hidden": 16, "batch_size": 16, "updates_per_epoch": 3},
@@ -37,7 +36,11 @@ def make_cell() -> Callable[..., CellConfig]:
     def make(seed: int = 1, task: str = "push-mass", **parameters: Any) -> CellConfig:
         played = {"name": task, **read_yaml(CONFIG / f"tasks/{task}.yaml")}
         values = {"grid": "test", "task": played, "method": "marie", "engine": "native", "seed": seed}
-        return validate(CellConfig, values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY, parameters)}, "test")
+        return validate(
+            CellConfig,
+            values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY, parameters)},
+            "test",
+        )
 
     return make
 

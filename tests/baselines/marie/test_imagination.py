@@ -121,9 +121,7 @@ def test_a_chunks_size_changes_nothing(make_cell, chunk):
             parameter.add_(0.2 * torch.randn_like(parameter))
     starts = torch.randn(11, AGENTS, 5, dtype=torch.float64)
     whole = config.model_copy(update={"rollout_chunk": 11})
-    found, expected = (
-        imagine(tokenizer, world_model, actor(5).double(), starts, one, streams()) for one in (config, whole)
-    )
+    found, expected = (imagine(tokenizer, world_model, actor(5).double(), starts, one, streams()) for one in (config, whole))
     for name, value in vars(expected).items():
         torch.testing.assert_close(vars(found)[name], value, rtol=1e-9, atol=1e-9)
     assert len(expected.observation.flatten(0, 2).unique(dim=0)) > 10

@@ -10,7 +10,7 @@ from dima.baselines.marie.tokens import BlockLayout, action_bins
 def test_bins_of_actions():
     actions = torch.tensor([-7.0, -1.0, -0.51, -0.5, -0.01, 0.0, 0.49, 0.5, 1.0, 3.0])
     assert action_bins(actions, 4).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
-    assert 0 <= action_bins(torch.tensor(float("nan")), 4) < 4
+    assert 0 <= action_bins(torch.tensor([float("nan")]), 4).item() < 4
     assert action_bins(torch.tensor([[-1.0, -0.9921], [0.0, 0.9999]]), 256).tolist() == [[0, 1], [128, 255]]
 
 
