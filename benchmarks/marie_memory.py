@@ -31,7 +31,20 @@ from dima.replay import Sequences
 CONFIG = Path(__file__).parents[1] / "workflow" / "config"
 FLOAT, BFLOAT = 4, 2
 CARD = 24e9
-HEAD = "task | rows x tokens | weights, moments | replay | a step keeps (formula) | its peak | of it checkpointed | keys, values | all at most | fits 24 GB"
+HEAD = " | ".join(
+    (
+        "task",
+        "rows x tokens",
+        "weights, moments",
+        "replay",
+        "kept (formula)",
+        "peak",
+        "checkpointed",
+        "keys, values",
+        "at most",
+        "fits 24 GB",
+    )
+)
 
 
 class Sizes(NamedTuple):

@@ -100,7 +100,7 @@ class RewardModel(nn.Module):
 
         `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single episode.
         """
-        allowed = None if episode is None else causal_within(episode.repeat_interleave(2, dim=1))
+        allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
         return self.score(states, actions, self.position[: 2 * states.shape[1]], allowed, [None] * len(self.blocks))
 
     def score(
@@ -163,7 +163,7 @@ class Scoring:
         self._begins.append(begins)
         first, tokens = 2 * len(self._begins) - 2, 2 * len(self._begins)
         episode = torch.stack(self._begins, dim=1).long().cumsum(dim=1).repeat_interleave(2, dim=1)
-        allowed = causal_within(episode)[:, first:]
+        allowed = _causal_within(episode)[:, first:]
         reward, logits = self._model.score(state[:, None], action[:, None], self._model.position[first:tokens], allowed, self._caches)
         return reward[:, 0], logits[:, 0]
 
@@ -181,7 +181,7 @@ def initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def causal_within(episode: torch.Tensor) -> Bool[Tensor, "batch tokens tokens"]:
+def _causal_within(episode: torch.Tensor) -> Bool[Tensor, "batch tokens tokens"]:
     """Token i may look at token j <= i of its own episode."""
     same = episode[:, :, None] == episode[:, None, :]
     return same & torch.ones_like(same[0]).tril()
