@@ -60,6 +60,7 @@ class TokenWorldModelConfig(Strict):
     layers: Count
     heads: Count
     dropout: Dropout
+    initial_std: PositiveFloat = Field(description="of weights and embeddings; narrow models need more to learn what the slots tell")
     action_bins: Annotated[int, Field(ge=2)]
     aggregation: AggregationConfig
     reward_bins: RewardBinsConfig

@@ -86,7 +86,7 @@ class RewardModel(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.reward_head = head(dim, 1)
         self.termination_head = head(dim, 2 if config.termination == "categorical" else 1)
-        self.apply(initialize)
+        self.apply(_initialize)
         for embedding in (self.position, self.action_token.tokens.agent):
             nn.init.normal_(embedding, std=INITIAL_STD)
 
@@ -173,8 +173,7 @@ def head(dim: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, outputs))
 
 
-def initialize(module: nn.Module) -> None:
-    """Weights of a linear layer normal with deviation 0.02, biases 0: for `Module.apply`."""
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=INITIAL_STD)
         if module.bias is not None:

@@ -18,7 +18,7 @@ from dima.config import Compute, TokenWorldModelConfig
 from dima.replay import Sequences
 from dima.world_model.attention import KeyValueCache
 from dima.world_model.precision import reduced_precision
-from dima.world_model.reward_model import INITIAL_STD, TransformerBlock, head, initialize
+from dima.world_model.reward_model import TransformerBlock, head
 
 
 class Predictions(NamedTuple):
@@ -65,9 +65,17 @@ class TokenWorldModel(nn.Module):
         self.reward_head = head(config.dim, config.reward_bins.count)
         self.continuation_head = head(config.dim, 1)
         self.reward_bins = RewardBins(config.reward_bins)
-        self.apply(initialize)
-        for embedding in (self.observation_embedding.weight, self.action_embedding.weight, self.position):
-            nn.init.normal_(embedding, std=INITIAL_STD)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Weights and embeddings normal, biases 0; the aggregation's latents stay standard normal."""
+        linear = [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+        embeddings = (self.observation_embedding.weight, self.action_embedding.weight, self.position)
+        for weight in (*(layer.weight for layer in linear), *embeddings):
+            nn.init.normal_(weight, std=self.config.initial_std)
+        for layer in linear:
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def embed(
         self, tokens: Int[Tensor, "*batch tokens"], actions: Float[Tensor, "*batch action"]

@@ -25,6 +25,7 @@ RELEASE = {
     "world_model.layers": 10,
     "world_model.heads": 4,
     "world_model.dropout": 0.1,
+    "world_model.initial_std": 0.02,
     "world_model.action_bins": 256,
     "world_model.aggregation.layers": 2,
     "world_model.aggregation.heads": 8,
