@@ -34,9 +34,16 @@ def _mamba(config: CellConfig, device: torch.device) -> Learner:
     return MambaLearner(config, device)
 
 
+def _marie(config: CellConfig, device: torch.device) -> Learner:
+    from dima.baselines.marie.learner import MarieLearner
+
+    return MarieLearner(config, device)
+
+
 LEARNERS: dict[str, Callable[[CellConfig, torch.device], Learner]] = {
     "dima": _dima,
     "mamba": _mamba,
+    "marie": _marie,
     "mappo": _harl_on_policy,
     "happo": _harl_on_policy,
     "hasac": _harl_off_policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -55,7 +56,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Consecutive transitions of the ring with what every agent observed; a sequence may run from one episode into the next."""
+    """Consecutive transitions of the ring as the agents saw them; a sequence may run from one episode into the next."""
 
     observation: Float[Tensor, "batch time agents observation"]
     action: Float[Tensor, "batch time agents action"]
@@ -73,9 +74,16 @@ class Replay:
         config: capacity and sampling rules.
         shapes: (state dim, agents, observation dim, action dim).
         device: where everything lives.
+        models: those that draw by visits, which are counted for each apart.
     """
 
-    def __init__(self, config: ReplayConfig, shapes: tuple[int, int, int, int], device: torch.device) -> None:
+    def __init__(
+        self,
+        config: ReplayConfig,
+        shapes: tuple[int, int, int, int],
+        device: torch.device,
+        models: Sequence[str] = ("state_decoder", "reward_model"),
+    ) -> None:
         self.config = config
         self.size = 0
         self.total = 0
@@ -95,9 +103,7 @@ class Replay:
             )
             for name, shape in rows.items()
         }
-        self._visits: dict[str, Float[Tensor, " capacity"]] = {
-            name: torch.zeros(config.capacity, device=device) for name in ("state_decoder", "reward_model")
-        }
+        self._visits: dict[str, Float[Tensor, " capacity"]] = {name: torch.zeros(config.capacity, device=device) for name in models}
         # episodes still wholly in the ring, oldest first: the number of their first transition since the start of the run, and their length
         self._episodes: list[tuple[int, int]] = []
         weights = torch.tensor(config.recency_weights, dtype=torch.float64)
@@ -147,11 +153,14 @@ class Replay:
 
     def sample_segments(self, count: int, length: int, model: str, generator: torch.Generator) -> Segments:
         """`count` segments of `length` contiguous transitions for `model`, least visited starts first in probability."""
-        starts = self._least_visited(count, length, model, generator)
-        rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+        rows = self._segment_rows(count, length, model, generator)
         return Segments(*(self._data[name][rows] for name in ("state", "action", "reward", "terminated", "truncated")))
 
-    def sample_sequences(self, count: int, length: int, generator: torch.Generator) -> Sequences:
+    def sample_sequences(self, count: int, length: int, model: str, generator: torch.Generator) -> Sequences:
+        """`sample_segments` with what the agents observed instead of the state."""
+        return self._sequences(self._segment_rows(count, length, model, generator))
+
+    def sample_uniform_sequences(self, count: int, length: int, generator: torch.Generator) -> Sequences:
         """`count` sequences of `length` contiguous transitions, every start alike, drawn with replacement.
 
         Raises:
@@ -161,8 +170,21 @@ class Replay:
         if candidates < 1:
             raise ValueError(f"{self.size} stored transitions hold no sequence of {length}.")
         starts = self.total - self.size + torch.randint(candidates, (count,), generator=generator, device=self._device)
-        rows = (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+        return self._sequences((starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity)
+
+    def _sequences(self, rows: Int[Tensor, "batch time"]) -> Sequences:
         return Sequences(*(self._data[field.name][rows] for field in fields(Sequences)))
+
+    def _segment_rows(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, "batch time"]:
+        starts = self._least_visited(count, length, model, generator)
+        return (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
+
+    def sample_starts(self, count: int, generator: torch.Generator) -> Float[Tensor, "batch agents observation"]:
+        """Joint observations of uniformly drawn steps of uniformly drawn episodes, of those still whole (baselines.md 2.6)."""
+        uniform = torch.rand(2, count, generator=generator, device=self._device, dtype=torch.float64)
+        episode = (uniform[0] * len(self._episodes)).long()
+        step = (uniform[1] * self._lengths[episode]).long()
+        return self._data["observation"][(self._starts[episode] + step) % self.config.capacity]
 
     def _least_visited(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, " batch"]:
         """Start rows, without replacement where there are enough, with p ~ exp(-visits/20) or 1 - visits/sum (dima.md 6.1).

@@ -174,3 +174,30 @@ def test_without_a_temperature_the_weight_is_one_minus_the_share_of_visits():
         drawn.append(int(replay.sample_segments(1, 1, "reward_model", generator(seed)).state.item()))
     share = torch.bincount(torch.tensor(drawn), minlength=4) / len(drawn)
     torch.testing.assert_close(share, torch.tensor([0.25, 0.75, 1.0, 1.0]) / 3, atol=0.02, rtol=0)
+
+
+def test_sequences_are_segments_with_what_the_agents_saw():
+    replay, other = filled([7, 9]), filled([7, 9])
+    sequences = replay.sample_sequences(20, 5, "reward_model", generator())
+    segments = other.sample_segments(20, 5, "reward_model", generator())
+    for name in ("action", "reward", "terminated", "truncated"):
+        assert torch.equal(getattr(sequences, name), getattr(segments, name))
+    assert torch.equal(sequences.observation, segments.state[..., None].expand(-1, -1, 2, 3))
+    assert torch.equal(replay._visits["reward_model"], other._visits["reward_model"])
+
+
+def test_starts_are_uniform_among_episodes_and_then_in_the_episode():
+    """Episodes of 2, 6 and 1 steps: 1/3 each, whatever their length, and an overwritten one no more."""
+    share = torch.bincount(filled([2, 6, 1]).sample_starts(60_000, generator())[:, 0, 0].long(), minlength=9) / 60_000
+    torch.testing.assert_close(share, torch.tensor([1 / 6] * 2 + [1 / 18] * 6 + [1 / 3]), atol=0.01, rtol=0)
+    starts = filled([20, 20, 20]).sample_starts(2000, generator())
+    assert (starts.min(), starts.max()) == (20, 59)
+    assert starts.shape == (2000, 2, 3)
+
+
+def test_visits_are_counted_for_the_models_that_are_named():
+    replay = Replay(CONFIG, (1, 2, 3, 1), CPU, ("tokenizer",))
+    replay.append(episode(0, 9))
+    replay.sample_steps(4, "tokenizer", generator())
+    assert set(replay.state_dict()["visits"]) == {"tokenizer"}
+    assert replay._visits["tokenizer"].sum() == 4

@@ -122,9 +122,9 @@ def normalized(advantages: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 
 
 def clipped_objective(
-    ratio: Float[Tensor, "*batch agents"], advantages: Float[Tensor, "*batch 1"], clip: float
+    ratio: Float[Tensor, "*batch agents"], advantages: Float[Tensor, "*batch #agents"], clip: float
 ) -> Float[Tensor, "*batch agents"]:
-    """min(rho A, clip(rho, 1 - eps, 1 + eps) A)."""
+    """min(rho A, clip(rho, 1 - eps, 1 + eps) A), with the team's advantage or each agent's own."""
     return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
 
 
@@ -138,11 +138,13 @@ def clipped_value_errors(
 
 
 def _adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
+    """Adam over all weights of `network`."""
     parameters = list(network.parameters())
     return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True, capturable=parameters[0].device.type == "cuda")
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:
+    """One step against the gradient of `loss`, whose norm is bounded."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), gradient_clip, foreach=True)

@@ -58,9 +58,9 @@ class Actor(nn.Module):
 
 
 class MeanPolicy:
-    """The deterministic policy of an actor on the CPU: the mean of its actions, in numpy."""
+    """The deterministic policy of an actor on the CPU, or of a module that ends in one: the mean of its actions, in numpy."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: nn.Module) -> None:
         self._actor = actor
 
     @torch.no_grad()
@@ -69,9 +69,9 @@ class MeanPolicy:
 
 
 class SampledPolicy:
-    """The stochastic policy of an actor on the CPU: mean plus deviation times the noise that it is given, in numpy."""
+    """The stochastic policy of an actor on the CPU, or of a module that ends in one: mean plus deviation times given noise, in numpy."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: nn.Module) -> None:
         self._actor = actor
 
     @torch.no_grad()

@@ -20,11 +20,21 @@ from dima.config.dima_parameters import (
 )
 from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
 from dima.config.mamba_parameters import AgentAttentionConfig, MambaBehaviorConfig, MambaModelConfig, MambaParameters
+from dima.config.marie_parameters import (
+    AggregationConfig,
+    MarieBehaviorConfig,
+    MarieParameters,
+    MarieScheduleConfig,
+    RewardBinsConfig,
+    TokenizerConfig,
+    TokenWorldModelConfig,
+)
 
 __all__ = [
     "GROUP_CHANNELS",
     "ActionEncoderConfig",
     "AgentAttentionConfig",
+    "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
     "CollectionConfig",
@@ -37,13 +47,19 @@ __all__ = [
     "MambaBehaviorConfig",
     "MambaModelConfig",
     "MambaParameters",
+    "MarieBehaviorConfig",
+    "MarieParameters",
+    "MarieScheduleConfig",
     "NonNegativeInt",
     "OptimizerConfig",
     "ReplayConfig",
+    "RewardBinsConfig",
     "RewardModelConfig",
     "SamplerConfig",
     "ScheduleConfig",
     "StateDecoderConfig",
     "Strict",
     "TaskConfig",
+    "TokenWorldModelConfig",
+    "TokenizerConfig",
 ]

@@ -12,9 +12,11 @@ from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
 from dima.config.dima_parameters import DimaParameters
 from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
 from dima.config.mamba_parameters import MambaParameters
+from dima.config.marie_parameters import MarieParameters
 
 MethodParameters = Annotated[
-    DimaParameters | MambaParameters | HarlOnPolicyParameters | HarlOffPolicyParameters, Field(discriminator="algorithm")
+    DimaParameters | MambaParameters | MarieParameters | HarlOnPolicyParameters | HarlOffPolicyParameters,
+    Field(discriminator="algorithm"),
 ]
 
 

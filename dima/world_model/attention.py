@@ -1,4 +1,4 @@
-"""Pre-norm attention blocks shared by the action encoder and the reward model."""
+"""Pre-norm attention blocks shared by the action encoder, the reward model and the baselines' world models."""
 
 from __future__ import annotations
 
@@ -72,28 +72,29 @@ class SelfAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, Linear(m dim to dim)."""
+    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, dropout, Linear(m dim to dim)."""
 
-    def __init__(self, dim: int, multiplier: int) -> None:
+    def __init__(self, dim: int, multiplier: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.widen = nn.Linear(dim, 2 * multiplier * dim)
         self.narrow = nn.Linear(multiplier * dim, dim)
 
     def forward(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Apply the same two layers to every token."""
         value, gate = self.widen(tokens).chunk(2, dim=-1)
-        return self.narrow(value * F.gelu(gate))
+        return self.narrow(F.dropout(value * F.gelu(gate), self.dropout, self.training))
 
 
 class GatedBlock(nn.Module):
     """x + Attention(LN x), then x + GEGLU(LN x)."""
 
-    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = SelfAttention(dim, heads, head_dim)
+        self.attention = SelfAttention(dim, heads, head_dim, dropout)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.feed_forward = GatedFeedForward(dim, multiplier)
+        self.feed_forward = GatedFeedForward(dim, multiplier, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time time"] | None = None

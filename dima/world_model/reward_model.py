@@ -41,19 +41,20 @@ class JointActionToken(nn.Module):
 class TransformerBlock(nn.Module):
     """Pre-norm GPT block with dropout after attention and feed-forward."""
 
-    def __init__(self, config: RewardModelConfig) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        wide = FEED_FORWARD_MULTIPLIER * config.dim
-        self.attention_norm = nn.LayerNorm(config.dim)
-        self.attention = SelfAttention(config.dim, config.heads, config.dim // config.heads, config.dropout, bias=True)
-        self.feed_forward_norm = nn.LayerNorm(config.dim)
-        self.feed_forward = nn.Sequential(nn.Linear(config.dim, wide), nn.GELU(), nn.Linear(wide, config.dim), nn.Dropout(config.dropout))
+        wide = FEED_FORWARD_MULTIPLIER * dim
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, heads, dim // heads, dropout, bias=True)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), nn.Dropout(dropout))
 
     def forward(
         self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time keys"] | None, cache: KeyValueCache | None = None
     ) -> Tensor:
-        """Causal attention, inside episodes where `allowed` says so."""
-        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=allowed is None, cache=cache)
+        """Causal attention, inside episodes where `allowed` says so; with a `cache` and nothing said, to all in it and all tokens."""
+        causal = allowed is None and cache is None
+        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=causal, cache=cache)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
 
@@ -81,10 +82,10 @@ class RewardModel(nn.Module):
         )
         self.action_token = JointActionToken(agents, action_dim, config)
         self.position = nn.Parameter(torch.zeros(2 * horizon, dim))
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(dim, config.heads, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
-        self.reward_head = _head(dim, 1)
-        self.termination_head = _head(dim, 2 if config.termination == "categorical" else 1)
+        self.reward_head = head(dim, 1)
+        self.termination_head = head(dim, 2 if config.termination == "categorical" else 1)
         self.apply(_initialize)
         for embedding in (self.position, self.action_token.tokens.agent):
             nn.init.normal_(embedding, std=INITIAL_STD)
@@ -167,7 +168,8 @@ class Scoring:
         return reward[:, 0], logits[:, 0]
 
 
-def _head(dim: int, outputs: int) -> nn.Sequential:
+def head(dim: int, outputs: int) -> nn.Sequential:
+    """Two hidden layers of size `dim` and an output."""
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, outputs))
 
 

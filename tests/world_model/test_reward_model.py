@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dima.replay import Segments
+from dima.world_model.attention import KeyValueCache
 from dima.world_model.reward_model import RewardModel, Scoring
 
 STATE, AGENTS, ACTION, HORIZON = 4, 2, 3, 6
@@ -63,6 +64,14 @@ def test_steps_scored_one_by_one_are_those_of_the_whole_segment(model):
     steps = [scoring.step(states[:, step], actions[:, step], begins[:, step]) for step in range(HORIZON)]
     for found, expected in zip(zip(*steps, strict=True), model(states, actions, episode), strict=True):
         torch.testing.assert_close(torch.stack(found, dim=1), expected, rtol=0, atol=1e-12)
+
+
+def test_a_block_that_reads_from_a_cache_sees_all_that_is_in_it(model):
+    """Token by token and without a mask, as with the causal one."""
+    tokens = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    block, cache = model.blocks[0], KeyValueCache(5)
+    one_by_one = torch.cat([block(tokens[:, step : step + 1], None, cache) for step in range(5)], dim=1)
+    torch.testing.assert_close(one_by_one, block(tokens, None), rtol=0, atol=1e-12)
 
 
 def segments(terminated, truncated):

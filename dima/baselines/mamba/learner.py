@@ -115,7 +115,7 @@ class MambaLearner:
 
     def _sequences(self) -> Aligned:
         config = self.parameters.model
-        sequences = self.replay.sample_sequences(config.batch_size, config.sequence_length, self._streams["replay"])
+        sequences = self.replay.sample_uniform_sequences(config.batch_size, config.sequence_length, self._streams["replay"])
         return aligned(sequences, self.parameters.reward_scale)
 
     def _update_model(self) -> Float[Tensor, " reported"]:

@@ -87,7 +87,7 @@ def test_sequences_start_everywhere_alike_and_wrap_around_the_ring():
     generator = torch.Generator().manual_seed(0)
     for number in range(5):
         replay.append(stored(episode(number, 7, terminated=False), generator))
-    drawn = replay.sample_sequences(17000, 4, generator)
+    drawn = replay.sample_uniform_sequences(17000, 4, generator)
     newest = [10 * (number + 1) + step for number in range(5) for step in range(7)][-20:]
     firsts, counts = drawn.reward[:, 0].unique(return_counts=True)
     assert firsts.tolist() == newest[:17]
