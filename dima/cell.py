@@ -187,7 +187,8 @@ class _Run:
         learner, budget = self.learner, self.config.task.env_steps
         self._status("running")
         if self.config.engine == "native":
-            print(describe(self.config.compute, self.execution.device, graphs=self.execution.device.type == "cuda"), flush=True)
+            device, eager = self.execution.device, self.config.parameters.algorithm != "dima"
+            print(describe(self.config.compute, device, graphs=device.type == "cuda", eager=eager), flush=True)
         self._evaluate_where_due()
         saved = time.monotonic()
         while learner.env_steps < budget:

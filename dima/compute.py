@@ -68,14 +68,19 @@ def why_not_compiled(compute: Compute, device: torch.device) -> str | None:
     return None if any(map(shutil.which, ("cc", "gcc", "clang"))) else "there is no C compiler, which triton needs"
 
 
-def describe(compute: Compute, device: torch.device, *, graphs: bool) -> str:
-    """One line: the preset, its precision, and which path runs, with the reason for every faster one that does not."""
+def describe(compute: Compute, device: torch.device, *, graphs: bool, eager: bool = False) -> str:
+    """One line: the preset, its precision, and which path runs, with the reason for every faster one that does not.
+
+    `eager`: the method knows no faster path.
+    """
     where = device.type if device.type != "cuda" else torch.cuda.get_device_name(device)
     if compute == "reference":
         words = "float32, the same bits every time on this device"
     else:
         slow = "" if has_bfloat16(device) else ", which this processor emulates slowly"
         words = f"bfloat16 where it is safe{slow}, TF32 or float32 elsewhere, not the same bits every time"
+    if eager:
+        return f"Preset {compute} on {where}: {words}; every operator runs by itself."
     without = why_not_compiled(compute, device)
     compiled = "compiled" if without is None else f"not compiled ({without})"
     captured = "CUDA graphs" if graphs else f"no CUDA graphs ({'the device is a CPU' if device.type != 'cuda' else 'not wanted'})"

@@ -52,7 +52,25 @@ TINY_MAMBA = {
     },
     "schedule": {"warmup_steps": 100},
 }  # fmt: skip
+TINY_MARIE = {
+    "replay_capacity": 1000,
+    "tokenizer": {"tokens": 3, "codebook_size": 12, "codebook_dim": 4, "hidden": 16, "batch_size": 16, "updates_per_epoch": 3},
+    "world_model": {
+        "dim": 16, "layers": 2, "heads": 2, "action_bins": 8, "batch_size": 4, "updates_per_epoch": 2,
+        "aggregation": {"layers": 1, "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1},
+        "reward_bins": {"count": 16},
+    },
+    "behavior": {
+        "horizon": 4, "rollouts": 6, "rollout_chunk": 4, "policy_updates_per_epoch": 2, "ppo_epochs": 2,
+        "actor_hidden": [16], "critic_dim": 8, "critic_heads": 2, "critic_hidden": [8],
+    },
+    "schedule": {"min_new_steps": 50, "warmup_steps": 50, "first_world_model_epoch": 1, "first_policy_epoch": 1},
+}  # fmt: skip
 TINY_MAPPO = {"rollout_threads": 2, "episode_length": 50, "hidden_sizes": [16], "ppo_epochs": 2, "critic_epochs": 2}
+TINY_HASAC = {
+    "rollout_threads": 2, "warmup_steps": 100, "train_interval": 50, "updates_per_vector_step": 0.1, "hidden_sizes": [16],
+    "replay_capacity": 400, "batch_size": 32,
+}  # fmt: skip
 
 
 def tiny_config(folder: Path) -> Path:

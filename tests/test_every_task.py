@@ -1,4 +1,4 @@
-"""Every registered task, trained for two epochs and evaluated by two methods: whatever its sizes, a cell can hold it."""
+"""Every registered task, trained for two epochs and evaluated by every method: whatever its sizes, a cell can hold it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import TINY_DIMA, TINY_HASAC, TINY_MAMBA, TINY_MAPPO, TINY_MARIE
 
 import envs
+from dima.baselines.harl_off_policy import HarlOffPolicyLearner
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.baselines.mamba.learner import MambaLearner
+from dima.baselines.marie.learner import MarieLearner
 from dima.cli import main
+from dima.grid import load_grid
 from dima.train import DimaLearner
+
+TINY = {
+    "dima": (TINY_DIMA, DimaLearner),
+    "marie": (TINY_MARIE, MarieLearner),
+    "mamba": (TINY_MAMBA, MambaLearner),
+    "mappo": (TINY_MAPPO, HarlOnPolicyLearner),
+    "happo": (TINY_MAPPO, HarlOnPolicyLearner),
+    "hasac": (TINY_HASAC, HarlOffPolicyLearner),
+}
+NATIVE = ("dima", "marie", "mamba")
 
 pytestmark = pytest.mark.slow
 
@@ -24,17 +38,25 @@ pytestmark = pytest.mark.slow
 def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[str]:
     """The command of a cell of two epochs; `changes` are the task's."""
     path = workplace / "workflow/config/tiny.yaml"
-    grid = yaml.safe_load(path.read_text())
-    grid["experiments"]["final_returns"] = [{"tasks": [task], "methods": ["dima", "mamba", "mappo"], "seeds": [1]}]
-    grid["overrides"]["tasks"] = {task: {"env_steps": 200, "evaluation": {"every": 200, "episodes": 2}} | changes}
-    grid["overrides"]["methods"].pop("dima-joint")
-    for native in ("dima", "mamba"):
-        grid["overrides"]["methods"][native]["schedule"] |= {"epoch_trigger": "fixed_steps", "min_new_steps": 100}
+    parameters = TINY[method][0]
+    if method in NATIVE:
+        parameters = parameters | {"schedule": parameters["schedule"] | {"epoch_trigger": "fixed_steps", "min_new_steps": 100}}
+    grid = {
+        "experiments": {"final_returns": [{"tasks": [task], "methods": [method], "seeds": [1]}]},
+        "overrides": {
+            "tasks": {task: {"env_steps": 200, "evaluation": {"every": 200, "episodes": 2}} | changes},
+            "methods": {method: parameters},
+        },
+    }
     path.write_text(yaml.safe_dump(grid))
     return ["train", "--grid", "tiny", "--task", task, "--method", method, "--seed", "1", "--checkpoint-seconds", "0"]
 
 
-@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
+def test_these_are_the_papers_methods() -> None:
+    assert {cell.method for cell in load_grid("paper").cells} == {*TINY, "dima-joint"}
+
+
+@pytest.mark.parametrize("method", TINY)
 @pytest.mark.parametrize("task", sorted(envs.TASKS))
 def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
     assert main(short_cell(workplace, task, method)) == 0
@@ -45,14 +67,14 @@ def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
     assert np.isfinite(summary["final"]["mean"])
 
 
-@pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
+@pytest.mark.parametrize("method", TINY)
 def test_a_cell_in_a_simulator_that_cannot_be_saved(workplace: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Isaac Gym's stand-in: interrupted in its second epoch, the cell continues from its checkpoint with a new episode."""
     stand_in = Path(__file__).parent / "envs/isaac_stand_in"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")))
     monkeypatch.setenv("DIMA_ISAACGYM_COMMAND", sys.executable)
     command = short_cell(workplace, "pen", method, simulator="isaacgym")
-    learner = {"dima": DimaLearner, "mamba": MambaLearner, "mappo": HarlOnPolicyLearner}[method]
+    learner = TINY[method][1]
     run_epoch = learner.run_epoch
 
     def interrupted(self: Any) -> Any:

@@ -33,8 +33,8 @@ class ActorCritic:
         inputs = states + agents * actions if config.critic_input == "state_and_last_action" else states
         self.critic = Critic(inputs, config.critic_hidden).to(device)
         self.value_normalizer = ValueNormalizer().to(device)
-        self.actor_optimizer = _adam(self.actor, config.actor_learning_rate, config.adam_epsilon)
-        self.critic_optimizer = _adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
+        self.actor_optimizer = adam(self.actor, config.actor_learning_rate, config.adam_epsilon)
+        self.critic_optimizer = adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
 
     def update(self, rollout: Rollout) -> dict[str, Float[Tensor, ""]]:
         """`ppo_epochs` passes over all steps of all rollouts as one batch each. Returns the last losses and what they were made from."""
@@ -76,7 +76,7 @@ class ActorCritic:
         objective = clipped_objective(ratio, advantages[..., None], self.config.clip)
         entropy = policy.entropy().sum(dim=-1).mean()
         loss = -objective.mean() - self.config.entropy_coefficient * entropy
-        _step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
+        clipped_step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
         return {"actor_loss": loss.detach(), "entropy": entropy.detach()}
 
     def _critic_step(
@@ -94,7 +94,7 @@ class ActorCritic:
             target = self.value_normalizer.normalize(returns)
             errors = clipped_value_errors(self.critic(inputs), old_values, target, config.clip, config.huber_delta)
         loss = errors.mean()
-        _step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
+        clipped_step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
         return {"critic_loss": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def clipped_value_errors(
     return torch.maximum(*errors)
 
 
-def _adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
+def adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
     """Adam over all weights of `network`."""
     parameters = list(network.parameters())
     return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True, capturable=parameters[0].device.type == "cuda")
 
 
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:
+def clipped_step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:
     """One step against the gradient of `loss`, whose norm is bounded."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dima.baselines.marie.imagination import TokenRollout
 from dima.baselines.marie.networks import AttentionCritic
-from dima.behavior.actor_critic import _adam, _step, clipped_objective, clipped_value_errors, normalized
+from dima.behavior.actor_critic import adam, clipped_step, clipped_objective, clipped_value_errors, normalized
 from dima.behavior.networks import Actor, ValueNormalizer
 from dima.behavior.returns import lambda_returns
 from dima.config import MarieBehaviorConfig
@@ -31,8 +31,8 @@ class MarieActorCritic:
         self.actor = Actor(observation_dim, action_dim, config.actor_hidden).to(device)
         self.critic = AttentionCritic(observation_dim, config).to(device)
         self.value_normalizer = ValueNormalizer().to(device)
-        self.actor_optimizer = _adam(self.actor, config.learning_rate, config.adam_epsilon)
-        self.critic_optimizer = _adam(self.critic, config.learning_rate, config.adam_epsilon)
+        self.actor_optimizer = adam(self.actor, config.learning_rate, config.adam_epsilon)
+        self.critic_optimizer = adam(self.critic, config.learning_rate, config.adam_epsilon)
 
     def update(self, rollout: TokenRollout) -> dict[str, Float[Tensor, ""]]:
         """`ppo_epochs` passes over all steps of all rollouts as one batch each. Returns the last losses and what they were made from."""
@@ -72,7 +72,7 @@ class MarieActorCritic:
         ratio = (policy.log_prob(actions) - old_log_prob).sum(dim=-1).exp()
         entropy = policy.entropy().sum(dim=-1).mean()
         loss = -clipped_objective(ratio, advantages, self.config.clip).mean() - self.config.entropy_coefficient * entropy
-        _step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
+        clipped_step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
         return {"actor_loss": loss.detach(), "entropy": entropy.detach()}
 
     def _critic_step(
@@ -86,7 +86,7 @@ class MarieActorCritic:
         target = self.value_normalizer.normalize(returns)
         values = self.critic(observations)
         loss = clipped_value_errors(values, old_values, target, self.config.clip, self.config.huber_delta).mean()
-        _step(self.critic, self.critic_optimizer, loss, self.config.gradient_clip)
+        clipped_step(self.critic, self.critic_optimizer, loss, self.config.gradient_clip)
         return {"critic_loss": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,26 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import CONFIG
+from conftest import CONFIG, TINY_MARIE
 
 from dima.config import CellConfig, MarieParameters
 from dima.grid import merge, validate
 from dima.yaml_file import read_yaml
-
-TINY = {
-    "replay_capacity": 1000,
-    "tokenizer": {"tokens": 3, "codebook_size": 12, "codebook_dim": 4, "hidden": 16, "batch_size": 16, "updates_per_epoch": 3},
-    "world_model": {
-        "dim": 16, "layers": 2, "heads": 2, "action_bins": 8, "batch_size": 4, "updates_per_epoch": 2,
-        "aggregation": {"layers": 1, "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1},
-        "reward_bins": {"count": 16},
-    },
-    "behavior": {
-        "horizon": 4, "rollouts": 6, "rollout_chunk": 4, "policy_updates_per_epoch": 2, "ppo_epochs": 2,
-        "actor_hidden": [16], "critic_dim": 8, "critic_heads": 2, "critic_hidden": [8],
-    },
-    "schedule": {"min_new_steps": 50, "warmup_steps": 50, "first_world_model_epoch": 1, "first_policy_epoch": 1},
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -38,7 +23,7 @@ def make_cell() -> Callable[..., CellConfig]:
         values = {"grid": "test", "task": played, "method": "marie", "engine": "native", "seed": seed}
         return validate(
             CellConfig,
-            values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY, parameters)},
+            values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY_MARIE, parameters)},
             "test",
         )
 

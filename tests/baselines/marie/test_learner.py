@@ -198,14 +198,3 @@ def test_a_weight_spoilt_by_the_epochs_last_update_stops_the_learner(make_cell, 
     monkeypatch.setattr(learner, "_update_policy", spoiling)
     with pytest.raises(DivergedError, match="a weight is not finite in epoch 2"):
         learner.run_epoch()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", sorted(envs.TASKS))
-def test_an_epoch_on_every_task(make_cell, task):
-    """Whatever its sizes; what the suite's own settings are, is in them."""
-    learner, scalars = trained(make_cell(task=task, schedule={"epoch_trigger": "fixed_steps"}), 1)
-    assert set(scalars[0]) == {"collect", "tokenizer", "world_model", "behavior"}
-    observations = np.zeros((3, learner._collector.spec.n_agents, learner._collector.spec.obs_dim), dtype=np.float32)
-    assert learner.act(observations).shape == (3, learner._collector.spec.n_agents, learner._collector.spec.act_dim)
-    learner.close()
