@@ -64,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks, as this installation knows them.")
     tasks.add_argument("--markdown", action="store_true", help="as the README's table")
     tasks.set_defaults(command=_tasks)
+
+    methods = commands.add_parser(
+        "methods", help="list the methods", description="List the methods, as their files in workflow/config tell them."
+    )
+    methods.add_argument("--markdown", action="store_true", help="as the README's table")
+    methods.set_defaults(command=_methods)
     return parser
 
 
@@ -216,6 +222,12 @@ def _render(options: argparse.Namespace) -> None:
 
 def _tasks(options: argparse.Namespace) -> None:
     from envs.task_table import markdown, plain_text
+
+    print(markdown() if options.markdown else plain_text())
+
+
+def _methods(options: argparse.Namespace) -> None:
+    from dima.method_table import markdown, plain_text
 
     print(markdown() if options.markdown else plain_text())
 

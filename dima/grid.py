@@ -10,12 +10,12 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from dima.config import CellConfig, NonNegativeInt, Strict, TaskConfig
+from dima.config import CellConfig, NonNegativeInt, Strict, Suite, TaskConfig
 from dima.errors import UserError
 from dima.yaml_file import read_yaml
 
@@ -59,10 +59,21 @@ class GridFile(Strict):
     overrides: Overrides = Field(default_factory=Overrides)
 
 
+class About(Strict):
+    """What a method is and can do, for who chooses one: a row of `dima methods`."""
+
+    source: str
+    licence: str = Field(description="of what is run")
+    suites: Annotated[tuple[Suite, ...], Field(min_length=1)]
+    resume: str = Field(description="what a killed cell continues from")
+    deviations: str = Field(description="from the paper, or what a variant changes")
+
+
 class MethodFile(Strict):
     """The content of `workflow/config/methods/<method>.yaml`."""
 
     extends: str | None = None
+    about: dict[str, Any] = Field(default_factory=dict)
     engine: str | None = None
     parameters: dict[str, Any]
     for_suite: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -113,6 +124,9 @@ class Grid:
         if key.method not in self._methods:
             self._methods[key.method] = _method_files(self._config_dir, key.method)
         files = self._methods[key.method]
+        suites = _about(key.method, files).suites
+        if task.suite not in suites:
+            raise UserError(f"Method {key.method} does not run on {key.task} of suite {task.suite}; it runs on {', '.join(suites)}.")
         overrides = self._content.overrides
         layers = ((file.parameters, file.for_suite.get(task.suite, {}), file.for_task.get(task.name, {})) for file in files)
         parameters = merge(*(layer for three in layers for layer in three))
@@ -121,7 +135,7 @@ class Grid:
             "grid": self.name,
             "task": task.model_dump(mode="json"),
             "method": key.method,
-            "engine": next((file.engine for file in reversed(files) if file.engine), None),
+            "engine": _engine(files),
             "seed": key.seed,
             "parameters": parameters,
         }
@@ -149,6 +163,24 @@ class Grid:
             if len(names) > 1:
                 found = ", ".join(f"{name} has preset {preset} in {simulator}" for (preset, simulator), name in names.items())
                 raise UserError(f"Grid {self.name} mixes what one table of {suite} must not mix: {found}.")
+
+
+class MethodSummary(NamedTuple):
+    """A method as its file, and those it extends, tell it."""
+
+    name: str
+    extends: str | None
+    engine: str
+    about: About
+
+
+def method_summaries(config_dir: Path = CONFIG_DIR) -> list[MethodSummary]:
+    """Every method that has a file, those that extend none first. Raises UserError for a file that is not in order."""
+    found = []
+    for name in _names(config_dir / "methods"):
+        files = _method_files(config_dir, name)
+        found.append(MethodSummary(name, files[-1].extends, str(_engine(files)), _about(name, files)))
+    return sorted(found, key=lambda method: (method.extends is not None, method.name))
 
 
 def load_grid(name: str, config_dir: Path = CONFIG_DIR) -> Grid:
@@ -243,10 +275,18 @@ def _method_files(config_dir: Path, name: str, extended_by: tuple[str, ...] = ()
     _refuse_unknown("method", name, _names(config_dir / "methods"))
     method = validate(MethodFile, read_yaml(config_dir / "methods" / f"{name}.yaml"), f"methods/{name}.yaml")
     for suite in method.for_suite:
-        _refuse_unknown("suite", suite, get_args(TaskConfig.model_fields["suite"].annotation), f" under for_suite of methods/{name}.yaml")
+        _refuse_unknown("suite", suite, get_args(Suite), f" under for_suite of methods/{name}.yaml")
     for task in method.for_task:
         _refuse_unknown("task", task, _names(config_dir / "tasks"), f" under for_task of methods/{name}.yaml")
     return [method] if method.extends is None else [*_method_files(config_dir, method.extends, (*extended_by, name)), method]
+
+
+def _about(name: str, files: list[MethodFile]) -> About:
+    return validate(About, merge(*(file.about for file in files)), f"about in methods/{name}.yaml")
+
+
+def _engine(files: list[MethodFile]) -> str | None:
+    return next((file.engine for file in reversed(files) if file.engine), None)
 
 
 def _refuse_unknown(what: str, name: str, choices: Iterable[str], where: str = "") -> None:

@@ -60,6 +60,7 @@ def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 def defaults() -> dict[str, Any]:
     content = read_yaml(CONFIG / "methods/dima.yaml")
+    content.pop("about")  # words about the method, no setting
     return dict(leaves(content.pop("parameters"))) | dict(leaves(content))
 
 

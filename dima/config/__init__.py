@@ -4,7 +4,7 @@ The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*
 The models carry no defaults, so that every number of a run can be read in one file.
 """
 
-from dima.config.base import CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict
+from dima.config.base import CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict, Suite
 from dima.config.cell import CellConfig, EvaluationConfig, TaskConfig
 from dima.config.dima_parameters import (
     GROUP_CHANNELS,
@@ -59,6 +59,7 @@ __all__ = [
     "ScheduleConfig",
     "StateDecoderConfig",
     "Strict",
+    "Suite",
     "TaskConfig",
     "TokenWorldModelConfig",
     "TokenizerConfig",

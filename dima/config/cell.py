@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
+from dima.config.base import Compute, Count, NonNegativeInt, Strict, Suite, require
 from dima.config.dima_parameters import DimaParameters
 from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
 from dima.config.mamba_parameters import MambaParameters
@@ -32,7 +32,7 @@ class TaskConfig(Strict):
 
     name: str
     label: str
-    suite: Literal["toy", "mamujoco", "bidexhands"]
+    suite: Suite
     preset: str
     simulator: Literal["numpy", "mujoco", "isaacgym"]
     agents: Count

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dima.baselines.marie.imagination import TokenRollout
 from dima.baselines.marie.networks import AttentionCritic
-from dima.behavior.actor_critic import adam, clipped_step, clipped_objective, clipped_value_errors, normalized
+from dima.behavior.actor_critic import adam, clipped_objective, clipped_step, clipped_value_errors, normalized
 from dima.behavior.networks import Actor, ValueNormalizer
 from dima.behavior.returns import lambda_returns
 from dima.config import MarieBehaviorConfig
