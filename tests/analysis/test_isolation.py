@@ -20,5 +20,5 @@ def test_importing_all_of_analysis_loads_neither_torch_nor_environments_nor_meth
     assert {"dima.analysis.tables", "dima.analysis.figures", "dima.analysis.load"} <= set(loaded)
     roots = {name.partition(".")[0] for name in loaded}
     assert not roots & {"torch", "envs", "mujoco", "gymnasium", "gymnasium_robotics", "sacred", "pymongo", "harl", "snakemake"}
-    own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith("dima.analysis.")}
+    own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith(("dima.analysis.", "dima.config."))}
     assert own <= ALLOWED

@@ -29,7 +29,7 @@ class Scripted(BatchedEnvironment):
         end = self.steps == 2
         terminated, truncated = np.array([False, end, end]), np.array([end, False, end])
         reward = np.array([1, 2, 3], dtype=np.float32) * self.steps
-        info = {"episode_return": np.array([10.0, 20.0, 30.0])}
+        info = {"episode_return": np.array([10.0, 20.0, 30.0]), "final_obs": self._obs() - 0.5, "final_state": self._state() - 0.5}
         return StepResult(self._obs(), self._state(), reward, terminated, truncated, info)
 
     def _obs(self) -> np.ndarray:
@@ -72,6 +72,16 @@ def test_only_a_truncated_world_that_did_not_terminate_is_a_bad_transition() -> 
     ended = worlds.step(np.zeros((3, 2, 2), dtype=np.float32))
     assert [info[0]["bad_transition"] for info in ended.infos] == [True, False, False]
     assert [info[1]["episode_return"] for info in ended.infos] == [10, 20, 30]
+
+
+def test_where_an_episode_ended_stands_what_was_last_seen_of_it() -> None:
+    """The observations of the steps themselves are already those of the next episode."""
+    worlds = HarlWorlds(Scripted())
+    worlds.reset()
+    worlds.step(np.zeros((3, 2, 2), dtype=np.float32))
+    ended = worlds.step(np.zeros((3, 2, 2), dtype=np.float32))
+    np.testing.assert_array_equal(ended.infos[1][0]["original_obs"], np.full((2, 4), 1.5))
+    np.testing.assert_array_equal(ended.infos[1][0]["original_state"], [[4.5, 5.5, 6.5]] * 2)
 
 
 def test_zscore_by_hand() -> None:
