@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,18 @@ from dima.behavior.networks import MeanPolicy, SampledPolicy
 from dima.collect import Collector
 from dima.compute import why_not_compiled
 from dima.config import CellConfig, DimaParameters
-from dima.errors import DivergedError
 from dima.graphs import Graphed
 from dima.learner import Scalars
+from dima.native_learner import NativeLearner
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Episode, Replay, Segments, Windows
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
 STREAMS = ("replay", "noise", "order", "policy", "ends")
-REPORTED = {
-    "state_decoder": ("loss",),
-    "denoiser": ("loss",),
-    "reward_model": ("reward", "termination"),
-    "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
-}
-"""What every part's updates report, by the order in their tensor."""
 
 
-class DimaLearner:
+class DimaLearner(NativeLearner):
     """DIMA on one task.
 
     Args:
@@ -44,15 +36,19 @@ class DimaLearner:
         graphs: run updates as CUDA graphs where the device is a GPU.
     """
 
+    REPORTED = {
+        "state_decoder": ("loss",),
+        "denoiser": ("loss",),
+        "reward_model": ("reward", "termination"),
+        "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+    }
+
     def __init__(self, config: CellConfig, device: torch.device, *, graphs: bool = True) -> None:
         if not isinstance(config.parameters, DimaParameters):
             raise TypeError(f"{config.method} has no DIMA parameters")
         self.parameters = p = config.parameters
-        self.env_steps = 0
-        self.epoch = 0
-        self._collector = Collector(config, p.schedule)
+        super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
-        self.lineage = spec.lineage
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.world_model = WorldModel(shapes, p, device).eval()
@@ -100,33 +96,13 @@ class DimaLearner:
         }
         if self.epoch >= p.schedule.first_policy_epoch:
             reports["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
-        return {"collect": collected} | self._read(reports)
-
-    def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
-        """The reported numbers by name; one transfer brings them, whether all weights are finite, and the actor that acts from now on.
-
-        The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
-        """
-        weights = [*self.world_model.parameters(), *self.actor_critic.actor.parameters(), *self.actor_critic.critic.parameters()]
-        sound = torch.stack([weight.isfinite().all() for weight in weights]).all()
-        actor = torch.nn.utils.parameters_to_vector(self.actor_critic.actor.parameters()).detach()
-        transferred = torch.cat([*reports.values(), sound.float()[None], actor]).cpu()
-        *numbers, weights_are_finite = transferred[: -len(actor)].tolist()
-        values = iter(numbers)
-        scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
-        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
-        for group, found in scalars.items():
-            if not np.isfinite(list(found.values())).all():
-                raise DivergedError(f"{group} is not finite {place}: {found}")
-        if not weights_are_finite:
-            raise DivergedError(f"a weight is not finite {place}")
-        torch.nn.utils.vector_to_parameters(transferred[-len(actor) :], self._acting_actor.parameters())
-        return scalars
+        behavior = self.actor_critic
+        weights = [*self.world_model.parameters(), *behavior.actor.parameters(), *behavior.critic.parameters()]
+        actors = (list(actor.parameters()) for actor in (behavior.actor, self._acting_actor))
+        return {"collect": collected} | self._read(reports, weights, *actors)
 
     def _collect(self) -> dict[str, float]:
-        new_steps, report = self._collector.collect(SampledPolicy(self._acting_actor), self.env_steps, self._store)
-        self.env_steps += new_steps
-        return report
+        return self._collect_with(SampledPolicy(self._acting_actor))
 
     def _store(self, part: Episode, continues: bool) -> None:
         self.replay.append(part, continues=continues)
@@ -168,7 +144,7 @@ class DimaLearner:
         losses = model.loss(self.world_model.normalizer(segments.state), segments)
         self._optimizers["reward_model"].step(losses["reward"] + losses["termination"], model.config.optimizer_steps_per_batch)
         model.eval()
-        return torch.stack([losses[name].detach() for name in REPORTED["reward_model"]])
+        return self._reported("reward_model", losses)
 
     def _update_policy(self) -> Float[Tensor, " reported"]:
         config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
@@ -181,13 +157,7 @@ class DimaLearner:
         rollouts, total = self.parameters.behavior.rollouts, len(windows.state)
         starts, restarts = windows.rows(0, rollouts), windows.rows(rollouts, total) if total > rollouts else None
         rollout = imagine(self.world_model, self.actor_critic.actor, starts, self.parameters.behavior, self._streams, restarts)
-        report = self.actor_critic.update(rollout)
-        return torch.stack([report[name] for name in REPORTED["behavior"]])
-
-    @staticmethod
-    def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:
-        """Mean of what `times` updates report, still on the device."""
-        return torch.stack([update() for _ in range(times)]).mean(dim=0)
+        return self._reported("behavior", self.actor_critic.update(rollout))
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
         """The mean of the policy."""
@@ -197,27 +167,15 @@ class DimaLearner:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting_actor))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything: counters, environment, replay, networks, optimisers, random streams."""
-        return {
-            "env_steps": self.env_steps,
-            "epoch": self.epoch,
-            **{name: part.state_dict() for name, part in self._parts().items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
-        self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
-        for graphed in self._graphed.values():
-            graphed.forget()
-
     def load_policy(self, state: dict[str, Any]) -> None:
         """The actor alone."""
         self.actor_critic.load_state_dict(state["actor_critic"])
+        self._act_with_what_was_learned()
+
+    def _act_with_what_was_learned(self) -> None:
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
+        for graphed in self._graphed.values():
+            graphed.forget()
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -228,7 +186,3 @@ class DimaLearner:
             **{f"{name}_optimizer": optimizer for name, optimizer in self._optimizers.items()},
             "streams": self._streams,
         }
-
-    def close(self) -> None:
-        """Release the environment."""
-        self._collector.environment.close()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dima.baselines.mamba.actor_critic import MambaActorCritic
 from dima.baselines.mamba.imagination import imagine
@@ -21,37 +19,36 @@ from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
 from dima.collect import Collector
 from dima.config import CellConfig, MambaParameters, ReplayConfig
-from dima.errors import DivergedError
 from dima.learner import Scalars
+from dima.native_learner import NativeLearner
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Episode, Replay
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
-REPORTED = {
-    "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
-    "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
-}
-"""What the updates report, by the order in their tensor; rewards and returns in scaled units."""
 
 
-class MambaLearner:
+class MambaLearner(NativeLearner):
     """MAMBA on one task, as a `dima.learner.Learner` (baselines.md 2.5).
 
     Args:
         config: of the cell; its parameters are `MambaParameters`.
         device: of networks and replay memory. The environment is stepped with a copy of model and actor on the CPU.
+
+    Rewards and returns are reported in scaled units.
     """
+
+    REPORTED = {
+        "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
+        "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+    }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
         if not isinstance(config.parameters, MambaParameters):
             raise TypeError(f"{config.method} has no MAMBA parameters")
         self.parameters = p = config.parameters
-        self.env_steps = 0
-        self.epoch = 0
-        self._collector = Collector(config, p.schedule)
+        super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
-        self.lineage = spec.lineage
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.model = RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
         self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
@@ -78,30 +75,12 @@ class MambaLearner:
             "model": self._repeat(self.parameters.model.updates_per_epoch, self._update_model),
             "behavior": self._repeat(self.parameters.behavior.policy_updates_per_epoch, self._update_policy),
         }
-        return {"collect": collected} | self._read(reports)
-
-    def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
-        """The reported numbers by name; one transfer brings them, whether the critic is finite, and what acts from now on."""
-        critic_is_finite = torch.stack([weight.isfinite().all() for weight in self.actor_critic.critic.parameters()]).all()
-        acting = parameters_to_vector([*self.model.parameters(), *self.actor_critic.actor.parameters()]).detach()
-        transferred = torch.cat([*reports.values(), critic_is_finite.float()[None], acting]).cpu()
-        weights = transferred[-len(acting) :]
-        *numbers, critic_is_finite = transferred[: -len(acting)].tolist()
-        values = iter(numbers)
-        scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
-        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
-        for group, found in scalars.items():
-            if not np.isfinite(list(found.values())).all():
-                raise DivergedError(f"{group} is not finite {place}: {found}")
-        if not (critic_is_finite and bool(weights.isfinite().all())):
-            raise DivergedError(f"a weight is not finite {place}")
-        vector_to_parameters(weights, [*self._acting_model.parameters(), *self._acting_actor.parameters()])
-        return scalars
+        trained = [*self.model.parameters(), *self.actor_critic.actor.parameters()]
+        acting = [*self._acting_model.parameters(), *self._acting_actor.parameters()]
+        return {"collect": collected} | self._read(reports, [*trained, *self.actor_critic.critic.parameters()], trained, acting)
 
     def _collect(self) -> dict[str, float]:
-        new_steps, report = self._collector.collect(self._sample, self.env_steps, self._store)
-        self.env_steps += new_steps
-        return report
+        return self._collect_with(self._sample)
 
     def _sample(
         self, observation: Float[np.ndarray, "1 agents observation"], noise: Float[np.ndarray, "1 agents action"]
@@ -121,10 +100,9 @@ class MambaLearner:
     def _update_model(self) -> Float[Tensor, " reported"]:
         self.model.train()
         losses = model_losses(self.model, self._sequences(), self._streams["latent"])
-        loss = torch.stack([losses[name] for name in REPORTED["model"]])
-        self._model_optimizer.step(loss.sum())
+        self._model_optimizer.step(torch.stack([losses[name] for name in self.REPORTED["model"]]).sum())
         self.model.eval()
-        return loss.detach()
+        return self._reported("model", losses)
 
     def _update_policy(self) -> Float[Tensor, " reported"]:
         latent = self._streams["latent"]
@@ -134,13 +112,7 @@ class MambaLearner:
         start = LatentState(*(values[:, :-1].flatten(0, 1) for values in (states.deterministic, states.stochastic)))
         horizon = self.parameters.behavior.horizon
         rollout = imagine(self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent)
-        report = self.actor_critic.update(rollout, self._streams["minibatches"])
-        return torch.stack([report[name] for name in REPORTED["behavior"]])
-
-    @staticmethod
-    def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:
-        """Mean of what `times` updates report, still on the device."""
-        return torch.stack([update() for _ in range(times)]).mean(dim=0)
+        return self._reported("behavior", self.actor_critic.update(rollout, self._streams["minibatches"]))
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
         """The deterministic action at an episode's first step."""
@@ -149,21 +121,6 @@ class MambaLearner:
     def frozen_policy(self) -> RecurrentPolicy:
         """A copy that training does not change and that remembers nothing yet."""
         return RecurrentPolicy(copy.deepcopy(self._acting_model), copy.deepcopy(self._acting_actor))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything: counters, environment, what the agents remember, replay, networks, optimisers, random streams."""
-        return {
-            "env_steps": self.env_steps,
-            "epoch": self.epoch,
-            **{name: part.state_dict() for name, part in self._parts().items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
-        self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self._act_with_what_was_learned()
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """The model, whose latent states the actor sees, and the actor."""
@@ -185,7 +142,3 @@ class MambaLearner:
             "actor_critic": self.actor_critic,
             "streams": self._streams,
         }
-
-    def close(self) -> None:
-        """Release the environment."""
-        self._collector.environment.close()

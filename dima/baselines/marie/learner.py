@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,22 +19,16 @@ from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import MeanPolicy, SampledPolicy
 from dima.collect import Collector
 from dima.config import CellConfig, MarieParameters, ReplayConfig
-from dima.errors import DivergedError
 from dima.learner import Scalars
+from dima.native_learner import NativeLearner
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Episode, Replay
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "starts", "policy", "tokens")
-REPORTED = {
-    "tokenizer": ("reconstruction", "commitment"),
-    "world_model": ("tokens", "reward", "continuation"),
-    "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
-}
-"""What every part's updates report, by the order in their tensor."""
 
 
-class MarieLearner:
+class MarieLearner(NativeLearner):
     """MARIE on one task.
 
     Args:
@@ -43,15 +36,18 @@ class MarieLearner:
         device: of networks and replay memory. The environment is stepped with a copy of tokenizer and actor on the CPU.
     """
 
+    REPORTED = {
+        "tokenizer": ("reconstruction", "commitment"),
+        "world_model": ("tokens", "reward", "continuation"),
+        "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+    }
+
     def __init__(self, config: CellConfig, device: torch.device) -> None:
         if not isinstance(config.parameters, MarieParameters):
             raise TypeError(f"{config.method} has no MARIE parameters")
         self.parameters = p = config.parameters
-        self.env_steps = 0
-        self.epoch = 0
-        self._collector = Collector(config, p.schedule)
+        super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
-        self.lineage = spec.lineage
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.tokenizer = Tokenizer(spec.obs_dim, p.tokenizer).to(device).eval()
         sizes = (spec.n_agents, spec.act_dim, p.tokenizer.tokens, p.tokenizer.codebook_size, p.behavior.horizon)
@@ -84,12 +80,12 @@ class MarieLearner:
             reports["world_model"] = self._repeat(p.world_model.updates_per_epoch, self._update_world_model)
         if self.epoch >= p.schedule.first_policy_epoch:
             reports["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
-        return {"collect": collected} | self._read(reports)
+        trained = self._trained.acting()
+        weights = [*self.world_model.parameters(), *self.actor_critic.critic.parameters(), *trained]
+        return {"collect": collected} | self._read(reports, weights, trained, self._acting.acting())
 
     def _collect(self) -> dict[str, float]:
-        new_steps, report = self._collector.collect(SampledPolicy(self._acting), self.env_steps, self._store)
-        self.env_steps += new_steps
-        return report
+        return self._collect_with(SampledPolicy(self._acting))
 
     def _store(self, part: Episode, continues: bool) -> None:
         self.replay.append(replace(part, state=part.state[:, :0], next_state=part.next_state[:, :0]), continues=continues)
@@ -100,7 +96,7 @@ class MarieLearner:
         losses = self.tokenizer.train().loss(observations.flatten(0, 1))
         self._optimizers["tokenizer"].step(losses["reconstruction"] + config.commitment_coefficient * losses["commitment"])
         self.tokenizer.eval()
-        return _reported("tokenizer", losses)
+        return self._reported("tokenizer", losses)
 
     def _update_world_model(self) -> Float[Tensor, " reported"]:
         count, horizon = self.parameters.world_model.batch_size, self.parameters.behavior.horizon
@@ -110,38 +106,13 @@ class MarieLearner:
         losses = self.world_model.train().loss(tokens, sequences)
         self._optimizers["world_model"].step(torch.stack(list(losses.values())).sum())
         self.world_model.eval()
-        return _reported("world_model", losses)
+        return self._reported("world_model", losses)
 
     def _update_policy(self) -> Float[Tensor, " reported"]:
         config = self.parameters.behavior
         starts = self.replay.sample_starts(config.rollouts, self._streams["starts"])
         rollout = imagine(self.tokenizer, self.world_model, self.actor_critic.actor, starts, config, self._streams)
-        return _reported("behavior", self.actor_critic.update(rollout))
-
-    @staticmethod
-    def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:
-        """Mean of what `times` updates report, still on the device."""
-        return torch.stack([update() for _ in range(times)]).mean(dim=0)
-
-    def _read(self, reports: dict[str, Float[Tensor, " reported"]]) -> Scalars:
-        """The reported numbers by name; one transfer brings them, whether all weights are finite, and what acts from now on."""
-        weights = [*self.world_model.parameters(), *self.actor_critic.critic.parameters(), *self._trained.acting()]
-        sound = torch.stack([weight.isfinite().all() for weight in weights]).all()
-        acting = torch.cat([value.detach().flatten() for value in self._trained.acting()])
-        transferred = torch.cat([*reports.values(), sound.float()[None], acting]).cpu()
-        *numbers, weights_are_finite = transferred[: -len(acting)].tolist()
-        values = iter(numbers)
-        scalars: Scalars = {group: {name: next(values) for name in REPORTED[group]} for group in reports}
-        place = f"in epoch {self.epoch} at {self.env_steps} environment steps"
-        for group, found in scalars.items():
-            if not np.isfinite(list(found.values())).all():
-                raise DivergedError(f"{group} is not finite {place}: {found}")
-        if not weights_are_finite:
-            raise DivergedError(f"a weight is not finite {place}")
-        targets = self._acting.acting()
-        for target, source in zip(targets, transferred[-len(acting) :].split([target.numel() for target in targets]), strict=True):
-            target.data.copy_(source.view_as(target))
-        return scalars
+        return self._reported("behavior", self.actor_critic.update(rollout))
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
         """The mean of the policy at the reconstructed observations."""
@@ -151,25 +122,13 @@ class MarieLearner:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything: counters, environment, replay, networks, optimisers, random streams."""
-        return {
-            "env_steps": self.env_steps,
-            "epoch": self.epoch,
-            **{name: part.state_dict() for name, part in self._parts().items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state` bit for bit (with a new episode where the simulator could not be saved)."""
-        self.env_steps, self.epoch = int(state["env_steps"]), int(state["epoch"])
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self._acting.load_state_dict(self._trained.state_dict())
-
     def load_policy(self, state: dict[str, Any]) -> None:
         """Tokenizer and actor alone."""
         self.tokenizer.load_state_dict(state["tokenizer"])
         self.actor_critic.actor.load_state_dict(state["actor_critic"]["actor"])
+        self._act_with_what_was_learned()
+
+    def _act_with_what_was_learned(self) -> None:
         self._acting.load_state_dict(self._trained.state_dict())
 
     def _parts(self) -> dict[str, Any]:
@@ -182,11 +141,3 @@ class MarieLearner:
             **{f"{name}_optimizer": optimizer for name, optimizer in self._optimizers.items()},
             "streams": self._streams,
         }
-
-    def close(self) -> None:
-        """Release the environment."""
-        self._collector.environment.close()
-
-
-def _reported(group: str, values: dict[str, Float[Tensor, ""]]) -> Float[Tensor, " reported"]:
-    return torch.stack([values[name].detach() for name in REPORTED[group]])
