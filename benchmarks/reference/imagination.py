@@ -73,14 +73,9 @@ def imagine(
         begins = [False] * batch
         if restarts is not None and t + 1 < config.horizon:
             begins = [goes_on == 0 for goes_on in continuations[-1].tolist()]
-            for row in (row for row in range(batch) if begins[row]):
-                window = t * batch + row
-                fresh = sigma_data * model.normalizer(restarts.state[window]) * restarts.valid[window, :, None]
-                for i in range(n):
-                    frames[i] = replaced(frames[i], row, fresh[i])
-                for i in range(n - 1):
-                    told[i] = replaced(told[i], row, restarts.action[window, i])
-            real = restarts.observation[t * batch : (t + 1) * batch]
+            fresh = restarts.rows(t * batch, (t + 1) * batch)
+            begin_anew(model, [row for row in range(batch) if begins[row]], fresh, frames, told)
+            real = fresh.observation
         numbers.append(numbers[-1] + torch.tensor(begins))
         states.append(frames[-1])
         last_actions.append(told[-1])
@@ -92,6 +87,16 @@ def imagine(
         reward=torch.stack(rewards, dim=1),
         continuation=torch.stack(continuations, dim=1),
     )
+
+
+def begin_anew(model: WorldModel, rows: list[int], fresh: Windows, frames: list[Tensor], told: list[Tensor]) -> None:
+    """Put what `fresh` holds in the place of `rows` in `frames`, the last n states, and in `told`, the last n - 1 actions."""
+    for row in rows:
+        states = model.sigma_data * model.normalizer(fresh.state[row]) * fresh.valid[row, :, None]
+        for i in range(len(frames)):
+            frames[i] = replaced(frames[i], row, states[i])
+        for i in range(len(told)):
+            told[i] = replaced(told[i], row, fresh.action[row, i])
 
 
 def replaced(values: Tensor, row: int, value: Tensor) -> Tensor:
