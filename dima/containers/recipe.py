@@ -20,11 +20,10 @@ def image_path(name: str) -> Path:
 
 def definition(name: str) -> Path:
     """The image's definition file. Raises UserError, naming the choices, where there is none."""
-    path = FOLDER / f"{name}.def"
-    if not path.is_file():
-        choices = ", ".join(sorted(other.stem for other in FOLDER.glob("*.def"))) or "nothing"
-        raise UserError(f"Unknown image {name!r}; choose from {choices} (run this from the repository's root).")
-    return path
+    choices = sorted(path.stem for path in FOLDER.glob("*.def"))
+    if name not in choices:
+        raise UserError(f"Unknown image {name!r}; choose from {', '.join(choices) or 'nothing: run this from the root of the repository'}.")
+    return FOLDER / f"{name}.def"
 
 
 def arguments(name: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from dima.containers.environment import container_environment
 
 ROOT = Path(__file__).parents[2]
 MISSING = [name for name in ("apptainer", "mmdebstrap") if shutil.which(name) is None]
-SECRET = "canary-of-a-password"
+CANARY_IN_URI = "canary-of-a-password"
 CANARY = """
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ if "APPTAINER_CONTAINER" in os.environ:
 """
 BUILDING = {"APPTAINER_DROP_CAPS": "CAP_SYS_RESOURCE", "APPTAINER_MKSQUASHFS_ARGS": "-comp zstd -Xcompression-level 1"}
 HOSTILE = {
-    "DIMA_MONGO_URI": f"mongodb://user:{SECRET}@127.0.0.1:9/dima", "CONDA_PREFIX": "/conda", "LD_PRELOAD_CANARY": "1", "OMP_NUM_THREADS": "7",
+    "DIMA_MONGO_URI": f"mongodb://user:{CANARY_IN_URI}@127.0.0.1:9/dima", "CONDA_PREFIX": "/conda", "OMP_NUM_THREADS": "7",
     "SLURM_JOB_ID": "77", "CUDA_VISIBLE_DEVICES": "0", "APPTAINER_WRITABLE_TMPFS": "1", "SINGULARITYENV_LEAKED": "1", "SLURMISH": "1",
 }  # fmt: skip
 MAY_BE_INSIDE = {
@@ -123,10 +123,10 @@ def test_real_cells_run_in_really_built_images(tmp_path: Path) -> None:
     clone.inside("pass", APPTAINERENV_PYTHONPATH=str(clone.folder / "canary"))
     assert (clone.folder / "results/loaded").exists()  # so the canary would have sung
 
-    assert SECRET not in printed
+    assert CANARY_IN_URI not in printed
     kept = [path for name in ("results", ".snakemake") for path in (clone.folder / name).rglob("*") if path.is_file()]
     assert len(kept) > 20
-    assert [path for path in [*kept, clone.folder / "containers/images.lock"] if SECRET.encode() in path.read_bytes()] == []
+    assert [path for path in [*kept, clone.folder / "containers/images.lock"] if CANARY_IN_URI.encode() in path.read_bytes()] == []
 
     environ = json.loads(clone.inside("import json, os; print(json.dumps(dict(os.environ)))"))
     assert {name for name in environ if not name.startswith(("APPTAINER_", "SINGULARITY_"))} <= MAY_BE_INSIDE
@@ -134,9 +134,13 @@ def test_real_cells_run_in_really_built_images(tmp_path: Path) -> None:
     assert environ["OMP_NUM_THREADS"] == "1"
     writable = clone.inside("import os; print([path for path in ('.', 'results', '/opt/dima', '/') if os.access(path, os.W_OK)])")
     assert writable.strip() == "['results']"
-    assert clone.inside("import dima, sys; print(dima.__file__, sys.executable)").split() == ["/opt/dima/dima/__init__.py", "/usr/local/bin/python"]
+    assert clone.inside("import dima, sys; print(dima.__file__, sys.executable)").split() == [
+        "/opt/dima/dima/__init__.py",
+        "/usr/local/bin/python",
+    ]
 
-    clone.run("python", "-m", "dima", "train", *"--grid tiny --task push-mass --method dima --seed 1 --results native".split())
+    options = {"--grid": "tiny", "--task": "push-mass", "--method": "dima", "--seed": "1", "--results": "native"}
+    clone.run("python", "-m", "dima", "train", *(part for pair in options.items() for part in pair))
     outside = clone.folder / "native/tiny/cells/push-mass/dima/seed-1"
     assert evaluations(outside) == evaluations(clone.folder / cells["dima"]) != []
 
