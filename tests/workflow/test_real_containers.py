@@ -132,10 +132,10 @@ def test_real_cells_run_in_really_built_images(tmp_path: Path) -> None:
     assert {name for name in environ if not name.startswith(("APPTAINER_", "SINGULARITY_"))} <= MAY_BE_INSIDE
     assert {"SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES", "DIMA_MONGO_URI"} <= set(environ)
     assert environ["OMP_NUM_THREADS"] == "1"
-    writable = clone.inside("import os; print([path for path in ('.', 'results', '/opt/dima', '/') if os.access(path, os.W_OK)])")
+    writable = clone.inside("import os; print([path for path in ('.', 'results', '/srv/dima', '/') if os.access(path, os.W_OK)])")
     assert writable.strip() == "['results']"
     assert clone.inside("import dima, sys; print(dima.__file__, sys.executable)").split() == [
-        "/opt/dima/dima/__init__.py",
+        "/srv/dima/dima/__init__.py",
         "/usr/local/bin/python",
     ]
 
