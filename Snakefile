@@ -1,5 +1,5 @@
 """Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures,
-and <grid>_studies."""
+<grid>_studies, and containers."""
 
 import os
 import sys
@@ -27,6 +27,7 @@ except UserError as error:
     sys.exit(str(error))
 
 
+include: "workflow/rules/containers.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except UserError as error:
         return _say(error, BAD_INPUT)
     except DivergedError as error:
@@ -39,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         status = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 1
         return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", status)
-    return 0
 
 
 def _say(message: object, status: int) -> int:
@@ -70,7 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     methods.add_argument("--markdown", action="store_true", help="as the README's table")
     methods.set_defaults(command=_methods)
+    _add_machine(commands)
     return parser
+
+
+def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "look at this machine and installation: a line for each thing, ok or what to do"
+    doctor = commands.add_parser("doctor", help=text, description=f"{text[0].upper()}{text[1:]}. Status 1: something essential is broken.")
+    doctor.add_argument("--image", action="store_true", help="only what an image holds, as when one is tested while it is built")
+    doctor.set_defaults(command=_doctor)
+    text = "build an image that cells can run in, and note its digest in containers/images.lock"
+    build = commands.add_parser("build-image", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    build.add_argument("name", metavar="NAME", help="of a definition file in containers, without its ending")
+    build.set_defaults(command=_build_image, interrupted="no image was written")
 
 
 def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -230,6 +241,18 @@ def _methods(options: argparse.Namespace) -> None:
     from dima.method_table import markdown, plain_text
 
     print(markdown() if options.markdown else plain_text())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dima.doctor import examine
+
+    return 0 if examine(options.image) else 1
+
+
+def _build_image(options: argparse.Namespace) -> None:
+    from dima.containers.build import build_image
+
+    print(build_image(options.name))
 
 
 def _tables(options: argparse.Namespace) -> None:

@@ -141,6 +141,10 @@ class Grid:
         }
         return validate(CellConfig, values, f"method {key.method} on {key.task}, grid {self.name}")
 
+    def engine(self, method: str) -> str | None:
+        """What runs the method, None for one without a file or that does not say."""
+        return _engine(_method_files(self._config_dir, method)) if self.has_method(method) else None
+
     def has_method(self, name: str) -> bool:
         """Whether the method has a configuration file, that is, exists."""
         return name in _names(self._config_dir / "methods")

@@ -120,3 +120,20 @@ def test_ci_installs_opengl_where_there_is_none_and_goes_on_without(tmp_path: Pa
     assert ("no OpenGL could be installed" in result.stderr) == (apt_status == 1)
     assert ((tmp_path / "asked").read_text().splitlines() if asked else []) == asked
     assert (tmp_path / "asked").exists() == bool(asked)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_ci_installs_apptainer_where_there_is_an_installer_and_goes_on_without(tmp_path: Path, status: int) -> None:
+    folder = tmp_path / "clone"
+    (folder / ".ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
+    (folder / "README.md").write_text("## Quick start\n\n```sh\ntrue\n```\n\n```sh\ntouch tested\n```\n", encoding="utf-8")
+    installer = tmp_path / "shared/tools/install-apptainer"
+    installer.parent.mkdir(parents=True)
+    installer.write_text(f"#!/bin/sh\ntouch installed\nexit {status}\n", encoding="utf-8")
+    installer.chmod(0o755)
+    result = run_ci(folder, opengl="libEGL.so.1")
+    assert result.returncode == 0, result.stderr
+    assert (folder / "installed").exists()
+    assert (folder / "tested").exists()
+    assert ("no Apptainer could be installed" in result.stderr) == (status == 1)

@@ -10,6 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from dima.containers.digest import image_of_process
+from dima.record.files import read_json
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "gymnasium", "gymnasium-robotics", "harl-aht", "mujoco", "numpy", "sacred", "safetensors", "snakemake", "torch",
@@ -24,11 +27,11 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
         device: where the cell computes.
         accelerator: name of the GPU, None without one.
     """
-    commit, dirty = _commit()
+    commit, dirty = commit_of(ROOT)
     return {
         "commit": commit,
         "dirty": dirty,
-        "image": os.environ.get("DIMA_IMAGE_DIGEST", "none"),
+        "image": image_of_process(),
         "lock": _digest(ROOT / "requirements.lock"),
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {accelerator or 'no GPU'}",
         "device": device,
@@ -38,19 +41,25 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
     }
 
 
-def _commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout this code runs from, and whether tracked files differ from it; None where git cannot tell."""
-    commit = _git("rev-parse", "HEAD")
+def commit_of(root: Path) -> tuple[str | None, bool | None]:
+    """The commit of the sources in `root`, and whether tracked files differ from it; None for what cannot be told.
+
+    An image has no git, but a file that says what git said when it was built. images.lock is passed over: every build changes it.
+    """
+    built = read_json(root / "build.json")
+    if built is not None:
+        return built["commit"] or None, built["dirty"]
+    commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return None, None
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)containers/images.lock")
     return commit, None if changes is None else bool(changes)
 
 
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
         result = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", "-C", str(ROOT), *arguments],  # noqa: S607 - whichever git the user has
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - whichever git the user has
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):

@@ -58,8 +58,16 @@ def studies(grid: str, task: str, study: str) -> None:
     sys.exit(main(["studies", "--grid", grid, "--task", task, "--study", study]))
 
 
+def build_image(name: str) -> None:
+    from dima.cli import main
+
+    sys.exit(main(["build-image", name]))
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
+    if command == "build-image":
+        build_image(*arguments)
     names = [arguments.pop(0)] if command == "study" else []
     options = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
     if command == "train":

@@ -44,7 +44,7 @@ def test_profiles_are_found_by_name_and_do_not_rerun_for_edited_rules(stage, pro
     assert stage.planned("--profile", profile, target) == [str(Path(target).parent)]
     assert (ROOT / profile).resolve() == ROOT / "workflow/profiles" / profile
     settings = yaml.safe_load((ROOT / profile / "config.yaml").read_text(encoding="utf-8"))
-    assert settings["rerun-triggers"] == ["mtime", "params", "input", "software-env"]
+    assert settings["rerun-triggers"] == ["mtime", "params", "input"]
     assert settings["rerun-incomplete"] is True
 
 

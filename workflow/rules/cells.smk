@@ -54,6 +54,8 @@ rule cell:
         "results/{grid}/cells/{task}/{method}/seed-{seed}/summary.json",
     log:
         "results/{grid}/logs/{task}/{method}/seed-{seed}.log",
+    container:
+        image_of
     threads: 1
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),

@@ -86,6 +86,7 @@ onstart:
     JOBS.extend(workflow.dag.needrun_jobs())
     cells = [job for job in JOBS if job.rule.name == "cell"]
     refuse_missing([key_of(job.wildcards) for job in cells])
+    refuse_unbuilt(JOBS)
     PROGRESS.start([planned(job) for job in cells], workflow.cores if workflow.local_exec else workflow.nodes)
     calm_snakemake()
 

@@ -54,6 +54,8 @@ rule study:
         "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/{study}.csv",
     log:
         "results/{grid}/logs/{task}/{method}/seed-{seed}-{study}.log",
+    container:
+        image_of
     threads: 1
     shell:
         "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
@@ -67,6 +69,8 @@ rule frames:
         "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/frames.png",
     log:
         "results/{grid}/logs/{task}/{method}/seed-{seed}-frames.log",
+    container:
+        image_of
     threads: 1
     shell:
         "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"

@@ -1,0 +1,59 @@
+"""Building an image: aside, renamed when whole, its digest recorded."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dima.containers.digest import LOCK, file_digest
+from dima.containers.recipe import FOLDER, arguments, definition, image_path, recipe
+from dima.errors import UserError
+from dima.record.files import read_json, write_json
+from dima.record.provenance import commit_of
+
+
+def build_image(name: str) -> Path:
+    """Build `containers/<name>.sif` from its definition with its own arguments, and record it in images.lock.
+
+    An image that cells run in meanwhile stays whole: they keep the old file.
+
+    Raises:
+        UserError: there is no such definition, no Apptainer, or the build fails.
+    """
+    source, made_from = definition(name), recipe(name)
+    if shutil.which("apptainer") is None:
+        raise UserError("apptainer was not found: install it, or run cells without --sdm apptainer.")
+    commit, dirty = commit_of(Path.cwd())
+    given = arguments(name)
+    origin = {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]} if name == "dima" else {}
+    pairs = [part for key, value in {**origin, **given}.items() for part in ("--build-arg", f"{key}={value}")]
+    image = image_path(name)
+    aside = image.with_name(f".{os.getpid()}.{image.name}")
+    try:
+        result = subprocess.run(["apptainer", "build", *pairs, str(aside), str(source)], check=False)  # noqa: S603, S607 - the user's own arguments
+        if result.returncode != 0:
+            raise UserError(f"{image} was not built: apptainer ended with status {result.returncode}, and says why above.")
+        aside.replace(image)
+    finally:
+        aside.unlink(missing_ok=True)
+    entry = {"digest": file_digest(image), "recipe": made_from, "commit": commit, "dirty": dirty, "arguments": given}
+    with _one_at_a_time(FOLDER):
+        lock = FOLDER / LOCK
+        write_json(lock, {**(read_json(lock) or {}), name: entry})
+    return image
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Two builds that end at once must not lose one another's entry."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

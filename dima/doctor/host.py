@@ -1,0 +1,88 @@
+"""What the machine offers a campaign: containers, a queue, a database, room on the disk, a commit to name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from dima.containers.recipe import image_path
+from dima.doctor.finding import Finding, ask
+from dima.record.provenance import commit_of
+
+SECONDS = 15  # with its controller down, every Slurm command blocks for nine
+GIGABYTE = 1e9
+
+
+def apptainer() -> Finding:
+    """Apptainer, tried with the image for cells once that is built."""
+    if shutil.which("apptainer") is None:
+        return Finding("note", "Apptainer", "not installed: cells run in this Python; with it, they can run in images")
+    version = ask("apptainer", "version", seconds=SECONDS)
+    if version.fault:
+        return Finding("note", "Apptainer", f"is installed but does not start ({version.fault}): install it again")
+    image = image_path("dima")
+    if not image.exists():
+        return Finding("note", "Apptainer", f"{version.output}; no image to try it with yet: snakemake --cores 1 containers")
+    run = ask("apptainer", "exec", "--cleanenv", "--no-home", str(image), "true", seconds=60)
+    if run.fault:
+        return Finding("note", "Apptainer", f"{version.output} cannot run {image} ({run.fault}): ask whoever installed it")
+    return Finding("ok", "Apptainer", f"{version.output}, and runs {image}")
+
+
+def slurm() -> Finding:
+    """The queue and its accounting, by which Snakemake learns what became of a job."""
+    if shutil.which("sinfo") is None:
+        return Finding("note", "Slurm", "not on this machine: use the profile local")
+    partitions = ask("sinfo", "--noheader", "--format=%P", seconds=SECONDS)
+    if partitions.fault:
+        return Finding("note", "Slurm", f"sinfo says: {partitions.fault}; is the controller up, and this a login node?")
+    accounting = ask("sacct", "--noheader", "--allocations", "--starttime=now", seconds=SECONDS)
+    names = ", ".join(partitions.output.split()) or "none"
+    if accounting.fault:
+        return Finding(
+            "note", "Slurm", f"partitions {names}; sacct says: {accounting.fault}; set slurm-status-command: squeue in the profile"
+        )
+    return Finding("ok", "Slurm", f"partitions {names}; accounting answers")
+
+
+def database() -> Finding:
+    """The server that DIMA_MONGO_URI names. Neither the address nor what the driver says of it is printed: both may hold a password."""
+    uri = os.environ.get("DIMA_MONGO_URI")
+    if not uri:
+        return Finding("note", "MongoDB", "DIMA_MONGO_URI is not set: records are files alone, which is enough")
+    try:
+        from pymongo import MongoClient
+    except ImportError:
+        return Finding("note", "MongoDB", "pymongo is not installed: pip install -e '.[mongo]'")
+    try:
+        with MongoClient(uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, socketTimeoutMS=5000) as client:
+            client.admin.command("ping")
+            client.get_default_database("dima").list_collection_names()  # a ping asks for no password
+    except Exception as error:  # pymongo's, and ValueError for an address that is none
+        kind = type(error).__name__
+        return Finding(
+            "note", "MongoDB", f"the server of DIMA_MONGO_URI does not serve us ({kind}): look at the address, the user and the server"
+        )
+    return Finding("ok", "MongoDB", "the server of DIMA_MONGO_URI answers")
+
+
+def disk(folder: Path = Path("results")) -> Finding:
+    """Room where results go, and whether they may be written there."""
+    place = folder if folder.exists() else Path()
+    free = shutil.disk_usage(place).free / GIGABYTE
+    if not os.access(place, os.W_OK):
+        return Finding("fix", "disk", f"{place.absolute()} cannot be written to: change its rights or work elsewhere")
+    if free < 1:
+        return Finding("fix", "disk", f"{free:.1f} GB are free for {folder}: make room")
+    return Finding("ok", "disk", f"{free:.0f} GB are free for {folder}")
+
+
+def repository() -> Finding:
+    """The commit that records would name."""
+    commit, dirty = commit_of(Path())
+    if commit is None:
+        return Finding("note", "git", "no commit can be read here: records would name none; run this in a clone, with git installed")
+    if dirty:
+        return Finding("note", "git", f"{commit[:12]}, but tracked files differ from it, which every record will say: commit them")
+    return Finding("ok", "git", commit[:12])
