@@ -59,7 +59,7 @@ def studies(grid: str, task: str, study: str) -> None:
 
 
 if __name__ == "__main__":
-    command, *arguments = sys.argv[1:]
+    command, *arguments = (argument for argument in sys.argv[1:] if argument != "--wait")
     names = [arguments.pop(0)] if command == "study" else []
     options = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
     if command == "train":
