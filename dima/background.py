@@ -93,7 +93,8 @@ class Evaluations:
 
 def _serve(connection: Connection) -> None:
     """Play what is asked for until the other end is closed, as it is when the training process ends in whatever way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the training process, which says what happened
+    for number in (signal.SIGINT, signal.SIGTERM):  # both may come to all processes of a job
+        signal.signal(number, signal.SIG_IGN)  # it ends with the training process, which says what happened
     torch.set_num_threads(1)
     while True:
         try:

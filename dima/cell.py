@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ import torch
 
 import envs
 from dima.background import Evaluations
+from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.compute import describe
 from dima.config import CellConfig
-from dima.errors import CrashedError, DivergedError, LockedError
+from dima.errors import CrashedError, DivergedError, StoppedError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
 from dima.record.events import EventLog, read_events
@@ -30,8 +29,10 @@ from dima.record.files import read_json, write_json
 from dima.record.provenance import provenance
 from dima.record.sacred_record import Metrics, recorded
 from dima.record.summary import summarize
+from dima.stop_signal import StopSignal
 
-ARCHIVED = ("events.jsonl", "status.json", "summary.json", "config.json", "provenance.json")  # the last goes last
+COMPLETED = "completed.json"  # the summary again, which no workflow removes
+ARCHIVED = ("events.jsonl", "status.json", "summary.json", COMPLETED, "config.json", "provenance.json")  # the last goes last
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,17 @@ class Execution:
         device: of networks and replay memory.
         checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
         from_scratch: begin a new attempt whatever is there.
+        wait: for another process that runs the cell, instead of refusing.
+        asked_at: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile.
+        stop: tells when to end at a checkpoint.
     """
 
     device: torch.device
     checkpoint_seconds: float = 300.0
     from_scratch: bool = False
+    wait: bool = False
+    asked_at: float = math.inf
+    stop: StopSignal = field(default_factory=StopSignal)
 
 
 def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
@@ -55,6 +62,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
     Raises:
         UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
         LockedError: another process runs this cell.
+        StoppedError: it was asked to stop, and did at a checkpoint.
         DivergedError: training is not finite any more; what was recorded stays.
         CrashedError: the simulator broke down; likewise.
     """
@@ -63,15 +71,16 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         return
     learner = build_learner(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / "lock"):
-        if _is_finished(config, folder) and not execution.from_scratch:
+    with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
+        if not execution.from_scratch and (_is_finished(config, folder) or _has_finished_since(config, folder, execution.asked_at)):
+            print(f"{folder}: finished meanwhile, nothing to do.")
             return
         _prepare_attempt(config, folder, execution)
         dropout_stream = torch.get_rng_state()
 
         def run(metrics: Metrics) -> None:
             torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
-            _Run(config, folder, execution, learner, metrics).run()
+            _Run(config, folder, execution, learner, metrics, lease).run()
 
         recorded("dima", config.model_dump(mode="json"), folder / "sacred", run)
 
@@ -81,15 +90,18 @@ def _is_finished(config: CellConfig, folder: Path) -> bool:
     return summary is not None and summary.get("config_hash") == config.digest()
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the cell's lock. The kernel releases it when the process ends, however it ends."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(f"{path.parent} is being run by another process; nothing was done.") from None
-        yield
+def _has_finished_since(config: CellConfig, folder: Path, moment: float) -> bool:
+    """Whether a run ended after `moment`. Its summary, which a workflow that did not know of it has removed, is put back.
+
+    A workflow removes a cell's summary before it starts the cell: to force it, or since there was none yet when it planned. In between,
+    what another workflow left running may have come to its end.
+    """
+    copy = folder / COMPLETED
+    summary = read_json(copy)
+    if summary is None or summary["config_hash"] != config.digest() or copy.stat().st_mtime < moment:
+        return False
+    write_json(folder / "summary.json", summary)
+    return True
 
 
 def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> None:
@@ -131,7 +143,10 @@ def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
 class _Run:
     """One process's part of a run."""
 
-    def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics) -> None:
+    def __init__(
+        self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics, lease: Lease
+    ) -> None:
+        self._lease = lease
         self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
         self._beside = _evaluates_beside(config, execution.device)
         self._evaluations: Evaluations
@@ -162,7 +177,7 @@ class _Run:
         except envs.EngineError as error:
             self._last_status("failed", str(error))
             raise CrashedError(f"{error}; the same command continues from the last checkpoint.") from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StoppedError):
             self._last_status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
             raise
         except BaseException as error:
@@ -195,9 +210,13 @@ class _Run:
             self._record_scalars(learner.run_epoch())
             if self._evaluations.pending:  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
                 self._record_evaluation()
-            if time.monotonic() - saved >= self.execution.checkpoint_seconds and learner.env_steps < budget:
+            self._lease.refuse_if_lost()
+            stop = self.execution.stop.received
+            if (stop or time.monotonic() - saved >= self.execution.checkpoint_seconds) and learner.env_steps < budget:
                 self._checkpoint()
                 saved = time.monotonic()
+                if stop:
+                    raise StoppedError(f"Stopped at a checkpoint at {learner.env_steps:,} environment steps; the same command continues.")
             self._evaluate_where_due()
             self._status("running")
         if self._evaluations.pending:
@@ -277,4 +296,5 @@ class _Run:
         summary = summarize(self.config, events, history, self.learner.lineage, self.learner.epoch, self.wall_seconds)
         self._status("completed")
         write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / COMPLETED, summary)
         write_json(self.folder / "provenance.json", {**history, "finished": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +13,19 @@ from pathlib import Path
 
 from dima.analysis.paths import STUDIES
 from dima.config import CellConfig
-from dima.errors import CrashedError, DivergedError, LockedError, UserError
+from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.grid import CellKey, Grid, load_grid
 
-BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, INTERRUPTED = 2, 3, 4, 5, 75, 130
+BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
+WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
+"""Environment variable that the Snakefile sets: when the workflow that asks for a cell was started, in Unix seconds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: the simulator crashed, 75: locked, 130: interrupted, 1: anything else.
+    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: the simulator crashed, 75: locked, 99: stopped at a checkpoint as asked,
+    130: interrupted, 1: anything else.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -34,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, CRASHED)
     except LockedError as error:
         return _say(error, LOCKED)
+    except StoppedError as error:
+        return _say(error, STOPPED)
     except KeyboardInterrupt:
         return _say(f"Interrupted; {options.interrupted}.", INTERRUPTED)
     except OSError as error:
@@ -55,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _cell_command(commands, "train", "run one cell, or continue it, or find it finished", _train)
     _add_results(train, "--results")
     train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
+    train.add_argument("--wait", action="store_true", help="for another process that runs the cell, instead of refusing")
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
         _add_results(_command(commands, name, f"{text} from the records alone", function), "--from")
@@ -166,9 +173,13 @@ def _train(options: argparse.Namespace) -> None:
     config, folder = _cell(options)
     device = _prepared_device(options, config)
     from dima.cell import Execution, run_cell
+    from dima.stop_signal import StopSignal
 
+    stop = StopSignal()
+    stop.listen()
+    asked_at = float(os.environ.get(WORKFLOW_STARTED, "inf"))
     with _environments_errors():
-        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch))
+        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch, options.wait, asked_at, stop))
 
 
 def _study(options: argparse.Namespace) -> None:

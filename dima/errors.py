@@ -17,3 +17,7 @@ class CrashedError(Exception):
 
 class LockedError(Exception):
     """Another process runs this cell; exit status 75 (try again later)."""
+
+
+class StoppedError(Exception):
+    """Training was asked to stop and did, at a checkpoint; exit status 99: the same command continues bit for bit."""

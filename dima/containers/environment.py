@@ -10,7 +10,7 @@ from pathlib import Path
 from dima.errors import UserError
 
 # what a cell reads; everything else of the host's environment stays outside
-LET_THROUGH = re.compile(r"SLURM_\w+|CUDA_VISIBLE_DEVICES|DIMA_MONGO_URI")
+LET_THROUGH = re.compile(r"SLURM_\w+|CUDA_VISIBLE_DEVICES|DIMA_MONGO_URI|DIMA_WORKFLOW_STARTED")
 # of the host: variables for the inside of containers, and options that would make an image writable
 UNWANTED = re.compile(r"(APPTAINER|SINGULARITY)(ENV_\w+|_WRITABLE|_WRITABLE_TMPFS|_OVERLAY|_CONTAINLIBS|_ENV_FILE)")
 GPU = Path("/dev/nvidiactl")

@@ -65,7 +65,7 @@ def build_image(name: str) -> None:
 
 
 if __name__ == "__main__":
-    command, *arguments = sys.argv[1:]
+    command, *arguments = (argument for argument in sys.argv[1:] if argument != "--wait")
     if command == "build-image":
         build_image(*arguments)
     names = [arguments.pop(0)] if command == "study" else []

@@ -1,0 +1,34 @@
+"""A cell that Slurm asked to stop has written a checkpoint: its job goes back into the queue under its own number, and continues there.
+
+Slurm requeues a preempted job by itself only when it has to kill it; a job that ends in time counts as failed.
+"""
+
+import atexit
+import os
+import subprocess
+from pathlib import Path
+
+from dima.record.files import read_json
+
+
+def stopped_cells() -> list[str]:
+    """Folders of this job's cells that were stopped by a signal."""
+    folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
+    words = {str(folder): read_json(folder / "status.json") for folder in folders}
+    return [folder for folder, word in words.items() if word and word["state"] == "interrupted"]
+
+
+def requeue() -> None:
+    """Put this job back, unless it is being cancelled or has run out of time."""
+    job = os.environ["SLURM_JOB_ID"]
+    cells = stopped_cells()
+    if not cells:
+        return
+    state = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=30, check=False)
+    if state.stdout.strip() == "RUNNING":
+        print(f"Stopped at a checkpoint: {', '.join(cells)}. Job {job} goes back into the queue.", flush=True)
+        subprocess.run(["scontrol", "requeue", job], timeout=30, check=False)
+
+
+if "SLURM_JOB_ID" in os.environ and not workflow.is_main_process:
+    atexit.register(requeue)
