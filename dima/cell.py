@@ -143,9 +143,7 @@ def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
 class _Run:
     """One process's part of a run."""
 
-    def __init__(
-        self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics, lease: Lease
-    ) -> None:
+    def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics, lease: Lease) -> None:
         self._lease = lease
         self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
         self._beside = _evaluates_beside(config, execution.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 
 from dima.cell import Execution, _prepare_attempt
 from dima.checkpoint import load_checkpoint
+from dima.cli import WORKFLOW_STARTED
 from dima.grid import CellKey
 from dima.record.events import read_events
 
@@ -145,18 +147,73 @@ def test_a_cell_that_is_being_run_is_not_run_twice(workplace):
     assert not (CELL / "dima/seed-1/events.jsonl").exists()
 
 
-def test_a_terminated_cell_says_so_and_continues(workplace):
+def start_until_it_trains(*options):
     events = CELL / "dima/seed-1/events.jsonl"
-    with subprocess.Popen(command(), stderr=subprocess.PIPE, text=True) as process:
-        while not events.exists() or "scalars" not in events.read_text():
-            time.sleep(0.01)
+    process = subprocess.Popen(command("dima", *options), stderr=subprocess.PIPE, text=True)
+    while not events.exists() or "scalars" not in events.read_text():
+        time.sleep(0.01)
+    return process
+
+
+def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(workplace, outcome, monkeypatch):
+    with start_until_it_trains("--checkpoint-seconds", "1000000") as process:
         process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 99
+    folder = CELL / "dima/seed-1"
+    (checkpoint,) = (folder / "checkpoint").iterdir()
+    steps = int(checkpoint.name)
+    assert errors.strip().splitlines()[-1] == f"dima: Stopped at a checkpoint at {steps} environment steps; the same command continues."
+    assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    assert not (folder / "summary.json").exists()
+    result = train()
+    assert result.returncode == 0
+    assert f"continuing at {steps} of" in result.stdout
+    (workplace / "undisturbed").mkdir()
+    (workplace / "undisturbed/workflow").symlink_to(workplace / "workflow")
+    continued = outcome()
+    monkeypatch.chdir(workplace / "undisturbed")
+    assert train().returncode == 0
+    assert outcome() == continued
+
+
+def test_an_interrupted_cell_ends_at_once_and_continues(workplace):
+    with start_until_it_trains() as process:
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "dima: Interrupted; the same command continues."
-    assert json.loads((events.parent / "status.json").read_text())["state"] == "interrupted"
-    assert not (events.parent / "summary.json").exists()
+    assert json.loads((CELL / "dima/seed-1/status.json").read_text())["state"] == "interrupted"
     assert train().returncode == 0
+
+
+@pytest.mark.parametrize(("then", "processes"), [(signal.SIGCONT, 1), (signal.SIGKILL, 2)], ids=["it ends", "it is killed"])
+def test_who_waits_goes_on_when_the_other_process_does_not(workplace, then, processes):
+    with start_until_it_trains() as first:
+        first.send_signal(signal.SIGSTOP)
+        with subprocess.Popen(command("dima", "--wait"), stdout=subprocess.PIPE, text=True) as second:
+            waiting = second.stdout.readline().strip()
+            first.send_signal(then)
+            printed, _ = second.communicate(timeout=60)
+    assert waiting.endswith(f"is being run by another process (process {first.pid} on {platform.node()}); waiting for it.")
+    assert (first.returncode, second.returncode) == (-signal.SIGKILL if then == signal.SIGKILL else 0, 0)
+    assert printed.strip().endswith("finished meanwhile, nothing to do.") == (processes == 1)
+    assert len(json.loads((CELL / "dima/seed-1/provenance.json").read_text())["starts"]) == processes
+
+
+def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
+    """A workflow plans a cell that another still trains, and removes its summary before its own job for the cell starts."""
+    monkeypatch.setenv(WORKFLOW_STARTED, str(time.time()))
+    assert train().returncode == 0
+    summary = CELL / "dima/seed-1/summary.json"
+    content = summary.read_text()
+    summary.unlink()
+    assert train().stdout.strip().endswith("finished meanwhile, nothing to do.")
+    assert summary.read_text() == content
+    monkeypatch.setenv(WORKFLOW_STARTED, str(time.time()))
+    summary.unlink()
+    assert train().returncode == 0  # forced
+    assert json.loads(summary.read_text())["attempts"] == 2
 
 
 def test_a_run_that_diverges_stops_with_its_own_status(workplace):

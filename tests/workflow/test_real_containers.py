@@ -1,4 +1,4 @@
-"""Real cells in really built images: the tracked definition files over a local root file system."""
+"""Real cells in really built images, also under a real Slurm: the tracked definition files over a local root file system."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from conftest import TINY_DIMA, TINY_MAPPO
 from container_base import make_base
 
 from dima.containers.environment import container_environment
+from dima.record.events import read_events
 
 ROOT = Path(__file__).parents[2]
 MISSING = [name for name in ("apptainer", "mmdebstrap") if shutil.which(name) is None] + ["a root user"] * (os.getuid() != 0)
@@ -35,7 +38,8 @@ HOSTILE = {
 MAY_BE_INSIDE = {
     "HOME", "PATH", "PWD", "SHLVL", "TERM", "LANG", "LC_CTYPE", "_", "PS1", "PROMPT_COMMAND", "LD_LIBRARY_PATH",
     "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "XDG_CACHE_HOME",
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES", "DIMA_MONGO_URI",
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES",
+    "DIMA_MONGO_URI", "DIMA_WORKFLOW_STARTED",
 }  # fmt: skip
 
 
@@ -96,16 +100,27 @@ def digest(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(MISSING != [], reason=f"needs {' and '.join(MISSING)}")
-def test_real_cells_run_in_really_built_images(tmp_path: Path) -> None:
-    make_base(tmp_path / "base", "dima[mongo,harl]", "pip")
-    (tmp_path / "clone").mkdir()
-    clone = Clone(tmp_path / "clone", tmp_path / "base")
-    commit = git(clone.folder, "rev-parse", "HEAD")
-
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    folder = tmp_path_factory.mktemp("images")
+    make_base(folder / "base", "dima[mongo,harl]", "pip")
+    (folder / "clone").mkdir()
+    clone = Clone(folder / "clone", folder / "base")
     clone.run("snakemake", "--cores", "1", "containers")
+    yield clone
+    shutil.rmtree(folder)  # pytest would keep two gigabytes
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(MISSING != [], reason=f"needs {' and '.join(MISSING)}"),
+    pytest.mark.xdist_group("images"),
+]
+
+
+def test_cells_run_in_images(clone: Clone) -> None:
+    commit = git(clone.folder, "rev-parse", "HEAD")
     lock = json.loads((clone.folder / "containers/images.lock").read_text())
     images = {name: digest(clone.folder / f"containers/{name}.sif") for name in ("dima", "harl")}
     assert {name: entry["digest"] for name, entry in lock.items()} == images
@@ -149,4 +164,72 @@ def test_real_cells_run_in_really_built_images(tmp_path: Path) -> None:
     other = "results/tiny/cells/push-mass/dima/seed-2"
     clone.run("snakemake", f"{other}/summary.json", "--cores", "1", "--sdm", "apptainer")
     assert clone.provenance(other)["image"] == f"{images['dima']} (unpinned)"
-    shutil.rmtree(tmp_path)  # pytest would keep two gigabytes
+    git(clone.folder, "checkout", "--quiet", "containers/images.lock")
+
+
+SLURM_RUNS = shutil.which("sinfo") is not None and subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode == 0
+
+
+def job_of(cell: str) -> str:
+    """Number of the cell's running Slurm job, once there is one."""
+    words = cell.split("/")
+    while True:
+        for line in subprocess.run(
+            ["squeue", "-h", "-t", "R", "-o", "%i %k"], capture_output=True, text=True, timeout=60
+        ).stdout.splitlines():
+            if all(word in line for word in words):
+                return line.split()[0]
+        time.sleep(0.2)
+
+
+def wait_for_steps(status: Path, steps: int) -> None:
+    while not status.exists() or json.loads(status.read_text())["env_steps"] < steps:
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not SLURM_RUNS, reason="needs a running Slurm")
+def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -> None:
+    """SIGTERM, as before a preemption: checkpoint, exit, requeue. Then SIGKILL: another try. The end equals that of an undisturbed run."""
+    grid = yaml.safe_load((clone.folder / "workflow/config/tiny.yaml").read_text())
+    grid["experiments"]["final_returns"][0]["seeds"] = [1]
+    grid["overrides"]["tasks"]["push-mass"] = {"env_steps": 8000, "evaluation": {"every": 2000, "episodes": 2}}
+    (clone.folder / "workflow/config/slurmed.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
+    environ = {name: value for name, value in clone.environ.items() if name not in ("SLURM_JOB_ID", "DIMA_MONGO_URI")}
+    resources = ["--set-resources", "cell:mem_mb=2000", "cell:runtime=30"]
+    polling = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "5"]
+    program = Path(sys.executable).with_name("snakemake")
+    command = [program, "slurmed_tables", "--profile", "slurm", *resources, *polling, "--sdm", "apptainer"]
+    with subprocess.Popen(command, cwd=clone.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as snakemake:
+        cell = "push-mass/dima/seed-1"
+        status = clone.folder / "results/slurmed/cells" / cell / "status.json"
+        wait_for_steps(status, 1000)
+        job = job_of(cell)
+        subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
+        while json.loads(status.read_text())["state"] != "interrupted":
+            time.sleep(0.1)
+        stopped_at = json.loads(status.read_text())["env_steps"]
+        while "PENDING" not in subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=60).stdout:
+            time.sleep(0.2)
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
+        wait_for_steps(status, stopped_at + 1000)
+        assert job_of(cell) == job  # its own number
+        subprocess.run(["scancel", "--signal=KILL", job], check=True, timeout=60)
+        printed, _ = snakemake.communicate(timeout=400)
+    log = (clone.folder / f"results/slurmed/logs/{cell}.log").read_text()
+    assert snakemake.returncode == 0, printed + log
+    assert log.count(f"continuing at {stopped_at:,} of 8,000 environment steps") == 2
+    for name in ("dima", "mappo"):
+        options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", "1", "--results", "undisturbed"]
+        clone.run("python", "-m", "dima", "train", *options)
+        ends = [clone.folder / results / f"slurmed/cells/push-mass/{name}/seed-1" for results in ("undisturbed", "results")]
+        undisturbed, disturbed = (
+            [
+                {field: value for field, value in event.items() if field not in ("seq", "wall_seconds")}
+                for event in read_events(end / "events.jsonl")
+            ]
+            for end in ends
+        )
+        assert undisturbed == disturbed
+        weights = [(end / "checkpoint/000000008000/tensors.safetensors").read_bytes() for end in ends]
+        assert weights[0] == weights[1]
+    assert "sha256:" in (clone.folder / "results/slurmed/tables/final_returns.csv").read_text()

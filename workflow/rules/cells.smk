@@ -59,6 +59,7 @@ rule cell:
     threads: 1
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
-    shell:  # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint
+    # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint
+    shell:
         "exec python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
         " --seed {wildcards.seed:q} --threads {threads} --wait >> {log:q} 2>&1"
