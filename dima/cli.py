@@ -21,7 +21,8 @@ BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, INTERRUPTED = 2, 3, 4, 5, 75, 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: the simulator crashed, 75: locked, 130: interrupted, 1: anything else.
+    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: a simulator or a checkout's program crashed, 75: locked, 130: interrupted,
+    1: anything else.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -154,6 +155,8 @@ def _size(text: str) -> tuple[int, int]:
 def _train(options: argparse.Namespace) -> None:
     config, folder = _cell(options)
     device = _prepared_device(options, config)
+    if config.engine == "checkout":
+        options.interrupted = "the same command begins again"
     from dima.cell import Execution, run_cell
 
     with _environments_errors():
