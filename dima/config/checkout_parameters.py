@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from dima.config.base import Fraction, PositiveFloat, Strict
+from dima.config.base import Fraction, PositiveFloat, Strict, require
 from dima.config.harl_parameters import HarlOffPolicySettings, HarlOnPolicySettings
 
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$", description="that the checkout must be at; at least 7 digits of its hash")]
+
+def _text(value: Any) -> Any:
+    """YAML has numbers such as 1234567 and 82556e0, which may be the beginning of a hash."""
+    require(not isinstance(value, int | float), f"it must stand in quotes: YAML reads {value} as a number")
+    return value
+
+
+Commit = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(pattern=r"^[0-9a-f]{7,40}$", description="that the checkout must be at: at least 7 digits of its hash"),
+]
 
 
 class HarlOnPolicyCheckoutParameters(HarlOnPolicySettings):

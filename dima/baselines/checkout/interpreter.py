@@ -13,7 +13,6 @@ from dima.errors import UserError
 
 SECONDS = 60
 PACKAGES = ("gym", "gymnasium", "mujoco-py", "mujoco", "numpy", "ray", "torch")
-PHYSICS = PACKAGES[:4]
 QUESTION = """\
 import importlib.metadata, importlib.util, json, platform, sys
 modules, packages = json.loads(sys.argv[1])
@@ -37,8 +36,12 @@ class Interpreter(NamedTuple):
 
     @property
     def physics(self) -> str:
-        """The packages that a MAMuJoCo task's numbers come from, as in `gym 0.21.0, mujoco-py 2.1.2.14`."""
-        return ", ".join(f"{package} {self.versions[package]}" for package in PHYSICS if package in self.versions)
+        """The packages that a MAMuJoCo task's numbers come from, as in `gym 0.21.0, mujoco-py 2.1.2.14`.
+
+        Without mujoco-py something stands in for gym's own robots, over gymnasium's.
+        """
+        names = ("gym", "mujoco-py") if "mujoco-py" in self.versions else ("gym", "gymnasium", "mujoco")
+        return ", ".join(f"{package} {self.versions[package]}" for package in names if package in self.versions)
 
 
 def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: Path) -> Interpreter:
