@@ -53,7 +53,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
         LockedError: another process runs this cell.
         DivergedError: training is not finite any more; what was recorded stays.
-        CrashedError: the simulator broke down; likewise.
+        CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
     if _is_finished(config, folder) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -99,6 +100,16 @@ def test_where_it_does_not_repeat_itself_the_log_says_so(upstreams, running, mon
     assert [line["seq"] for line in lines] == list(range(len(lines)))
 
 
+def test_a_cell_waits_for_what_is_left_of_another_run(upstreams) -> None:
+    """A guard holds this lock until it has buried everything, which takes longer than dima's own end."""
+    folder = upstreams.folder("mappo-checkout")
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["flock", folder / "upstream.lock", "sh", "-c", f"touch {folder}/held; sleep 8; touch {folder}/ended"]):
+        wait_until((folder / "held").exists)
+        assert main(upstreams.arguments("mappo-checkout")) == 0
+    assert (folder / "upstream/output.log").stat().st_mtime >= (folder / "ended").stat().st_mtime
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminated_cell_says_so_and_takes_its_program_along(upstreams, running, number) -> None:
     process, pids = running()
@@ -190,12 +201,21 @@ def test_the_guard_leaves_nothing_behind(tmp_path, ending) -> None:
     """Neither a daemon in a session of its own, nor what it started, nor a process that heeds no signal but SIGKILL."""
     deaf = "trap '' TERM INT HUP; sleep 600 & echo $! >> {pids}; echo $$ >> {pids}; touch {ready}; wait"
     script = deaf.format(pids=tmp_path / "pids", ready=tmp_path / "ready")
-    daemon = f"setsid sh -c {script!r} & while [ ! -e {tmp_path / 'ready'} ]; do sleep 0.05; done; "
+    daemon = f"setsid sh -c {shlex.quote(script)} & while [ ! -e {tmp_path / 'ready'} ]; do sleep 0.05; done; "
     command = daemon + ("exit 4" if ending == "the command ends" else "sleep 600")
-    with subprocess.Popen([*GUARD, "sh", "-c", command.replace('"', "'")], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen([*GUARD, "sh", "-c", command], stdin=subprocess.PIPE) as process:
         wait_until((tmp_path / "ready").exists)
         if ending == "the starter ends":
             process.stdin.close()
         assert process.wait(30) == (4 if ending == "the command ends" else 1)
     assert len((tmp_path / "pids").read_text().split()) == 2
     assert survivors(tmp_path / "pids") == []
+
+
+def test_the_command_dies_with_its_guard(tmp_path) -> None:
+    pids = tmp_path / "pids"
+    with subprocess.Popen([*GUARD, "sh", "-c", f"echo $$ > {pids}; exec sleep 600"], stdin=subprocess.PIPE) as process:
+        wait_until(lambda: pids.exists() and pids.read_text() != "")
+        assert len(survivors(pids)) == 1
+        process.kill()
+        wait_until(lambda: not survivors(pids), 10)

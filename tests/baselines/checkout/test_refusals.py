@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -124,6 +125,15 @@ def test_its_python_lacks_modules(refused, upstreams, monkeypatch) -> None:
     assert refused("mappo-checkout") == f"HARL needs gym, which the Python {python} (DIMA_HARL_PYTHON) lacks."
     monkeypatch.delenv("DIMA_MARIE_PYTHON")
     assert f"which the Python {sys.executable} (DIMA_MARIE_PYTHON) lacks." in refused("marie-checkout")
+
+
+def test_neither_another_owner_nor_another_repository_around_is_in_the_way(upstreams, monkeypatch) -> None:
+    """git refuses both by itself: a checkout of somebody else, as mounted from elsewhere, and a GIT_DIR, as set in a hook."""
+    if os.geteuid() == 0:
+        for path in [upstreams.harl.folder, *upstreams.harl.folder.rglob("*")]:
+            os.chown(path, 12345, 12345)
+    monkeypatch.setenv("GIT_DIR", str(upstreams.marie.folder / ".git"))
+    assert main(upstreams.arguments("mappo-checkout")) == 0
 
 
 @pytest.mark.parametrize("method", ["happo-checkout", "marie-checkout"])

@@ -26,6 +26,9 @@ def main():
     main_args, algo_args, env_args = told["main_args"], told["algo_args"], told["env_args"]
     assert set(algo_args) == SECTIONS, set(algo_args)
     assert pathlib.Path(harl.__file__).parents[1] == pathlib.Path.cwd().parent, "another HARL was imported"
+    assert sys.dont_write_bytecode
+    assert [name for name in os.environ if name.startswith("DIMA_")] == []
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""  # these cells are run with --device cpu
     algorithm, fault = main_args["algo"], os.environ.get("STAND_IN")
     print("start running", flush=True)
     remember_processes()
