@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import shutil
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import envs
 from dima.background import Evaluations
+from dima.baselines.checkout.run import run_upstream
+from dima.baselines.checkout.upstream import Upstream, find_upstream
 from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.compute import describe
@@ -24,14 +24,12 @@ from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, StoppedError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
-from dima.record.events import EventLog, read_events
 from dima.record.files import read_json, write_json
 from dima.record.provenance import provenance
+from dima.record.run_record import COMPLETED, EvaluationEntry, RunRecord
 from dima.record.sacred_record import Metrics, recorded
-from dima.record.summary import summarize
 from dima.stop_signal import StopSignal
 
-COMPLETED = "completed.json"  # the summary again, which no workflow removes
 ARCHIVED = ("events.jsonl", "status.json", "summary.json", COMPLETED, "config.json", "provenance.json")  # the last goes last
 
 
@@ -64,23 +62,30 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         LockedError: another process runs this cell.
         StoppedError: it was asked to stop, and did at a checkpoint.
         DivergedError: training is not finite any more; what was recorded stays.
-        CrashedError: the simulator broke down; likewise.
+        CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
     if _is_finished(config, folder) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")
         return
-    learner = build_learner(config, execution.device)
+    upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
+    learner = None if upstream else build_learner(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
         if not execution.from_scratch and (_is_finished(config, folder) or _has_finished_since(config, folder, execution.asked_at)):
             print(f"{folder}: finished meanwhile, nothing to do.")
             return
-        _prepare_attempt(config, folder, execution)
+        _prepare_attempt(config, folder, execution, upstream)
         dropout_stream = torch.get_rng_state()
 
         def run(metrics: Metrics) -> None:
             torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
-            _Run(config, folder, execution, learner, metrics, lease).run()
+            record = RunRecord(config, folder, metrics)
+            if upstream:
+                with _told(record, "the same command begins again"):
+                    run_upstream(upstream, record)
+            elif learner:
+                with _told(record, "the same command continues from the last checkpoint"):
+                    _Training(config, folder, execution, learner, record, lease).run()
 
         recorded("dima", config.model_dump(mode="json"), folder / "sacred", run)
 
@@ -104,7 +109,7 @@ def _has_finished_since(config: CellConfig, folder: Path, moment: float) -> bool
     return True
 
 
-def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> None:
+def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution, upstream: Upstream | None = None) -> None:
     """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
     history = read_json(folder / "provenance.json")
     begun = read_json(folder / "config.json")
@@ -115,6 +120,8 @@ def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution) -> 
     history = history or {"attempt": _next_attempt(folder), "starts": [], "finished": False}
     accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None
     start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(execution.device.type, accelerator)}
+    if upstream:
+        start["upstream"] = upstream.provenance
     write_json(folder / "config.json", {"digest": config.digest(), "config": config.model_dump(mode="json")})
     write_json(folder / "provenance.json", {**history, "starts": [*history["starts"], start]})
 
@@ -140,65 +147,61 @@ def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
     return config.engine == "native" and device.type == "cuda"
 
 
-class _Run:
-    """One process's part of a run."""
+@contextmanager
+def _told(record: RunRecord, again: str) -> Iterator[None]:
+    """Whatever ends the run is the last thing its status says; `again` is what the same command then does."""
+    try:
+        yield
+    except (DivergedError, envs.NonFiniteError) as error:
+        record.last_status("diverged", str(error))
+        raise DivergedError(str(error)) from error
+    except envs.EngineError as error:
+        record.last_status("failed", str(error))
+        raise CrashedError(f"{error}; {again}.") from error
+    except CrashedError as error:
+        record.last_status("failed", str(error))
+        raise
+    except (KeyboardInterrupt, StoppedError):
+        record.last_status("interrupted", f"stopped by a signal; {again}")
+        raise
+    except BaseException as error:
+        record.last_status("failed", f"{type(error).__name__}: {error}")
+        raise
 
-    def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, metrics: Metrics, lease: Lease) -> None:
+
+class _Training:
+    """One process's part of the training of a learner."""
+
+    def __init__(self, config: CellConfig, folder: Path, execution: Execution, learner: Learner, record: RunRecord, lease: Lease) -> None:
         self._lease = lease
-        self.config, self.folder, self.execution, self.learner, self.metrics = config, folder, execution, learner, metrics
+        self.config, self.folder, self.execution, self.learner, self.record = config, folder, execution, learner, record
         self._beside = _evaluates_beside(config, execution.device)
         self._evaluations: Evaluations
-        self._started = time.monotonic()
-        self._seconds_before = 0.0
-        self._last_grid_step = -1
-        self._latest_return: float | None = None
-        self.log: EventLog
-
-    @property
-    def wall_seconds(self) -> float:
-        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not counted)."""
-        return self._seconds_before + time.monotonic() - self._started
 
     def run(self) -> None:
         """From where the newest checkpoint stands to the budget, then the summary."""
-        try:
-            task, seed = self.config.task, self.config.seed
+        with closing(self.learner):
+            self._restore()
             with (
-                closing(self.learner),
-                closing(self._restore()) as self.log,
-                closing(Evaluations(task, seed, beside=self._beside)) as self._evaluations,
+                closing(self.record),
+                closing(Evaluations(self.config.task, self.config.seed, beside=self._beside)) as self._evaluations,
             ):
                 self._train()
-        except (DivergedError, envs.NonFiniteError) as error:
-            self._last_status("diverged", str(error))
-            raise DivergedError(str(error)) from error
-        except envs.EngineError as error:
-            self._last_status("failed", str(error))
-            raise CrashedError(f"{error}; the same command continues from the last checkpoint.") from error
-        except (KeyboardInterrupt, StoppedError):
-            self._last_status("interrupted", "stopped by a signal; the same command continues from the last checkpoint")
-            raise
-        except BaseException as error:
-            self._last_status("failed", f"{type(error).__name__}: {error}")
-            raise
 
-    def _restore(self) -> EventLog:
-        """Load the newest sound checkpoint, if there is one; the event log, at that point."""
+    def _restore(self) -> None:
+        """Load the newest sound checkpoint, if there is one, and open the event log at that point."""
         state, faults = load_checkpoint(self.folder / "checkpoint")
         for fault in faults:
             print(fault)
-        if state is None:
-            return EventLog(self.folder / "events.jsonl", 0)
-        self._seconds_before = float(state["wall_seconds"])
-        self._last_grid_step = int(state["last_grid_step"])
-        self._latest_return = state["latest_return"]
-        self.learner.load_state_dict(state["learner"])
-        print(f"{self.folder}: continuing at {self.learner.env_steps:,} of {self.config.task.env_steps:,} environment steps.")
-        return EventLog(self.folder / "events.jsonl", int(state["events"]))
+        if state is not None:
+            self.learner.load_state_dict(state["learner"])
+            self.record.env_steps = self.learner.env_steps
+            print(f"{self.folder}: continuing at {self.learner.env_steps:,} of {self.config.task.env_steps:,} environment steps.")
+        self.record.begin(state)
 
     def _train(self) -> None:
-        learner, budget = self.learner, self.config.task.env_steps
-        self._status("running")
+        learner, record, budget = self.learner, self.record, self.config.task.env_steps
+        record.status("running")
         if self.config.engine == "native":
             device, eager = self.execution.device, self.config.parameters.algorithm != "dima"
             print(describe(self.config.compute, device, graphs=device.type == "cuda", eager=eager), flush=True)
@@ -216,83 +219,32 @@ class _Run:
                 if stop:
                     raise StoppedError(f"Stopped at a checkpoint at {learner.env_steps:,} environment steps; the same command continues.")
             self._evaluate_where_due()
-            self._status("running")
+            record.status("running")
         if self._evaluations.pending:
             self._record_evaluation()
         self._checkpoint()
-        self._finish()
-
-    def _evaluate_where_due(self) -> None:
-        """Once for every point of the evaluation grid that has been reached. A checkpoint before it is continued with it."""
-        every, budget = self.config.task.evaluation.every, self.config.task.env_steps
-        grid_step = budget if self.learner.env_steps >= budget else self.learner.env_steps // every * every
-        if grid_step > self._last_grid_step:
-            self._evaluate(grid_step)
+        record.finish(learner.lineage, learner.epoch)
 
     def _record_scalars(self, scalars: Scalars) -> None:
+        self.record.env_steps = self.learner.env_steps
         for group, values in scalars.items():
-            self.log.write(
-                "scalars", self.wall_seconds, env_steps=self.learner.env_steps, epoch=self.learner.epoch, group=group, values=values
-            )
-            for name, value in values.items():
-                self.metrics(f"{group}.{name}", value, self.learner.env_steps)
+            self.record.scalars(group, values, epoch=self.learner.epoch)
 
-    def _evaluate(self, grid_step: int) -> None:
-        """Begin the evaluation of the policy as it is; record it at once, or an epoch later where it is played beside training."""
-        self._evaluations.start(self.learner.frozen_policy(), grid_step, self.learner.env_steps)
-        self._last_grid_step = grid_step
-        if not self._beside:
-            self._record_evaluation()
+    def _evaluate_where_due(self) -> None:
+        """Evaluate the policy as it is, once for every point of the grid that has been reached.
+
+        It is recorded at once, or an epoch later where it is played beside training. A checkpoint before it is continued with it.
+        """
+        grid_step = self.record.reached(self.learner.env_steps)
+        if grid_step is not None:
+            self._evaluations.start(self.learner.frozen_policy(), grid_step, self.learner.env_steps)
+            if not self._beside:
+                self._record_evaluation()
 
     def _record_evaluation(self) -> None:
         grid_step, env_steps, results = self._evaluations.take()
-        for number, result in enumerate(results):
-            self.log.write(
-                "evaluation", self.wall_seconds, env_steps=env_steps, grid_step=grid_step, episode=number,
-                **{"return": result.episode_return}, length=result.length, success=result.success,
-            )  # fmt: skip
-        self._latest_return = float(np.mean([result.episode_return for result in results]))
-        if not math.isfinite(self._latest_return):
-            raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")
-        self.metrics("evaluation.return", self._latest_return, env_steps)
-        print(f"{env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {self._latest_return:.1f}", flush=True)
+        self.record.evaluation(grid_step, env_steps, [EvaluationEntry(*result) for result in results])
 
     def _checkpoint(self) -> None:
-        self.log.sync()
-        state: dict[str, Any] = {
-            "learner": self.learner.state_dict(),
-            "events": self.log.position,
-            "last_grid_step": self._last_grid_step,
-            "latest_return": self._latest_return,
-            "wall_seconds": self.wall_seconds,
-        }
+        state: dict[str, Any] = {**self.record.state_dict(), "learner": self.learner.state_dict()}
         save_checkpoint(self.folder / "checkpoint", self.learner.env_steps, state)
-
-    def _status(self, state: str, message: str | None = None) -> None:
-        content = {
-            "state": state,
-            "env_steps": self.learner.env_steps,
-            "budget": self.config.task.env_steps,
-            "latest_return": self._latest_return,
-            "wall_seconds": round(self.wall_seconds, 3),
-            "updated": time.time(),
-            "process": os.getpid(),
-            "host": platform.node(),
-            "message": message,
-        }
-        write_json(self.folder / "status.json", content)
-
-    def _last_status(self, state: str, message: str) -> None:
-        """The status at the end of a run that failed; a disk that cannot take it must not hide what went wrong."""
-        with suppress(OSError):
-            self._status(state, message)
-
-    def _finish(self) -> None:
-        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one."""
-        history = read_json(self.folder / "provenance.json")
-        events = read_events(self.folder / "events.jsonl")
-        summary = summarize(self.config, events, history, self.learner.lineage, self.learner.epoch, self.wall_seconds)
-        self._status("completed")
-        write_json(self.folder / "summary.json", summary)
-        write_json(self.folder / COMPLETED, summary)
-        write_json(self.folder / "provenance.json", {**history, "finished": True})

@@ -24,8 +24,8 @@ WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: the simulator crashed, 75: locked, 99: stopped at a checkpoint as asked,
-    130: interrupted, 1: anything else.
+    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: a simulator or a checkout's program crashed, 75: locked,
+    99: stopped at a checkpoint as asked, 130: interrupted, 1: anything else.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -172,11 +172,15 @@ def _size(text: str) -> tuple[int, int]:
 def _train(options: argparse.Namespace) -> None:
     config, folder = _cell(options)
     device = _prepared_device(options, config)
+    if config.engine == "checkout":
+        options.interrupted = "the same command begins again"
+
     from dima.cell import Execution, run_cell
     from dima.stop_signal import StopSignal
 
     stop = StopSignal()
-    stop.listen()
+    if config.engine != "checkout":  # its program has no checkpoints: it is interrupted
+        stop.listen()
     asked_at = float(os.environ.get(WORKFLOW_STARTED, "inf"))
     with _environments_errors():
         run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch, options.wait, asked_at, stop))

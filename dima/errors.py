@@ -12,7 +12,7 @@ class DivergedError(Exception):
 
 
 class CrashedError(Exception):
-    """The simulator broke down: the cell stops with exit status 5; the same command continues it from its last checkpoint."""
+    """A simulator or the program of a checkout broke down: the cell stops with exit status 5; the same command goes on, or begins again."""
 
 
 class LockedError(Exception):

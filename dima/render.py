@@ -173,6 +173,8 @@ def _trained_config(order: Order) -> CellConfig:
         config = CellConfig.model_validate_json(json.dumps(stored["config"]))
     except (ValidationError, KeyError, TypeError) as error:
         raise UserError(f"{path} holds no configuration that this version can read.") from error
+    if config.engine == "checkout":
+        raise UserError(f"{order.policy} was trained by the program of a checkout of its method: its policy cannot be loaded here.")
     for name, asked, own in (("task", order.task, config.task.name), ("preset", order.preset, config.task.preset)):
         if asked not in (None, own):
             raise UserError(f"{order.policy} was trained on {name} {own}, not {asked}.")

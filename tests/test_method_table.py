@@ -15,6 +15,7 @@ from dima.methods import LEARNERS
 from dima.yaml_file import read_yaml
 
 PAPERS = ["dima", "hasac", "mamba", "mappo", "marie", "happo"]
+CHECKOUTS = {"mappo-checkout": "HARL", "happo-checkout": "HARL", "hasac-checkout": "HARL", "marie-checkout": "MARIE"}
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -31,7 +32,7 @@ def test_the_readme_carries_the_table() -> None:
 
 
 def test_it_holds_the_papers_methods_and_every_variant_once() -> None:
-    assert sorted(rows()) == sorted(PAPERS)
+    assert sorted(rows()) == sorted([*PAPERS, *CHECKOUTS])
     names = [path.stem for path in (CONFIG / "methods").glob("*.yaml")]
     variants = re.findall(r"^- `([a-z-]+)`: ", method_table.markdown(), re.MULTILINE)
     assert sorted([*rows(), *variants]) == sorted(names)
@@ -41,11 +42,23 @@ def test_it_holds_the_papers_methods_and_every_variant_once() -> None:
 def test_it_says_what_runs() -> None:
     """Engines are those of the learners; where HARL runs, its wheel, version and licence are named."""
     for name, row in rows().items():
+        if name in CHECKOUTS:
+            continue
         algorithm = read_yaml(CONFIG / f"methods/{name}.yaml")["parameters"]["algorithm"]
         assert LEARNERS[algorithm].__name__.startswith("_harl") == (row["engine"] == "harl")
         assert ("harl-aht 0.1.0" in row["source"]) == ("Apache-2.0" in row["licence of what is run"]) == (row["engine"] == "harl")
         assert row["suites"] == "toy, mamujoco, bidexhands"
         assert "bit for bit" in row["a killed cell continues from"]
+
+
+def test_another_engine_has_a_row_of_its_own() -> None:
+    """Though the name and `extends` are those of a variant."""
+    for name, upstream in CHECKOUTS.items():
+        row = rows()[name]
+        assert (row["engine"], row["suites"], row["a killed cell continues from"]) == ("checkout", "mamujoco", "nothing, it begins again")
+        commit = read_yaml(CONFIG / f"methods/{name}.yaml")["parameters"]["commit"]
+        assert row["source"] == f"a user's own checkout of {upstream} (`DIMA_{upstream}_CHECKOUT`) at {commit}, unmodified"
+        assert f"\n{name}\n  engine: checkout\n" in method_table.plain_text()
 
 
 def test_a_method_that_extends_another_says_its_own_deviations() -> None:

@@ -74,7 +74,10 @@ def test_the_search_finds_what_it_looks_for(code: str, found: list[str]) -> None
 
 def test_no_code_unpickles_evaluates_or_opens_a_shell() -> None:
     found = {str(path.relative_to(ROOT)): names for path in PYTHON if (names := unsafe(ast.parse(text_of(path))))}
-    assert found == {"dima/yaml_file.py": ["yaml.load"]}  # with a loader of its own, which the next test looks at
+    assert found == {
+        "dima/baselines/checkout/foreign_pickle.py": ["pickle"],  # MARIE writes its evaluations so; what a pickle names is never called
+        "dima/yaml_file.py": ["yaml.load"],  # with a loader of its own, which the next test looks at
+    }
 
 
 def test_yaml_is_read_by_a_safe_loader() -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from dima.config import HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.config import HarlOffPolicySettings, HarlOnPolicySettings
 
 HarlSettings = dict[str, dict[str, Any]]
 """HARL's `algo_args`: the sections `train`, `model` and `algo` of its YAML."""
 
 
-def on_policy_settings(parameters: HarlOnPolicyParameters) -> HarlSettings:
+def on_policy_settings(parameters: HarlOnPolicySettings) -> HarlSettings:
     """The sections of HARL's YAML that a training run reads. What is fixed here has HARL's default and is part of the method."""
     return {"train": _train(parameters), "model": _model(parameters), "algo": _algo(parameters)}
 
 
-def _train(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+def _train(parameters: HarlOnPolicySettings) -> dict[str, Any]:
     return {
         "n_rollout_threads": parameters.rollout_threads,
         "episode_length": parameters.episode_length,
@@ -25,7 +25,7 @@ def _train(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
     }
 
 
-def _model(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+def _model(parameters: HarlOnPolicySettings) -> dict[str, Any]:
     return {
         "hidden_sizes": list(parameters.hidden_sizes),
         "activation_func": parameters.activation,
@@ -45,7 +45,7 @@ def _model(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
     }
 
 
-def _algo(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
+def _algo(parameters: HarlOnPolicySettings) -> dict[str, Any]:
     return {
         "ppo_epoch": parameters.ppo_epochs,
         "critic_epoch": parameters.critic_epochs,
@@ -69,7 +69,7 @@ def _algo(parameters: HarlOnPolicyParameters) -> dict[str, Any]:
     }
 
 
-def off_policy_settings(parameters: HarlOffPolicyParameters) -> HarlSettings:
+def off_policy_settings(parameters: HarlOffPolicySettings) -> HarlSettings:
     """The sections of HARL's YAML that HASAC reads. What is fixed here has HARL's default."""
     return {
         "train": {

@@ -5,7 +5,14 @@ The models carry no defaults, so that every number of a run can be read in one f
 """
 
 from dima.config.base import CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict, Suite
-from dima.config.cell import CellConfig, EvaluationConfig, TaskConfig
+from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
+from dima.config.checkout_parameters import (
+    CheckoutParameters,
+    HarlCheckoutParameters,
+    HarlOffPolicyCheckoutParameters,
+    HarlOnPolicyCheckoutParameters,
+    MarieCheckoutParameters,
+)
 from dima.config.dima_parameters import (
     GROUP_CHANNELS,
     ActionEncoderConfig,
@@ -18,7 +25,7 @@ from dima.config.dima_parameters import (
     ScheduleConfig,
     StateDecoderConfig,
 )
-from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOffPolicySettings, HarlOnPolicyParameters, HarlOnPolicySettings
 from dima.config.mamba_parameters import AgentAttentionConfig, MambaBehaviorConfig, MambaModelConfig, MambaParameters
 from dima.config.marie_parameters import (
     AggregationConfig,
@@ -32,22 +39,30 @@ from dima.config.marie_parameters import (
 
 __all__ = [
     "GROUP_CHANNELS",
+    "MARIE_EPISODES",
     "ActionEncoderConfig",
     "AgentAttentionConfig",
     "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
+    "CheckoutParameters",
     "CollectionConfig",
     "Compute",
     "DenoiserConfig",
     "DimaParameters",
     "EvaluationConfig",
+    "HarlCheckoutParameters",
+    "HarlOffPolicyCheckoutParameters",
     "HarlOffPolicyParameters",
+    "HarlOffPolicySettings",
+    "HarlOnPolicyCheckoutParameters",
     "HarlOnPolicyParameters",
+    "HarlOnPolicySettings",
     "MambaBehaviorConfig",
     "MambaModelConfig",
     "MambaParameters",
     "MarieBehaviorConfig",
+    "MarieCheckoutParameters",
     "MarieParameters",
     "MarieScheduleConfig",
     "NonNegativeInt",

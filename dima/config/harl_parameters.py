@@ -9,10 +9,9 @@ from pydantic import model_validator
 from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, Strict, require
 
 
-class HarlOnPolicyParameters(Strict):
+class HarlOnPolicySettings(Strict):
     """HARL's on-policy methods (baselines.md 2.1-2.3); names follow HARL's own YAML where it has one."""
 
-    algorithm: Literal["mappo", "happo"]
     rollout_threads: Count
     episode_length: Count
     hidden_sizes: tuple[Count, ...]
@@ -43,10 +42,15 @@ class HarlOnPolicyParameters(Strict):
     fixed_order: bool
 
 
-class HarlOffPolicyParameters(Strict):
+class HarlOnPolicyParameters(HarlOnPolicySettings):
+    """Everything MAPPO and HAPPO by the wheel of HARL are told."""
+
+    algorithm: Literal["mappo", "happo"]
+
+
+class HarlOffPolicySettings(Strict):
     """HARL's HASAC (baselines.md 2.1, 2.4)."""
 
-    algorithm: Literal["hasac"]
     rollout_threads: Count
     warmup_steps: NonNegativeInt
     train_interval: Count
@@ -72,7 +76,7 @@ class HarlOffPolicyParameters(Strict):
     fixed_order: bool
 
     @model_validator(mode="after")
-    def _vector_steps_are_whole(self) -> HarlOffPolicyParameters:
+    def _vector_steps_are_whole(self) -> HarlOffPolicySettings:
         threads = self.rollout_threads
         for name in ("warmup_steps", "replay_capacity"):
             require(getattr(self, name) % threads == 0, f"{name} must be a multiple of rollout_threads ({threads})")
@@ -81,3 +85,9 @@ class HarlOffPolicyParameters(Strict):
         require(self.batch_size <= min(first, self.replay_capacity), message)
         require(self.replay_capacity >= self.warmup_steps, f"replay_capacity must be at least warmup_steps ({self.warmup_steps})")
         return self
+
+
+class HarlOffPolicyParameters(HarlOffPolicySettings):
+    """Everything HASAC by the wheel of HARL is told."""
+
+    algorithm: Literal["hasac"]

@@ -13,16 +13,16 @@ FORMAT = 1
 
 
 def summarize(
-    config: CellConfig, events: list[Event], history: dict[str, Any], lineage: str, epochs: int, wall_seconds: float
+    config: CellConfig, events: list[Event], history: dict[str, Any], lineage: str, epochs: int | None, wall_seconds: float
 ) -> dict[str, Any]:
-    """The content of `summary.json`.
+    """The content of `summary.json`. Of a final evaluation that is known by its mean alone, deviation and single returns are null.
 
     Args:
         config: of the cell.
         events: effective events of the finished run.
         history: `provenance.json` of the attempt: its number and one entry for every process of it.
         lineage: of the environment: physics engine and version.
-        epochs: rounds of collecting and learning.
+        epochs: rounds of collecting and learning; None where the method does not tell.
         wall_seconds: of all processes together.
     """
     evaluations: dict[int, list[Event]] = {}
@@ -32,7 +32,7 @@ def summarize(
     grid_steps = sorted(evaluations)
     means = [float(np.mean([event["return"] for event in evaluations[step]])) for step in grid_steps]
     last = evaluations[grid_steps[-1]]
-    returns = [event["return"] for event in last]
+    returns = None if "episodes" in last[0] else [event["return"] for event in last]
     return {
         "format": FORMAT,
         "grid": config.grid,
@@ -50,8 +50,8 @@ def summarize(
             "grid_step": grid_steps[-1],
             "env_steps": last[-1]["env_steps"],
             "mean": means[-1],
-            "std": float(np.std(returns)),
-            "episodes": len(returns),
+            "std": None if returns is None else float(np.std(returns)),
+            "episodes": last[0]["episodes"] if returns is None else len(returns),
             "returns": returns,
         },
         "mean_of_last_five": float(np.mean(means[-5:])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 import envs
+from dima.baselines.checkout.harl import HarlProgram
 from dima.baselines.harl_learner import HarlLearner
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.grid import validate
 
+harl = pytest.importorskip("harl")
 upstream = pytest.importorskip("harl.runners.on_policy_base_runner")
 off_policy = pytest.importorskip("harl.runners.off_policy_base_runner")
 spaces = pytest.importorskip("gymnasium.spaces")
@@ -148,7 +152,6 @@ def harls_names_off_policy(p: HarlOffPolicyParameters) -> dict[str, Any]:
 
 def run_upstream(cell: CellConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """HARL's own runner of the method after its own `run()`; only the worlds come from here."""
-    from harl.envs.env_wrappers import ShareDummyVecEnv
     from harl.runners import RUNNER_REGISTRY
     from harl.utils.configs_tools import get_defaults_yaml_args, update_args
 
@@ -159,15 +162,23 @@ def run_upstream(cell: CellConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
     algo_args, env_args = get_defaults_yaml_args(cell.method, "mamujoco")
     outer = {"seed": cell.seed, "cuda": False, "torch_threads": torch.get_num_threads(), "use_eval": False, "log_dir": str(folder)}
     update_args({**names, **outer, "log_interval": 1}, algo_args)
-    worlds = [lambda index=index: OneWorld(cell, n_worlds, index) for index in range(n_worlds)]
-    for module in (upstream, off_policy):
-        monkeypatch.setattr(module, "make_train_env", lambda *_: ShareDummyVecEnv(worlds))
-        monkeypatch.setattr(module.setproctitle, "setproctitle", lambda _: None)
-    monkeypatch.setenv("PYTHONHASHSEED", "0")  # HARL sets it; undone after the test
+    put_worlds_into_harl(cell, {"make_train_env": n_worlds}, monkeypatch)
     runner = RUNNER_REGISTRY[cell.method]({"algo": cell.method, "env": "mamujoco", "exp_name": "test"}, algo_args, env_args)
     runner.run()
     runner.close()
     return runner
+
+
+def put_worlds_into_harl(cell: CellConfig, numbers: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """HARL's makers of environments give as many worlds of this project as `numbers` says; what HARL changes is undone after the test."""
+    from harl.envs.env_wrappers import ShareDummyVecEnv
+
+    for maker, number in numbers.items():
+        worlds = [lambda index=index, number=number: OneWorld(cell, number, index) for index in range(number)]
+        for module in (upstream, off_policy):
+            monkeypatch.setattr(module, maker, lambda *_, worlds=worlds: ShareDummyVecEnv(worlds))
+            monkeypatch.setattr(module.setproctitle, "setproctitle", lambda _: None)
+    monkeypatch.setenv("PYTHONHASHSEED", "0")  # HARL sets it
 
 
 def assert_equal_tensors(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
@@ -245,3 +256,40 @@ def test_two_rounds_of_hasac_equal_harls_own_run(
     observations = np.random.default_rng(0).normal(size=(7, runner.num_agents, runner.envs.observation_space[0].shape[0]))
     theirs = runner.get_actions(observations.astype(np.float32), [None] * 7, add_random=False)
     np.testing.assert_array_equal(learner.act(observations.astype(np.float32)), theirs)
+
+
+@pytest.mark.parametrize(
+    ("method", "env_steps", "expected"), [("mappo", 250, [90, 180, 270]), ("happo", 180, [90, 180]), ("hasac", 240, [150, 240])]
+)
+def test_harl_runs_on_the_configuration_for_a_checkout_and_writes_what_is_read(
+    method: str,
+    env_steps: int,
+    expected: list[int],
+    make_cell: Callable[..., CellConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As its `train.py` does, from the written JSON alone: what is misspelt or missing there ends HARL. Only the worlds come from here."""
+    from harl.runners import RUNNER_REGISTRY
+
+    cell = make_cell(seed=3, env_steps=env_steps, method=method)
+    content = cell.model_dump(mode="json") | {"engine": "checkout"}
+    content["task"] |= {"name": "halfcheetah-2x3", "suite": "mamujoco", "simulator": "mujoco", "evaluation": {"every": 90, "episodes": 4}}
+    content["parameters"] |= {"algorithm": f"{method}-checkout", "commit": "d539bad"}
+    of_checkout = validate(CellConfig, content, "test")
+    program = HarlProgram(of_checkout, of_checkout.parameters, torch.device("cpu"))
+    (tmp_path / "source").symlink_to(Path(harl.__file__).parents[1])
+    program.check(tmp_path / "source")
+    command = program.prepare(tmp_path)
+    told = json.loads(Path(command.arguments[2]).read_text())
+
+    put_worlds_into_harl(cell, {"make_train_env": 3, "make_eval_env": 4}, monkeypatch)
+    monkeypatch.setattr(np, "int", int, raising=False)  # which HARL's off-policy evaluation needs
+    runner = RUNNER_REGISTRY[method]({**told["main_args"], "load_config": ""}, told["algo_args"], told["env_args"])
+    runner.run()
+    runner.close()
+    evaluations = program.read(tmp_path, ended=True)
+    assert [evaluation.env_steps for evaluation in evaluations] == expected
+    assert all(np.isfinite(evaluation.episode_return) for evaluation in evaluations)
+    assert {evaluation.length for evaluation in evaluations} == ({50.0} if method == "hasac" else {None})
+    assert len(list(tmp_path.glob("results/mamujoco/HalfCheetah-v2-2x3/*/cell/seed-00003-*/models/actor_agent0.pt"))) == 1

@@ -1,0 +1,1 @@
+"""A user's own checkout of HARL or MARIE, run by its own program: unmodified, from a private copy, its results collected."""

@@ -1,0 +1,147 @@
+"""What one process writes of a run while it lasts: events, status, Sacred's scalars, and the summary at the end."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dima.config import CellConfig
+from dima.errors import DivergedError
+from dima.record.events import Event, EventLog, read_events
+from dima.record.files import read_json, write_json
+from dima.record.sacred_record import Metrics
+from dima.record.summary import summarize
+
+COMPLETED = "completed.json"
+"""The summary again, which no workflow removes."""
+
+
+class EvaluationEntry(NamedTuple):
+    """What is known of an evaluation: an episode of it, or only the mean over `episodes`.
+
+    `length` and `success` are None where they are unknown or mean nothing; `episodes` is None for a single episode.
+    """
+
+    episode_return: float
+    length: float | None
+    success: bool | None
+    episodes: int | None = None
+
+
+class RunRecord:
+    """The record of a run in its cell's folder, from the point that the run begins or continues at.
+
+    Attributes:
+        env_steps: environment steps taken in training, as the status tells them; set by the run.
+        latest_return: mean of the latest evaluation.
+    """
+
+    def __init__(self, config: CellConfig, folder: Path, metrics: Metrics) -> None:
+        self.config, self.folder = config, folder
+        self.env_steps = 0
+        self.latest_return: float | None = None
+        self._metrics = metrics
+        self._last_grid_step = -1
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+        self._log: EventLog
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not counted)."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def begin(self, state: dict[str, Any] | None = None) -> None:
+        """Open the event log at the run's start, or where `state_dict()` was taken. Raises UserError as `EventLog` does."""
+        if state is not None:
+            self._seconds_before = float(state["wall_seconds"])
+            self._last_grid_step = int(state["last_grid_step"])
+            self.latest_return = state["latest_return"]
+        self._log = EventLog(self.folder / "events.jsonl", int(state["events"]) if state else 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `begin` continues from, after what is logged has reached the disk."""
+        self._log.sync()
+        return {
+            "events": self._log.position,
+            "last_grid_step": self._last_grid_step,
+            "latest_return": self.latest_return,
+            "wall_seconds": self.wall_seconds,
+        }
+
+    def close(self) -> None:
+        """Close the event log."""
+        self._log.close()
+
+    def reached(self, env_steps: int) -> int | None:
+        """The newest point of the evaluation grid at these steps, once; None when it was given before. The budget is a point."""
+        every, budget = self.config.task.evaluation.every, self.config.task.env_steps
+        grid_step = budget if env_steps >= budget else env_steps // every * every
+        if grid_step <= self._last_grid_step:
+            return None
+        self._last_grid_step = grid_step
+        return grid_step
+
+    def scalars(self, group: str, values: dict[str, float], **place: int) -> None:
+        """A group of numbers at the steps taken so far; `place` says further where they belong."""
+        self._log.write("scalars", self.wall_seconds, env_steps=self.env_steps, **place, group=group, values=values)
+        for name, value in values.items():
+            self._metrics(f"{group}.{name}", value, self.env_steps)
+
+    def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
+        """One evaluation of the policy at `env_steps`, for a point of the grid. Raises DivergedError for a mean that is not finite."""
+        for number, entry in enumerate(entries):
+            known = {"episode": number} if entry.episodes is None else {"episodes": entry.episodes}
+            self._log.write(
+                "evaluation", self.wall_seconds, env_steps=env_steps, grid_step=grid_step, **known,
+                **{"return": entry.episode_return}, length=entry.length, success=entry.success,
+            )  # fmt: skip
+        mean = float(np.mean([entry.episode_return for entry in entries]))
+        if not math.isfinite(mean):
+            raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")
+        self.latest_return = mean
+        self._metrics("evaluation.return", mean, env_steps)
+        print(f"{env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {mean:.1f}", flush=True)
+
+    def status(self, state: str, message: str | None = None) -> None:
+        """What the cell says of itself, for who watches it."""
+        content = {
+            "state": state,
+            "env_steps": self.env_steps,
+            "budget": self.config.task.env_steps,
+            "latest_return": self.latest_return,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "updated": time.time(),
+            "process": os.getpid(),
+            "host": platform.node(),
+            "message": message,
+        }
+        write_json(self.folder / "status.json", content)
+
+    def last_status(self, state: str, message: str) -> None:
+        """The status at the end of a run that failed; a disk that cannot take it must not hide what went wrong."""
+        with suppress(OSError):
+            self.status(state, message)
+
+    def finish(self, lineage: str, epochs: int | None) -> None:
+        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one.
+
+        Args:
+            lineage: of the environment: physics engine and versions.
+            epochs: rounds of collecting and learning; None where the method does not tell.
+        """
+        history = read_json(self.folder / "provenance.json")
+        events: list[Event] = read_events(self.folder / "events.jsonl")
+        summary = summarize(self.config, events, history, lineage, epochs, self.wall_seconds)
+        self.status("completed")
+        write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / COMPLETED, summary)
+        write_json(self.folder / "provenance.json", {**history, "finished": True})
