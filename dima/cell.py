@@ -73,7 +73,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
             torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
             _Run(config, folder, execution, learner, metrics).run()
 
-        recorded("dima", config.model_dump(mode="json"), folder / "sacred", run)
+        recorded("dima", config.model_dump(mode="json"), folder, run)
 
 
 def _is_finished(config: CellConfig, folder: Path) -> bool:
