@@ -25,6 +25,7 @@ URI, URI_FILE = "DIMA_MONGO_URI", "DIMA_MONGO_URI_FILE"
 SCHEMES = ("mongodb://", "mongodb+srv://")
 DEFAULT_DATABASE = "dima"
 SECONDS_TO_FIND_A_SERVER = 5
+SECONDS_TO_CONNECT = 4  # less, so that what was wrong is known by then
 SECONDS_FOR_AN_ANSWER = 20
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
 
@@ -75,7 +76,9 @@ def address(uri: str, name: str) -> Address:
     if uri.startswith(SCHEMES[0]):  # the other scheme asks a name server, which may be down
         try:
             parse_uri(uri)
-        except (PyMongoError, ValueError, OSError):
+        except OSError:
+            raise UserError(f"{name} names a certificate file that cannot be read.") from None
+        except (PyMongoError, ValueError):
             raise _no_uri(name) from None
     return Address(uri, name)
 
@@ -108,7 +111,7 @@ def connect(place: Address) -> Database[dict[str, Any]]:
     with database_errors(place.name):
         client: MongoClient[dict[str, Any]] = MongoClient(
             place.uri, w="majority", journal=True, retryWrites=True, appname="dima",
-            serverSelectionTimeoutMS=SECONDS_TO_FIND_A_SERVER * 1000, connectTimeoutMS=SECONDS_TO_FIND_A_SERVER * 1000,
+            serverSelectionTimeoutMS=SECONDS_TO_FIND_A_SERVER * 1000, connectTimeoutMS=SECONDS_TO_CONNECT * 1000,
             socketTimeoutMS=SECONDS_FOR_AN_ANSWER * 1000, wTimeoutMS=SECONDS_FOR_AN_ANSWER * 1000,
         )  # fmt: skip
         return client.get_default_database(DEFAULT_DATABASE)
@@ -135,14 +138,14 @@ def _what(error: PyMongoError) -> str:
     code = getattr(error, "code", None)
     text = str(error)
     if code == _AUTHENTICATION_FAILED or "authentication failed" in text.lower():
-        return "refuses the user name or the password"
+        return "refuses the user name or the password (users made in another database need ?authSource=admin)"
     if code == _UNAUTHORIZED:
-        return "does not allow this user what is needed; it takes the role readWrite"
-    if re.search(r"SSL|CERTIFICATE|certificate|tls", text):
+        return "does not allow what is needed; it takes a user with the role readWrite"
+    if re.search(r"\[SSL|SSL handshake|certificate verify", text):
         return "and its address disagree about TLS, or a certificate was not accepted"
-    if "connection closed" in text:
-        return "closes the connection; perhaps it wants TLS (tls=true)"
     if isinstance(error, errors.ServerSelectionTimeoutError):
+        if re.search(r"connection closed|Connection reset", text):
+            return "closes the connection; perhaps it wants TLS (tls=true)"
         return f"cannot be reached: no server answered within {SECONDS_TO_FIND_A_SERVER} s"
     if isinstance(error, errors.ConnectionFailure | errors.WTimeoutError | errors.ExecutionTimeout):
         return "stopped answering"
