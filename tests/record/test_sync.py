@@ -16,10 +16,11 @@ import pymongo
 import pytest
 from bson import ObjectId, encode
 from mongo_server import contents
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from dima.errors import UserError
 from dima.record.database import Address, DatabaseError, connect, database_errors
-from dima.record.publish import make_indexes, publish
+from dima.record.publish import _race, make_indexes, publish
 from dima.record.sacred_documents import metric_documents
 from dima.record.snapshot import RECORDS, attempts, read_record, take
 from dima.record.sync import sync
@@ -170,6 +171,32 @@ def test_every_attempt_is_a_run_and_the_newest_is_current(databases: Any, result
         (RUN, "COMPLETED", False, "c0ffee"),
         (f"{RUN[:-1]}2", "RUNNING", True, "c0c0a"),
     ]
+
+
+def test_a_cell_made_again_from_its_first_attempt_is_the_current_one(databases: Any, results: Path, attempt: Any, new_attempt: Any) -> None:
+    """The results were removed, and the database still has what was there before."""
+    new_attempt(attempt.folder, "c0ffee", 2).whole()
+    uri = synced(databases, results)
+    shutil.rmtree(attempt.folder)
+    attempt.whole()
+    sync(address(uri), results)
+    assert [(run["_id"][-1], run["info"]["current"]) for run in contents(uri)["runs"]] == [("1", True), ("2", False)]
+
+
+@pytest.mark.parametrize("error", [DuplicateKeyError("E11000"), BulkWriteError({"writeErrors": [{"code": 11000}]})], ids=["one", "bulk"])
+def test_two_upserts_that_meet_are_tried_again(error: Exception) -> None:
+    """MongoDB answers the slower of two upserts of one new document with a duplicate; the server of these tests does not."""
+    left = [error, error]
+
+    def write() -> None:
+        if left:
+            raise left.pop()
+
+    _race(write)
+    assert left == []
+    left[:] = [error] * 5
+    with pytest.raises(type(error)):
+        _race(write)
 
 
 def test_a_run_from_another_configuration_is_refused_with_both_hashes_and_untouched(
