@@ -87,7 +87,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
                 with _told(record, "the same command continues from the last checkpoint"):
                     _Training(config, folder, execution, learner, record, lease).run()
 
-        recorded("dima", config.model_dump(mode="json"), folder / "sacred", run)
+        recorded("dima", config.model_dump(mode="json"), folder, run)
 
 
 def _is_finished(config: CellConfig, folder: Path) -> bool:

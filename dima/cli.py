@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dima.analysis.paths import STUDIES
+from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.grid import CellKey, Grid, load_grid
+from dima.record.database import SCHEMES, address, database_address, required_address
 
+DATABASE = "mongodb"
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
 WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
 """Environment variable that the Snakefile sets: when the workflow that asks for a cell was started, in Unix seconds."""
@@ -64,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--wait", action="store_true", help="for another process that runs the cell, instead of refusing")
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
-        _add_results(_command(commands, name, f"{text} from the records alone", function), "--from")
+        _add_source(_command(commands, name, f"{text} from the records alone", function))
+    text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
+    synchronize = commands.add_parser("sync", help=text, description=text)
+    synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
+    _add_results(synchronize, "--from")
+    synchronize.set_defaults(command=_sync)
     _add_studies(commands)
     _add_render(commands)
     tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks, as this installation knows them.")
@@ -150,6 +158,12 @@ def _add_results(command: argparse.ArgumentParser, option: str) -> None:
     command.add_argument(option, dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
 
 
+def _add_source(command: argparse.ArgumentParser) -> None:
+    text = f"folder of all grids, or {DATABASE} for the database of DIMA_MONGO_URI (default: %(default)s)"
+    command.add_argument("--from", dest="source", default="results", help=text)
+    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
+
+
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
@@ -171,6 +185,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _train(options: argparse.Namespace) -> None:
     config, folder = _cell(options)
+    database_address()  # refuses before anything is written
     device = _prepared_device(options, config)
     if config.engine == "checkout":
         options.interrupted = "the same command begins again"
@@ -273,17 +288,37 @@ def _build_image(options: argparse.Namespace) -> None:
 def _tables(options: argparse.Namespace) -> None:
     from dima.analysis.tables import write_tables
 
-    grid = load_grid(options.grid)
-    for path in write_tables(grid, options.results, _digests(grid)):
-        print(path)
+    _write(options, write_tables)
 
 
 def _figures(options: argparse.Namespace) -> None:
     from dima.analysis.figures import write_figures
 
+    _write(options, write_figures)
+
+
+def _write(options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKey, str], Records], list[Path]]) -> None:
+    """Write the tables or figures of a grid from wherever the records are."""
     grid = load_grid(options.grid)
-    for path in write_figures(grid, options.results, _digests(grid)):
+    results = options.results or Path("results")
+    if options.source == DATABASE or options.source.startswith(SCHEMES):
+        from dima.analysis.database_records import DatabaseRecords
+
+        place = required_address() if options.source == DATABASE else address(options.source, "--from")
+        records: Records = DatabaseRecords(place, grid.name)
+    else:
+        results = options.results or Path(options.source)
+        records = FileRecords(Path(options.source) / grid.name / "cells")
+    for path in write(grid, results, _digests(grid), records):
         print(path)
+
+
+def _sync(options: argparse.Namespace) -> None:
+    place = required_address()
+    from dima.record.sync import sync
+
+    for done in sync(place, options.results, None if options.grid == "all" else options.grid):
+        print(f"{done.grid}: {done.runs} runs, {done.metric_documents} metric documents")
 
 
 def _studies(options: argparse.Namespace) -> None:

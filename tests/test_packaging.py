@@ -137,3 +137,29 @@ def test_ci_installs_apptainer_where_there_is_an_installer_and_goes_on_without(t
     assert (folder / "installed").exists()
     assert (folder / "tested").exists()
     assert ("no Apptainer could be installed" in result.stderr) == (status == 1)
+
+
+def test_ci_asks_for_a_mongodb_server_in_an_environment_of_its_own_and_goes_on_without(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    shutil.copy(ROOT / "tests/mongo-server.txt", tmp_path / "tests/mongo-server.txt")
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands/python3").write_text('#!/bin/sh\necho "$*" >> asked\n', encoding="utf-8")
+    (tmp_path / "commands/python3").chmod(0o755)
+    (tmp_path / "README.md").write_text("## Quick start\n\n```sh\ntrue\n```\n\n```sh\ntouch tested\n```\n", encoding="utf-8")
+    path = f"{tmp_path / 'commands'}:{os.environ['PATH']}"
+    command, environment = ["bash", ".ci/run"], os.environ | {"PATH": path}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "-m venv --clear .venv-mongo" in (tmp_path / "asked").read_text().splitlines()
+    assert "no MongoDB server could be installed" in result.stderr
+    assert (tmp_path / "tested").exists()
+
+
+def test_no_part_of_dima_depends_on_the_server_of_the_tests() -> None:
+    assert "secantusdb" not in PINNED
+    pinned = (ROOT / "tests/mongo-server.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in pinned if not re.fullmatch(r"#.*|[a-z0-9-]+==[0-9a-z.]+", line)] == []
+    sources = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk")]
+    assert [str(path) for path in sources if re.search(r"secantus", path.read_text(encoding="utf-8"))] == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from dima.analysis.curves import make_panel
 from dima.analysis.drawing import draw, save_figure, style
 from dima.analysis.paths import FIGURE_FORMATS, figure_paths, tasks_by_suite
+from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.rows import Row, build_rows
 from dima.grid import CellKey, Grid
@@ -16,18 +17,21 @@ from dima.grid import CellKey, Grid
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
 
 
-def write_figures(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> list[Path]:
-    """Draw the learning curves of every suite of the grid from the cells under `<results_dir>/<grid>/cells`; returns `figure_paths`.
+def write_figures(
+    grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None, records: Records | None = None
+) -> list[Path]:
+    """Draw the learning curves of every suite of the grid; returns `figure_paths`.
 
     Args:
         grid: the grid whose cells are drawn.
-        results_dir: the folder that holds `<grid>/cells` and receives `<grid>/figures`.
+        results_dir: the folder that receives `<grid>/figures`.
         config_hashes: the current configuration's hash by cell; a record with another one is left out.
+        records: of the cells; by default those under `<results_dir>/<grid>/cells`.
 
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
-    rows = _final_rows(grid, results_dir, config_hashes)
+    rows = _final_rows(grid, records or results_dir, config_hashes)
     paths = iter(figure_paths(grid, results_dir))
     written: list[Path] = []
     for suite, tasks in tasks_by_suite(grid).items():
@@ -38,11 +42,11 @@ def write_figures(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey,
     return written
 
 
-def _final_rows(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None) -> list[Row]:
+def _final_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None) -> list[Row]:
     """One row a task and method, at the end of the budget; from the first table that has it, because tables bring the paper's number."""
     rows: dict[tuple[str, str], Row] = {}
     for experiment in sorted(grid.experiments, key=lambda name: name not in RETURN_TABLES):
-        for row in build_rows(grid, experiment, results_dir, config_hashes):
+        for row in build_rows(grid, experiment, source, config_hashes):
             if row.sample.env_steps == grid.task(row.sample.task).env_steps:
                 rows.setdefault((row.sample.task, row.sample.method), row)
     return list(rows.values())

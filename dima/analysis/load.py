@@ -9,21 +9,22 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, nan
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from dima.analysis.records import FileRecords, Records
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
-from dima.record.events import read_events
+from dima.record.events import parse_events
 
 State = Literal["completed", "stale", "diverged", "failed", "interrupted", "running", "not run"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Recorded(BaseModel):
-    """Base of what is read from a cell's folder: strict types; keys that no table needs are passed over."""
+    """Base of what is read of a cell: strict types; keys that no table needs are passed over."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -81,27 +82,33 @@ class CellRecord:
     """One planned cell: `summary` stands only where `state` is `completed` or `stale`."""
 
     key: CellKey
-    folder: Path
+    records: Records
     state: State
     summary: Summary | None
 
 
 def load_cells(
-    grid: Grid, keys: Sequence[CellKey], results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None
+    grid: Grid, keys: Sequence[CellKey], source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
 ) -> list[CellRecord]:
-    """The records of `keys`, in their order, from `<results_dir>/<grid>/cells`.
+    """The records of `keys`, in their order.
 
     A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives for its cell, is `stale`.
 
+    Args:
+        grid: of the cells.
+        keys: of the cells.
+        source: the records, or the folder that holds `<grid>/cells`.
+        config_hashes: the current configuration's hash by cell.
+
     Raises:
-        UserError: a file cannot be read as format 1, a summary belongs to another cell or lacks the evaluation at the end of its budget,
-            or two folders claim one cell.
+        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the evaluation at the end of its budget,
+            or two places claim one cell.
     """
-    cells_dir = results_dir / grid.name / "cells"
-    _refuse_second_records(grid, keys, cells_dir)
+    records = FileRecords(source / grid.name / "cells") if isinstance(source, Path) else source
+    _refuse_second_records(grid, keys, records)
     budgets = {task: grid.task(task).env_steps for task in dict.fromkeys(key.task for key in keys)}
     hashes = config_hashes or {}
-    return [_load_cell(grid, key, cells_dir / key.folder, budgets[key.task], hashes.get(key)) for key in keys]
+    return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
 
 
 def read_curve(record: CellRecord) -> dict[int, float]:
@@ -110,61 +117,63 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     Raises:
         UserError: the event log holds an evaluation without a step or a return, or does not end in the return that the summary gives.
     """
-    path = record.folder / "events.jsonl"
+    place = record.records.place(record.key.folder, "events.jsonl")
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in read_events(path):
+    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place):
         if event["kind"] == "evaluation":
             step, value = event.get("grid_step"), event.get("return")
             if not isinstance(step, int) or not isinstance(value, int | float):
-                raise UserError(f"{path} holds an evaluation without a step or a return (seq {event['seq']}).")
+                raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
             returns[step].append(value)
     curve = {step: sum(values) / len(values) for step, values in sorted(returns.items())}
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
-        raise UserError(f"{path} does not hold the final evaluation that the summary beside it gives.")
+        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
     return curve
 
 
-def _load_cell(grid: Grid, key: CellKey, folder: Path, budget: int, config_hash: str | None) -> CellRecord:
-    path = folder / "summary.json"
-    if not path.is_file():
-        return CellRecord(key, folder, _state_without_summary(folder), None)
-    summary = _read(Summary, path)
+def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
+    content = records.read(key.folder, "summary.json")
+    if content is None:
+        return CellRecord(key, records, _state_without_summary(key.folder, records), None)
+    place = records.place(key.folder, "summary.json")
+    summary = _parse(Summary, content, place)
     if (summary.grid, summary.key) != (grid.name, key):
-        raise UserError(f"{path} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")
+        raise UserError(f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")
     if summary.final.grid_step != summary.budget:
-        raise UserError(f"{path} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
+        raise UserError(f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
     current = summary.budget == budget and config_hash in (None, summary.config_hash)
-    return CellRecord(key, folder, "completed" if current else "stale", summary)
+    return CellRecord(key, records, "completed" if current else "stale", summary)
 
 
-def _state_without_summary(folder: Path) -> State:
-    path = folder / "status.json"
-    if not path.is_file():
+def _state_without_summary(folder: str, records: Records) -> State:
+    content = records.read(folder, "status.json")
+    if content is None:
         return "not run"
-    state = _read(Status, path).state
+    state = _parse(Status, content, records.place(folder, "status.json")).state
     # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
     return "interrupted" if state == "completed" else state
 
 
-def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], cells_dir: Path) -> None:
+def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
     """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record belongs elsewhere."""
     planned = {key.folder for key in keys}
     if len(planned) < len(keys):
         raise UserError(f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}.")
-    for parent in dict.fromkeys(Path(key.folder).parent for key in keys):
-        for path in sorted((cells_dir / parent).glob("*/summary.json")):
-            if str(path.parent.relative_to(cells_dir)) in planned:
+    for parent in dict.fromkeys(str(PurePosixPath(key.folder).parent) for key in keys):
+        for folder in records.with_summary(parent):
+            if folder in planned:
                 continue
-            summary = _read(Summary, path)
+            summary = _parse(Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json"))
             if summary.grid == grid.name and summary.key.folder in planned:
-                raise UserError(f"Two folders claim the cell {summary.key.folder}: remove or move {path.parent}, which is not its place.")
+                place = records.place(folder)
+                raise UserError(f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place.")
 
 
-def _read(model: type[Model], path: Path) -> Model:
+def _parse(model: type[Model], content: bytes, place: str) -> Model:
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{path} is not a record of format 1: {f'{place}: ' if place else ''}{fault['msg']}.") from None
+        path = ".".join(map(str, fault["loc"]))
+        raise UserError(f"{place} is not a record of format 1: {f'{path}: ' if path else ''}{fault['msg']}.") from None

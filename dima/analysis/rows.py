@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dima.analysis.compare import Verdict, compare
 from dima.analysis.load import CellRecord, load_cells
+from dima.analysis.records import Records
 from dima.analysis.reference import PaperNumber, PaperNumbers, number_beside, read_paper_numbers
 from dima.analysis.sample import Sample, earlier_sample, final_sample
 from dima.analysis.statistics import Statistics, probability_of_improvement, summarize
@@ -33,7 +34,7 @@ class Row:
     probability_dima_better: float | None
 
 
-def build_rows(grid: Grid, experiment: str, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> list[Row]:
+def build_rows(grid: Grid, experiment: str, source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[Row]:
     """The rows of one experiment in the grid's order.
 
     A method has a row for its whole budget and one for every smaller budget at which the paper gives a number.
@@ -43,7 +44,7 @@ def build_rows(grid: Grid, experiment: str, results_dir: Path, config_hashes: Ma
     """
     numbers = read_paper_numbers(experiment)
     grouped: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
-    for record in load_cells(grid, grid.experiments[experiment], results_dir, config_hashes):
+    for record in load_cells(grid, grid.experiments[experiment], source, config_hashes):
         grouped[record.key.task, record.key.method].append(record)
     samples = [sample for records in grouped.values() for sample in _samples(grid, records, numbers)]
     dima = {(sample.task, sample.env_steps): sample for sample in samples if sample.method == "dima"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from dima.analysis.csv_table import to_csv
 from dima.analysis.markup import TextTable, to_latex, to_markdown
 from dima.analysis.paths import return_tables, table_paths
+from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.replace_file import replace_file
 from dima.analysis.rows import Row, build_rows
@@ -25,20 +26,23 @@ _NUMERIC = frozenset(_HEADING) - {"task", "method", "verdict"}
 _NONE = "–"
 
 
-def write_tables(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> list[Path]:
-    """Write the tables of the grid from the cells under `<results_dir>/<grid>/cells`; returns `table_paths`.
+def write_tables(
+    grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None, records: Records | None = None
+) -> list[Path]:
+    """Write the tables of the grid; returns `table_paths`.
 
     Args:
         grid: the grid whose cells are tabulated.
-        results_dir: the folder that holds `<grid>/cells` and receives `<grid>/tables`.
+        results_dir: the folder that receives `<grid>/tables`.
         config_hashes: the current configuration's hash by cell; a record with another one is shown as stale, not averaged.
+        records: of the cells; by default those under `<results_dir>/<grid>/cells`.
 
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
     texts: dict[str, str] = {}
     for name in return_tables(grid):
-        rows = build_rows(grid, name, results_dir, config_hashes)
+        rows = build_rows(grid, name, records or results_dir, config_hashes)
         table = _text_table(grid, name, rows)
         texts |= {f"{name}.csv": to_csv(rows), f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
     paths = table_paths(grid, results_dir)

@@ -74,17 +74,24 @@ def read_events(path: Path) -> list[Event]:
     return _effective(path)[0]
 
 
+def parse_events(content: bytes, place: str) -> list[Event]:
+    """The effective events in the content of a log, as `read_events`; `place` names it where it is not in order."""
+    return _parse_log(content, place)[0]
+
+
 def _effective(path: Path) -> tuple[list[Event], int]:
     """Effective events and the next sequence number."""
-    if not path.exists():
-        return [], 0
-    text = path.read_text(encoding="utf-8", errors="replace")
+    return _parse_log(path.read_bytes(), str(path)) if path.exists() else ([], 0)
+
+
+def _parse_log(content: bytes, place: str) -> tuple[list[Event], int]:
+    text = content.decode("utf-8", errors="replace")
     lines = text[: text.rfind("\n") + 1].splitlines()
     events: list[Event] = []
     for number, line in enumerate(lines):
         event = _parse(line)
         if event is None or event.get("seq") != number or "kind" not in event:
-            raise UserError(f"Line {number + 1} of {path} is not event {number} of a run.")
+            raise UserError(f"Line {number + 1} of {place} is not event {number} of a run.")
         if event["kind"] == "rewind":
             events = [kept for kept in events if kept["seq"] < event["to"]]
         else:

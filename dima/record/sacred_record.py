@@ -1,4 +1,7 @@
-"""Sacred's copy of a run: configuration, scalars and outcome, written by its file observer. Never the only copy, never a reason to stop."""
+"""Sacred's copy of a run: configuration, scalars and outcome, in files and, where a database is named, in MongoDB too.
+
+Never the only copy, never a reason to stop.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from dima.record.database import database_address
+
 Result = TypeVar("Result")
 Metrics = Callable[[str, float, int], None]
 """Called with name, value and environment steps."""
 
 
 def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[Metrics], Result]) -> Result:
-    """Call `run` inside a Sacred run below `folder`, numbered 1, 2, ... from one process of the cell to the next.
+    """Call `run` inside a Sacred run below `folder`'s `sacred`, numbered 1, 2, ... from one process of the cell to the next.
 
     Args:
         name: of the Sacred experiment.
-        config: the resolved configuration, with its `seed`.
-        folder: of Sacred's file observer.
+        config: the resolved configuration of the cell.
+        folder: of the cell.
         run: receives the function that logs a scalar.
+
+    Raises:
+        UserError: a database is named that cannot be one (see `database_address`); before anything is run.
     """
     experiment = _experiment(name, config, folder)
     results: list[Result] = []
@@ -41,7 +49,12 @@ def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:
     experiment = Experiment(name, base_dir=str(Path(__file__).parent), save_git_info=False)
     experiment.sources.clear()  # the commit is in the provenance; Sacred would copy the files again for every run
     experiment.add_config(dict(config))
-    experiment.observers.append(FileStorageObserver(folder, copy_sources=False))
+    experiment.observers.append(FileStorageObserver(folder / "sacred", copy_sources=False))
+    if place := database_address():
+        from dima.record.database_observer import DatabaseObserver
+
+        cell = f"{config['task']['name']}/{config['method']}/seed-{config['seed']}"
+        experiment.observers.append(DatabaseObserver(place, folder, config["grid"], cell))
     experiment.logger = cast(Any, _quiet_logger())  # Sacred declares it as None
     return experiment
 

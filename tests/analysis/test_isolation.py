@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALLOWED = {"dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.events", "dima.yaml_file"}
+ALLOWED = {
+    "dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.database", "dima.record.events",
+    "dima.yaml_file",
+}  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys
 import dima.analysis
