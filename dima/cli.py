@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
         _add_source(_command(commands, name, f"{text} from the records alone", function))
+    status = _command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
+    status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
+    _add_place(status)
+    status.set_defaults(interrupted="the cells go on")
     text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
     synchronize = commands.add_parser("sync", help=text, description=text)
     synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
@@ -159,9 +164,13 @@ def _add_results(command: argparse.ArgumentParser, option: str) -> None:
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
+    _add_place(command)
+    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
     text = f"folder of all grids, or {DATABASE} for the database of DIMA_MONGO_URI (default: %(default)s)"
     command.add_argument("--from", dest="source", default="results", help=text)
-    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
 
 
 def _seed(text: str) -> int:
@@ -300,17 +309,37 @@ def _figures(options: argparse.Namespace) -> None:
 def _write(options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKey, str], Records], list[Path]]) -> None:
     """Write the tables or figures of a grid from wherever the records are."""
     grid = load_grid(options.grid)
-    results = options.results or Path("results")
+    records = _records(options, grid)
+    results = options.results or Path(options.source if isinstance(records, FileRecords) else "results")
+    for path in write(grid, results, _digests(grid), records):
+        print(path)
+
+
+def _records(options: argparse.Namespace, grid: Grid) -> Records:
+    """Where `--from` says that the grid's records are."""
     if options.source == DATABASE or options.source.startswith(SCHEMES):
         from dima.analysis.database_records import DatabaseRecords
 
-        place = required_address() if options.source == DATABASE else address(options.source, "--from")
-        records: Records = DatabaseRecords(place, grid.name)
-    else:
-        results = options.results or Path(options.source)
-        records = FileRecords(Path(options.source) / grid.name / "cells")
-    for path in write(grid, results, _digests(grid), records):
-        print(path)
+        return DatabaseRecords(required_address() if options.source == DATABASE else address(options.source, "--from"), grid.name)
+    return FileRecords(Path(options.source) / grid.name / "cells")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from dima.analysis.cell_status import as_table, cell_statuses
+
+    grid = load_grid(options.grid)
+    records = _records(options, grid)
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    if not options.watch:
+        console.print(as_table(cell_statuses(grid, records)))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            live.update(as_table(cell_statuses(grid, records)), refresh=True)
+            time.sleep(2)
 
 
 def _sync(options: argparse.Namespace) -> None:

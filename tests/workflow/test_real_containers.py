@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -121,7 +122,8 @@ pytestmark = [
 
 def test_cells_run_in_images(clone: Clone) -> None:
     commit = git(clone.folder, "rev-parse", "HEAD")
-    lock = json.loads((clone.folder / "containers/images.lock").read_text())
+    built = (clone.folder / "containers/images.lock").read_text()
+    lock = json.loads(built)
     images = {name: digest(clone.folder / f"containers/{name}.sif") for name in ("dima", "harl")}
     assert {name: entry["digest"] for name, entry in lock.items()} == images
     assert "ok    packages" in (clone.folder / "results/logs/containers/dima.log").read_text()  # %test ran the doctor
@@ -164,26 +166,27 @@ def test_cells_run_in_images(clone: Clone) -> None:
     other = "results/tiny/cells/push-mass/dima/seed-2"
     clone.run("snakemake", f"{other}/summary.json", "--cores", "1", "--sdm", "apptainer")
     assert clone.provenance(other)["image"] == f"{images['dima']} (unpinned)"
-    git(clone.folder, "checkout", "--quiet", "containers/images.lock")
+    (clone.folder / "containers/images.lock").write_text(built)
 
 
 SLURM_RUNS = shutil.which("sinfo") is not None and subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode == 0
 
 
+def squeue(*arguments: str) -> list[str]:
+    result = subprocess.run(["squeue", "-h", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return result.stdout.splitlines()
+
+
 def job_of(cell: str) -> str:
-    """Number of the cell's running Slurm job, once there is one."""
-    words = cell.split("/")
-    while True:
-        for line in subprocess.run(
-            ["squeue", "-h", "-t", "R", "-o", "%i %k"], capture_output=True, text=True, timeout=60
-        ).stdout.splitlines():
-            if all(word in line for word in words):
-                return line.split()[0]
-        time.sleep(0.2)
+    """Number of the cell's running Slurm job; its comment names rule and wildcards."""
+    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if all(word in line for word in cell.split("/"))]
+    return number
 
 
-def wait_for_steps(status: Path, steps: int) -> None:
-    while not status.exists() or json.loads(status.read_text())["env_steps"] < steps:
+def wait_until(condition: Callable[[], bool], snakemake: subprocess.Popen[str]) -> None:
+    while not condition():
+        if snakemake.poll() is not None:
+            raise AssertionError(snakemake.stdout.read())
         time.sleep(0.05)
 
 
@@ -202,16 +205,18 @@ def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -
     with subprocess.Popen(command, cwd=clone.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as snakemake:
         cell = "push-mass/dima/seed-1"
         status = clone.folder / "results/slurmed/cells" / cell / "status.json"
-        wait_for_steps(status, 1000)
+
+        def said(field: str) -> Any:
+            return json.loads(status.read_text())[field] if status.exists() else 0
+
+        wait_until(lambda: said("env_steps") >= 1000, snakemake)
         job = job_of(cell)
         subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
-        while json.loads(status.read_text())["state"] != "interrupted":
-            time.sleep(0.1)
-        stopped_at = json.loads(status.read_text())["env_steps"]
-        while "PENDING" not in subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=60).stdout:
-            time.sleep(0.2)
+        wait_until(lambda: said("state") == "interrupted", snakemake)
+        stopped_at = said("env_steps")
+        wait_until(lambda: squeue("-j", job, "-o", "%T") == ["PENDING"], snakemake)
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
-        wait_for_steps(status, stopped_at + 1000)
+        wait_until(lambda: said("env_steps") >= stopped_at + 1000, snakemake)
         assert job_of(cell) == job  # its own number
         subprocess.run(["scancel", "--signal=KILL", job], check=True, timeout=60)
         printed, _ = snakemake.communicate(timeout=400)

@@ -1,0 +1,96 @@
+"""How the cells of a grid stand, as each says itself: a table for a terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from dima.analysis.records import Records
+from dima.grid import CellKey, Grid
+
+COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "last word", "where")
+
+
+class CellStatus(NamedTuple):
+    """One cell; fields are None where nothing has been said of them.
+
+    Attributes:
+        key: which cell.
+        state: `not run`, or what the cell said last: running, completed, diverged, failed, interrupted.
+        env_steps: environment steps taken, of `budget`.
+        latest_return: mean of the latest evaluation.
+        seconds_left: of training at the mean speed so far; of a running cell.
+        attempt: number of the attempt, and `processes`, how many have worked on it.
+        silent_seconds: since the cell last said something. A running cell that is killed goes on saying `running`, and falls silent.
+        where: the machine of its process.
+    """
+
+    key: CellKey
+    state: str
+    budget: int
+    env_steps: int | None = None
+    latest_return: float | None = None
+    seconds_left: float | None = None
+    attempt: int | None = None
+    processes: int | None = None
+    silent_seconds: float | None = None
+    where: str | None = None
+
+
+def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
+    """Every cell of the grid, in its order."""
+    return [_status(key, grid.task(key.task).env_steps, records) for key in grid.cells]
+
+
+def as_table(statuses: Sequence[CellStatus]) -> Table:
+    """A line for each cell, and in the title how many are in which state."""
+    states = [status.state for status in statuses]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    table = Table(*COLUMNS, title=f"{len(states)} cells: {counts}", box=None, title_justify="left", padding=(0, 1))
+    for status in statuses:
+        table.add_row(*_cells(status))
+    return table
+
+
+def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
+    word, history = _read(records, key, "status.json"), _read(records, key, "provenance.json")
+    if word is None:
+        return CellStatus(key, "not run", budget)
+    steps, seconds = word["env_steps"], word["wall_seconds"]
+    left = seconds / steps * (word["budget"] - steps) if steps and word["state"] == "running" else None
+    attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
+    silent = max(0.0, time.time() - word["updated"])
+    return CellStatus(key, word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
+
+
+def _read(records: Records, key: CellKey, name: str) -> dict[str, Any] | None:
+    """The file's content, or None where it is absent or no JSON object."""
+    try:
+        content = json.loads(records.read(key.folder, name) or b"null")
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _cells(status: CellStatus) -> Iterator[str]:
+    yield from (status.key.task, status.key.method, str(status.key.seed), status.state)
+    steps = status.env_steps
+    yield "" if steps is None else f"{steps:,} of {status.budget:,} ({steps / status.budget:.0%})"
+    yield "" if status.latest_return is None else f"{status.latest_return:.1f}"
+    yield _duration(status.seconds_left)
+    yield "" if status.attempt is None else f"{status.attempt}, process {status.processes}"
+    yield "" if status.silent_seconds is None else f"{_duration(status.silent_seconds)} ago"
+    yield status.where or ""
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
