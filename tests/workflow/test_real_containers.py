@@ -177,9 +177,9 @@ def squeue(*arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def job_of(cell: str) -> str:
-    """Number of the cell's running Slurm job; its comment names rule and wildcards."""
-    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if all(word in line for word in cell.split("/"))]
+def job_of(wildcards: str) -> str:
+    """Number of the cell's running Slurm job; its comment ends in the wildcards."""
+    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if line.endswith(wildcards)]
     return number
 
 
@@ -210,19 +210,20 @@ def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -
             return json.loads(status.read_text())[field] if status.exists() else 0
 
         wait_until(lambda: said("env_steps") >= 1000, snakemake)
-        job = job_of(cell)
+        job = job_of("push-mass_dima_1")
         subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
         wait_until(lambda: said("state") == "interrupted", snakemake)
         stopped_at = said("env_steps")
         wait_until(lambda: squeue("-j", job, "-o", "%T") == ["PENDING"], snakemake)
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
         wait_until(lambda: said("env_steps") >= stopped_at + 1000, snakemake)
-        assert job_of(cell) == job  # its own number
+        assert job_of("push-mass_dima_1") == job  # its own number
         subprocess.run(["scancel", "--signal=KILL", job], check=True, timeout=60)
         printed, _ = snakemake.communicate(timeout=400)
     log = (clone.folder / f"results/slurmed/logs/{cell}.log").read_text()
     assert snakemake.returncode == 0, printed + log
-    assert log.count(f"continuing at {stopped_at:,} of 8,000 environment steps") == 2
+    assert f"continuing at {stopped_at:,} of 8,000 environment steps" in log  # of the last try
+    assert len(json.loads((status.parent / "provenance.json").read_text())["starts"]) == 3
     for name in ("dima", "mappo"):
         options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", "1", "--results", "undisturbed"]
         clone.run("python", "-m", "dima", "train", *options)

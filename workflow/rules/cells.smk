@@ -62,4 +62,4 @@ rule cell:
     # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint
     shell:
         "exec python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --wait >> {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --threads {threads} --wait > {log:q} 2>&1"
