@@ -215,6 +215,7 @@ def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -
         wait_until(lambda: said("state") == "interrupted", snakemake)
         stopped_at = said("env_steps")
         wait_until(lambda: squeue("-j", job, "-o", "%T") == ["PENDING"], snakemake)
+        time.sleep(5)  # Slurm waits two minutes, so that word of the old start's end is not taken for the new one's
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
         wait_until(lambda: said("env_steps") >= stopped_at + 1000, snakemake)
         assert job_of("push-mass_dima_1") == job  # its own number
