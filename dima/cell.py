@@ -21,7 +21,7 @@ from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.compute import describe
 from dima.config import CellConfig
-from dima.errors import CrashedError, DivergedError, StoppedError
+from dima.errors import CrashedError, DivergedError, LockedError, StoppedError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
 from dima.record.files import read_json, write_json
@@ -164,6 +164,8 @@ def _told(record: RunRecord, again: str) -> Iterator[None]:
     except (KeyboardInterrupt, StoppedError):
         record.last_status("interrupted", f"stopped by a signal; {again}")
         raise
+    except LockedError:  # the status is another process's
+        raise
     except BaseException as error:
         record.last_status("failed", f"{type(error).__name__}: {error}")
         raise
@@ -208,10 +210,11 @@ class _Training:
         self._evaluate_where_due()
         saved = time.monotonic()
         while learner.env_steps < budget:
-            self._record_scalars(learner.run_epoch())
+            scalars = learner.run_epoch()
+            self._lease.refuse_if_lost()  # before anything is written to what may be another process's by now
+            self._record_scalars(scalars)
             if self._evaluations.pending:  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
                 self._record_evaluation()
-            self._lease.refuse_if_lost()
             stop = self.execution.stop.received
             if (stop or time.monotonic() - saved >= self.execution.checkpoint_seconds) and learner.env_steps < budget:
                 self._checkpoint()

@@ -7,7 +7,6 @@ import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,9 @@ from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.grid import CellKey, Grid, load_grid
+from dima.options import DATABASE, Commands, add_cell_command, add_command, add_place, add_results, add_source, count, seed, size
 from dima.record.database import SCHEMES, address, database_address, required_address
 
-DATABASE = "mongodb"
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
 WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
 """Environment variable that the Snakefile sets: when the workflow that asks for a cell was started, in Unix seconds."""
@@ -62,21 +61,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(interrupted="the same command continues")
     commands = parser.add_subparsers(required=True, metavar="command")
-    train = _cell_command(commands, "train", "run one cell, or continue it, or find it finished", _train)
-    _add_results(train, "--results")
+    train = add_cell_command(commands, "train", "run one cell, or continue it, or find it finished", _train)
+    add_results(train, "--results")
     train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
     train.add_argument("--wait", action="store_true", help="for another process that runs the cell, instead of refusing")
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
     for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
-        _add_source(_command(commands, name, f"{text} from the records alone", function))
-    status = _command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
+        add_source(add_command(commands, name, f"{text} from the records alone", function))
+    status = add_command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
     status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
-    _add_place(status)
+    add_place(status)
     status.set_defaults(interrupted="the cells go on")
     text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
     synchronize = commands.add_parser("sync", help=text, description=text)
     synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
-    _add_results(synchronize, "--from")
+    add_results(synchronize, "--from")
     synchronize.set_defaults(command=_sync)
     _add_studies(commands)
     _add_render(commands)
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_machine(commands: Commands) -> None:
     text = "look at this machine and installation: a line for each thing, ok or what to do"
     doctor = commands.add_parser("doctor", help=text, description=f"{text[0].upper()}{text[1:]}. Status 1: something essential is broken.")
     doctor.add_argument("--image", action="store_true", help="only what an image holds, as when one is tested while it is built")
@@ -104,21 +103,21 @@ def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     build.set_defaults(command=_build_image, interrupted="no image was written")
 
 
-def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    study = _cell_command(commands, "study", "look at the world model of one cell, as its newest checkpoint has it", _study)
+def _add_studies(commands: Commands) -> None:
+    study = add_cell_command(commands, "study", "look at the world model of one cell, as its newest checkpoint has it", _study)
     study.add_argument("name", metavar="NAME", choices=(*STUDIES, "frames"), help="%(choices)s")
-    study.add_argument("--segments", type=_count, default=100, help="pieces of episodes that are compared (default: %(default)s)")
-    _add_results(study, "--from")
+    study.add_argument("--segments", type=count, default=100, help="pieces of episodes that are compared (default: %(default)s)")
+    add_results(study, "--from")
     study.set_defaults(interrupted="no study was written")
-    studies = _command(
+    studies = add_command(
         commands, "studies", "write tables and figures of the studies that were made, over the seeds of every method", _studies
     )
     studies.add_argument("--task", help="only this one (default: every task of the grid)")
     studies.add_argument("--study", choices=STUDIES, help="only this one (default: all)")
-    _add_results(studies, "--from")
+    add_results(studies, "--from")
 
 
-def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_render(commands: Commands) -> None:
     text = "film a policy on a task as an MP4"
     render = commands.add_parser("render", help=text, description=f"{text[0].upper()}{text[1:]}.")
     render.add_argument("task", metavar="TASK")
@@ -128,68 +127,13 @@ def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="{random,scripted,FOLDER}",
         help="a folder is that of a cell, whose newest checkpoint then acts, deterministically (default: %(default)s)",
     )
-    render.add_argument("--steps", type=_count, help="over as many episodes as they take (default: one episode)")
-    render.add_argument("--seed", type=_seed, default=0, help="of the environment and of random actions (default: %(default)s)")
+    render.add_argument("--steps", type=count, help="over as many episodes as they take (default: one episode)")
+    render.add_argument("--seed", type=seed, default=0, help="of the environment and of random actions (default: %(default)s)")
     render.add_argument("--preset", help="default: the trained policy's own, else paper")
     render.add_argument("--output", type=Path, metavar="FILE.mp4", help="default: TASK.mp4 in the working folder")
     render.add_argument("-y", "--overwrite", action="store_true", help="replace the output where it exists")
-    render.add_argument("--size", type=_size, default=(480, 360), metavar="WIDTHxHEIGHT", help="in pixels (default: 480x360)")
+    render.add_argument("--size", type=size, default=(480, 360), metavar="WIDTHxHEIGHT", help="in pixels (default: 480x360)")
     render.set_defaults(command=_render, interrupted="no film was written")
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, function: Callable[[argparse.Namespace], None]
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text)
-    command.add_argument("--grid", required=True, help="a file of workflow/config without its ending")
-    command.set_defaults(command=function)
-    return command
-
-
-def _cell_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, function: Callable[[argparse.Namespace], None]
-) -> argparse.ArgumentParser:
-    """A command about one cell that computes."""
-    command = _command(commands, name, text, function)
-    command.add_argument("--task", required=True)
-    command.add_argument("--method", required=True)
-    command.add_argument("--seed", required=True, type=_seed, help="one of the grid's seeds")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
-    return command
-
-
-def _add_results(command: argparse.ArgumentParser, option: str) -> None:
-    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
-
-
-def _add_source(command: argparse.ArgumentParser) -> None:
-    _add_place(command)
-    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
-
-
-def _add_place(command: argparse.ArgumentParser) -> None:
-    text = f"folder of all grids, or {DATABASE} for the database of DIMA_MONGO_URI (default: %(default)s)"
-    command.add_argument("--from", dest="source", default="results", help=text)
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if _seed(text) == 0:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in text.split("x")]
-    if len(sides) != 2 or not all(16 <= side <= 4096 and side % 2 == 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height such as 480x360, both even and from 16 to 4096")
-    return sides[0], sides[1]
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -325,21 +269,10 @@ def _records(options: argparse.Namespace, grid: Grid) -> Records:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    from dima.analysis.cell_status import as_table, cell_statuses
+    from dima.analysis.cell_status import show
 
     grid = load_grid(options.grid)
-    records = _records(options, grid)
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    if not options.watch:
-        console.print(as_table(cell_statuses(grid, records)))
-        return
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        while True:
-            live.update(as_table(cell_statuses(grid, records)), refresh=True)
-            time.sleep(2)
+    show(grid, _records(options, grid), watch=options.watch)
 
 
 def _sync(options: argparse.Namespace) -> None:

@@ -230,6 +230,13 @@ def test_a_cell_is_called_with_a_clean_environment_no_home_and_explicit_folders(
     assert container_environment(environ, tmp_path, gpu=True)["APPTAINER_NV"] == "1"
 
 
+def test_the_private_file_of_a_database_is_brought_in_for_reading(tmp_path: Path) -> None:
+    file = str(tmp_path / "address")
+    environ = container_environment({"DIMA_MONGO_URI_FILE": file}, tmp_path, gpu=False)
+    assert environ["APPTAINER_BIND"].endswith(f",{file}:{file}:ro")
+    assert environ["APPTAINERENV_DIMA_MONGO_URI_FILE"] == file
+
+
 @pytest.mark.parametrize("name", ["APPTAINERENV_PYTHONPATH", "SINGULARITYENV_PATH", "APPTAINER_WRITABLE_TMPFS", "SINGULARITY_OVERLAY"])
 def test_what_the_host_would_bring_in_or_make_writable_is_dropped(tmp_path: Path, name: str) -> None:
     assert name not in container_environment({**HOST, name: "1"}, tmp_path, gpu=False)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from dima.analysis.records import Records
 from dima.grid import CellKey, Grid
 
 COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "last word", "where")
+SECONDS_BETWEEN_LOOKS = 2.0
+WIDTH_OF_A_FILE = 200
 
 
 class CellStatus(NamedTuple):
@@ -44,6 +49,18 @@ class CellStatus(NamedTuple):
 def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
     """Every cell of the grid, in its order."""
     return [_status(key, grid.task(key.task).env_steps, records) for key in grid.cells]
+
+
+def show(grid: Grid, records: Records, *, watch: bool) -> None:
+    """Print the table of the grid's cells, once, or with `watch` again and again until interrupted."""
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
+    if not watch:
+        console.print(as_table(cell_statuses(grid, records)))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            live.update(as_table(cell_statuses(grid, records)), refresh=True)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def as_table(statuses: Sequence[CellStatus]) -> Table:

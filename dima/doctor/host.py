@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dima.containers.recipe import image_path
 from dima.doctor.finding import Finding, ask
+from dima.errors import UserError
+from dima.record.database import URI, connect, database_address, database_errors
 from dima.record.provenance import commit_of
 
 SECONDS = 15  # with its controller down, every Slurm command blocks for nine
@@ -47,24 +49,16 @@ def slurm() -> Finding:
 
 
 def database() -> Finding:
-    """The server that DIMA_MONGO_URI names. Neither the address nor what the driver says of it is printed: both may hold a password."""
-    uri = os.environ.get("DIMA_MONGO_URI")
-    if not uri:
-        return Finding("note", "MongoDB", "DIMA_MONGO_URI is not set: records are files alone, which is enough")
+    """The server that the environment names, asked as cells ask it."""
     try:
-        from pymongo import MongoClient
-    except ImportError:
-        return Finding("note", "MongoDB", "pymongo is not installed: pip install -e '.[mongo]'")
-    try:
-        with MongoClient(uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, socketTimeoutMS=5000) as client:
-            client.admin.command("ping")
-            client.get_default_database("dima").list_collection_names()  # a ping asks for no password
-    except Exception as error:  # pymongo's, and ValueError for an address that is none
-        kind = type(error).__name__
-        return Finding(
-            "note", "MongoDB", f"the server of DIMA_MONGO_URI does not serve us ({kind}): look at the address, the user and the server"
-        )
-    return Finding("ok", "MongoDB", "the server of DIMA_MONGO_URI answers")
+        place = database_address()
+        if place is None:
+            return Finding("note", "MongoDB", f"{URI} is not set: records are files alone, which is enough")
+        with database_errors(place.name):
+            connect(place).list_collection_names()  # a ping would ask for no password
+    except UserError as error:
+        return Finding("note", "MongoDB", str(error))
+    return Finding("ok", "MongoDB", f"the server of {place.name} answers")
 
 
 def disk(folder: Path = Path("results")) -> Finding:

@@ -201,6 +201,24 @@ def test_who_waits_goes_on_when_the_other_process_does_not(workplace, then, proc
     assert len(json.loads((CELL / "dima/seed-1/provenance.json").read_text())["starts"]) == processes
 
 
+def last_epoch(folder):
+    return max(event["epoch"] for event in read_events(folder / "events.jsonl") if event["kind"] == "scalars")
+
+
+def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workplace):
+    folder = CELL / "dima/seed-1"
+    with start_until_it_trains() as process:
+        process.send_signal(signal.SIGSTOP)
+        (folder / "lock").write_text(json.dumps({"host": "another-machine", "process": 7, "job": None, "since": 0.0}))
+        epoch = last_epoch(folder)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert errors.strip().endswith("was taken over by another process while this one stood still; it stops here.")
+    assert last_epoch(folder) == epoch  # the next one was trained, and is not in the log
+    assert json.loads((folder / "status.json").read_text())["state"] == "running"  # the other's word
+
+
 def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
     """A workflow plans a cell that another still trains, and removes its summary before its own job for the cell starts."""
     monkeypatch.setenv(WORKFLOW_STARTED, str(time.time()))

@@ -74,6 +74,14 @@ def test_a_cell_runs_in_the_image_of_its_engine_with_nothing_secret_on_the_comma
     assert "canary" not in said + "".join(calls)
 
 
+def test_a_cell_of_a_checkout_runs_outside(site) -> None:
+    site.write("quick.yaml", QUICK.replace("push-mass", "halfcheetah-2x3").replace("dima, mappo", "happo-checkout"))
+    cell = "results/quick/cells/halfcheetah-2x3/happo-checkout/seed-1/summary.json"
+    run(site, cell, "--cores", "1", "--sdm", "apptainer")
+    assert (site.folder / cell).exists()
+    assert not (site.folder / "called").exists()
+
+
 def test_without_images_nothing_is_asked_of_apptainer(site) -> None:
     run(site, *CELLS.values(), "--cores", "1", APPTAINERENV_KEPT="1")
     assert not (site.folder / "called").exists()

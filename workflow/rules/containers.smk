@@ -30,9 +30,9 @@ if IN_IMAGES:
 
 @cache
 def image_of_method(grid_name: str, method: str) -> str:
-    """The image that holds the method's engine."""
-    grid = GRIDS.get(grid_name) or load_grid(grid_name)
-    return str(image_path("harl" if grid.engine(method) == "harl" else "dima"))
+    """The image that holds the method's engine, or "": a checkout's program has a Python of its own, which no image holds."""
+    engine = (GRIDS.get(grid_name) or load_grid(grid_name)).engine(method)
+    return "" if engine == "checkout" else str(image_path("harl" if engine == "harl" else "dima"))
 
 
 def image_of(wildcards) -> str:

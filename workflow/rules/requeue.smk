@@ -12,10 +12,10 @@ from dima.record.files import read_json
 
 
 def stopped_cells() -> list[str]:
-    """Folders of this job's cells that were stopped by a signal."""
+    """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
     folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
     words = {str(folder): read_json(folder / "status.json") for folder in folders}
-    return [folder for folder, word in words.items() if word and word["state"] == "interrupted"]
+    return [folder for folder, word in words.items() if word and word["state"] == "interrupted" and word["updated"] >= STARTED]
 
 
 def requeue() -> None:

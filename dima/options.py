@@ -1,0 +1,69 @@
+"""Options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+DATABASE = "mongodb"
+"""What `--from` says for the database of the environment."""
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def add_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
+    """A command about one grid; `text` describes it, `function` is called with its options."""
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument("--grid", required=True, help="a file of workflow/config without its ending")
+    command.set_defaults(command=function)
+    return command
+
+
+def add_cell_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
+    """A command about one cell that computes."""
+    command = add_command(commands, name, text, function)
+    command.add_argument("--task", required=True)
+    command.add_argument("--method", required=True)
+    command.add_argument("--seed", required=True, type=seed, help="one of the grid's seeds")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
+    return command
+
+
+def add_results(command: argparse.ArgumentParser, option: str) -> None:
+    """The folder of all grids, by the name `option`."""
+    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+
+
+def add_source(command: argparse.ArgumentParser) -> None:
+    """Where records come from, and where what is made of them goes."""
+    add_place(command)
+    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
+
+
+def add_place(command: argparse.ArgumentParser) -> None:
+    """Where records come from: files or the database."""
+    text = f"folder of all grids, or {DATABASE} for the database of DIMA_MONGO_URI (default: %(default)s)"
+    command.add_argument("--from", dest="source", default="results", help=text)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 up. Raises ArgumentTypeError, as the others here, for anything else."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 up."""
+    if seed(text) == 0:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height in pixels, both even and from 16 to 4096."""
+    sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in text.split("x")]
+    if len(sides) != 2 or not all(16 <= side <= 4096 and side % 2 == 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height such as 480x360, both even and from 16 to 4096")
+    return sides[0], sides[1]
