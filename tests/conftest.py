@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from dima.grid import CellKey, Grid, load_grid
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow" / "config"
+
+# a shell starts what is to run in the background with this signal ignored, and processes that tests start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY_DIMA = {
     "replay": {"capacity": 2000},
