@@ -96,14 +96,18 @@ class Grid:
         self.experiments = {experiment: _expand(blocks) for experiment, blocks in content.experiments.items()}
         self.cells = list(dict.fromkeys(key for keys in self.experiments.values() for key in keys))
         self._methods: dict[str, list[MethodFile]] = {}
+        self._tasks: dict[str, TaskConfig] = {}
         self._refuse_overrides_without_cells()
         self._refuse_mixed_presets()
 
     def task(self, name: str) -> TaskConfig:
         """The task's configuration with this grid's overrides. Raises UserError for a task without a file."""
-        _refuse_unknown("task", name, _names(self._config_dir / "tasks"))
-        values = merge({"name": name}, read_yaml(self._config_dir / "tasks" / f"{name}.yaml"))
-        return validate(TaskConfig, merge(values, self._content.overrides.tasks.get(name, {})), f"task {name}, grid {self.name}")
+        if name not in self._tasks:
+            _refuse_unknown("task", name, _names(self._config_dir / "tasks"))
+            values = merge({"name": name}, read_yaml(self._config_dir / "tasks" / f"{name}.yaml"))
+            values = merge(values, self._content.overrides.tasks.get(name, {}))
+            self._tasks[name] = validate(TaskConfig, values, f"task {name}, grid {self.name}")
+        return self._tasks[name]
 
     def require(self, key: CellKey) -> None:
         """Refuse a cell that this grid does not hold, naming what it holds instead. Raises UserError."""
