@@ -230,11 +230,14 @@ def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -
         wait_until(lambda: all(now >= then + 500 for now, then in zip(said("env_steps"), stopped_at, strict=True)), snakemake)
         assert job_of("seeds-slurmed-push-mass-dima") == job  # its own number
         (beside,) = [number for number, cell in enumerate(cells) if b"continuing" in read_bytes(cell / "beside.log")]
-        os.kill(said("process")[1 - beside], signal.SIGKILL)  # the job's first process; this machine is the cluster
+        killed = 1 - beside
+        os.kill(said("process")[killed], signal.SIGKILL)  # the job's first process; this machine is the cluster
         printed, _ = snakemake.communicate(timeout=400)
     logs = "".join(path.read_text() for path in clone.folder.glob("results/slurmed/**/*.log"))
     assert snakemake.returncode == 0, printed + logs
-    assert [len(json.loads((cell / "provenance.json").read_text())["starts"]) for cell in cells] == [3, 3]
+    starts = [len(json.loads((cell / "provenance.json").read_text())["starts"]) for cell in cells]
+    assert starts[killed] == 3
+    assert starts[beside] in (2, 3)  # where Slurm tracks processes by their groups, the other seed goes on to its end alone
     for name, seed in (("dima", 1), ("dima", 2), ("mappo", 1), ("mappo", 2)):
         options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", str(seed), "--results", "undisturbed"]
         clone.run("python", "-m", "dima", "train", *options)
