@@ -73,7 +73,8 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
     """Every cell of the grid, in its order, by what its folder in `cells_dir` holds.
 
     A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the folder `.snakemake`) of the
-    hashes that its jobs had: of cells that were made with `dima train` alone, or whose notes are lost, it knows no change.
+    hashes that its jobs had. Where they are lost it takes any summary for finished, and a cell that `dima train` alone brought to a
+    changed configuration it plans once more.
 
     Raises UserError where the grid's configuration is not in order.
     """

@@ -27,7 +27,7 @@ FATES: dict[Fate, str] = {
 }
 HEADINGS: dict[Fate, str] = {
     "anew": "To be made anew:",
-    "unreadable": "Unreadable, and not reckoned with:",
+    "unreadable": "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):",
     "impossible": "Impossible, and nothing of the grid runs before that is put right:",
 }
 UNKNOWN = "unknown"
@@ -87,7 +87,7 @@ def remarks(plan: Plan) -> Iterator[str]:
         yield f"To continue: {', '.join(f'{count} {state}' for state, count in states.items())}."
     for fate, heading in (
         ("anew", "To be made anew:"),
-        ("unreadable", "Unreadable, and not reckoned with:"),
+        ("unreadable", "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):"),
         ("impossible", "Impossible:"),
     ):
         cells = [cell for cell in plan.cells if cell.fate == fate]
@@ -120,9 +120,13 @@ def _hours_to_come(plan: Plan) -> str:
 def _total(amount: str, known: int, others: int, unknown: int) -> str:
     """An estimate for `known` cells, `others` of which are estimated by other tasks."""
     if not known:
-        return f"unknown for {unknown} cells, as nothing was measured"
+        return f"unknown for {_cells(unknown)}, as nothing was measured"
     by_others = f", {others} of them by their method on other tasks" if others else ""
-    return f"{'at least ' if unknown else ''}{amount} for {known} cells{by_others}{f'; {unknown} cells unknown' if unknown else ''}"
+    return f"{'at least ' if unknown else ''}{amount} for {_cells(known)}{by_others}{f'; {_cells(unknown)} unknown' if unknown else ''}"
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def _disk(plan: Plan) -> Iterator[str]:
@@ -143,7 +147,7 @@ def _disk(plan: Plan) -> Iterator[str]:
 def _table(plan: Plan) -> Table:
     fates = Counter(cell.fate for cell in plan.cells)
     counts = ", ".join(f"{fates[fate]} {name}" for fate, name in FATES.items() if fates[fate])
-    table = _plain_table(f"{len(plan.cells)} cells: {counts}")
+    table = _plain_table(f"{_cells(len(plan.cells))}: {counts}")
     for name in ("suite", "method", "cells", "finished", "continue", "anew", "new", "hours to come", "disk to come"):
         table.add_column(name, justify="left" if name in ("suite", "method") else "right")
     for row in rows(plan):

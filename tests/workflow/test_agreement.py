@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from dima.analysis.cell_plan import CellPlan, cell_plans
@@ -57,3 +58,6 @@ def test_what_the_plan_names_is_what_snakemake_would_run(stage) -> None:
     assert plans[DIMA[1]].reason == "configuration changed: parameters.behavior.horizon 15 -> 4"
     assert plans[JOINT[0]].reason == "its summary was removed"
     assert {plans[folder].fate for folder in thirds} == {"new"}
+
+    shutil.rmtree(stage.folder / ".snakemake")  # without its notes Snakemake knows of no change
+    assert [job for job in stage.planned("--profile", "local", "quick") if job.startswith(CELLS)] == sorted([JOINT[0], *thirds])
