@@ -3,17 +3,12 @@
 
 import os
 import sys
-import time
 
-from dima.cli import WORKFLOW_STARTED
 from dima.errors import UserError
 from dima.grid import CONFIG_DIR, Grid, load_grid
 
 # jobs run the Python that runs Snakemake, also when its environment is not active
 os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-
-# jobs inherit it, also through Slurm: a cell that another workflow finished since then is not trained again
-os.environ.setdefault(WORKFLOW_STARTED, str(time.time()))
 
 
 def read_grids() -> dict[str, Grid]:
@@ -33,6 +28,7 @@ except UserError as error:
 
 
 include: "workflow/rules/containers.smk"
+include: "workflow/rules/seeds_beside.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"

@@ -31,7 +31,8 @@ from dima.record.run_record import COMPLETED, EvaluationEntry, RunRecord
 from dima.record.sacred_record import Metrics, recorded
 from dima.stop_signal import StopSignal
 
-ARCHIVED = ("events.jsonl", "status.json", "summary.json", COMPLETED, "config.json", "provenance.json")  # the last goes last
+SUMMARY = "summary.json"
+ARCHIVED = ("events.jsonl", "status.json", SUMMARY, COMPLETED, "config.json", "provenance.json")  # the last goes last
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Execution:
         checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
         from_scratch: begin a new attempt whatever is there.
         wait: for another process that runs the cell, instead of refusing.
-        asked_at: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile.
+        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile.
         stop: tells when to end at a checkpoint.
     """
 
@@ -51,7 +52,7 @@ class Execution:
     checkpoint_seconds: float = 300.0
     from_scratch: bool = False
     wait: bool = False
-    asked_at: float = math.inf
+    finished_since: float = math.inf
     stop: StopSignal = field(default_factory=StopSignal)
 
 
@@ -65,14 +66,15 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         DivergedError: training is not finite any more; what was recorded stays.
         CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
-    if _is_finished(config, folder) and not execution.from_scratch:
+    if _summary(config, folder / SUMMARY) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
     learner = None if upstream else build_learner(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
-        if not execution.from_scratch and (_is_finished(config, folder) or _has_finished_since(config, folder, execution.asked_at)):
+        if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
+            _put_summary_back(folder)
             print(f"{folder}: finished meanwhile, nothing to do.")
             return
         _prepare_attempt(config, folder, execution, upstream)
@@ -91,23 +93,27 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         recorded("dima", config.model_dump(mode="json"), folder, run)
 
 
-def _is_finished(config: CellConfig, folder: Path) -> bool:
-    summary = read_json(folder / "summary.json")
-    return summary is not None and summary.get("config_hash") == config.digest()
+def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
+    """Whether the cell's summary is there, or a run ended after `since` and its summary was removed.
 
-
-def _has_finished_since(config: CellConfig, folder: Path, moment: float) -> bool:
-    """Whether a run ended after `moment`. Its summary, which a workflow that did not know of it has removed, is put back.
-
-    A workflow removes a cell's summary before it starts the cell: to force it, or since there was none yet when it planned. In between,
-    what another workflow left running may have come to its end.
+    A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it planned, or as an earlier
+    workflow was killed before the cell came to its end. In between, what another workflow left running may have come to it.
     """
-    copy = folder / COMPLETED
-    summary = read_json(copy)
-    if summary is None or summary["config_hash"] != config.digest() or copy.stat().st_mtime < moment:
-        return False
-    write_json(folder / "summary.json", summary)
-    return True
+    if _summary(config, folder / SUMMARY):
+        return True
+    return _summary(config, folder / COMPLETED) is not None and (folder / COMPLETED).stat().st_mtime >= since
+
+
+def _summary(config: CellConfig, path: Path) -> dict[str, Any] | None:
+    """The summary at `path`, where it is of this configuration."""
+    summary = read_json(path)
+    return summary if summary is not None and summary.get("config_hash") == config.digest() else None
+
+
+def _put_summary_back(folder: Path) -> None:
+    summary = read_json(folder / COMPLETED)
+    if summary is not None and not (folder / SUMMARY).exists():
+        write_json(folder / SUMMARY, summary)
 
 
 def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution, upstream: Upstream | None = None) -> None:

@@ -18,10 +18,12 @@ from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, 
 from dima.grid import CellKey, Grid, load_grid
 from dima.options import DATABASE, Commands, add_cell_command, add_command, add_place, add_results, add_source, count, seed, size
 from dima.record.database import SCHEMES, address, database_address, required_address
+from dima.seeds_beside import SEEDS_BESIDE, trained_beside
 
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
-WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
-"""Environment variable that the Snakefile sets: when the workflow that asks for a cell was started, in Unix seconds."""
+FINISHED_SINCE = "DIMA_FINISHED_SINCE"
+"""Environment variable that the Snakefile sets: a run that finished since then (Unix seconds) is what it asks for, also without its
+summary. 0 unless cells are forced: Snakemake removes the summary of what finished while nobody watched."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,9 +156,19 @@ def _train(options: argparse.Namespace) -> None:
     stop = StopSignal()
     if config.engine != "checkout":  # its program has no checkpoints: it is interrupted
         stop.listen()
-    asked_at = float(os.environ.get(WORKFLOW_STARTED, "inf"))
-    with _environments_errors():
-        run_cell(config, folder, Execution(device, options.checkpoint_seconds, options.from_scratch, options.wait, asked_at, stop))
+    finished_since = float(os.environ.get(FINISHED_SINCE, "inf"))
+    execution = Execution(device, options.checkpoint_seconds, options.from_scratch, options.wait, finished_since, stop)
+    with _environments_errors(), trained_beside(_unfinished_beside(options, finished_since), STOPPED):
+        run_cell(config, folder, execution)
+
+
+def _unfinished_beside(options: argparse.Namespace, finished_since: float) -> dict[int, Path]:
+    """The folders of the cells that this job is to train beside the one of the options, by seed."""
+    from dima.cell import is_finished
+
+    others = [seed(text) for text in os.environ.get(SEEDS_BESIDE, "").split(",") if text and seed(text) != options.seed]
+    cells = {other: _cell(argparse.Namespace(**{**vars(options), "seed": other})) for other in others}
+    return {other: folder for other, (config, folder) in cells.items() if not is_finished(config, folder, finished_since)}
 
 
 def _study(options: argparse.Namespace) -> None:

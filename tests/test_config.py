@@ -10,9 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dima.grid
 from dima.config import CellConfig
 from dima.errors import UserError
 from dima.grid import CellKey, load_grid, merge, validate
+from dima.yaml_file import read_yaml
 
 PAPER = {  # Tables 1, 3 and 4, equations and appendix B
     "replay.capacity": 250_000,
@@ -323,3 +325,13 @@ def test_presets_of_one_suite_never_meet_in_a_grid(workplace):
     other = "{preset: gymnasium-robotics, comparable_with_paper: false}"
     write(workplace, block + f"overrides: {{tasks: {{ant-2x4: {other}, ant-4x2: {other}}}}}")
     assert load_grid("broken").task("ant-4x2").preset == "gymnasium-robotics"
+
+
+def test_the_paper_grids_300_cells_are_resolved_with_every_tasks_file_read_once(monkeypatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(dima.grid, "read_yaml", lambda path: read.append(path.name) or read_yaml(path))
+    grid = load_grid("paper")
+    assert len([grid.resolve(key) for key in grid.cells]) == 300
+    tasks = sorted({f"{key.task}.yaml" for key in grid.cells})
+    assert sorted(name for name in read if name in tasks) == tasks
+    assert len(read) < 40

@@ -123,20 +123,26 @@ def test_ci_installs_opengl_where_there_is_none_and_goes_on_without(tmp_path: Pa
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_ci_installs_apptainer_where_there_is_an_installer_and_goes_on_without(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments", "without"),
+    [("install-apptainer", "", "no Apptainer could be installed"), ("slurm-single-node", "start", "no Slurm could be started")],
+)
+def test_ci_installs_what_there_is_a_tool_for_and_goes_on_without(
+    tmp_path: Path, tool: str, arguments: str, without: str, status: int
+) -> None:
     folder = tmp_path / "clone"
     (folder / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
     (folder / "README.md").write_text("## Quick start\n\n```sh\ntrue\n```\n\n```sh\ntouch tested\n```\n", encoding="utf-8")
-    installer = tmp_path / "shared/tools/install-apptainer"
+    installer = tmp_path / "shared/tools" / tool
     installer.parent.mkdir(parents=True)
-    installer.write_text(f"#!/bin/sh\ntouch installed\nexit {status}\n", encoding="utf-8")
+    installer.write_text(f'#!/bin/sh\necho "$*" > called_with\nexit {status}\n', encoding="utf-8")
     installer.chmod(0o755)
     result = run_ci(folder, opengl="libEGL.so.1")
     assert result.returncode == 0, result.stderr
-    assert (folder / "installed").exists()
+    assert (folder / "called_with").read_text(encoding="utf-8").strip() == arguments
     assert (folder / "tested").exists()
-    assert ("no Apptainer could be installed" in result.stderr) == (status == 1)
+    assert (without in result.stderr) == (status == 1)
 
 
 def test_ci_asks_for_a_mongodb_server_in_an_environment_of_its_own_and_goes_on_without(tmp_path: Path) -> None:

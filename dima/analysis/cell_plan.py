@@ -19,6 +19,7 @@ Fate = Literal["finished", "continue", "anew", "new", "unreadable", "impossible"
 BUDGET = "task.env_steps"
 ABSENT = "none"
 KEYS_SHOWN = 6
+PUT_BACK = "finished, whose summary was removed and is put back (or, with -f, is made anew)"
 
 
 class CellPlan(NamedTuple):
@@ -73,8 +74,8 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
     """Every cell of the grid, in its order, by what its folder in `cells_dir` holds.
 
     A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the folder `.snakemake`) of the
-    hashes that its jobs had. Where they are lost it takes any summary for finished, and a cell that `dima train` alone brought to a
-    changed configuration it plans once more.
+    hashes that its jobs had. Where they are lost it takes any summary for finished, and of a cell that `dima train` alone brought to a
+    changed configuration it plans a job, which finds the cell finished.
 
     Raises UserError where the grid's configuration is not in order.
     """
@@ -107,6 +108,9 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
         reason = _change(changes) if known else "configuration changed, from one that is not recorded"
         return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
     history = _read(_History, key, "provenance.json", records)
+    done = read_summary(grid, key, records, "completed.json")
+    if done and done.config_hash == digest:
+        return CellPlan(key, "continue", state=PUT_BACK, seconds_left=0.0, device=done.provenance[-1].device, summary=done, measures=True)
     why = why_anew(history.finished if history else None, begun.digest if begun else None, digest)
     if why:
         reasons = {"finished": "its summary was removed", "torn": "the record of its attempt is not whole"}

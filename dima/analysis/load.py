@@ -133,12 +133,12 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     return curve
 
 
-def read_summary(grid: Grid, key: CellKey, records: Records) -> Summary | None:
-    """The cell's summary, None where there is none. Raises UserError as `load_cells` does for one that cannot be trusted."""
-    content = records.read(key.folder, "summary.json")
+def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
+    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells` does for one that cannot be trusted."""
+    content = records.read(key.folder, name)
     if content is None:
         return None
-    place = records.place(key.folder, "summary.json")
+    place = records.place(key.folder, name)
     summary = parse(Summary, content, place)
     if (summary.grid, summary.key) != (grid.name, key):
         raise UserError(f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dima.analysis import disk
-from dima.analysis.cell_plan import CellPlan, cell_plans, changed_keys
+from dima.analysis.cell_plan import PUT_BACK, CellPlan, cell_plans, changed_keys
 from dima.analysis.disk import text_of_bytes
 from dima.analysis.plan import Plan, make_plan
 from dima.analysis.plan_text import measurements, remarks, rows
@@ -105,7 +105,7 @@ def key(seed: int, task: str = "push-mass", method: str = "mappo") -> CellKey:
 
 
 def test_every_cell_has_a_fate_and_a_reason(grid_of, leave, results: Path) -> None:
-    grid = grid_of((["push-mass"], ["mappo"], list(range(1, 17))))
+    grid = grid_of((["push-mass"], ["mappo"], list(range(1, 18))))
     leave(grid, key(1))
     leave(grid, key(2), "running")
     leave(grid, key(3), "interrupted", checkpoint=1)
@@ -121,10 +121,13 @@ def test_every_cell_has_a_fate_and_a_reason(grid_of, leave, results: Path) -> No
     (leave(grid, key(13)) / "summary.json").write_text('{"format": 1, "grid"')
     shutil.copy(results / "trial/cells" / key(1).folder / "summary.json", leave(grid, key(14)) / "summary.json")
     (leave(grid, key(15), "interrupted", checkpoint=1) / "status.json").unlink()
+    whole = leave(grid, key(17))
+    (whole / "summary.json").rename(whole / "completed.json")
     plans = by_seed(grid, results)
 
     continues = {seed: plan.state for seed, plan in plans.items() if plan.fate == "continue"}
-    assert continues == {2: "running", 3: "interrupted", 4: "failed", 5: "diverged", 15: "begun"}
+    assert continues == {2: "running", 3: "interrupted", 4: "failed", 5: "diverged", 15: "begun", 17: PUT_BACK}
+    assert plans[17].seconds_left == 0
     assert plans[2].seconds_left == 1200  # 400 s for a quarter: three more quarters
     assert plans[15].seconds_left is None
     epochs, sizes = (grid.resolve(key(1)).model_dump()["parameters"][name] for name in ("critic_epochs", "hidden_sizes"))

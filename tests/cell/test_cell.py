@@ -17,7 +17,7 @@ import torch
 
 from dima.cell import Execution, _prepare_attempt
 from dima.checkpoint import load_checkpoint
-from dima.cli import WORKFLOW_STARTED
+from dima.cli import FINISHED_SINCE
 from dima.grid import CellKey
 from dima.record.events import read_events
 
@@ -221,14 +221,14 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workp
 
 def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
     """A workflow plans a cell that another still trains, and removes its summary before its own job for the cell starts."""
-    monkeypatch.setenv(WORKFLOW_STARTED, str(time.time()))
+    monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
     assert train().returncode == 0
     summary = CELL / "dima/seed-1/summary.json"
     content = summary.read_text()
     summary.unlink()
     assert train().stdout.strip().endswith("finished meanwhile, nothing to do.")
     assert summary.read_text() == content
-    monkeypatch.setenv(WORKFLOW_STARTED, str(time.time()))
+    monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
     summary.unlink()
     assert train().returncode == 0  # forced
     assert json.loads(summary.read_text())["attempts"] == 2

@@ -44,9 +44,7 @@ class Stage:
         """What a dry run would make: cells by their folder, everything else by the name of its rule, sorted."""
         result = self.snakemake("--dry-run", *arguments)
         assert result.returncode == 0, result.stderr
-        jobs = re.findall(
-            r"^(?:local)?rule (\w+):\n(?: {4}input: .*\n)?(?: {4}output: (.*)\n)?", result.stdout + result.stderr, re.MULTILINE
-        )
+        jobs = re.findall(r"^ *(?:local)?rule (\w+):\n(?: +input: .*\n)?(?: +output: (.*)\n)?", result.stdout + result.stderr, re.MULTILINE)
         return sorted(str(Path(output).parent) if rule == "cell" else rule for rule, output in jobs)
 
 

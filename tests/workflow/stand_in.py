@@ -11,13 +11,13 @@ from pathlib import Path
 HERE = sys.path.pop(0)  # python -m looks here first; without it `dima` is the package
 
 
-def train(grid: str, task: str, method: str, seed: str, threads: str) -> None:
+def train(grid: str, task: str, method: str, seed: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}")
     folder.mkdir(parents=True, exist_ok=True)
     failing = os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}"
     status = {"state": "diverged" if failing else "completed", "env_steps": 4000, "latest_return": 12.5, "wall_seconds": 8.0}
     (folder / "status.json").write_text(json.dumps({**status, "updated": time.time(), "message": "no number" if failing else None}))
-    print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']} {threads}")
+    print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']}")
     if failing:
         sys.exit("dima: the loss is not finite")
     write_record(folder, grid, task, method, int(seed))

@@ -41,7 +41,7 @@ MAY_BE_INSIDE = {
     "HOME", "PATH", "PWD", "SHLVL", "TERM", "LANG", "LC_CTYPE", "_", "PS1", "PROMPT_COMMAND", "LD_LIBRARY_PATH",
     "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "XDG_CACHE_HOME",
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES",
-    "DIMA_MONGO_URI", "DIMA_WORKFLOW_STARTED",
+    "DIMA_MONGO_URI", "DIMA_FINISHED_SINCE", "DIMA_SEEDS_BESIDE",
 }  # fmt: skip
 
 
@@ -175,10 +175,14 @@ def squeue(*arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def job_of(wildcards: str) -> str:
-    """Number of the cell's running Slurm job; its comment ends in the wildcards."""
-    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if line.endswith(wildcards)]
+def job_of(group: str) -> str:
+    """Number of the running Slurm job of a group's cells, which its comment names."""
+    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if group in line]
     return number
+
+
+def read_bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 def wait_until(condition: Callable[[], bool], snakemake: subprocess.Popen[str]) -> None:
@@ -189,45 +193,52 @@ def wait_until(condition: Callable[[], bool], snakemake: subprocess.Popen[str]) 
 
 
 def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -> None:
-    """SIGTERM, as before a preemption: checkpoint, exit, requeue. Then SIGKILL: another try. The end equals that of an undisturbed run."""
+    """Two seeds in a job. SIGTERM, as before a preemption: checkpoints, exit, requeue. Then SIGKILL: another try. The end equals that of
+    an undisturbed run.
+    """
     if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True, timeout=60, check=False).returncode != 0:
         pytest.skip("needs a running Slurm")
     grid = yaml.safe_load((clone.folder / "workflow/config/tiny.yaml").read_text())
-    grid["experiments"]["final_returns"][0]["seeds"] = [1]
-    grid["overrides"]["tasks"]["push-mass"] = {"env_steps": 8000, "evaluation": {"every": 2000, "episodes": 2}}
+    grid["overrides"]["tasks"]["push-mass"] = {"env_steps": 6000, "evaluation": {"every": 2000, "episodes": 2}}
     (clone.folder / "workflow/config/slurmed.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
+    profile = clone.folder / "workflow/profiles/slurm/config.yaml"
+    text = profile.read_text(encoding="utf-8")
+    for asked, smaller in (("else 16000)", "else 1000)"), ("{method}=4", "{method}=2")):  # what a machine of two cores has
+        assert asked in text
+        text = text.replace(asked, smaller)
+    profile.write_text(text, encoding="utf-8")
     environ = {name: value for name, value in clone.environ.items() if name not in ("SLURM_JOB_ID", "DIMA_MONGO_URI")}
-    resources = ["--set-resources", "cell:mem_mb=2000", "cell:runtime=30"]
     polling = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "5"]
     program = Path(sys.executable).with_name("snakemake")
-    command = [program, "slurmed_tables", "--profile", "slurm", *resources, *polling, "--sdm", "apptainer"]
+    command = [program, "slurmed_tables", "--profile", "slurm", *polling, "--sdm", "apptainer"]
     with subprocess.Popen(command, cwd=clone.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as snakemake:
-        cell = "push-mass/dima/seed-1"
-        status = clone.folder / "results/slurmed/cells" / cell / "status.json"
+        cells = [clone.folder / f"results/slurmed/cells/push-mass/dima/seed-{seed}" for seed in (1, 2)]
 
-        def said(field: str) -> Any:
-            return json.loads(status.read_text())[field] if status.exists() else 0
+        def said(field: str) -> list[Any]:
+            return [json.loads(read_bytes(cell / "status.json") or b"{}").get(field, 0) for cell in cells]
 
-        wait_until(lambda: said("env_steps") >= 1000, snakemake)
-        job = job_of("push-mass_dima_1")
+        wait_until(lambda: said("state") == ["running", "running"] and min(said("env_steps")) >= 1000, snakemake)
+        job = job_of("seeds-slurmed-push-mass-dima")
+        assert [json.loads((cell / "lock").read_text())["job"] for cell in cells] == [job, job]
+        assert {"cpu=2", "gres/gpu=1"} <= set(squeue("-j", job, "-O", "tres:100")[0].strip().split(","))
         subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
-        wait_until(lambda: said("state") == "interrupted", snakemake)
+        wait_until(lambda: said("state") == ["interrupted", "interrupted"], snakemake)
         stopped_at = said("env_steps")
         wait_until(lambda: squeue("-j", job, "-o", "%T") == ["PENDING"], snakemake)
         time.sleep(5)  # Slurm waits two minutes, so that word of the old start's end is not taken for the new one's
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
-        wait_until(lambda: said("env_steps") >= stopped_at + 1000, snakemake)
-        assert job_of("push-mass_dima_1") == job  # its own number
-        os.kill(said("process"), signal.SIGKILL)  # this machine is the cluster
+        wait_until(lambda: all(now >= then + 500 for now, then in zip(said("env_steps"), stopped_at, strict=True)), snakemake)
+        assert job_of("seeds-slurmed-push-mass-dima") == job  # its own number
+        (beside,) = [number for number, cell in enumerate(cells) if b"continuing" in read_bytes(cell / "beside.log")]
+        os.kill(said("process")[1 - beside], signal.SIGKILL)  # the job's first process; this machine is the cluster
         printed, _ = snakemake.communicate(timeout=400)
-    log = (clone.folder / f"results/slurmed/logs/{cell}.log").read_text()
-    assert snakemake.returncode == 0, printed + log
-    assert f"continuing at {stopped_at:,} of 8,000 environment steps" in log  # of the last try
-    assert len(json.loads((status.parent / "provenance.json").read_text())["starts"]) == 3
-    for name in ("dima", "mappo"):
-        options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", "1", "--results", "undisturbed"]
+    logs = "".join(path.read_text() for path in clone.folder.glob("results/slurmed/**/*.log"))
+    assert snakemake.returncode == 0, printed + logs
+    assert [len(json.loads((cell / "provenance.json").read_text())["starts"]) for cell in cells] == [3, 3]
+    for name, seed in (("dima", 1), ("dima", 2), ("mappo", 1), ("mappo", 2)):
+        options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", str(seed), "--results", "undisturbed"]
         clone.run("python", "-m", "dima", "train", *options)
-        ends = [clone.folder / results / f"slurmed/cells/push-mass/{name}/seed-1" for results in ("undisturbed", "results")]
+        ends = [clone.folder / results / f"slurmed/cells/push-mass/{name}/seed-{seed}" for results in ("undisturbed", "results")]
         undisturbed, disturbed = (
             [
                 {field: value for field, value in event.items() if field not in ("seq", "wall_seconds")}
@@ -236,6 +247,7 @@ def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -
             for end in ends
         )
         assert undisturbed == disturbed
-        weights = [(end / "checkpoint/000000008000/tensors.safetensors").read_bytes() for end in ends]
+        weights = [(end / "checkpoint/000000006000/tensors.safetensors").read_bytes() for end in ends]
         assert weights[0] == weights[1]
+        assert json.loads((ends[1] / "summary.json").read_text())["attempts"] == 1
     assert "sha256:" in (clone.folder / "results/slurmed/tables/final_returns.csv").read_text()

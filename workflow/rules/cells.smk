@@ -56,10 +56,10 @@ rule cell:
         "results/{grid}/logs/{task}/{method}/seed-{seed}.log",
     container:
         image_of
-    threads: 1
+    threads: max(1, len(seeds_of_group()))
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
     # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint
     shell:
         "exec python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --wait > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --wait > {log:q} 2>&1"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import envs
+from dima.cli import FINISHED_SINCE
 from dima.progress import PlannedCell, Progress
 
 STARTED = time.time()
@@ -87,6 +88,8 @@ onstart:
     cells = [job for job in JOBS if job.rule.name == "cell"]
     refuse_missing([key_of(job.wildcards) for job in cells])
     refuse_unbuilt(JOBS)
+    # jobs inherit it, also through Slurm
+    os.environ[FINISHED_SINCE] = str(STARTED if any(workflow.dag.reason(job).forced for job in cells) else 0)
     PROGRESS.start([planned(job) for job in cells], workflow.cores if workflow.local_exec else workflow.nodes)
     calm_snakemake()
 
