@@ -24,6 +24,7 @@ from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
+from dima.record.attempt import why_anew
 from dima.record.files import read_json, write_json
 from dima.record.provenance import provenance
 from dima.record.run_record import COMPLETED, EvaluationEntry, RunRecord
@@ -119,8 +120,8 @@ def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution, ups
     """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
     history = read_json(folder / "provenance.json")
     begun = read_json(folder / "config.json")
-    same = begun is not None and begun["digest"] == config.digest()
-    if (history or begun) and (history is None or history["finished"] or not same or execution.from_scratch):
+    anew = why_anew(history["finished"] if history else None, begun["digest"] if begun else None, config.digest())
+    if anew or ((history or begun) and execution.from_scratch):
         _set_aside(folder, history["attempt"] if history else _next_attempt(folder))
         history = None
     history = history or {"attempt": _next_attempt(folder), "starts": [], "finished": False}

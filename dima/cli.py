@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
     add_place(status)
     status.set_defaults(interrupted="the cells go on")
+    plan = add_command(
+        commands, "plan", "show what running the grid would do, the hours and disk it takes, and what is made anew and why", _plan
+    )
+    add_results(plan, "--from")
+    plan.set_defaults(interrupted="nothing was written")
     text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
     synchronize = commands.add_parser("sync", help=text, description=text)
     synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
@@ -285,6 +290,13 @@ def _status(options: argparse.Namespace) -> None:
 
     grid = load_grid(options.grid)
     show(grid, _records(options, grid), watch=options.watch)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from dima.analysis.plan import make_plan
+    from dima.analysis.plan_text import show
+
+    show(make_plan(load_grid(options.grid), options.results))
 
 
 def _sync(options: argparse.Namespace) -> None:

@@ -73,12 +73,17 @@ def as_table(statuses: Sequence[CellStatus]) -> Table:
     return table
 
 
+def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | None:
+    """Training time from `env_steps` to `budget` at the mean speed so far; None before the first step."""
+    return wall_seconds / env_steps * (budget - env_steps) if env_steps else None
+
+
 def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
     word, history = _read(records, key, "status.json"), _read(records, key, "provenance.json")
     if word is None:
         return CellStatus(key, "not run", budget)
-    steps, seconds = word["env_steps"], word["wall_seconds"]
-    left = seconds / steps * (word["budget"] - steps) if steps and word["state"] == "running" else None
+    steps = word["env_steps"]
+    left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
     attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
     silent = max(0.0, time.time() - word["updated"])
     return CellStatus(key, word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])

@@ -44,6 +44,7 @@ class Provenance(Recorded):
     image: str
     lock: str | None
     hardware: str
+    device: str | None = None
 
 
 class Summary(Recorded):
@@ -132,16 +133,24 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     return curve
 
 
-def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
-    content = records.read(key.folder, "summary.json")
+def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
+    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells` does for one that cannot be trusted."""
+    content = records.read(key.folder, name)
     if content is None:
-        return CellRecord(key, records, _state_without_summary(key.folder, records), None)
-    place = records.place(key.folder, "summary.json")
-    summary = _parse(Summary, content, place)
+        return None
+    place = records.place(key.folder, name)
+    summary = parse(Summary, content, place)
     if (summary.grid, summary.key) != (grid.name, key):
         raise UserError(f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")
     if summary.final.grid_step != summary.budget:
         raise UserError(f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
+    return summary
+
+
+def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
+    summary = read_summary(grid, key, records)
+    if summary is None:
+        return CellRecord(key, records, _state_without_summary(key.folder, records), None)
     current = summary.budget == budget and config_hash in (None, summary.config_hash)
     return CellRecord(key, records, "completed" if current else "stale", summary)
 
@@ -150,7 +159,7 @@ def _state_without_summary(folder: str, records: Records) -> State:
     content = records.read(folder, "status.json")
     if content is None:
         return "not run"
-    state = _parse(Status, content, records.place(folder, "status.json")).state
+    state = parse(Status, content, records.place(folder, "status.json")).state
     # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
     return "interrupted" if state == "completed" else state
 
@@ -164,13 +173,14 @@ def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records
         for folder in records.with_summary(parent):
             if folder in planned:
                 continue
-            summary = _parse(Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json"))
+            summary = parse(Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json"))
             if summary.grid == grid.name and summary.key.folder in planned:
                 place = records.place(folder)
                 raise UserError(f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place.")
 
 
-def _parse(model: type[Model], content: bytes, place: str) -> Model:
+def parse(model: type[Model], content: bytes, place: str) -> Model:
+    """`content`, JSON, as a `model`. Raises UserError naming `place` and the first fault."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

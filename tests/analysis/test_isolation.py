@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 ALLOWED = {
-    "dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.database", "dima.record.events",
-    "dima.yaml_file",
+    "dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.attempt", "dima.record.database",
+    "dima.record.events", "dima.yaml_file",
 }  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys

@@ -20,7 +20,23 @@ def train(grid: str, task: str, method: str, seed: str) -> None:
     print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']}")
     if failing:
         sys.exit("dima: the loss is not finite")
-    (folder / "summary.json").write_text(json.dumps({"made": time.time_ns()}))
+    write_record(folder, grid, task, method, int(seed))
+
+
+def write_record(folder: Path, grid: str, task: str, method: str, seed: int) -> None:
+    """What a finished cell says of its configuration, in the form that cells have."""
+    from dima.grid import CellKey, load_grid
+    from dima.record.summary import summarize
+
+    config = load_grid(grid).resolve(CellKey(task, method, seed))
+    start = {"commit": None, "dirty": None, "image": "none", "lock": None, "hardware": "stand-in", "device": "cpu"}
+    history = {"attempt": 1, "starts": [start], "finished": True}
+    budget = config.task.env_steps
+    evaluation = {"kind": "evaluation", "env_steps": budget, "grid_step": budget, "episode": 0, "return": 12.5}
+    summary = summarize(config, [evaluation], history, "stand-in", None, 8.0)
+    (folder / "config.json").write_text(json.dumps({"digest": config.digest(), "config": config.model_dump(mode="json")}))
+    (folder / "provenance.json").write_text(json.dumps(history))
+    (folder / "summary.json").write_text(json.dumps({**summary, "made": time.time_ns()}))
 
 
 def assemble(command: str, grid: str) -> None:

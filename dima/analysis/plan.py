@@ -1,0 +1,66 @@
+"""What running a grid would do and take, reckoned from what its cells left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dima.analysis.cell_plan import CellPlan, cell_plans
+from dima.analysis.disk import DiskUse, disk_use, free_bytes
+from dima.analysis.measured import DEVICES, Estimate, Expectations, Measured, measured_cells
+from dima.grid import CellKey, Grid
+
+TO_COME = ("continue", "anew", "new")
+
+
+class Prospect(NamedTuple):
+    """A cell to come: the training time and the bytes that it will still take; None where nothing was measured."""
+
+    seconds: Estimate | None
+    size: Estimate | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What running a grid would do.
+
+    Attributes:
+        grid: of the cells.
+        folder: of the grid's results.
+        cells: every cell of the grid, in its order.
+        measured: those that something was measured of.
+        prospects: of the cells to come.
+        use: of the disk.
+        free: bytes on the file system of the results.
+    """
+
+    grid: Grid
+    folder: Path
+    cells: list[CellPlan]
+    measured: list[Measured]
+    prospects: dict[CellKey, Prospect]
+    use: DiskUse
+    free: int
+
+
+def make_plan(grid: Grid, results: Path) -> Plan:
+    """The plan of the grid by its folder in `results`. Raises UserError where the grid's configuration is not in order."""
+    folder = results / grid.name
+    cells, use = cell_plans(grid, folder / "cells"), disk_use(folder)
+    measured = measured_cells(grid, cells, use)
+    expected = Expectations(measured)
+    prospects = {cell.key: _prospect(cell, grid, expected, use) for cell in cells if cell.fate in TO_COME}
+    return Plan(grid, folder, cells, measured, prospects, use, free_bytes(folder))
+
+
+def _prospect(cell: CellPlan, grid: Grid, expected: Expectations, use: DiskUse) -> Prospect:
+    task, own = grid.task(cell.key.task), DEVICES.get(cell.device or "")
+    seconds = expected.seconds(cell.key, task.suite, task.env_steps)
+    if cell.seconds_left is not None and own:
+        seconds = Estimate(max(0.0, cell.seconds_left), own, like=True)
+    size = expected.size(cell.key, task.suite)
+    if size:
+        there = (use.cell if cell.fate == "continue" else use.checkpoint)[cell.key.folder]  # an old attempt's checkpoint is removed
+        size = size._replace(amount=max(0.0, size.amount - there))
+    return Prospect(seconds, size)
