@@ -60,6 +60,7 @@ def _mean_of_last_five(row: Row) -> float | None:
 
 
 _COLUMNS: dict[str, Callable[[Row], object]] = {
+    "synthetic": lambda row: row.synthetic,
     "suite": lambda row: row.suite,
     "task": lambda row: row.sample.task,
     "method": lambda row: row.sample.method,

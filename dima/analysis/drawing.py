@@ -91,6 +91,16 @@ def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str]
     legend.get_title().set(multialignment="center", fontsize=9)
 
 
+def stamp(figure: Figure, label: str | None) -> None:
+    """Say across a figure and below its title that what it shows is synthetic, in the words of the records; nothing without a label."""
+    if label is None:
+        return
+    title = "" if figure.get_suptitle() is None else f"{figure.get_suptitle()}\n"
+    figure.suptitle(title + wrap([label], figure.get_figwidth()), fontsize=11)
+    size = 9 * figure.get_figwidth()
+    figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", fontsize=size, color=OTHER_COLOR, alpha=0.25, zorder=10)
+
+
 def save_figure(figure: Figure, paths: Iterable[Path]) -> list[Path]:
     """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths."""
     return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix])) for path in paths]

@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from dima.analysis.curves import make_panel
-from dima.analysis.drawing import draw, save_figure, style
+from dima.analysis.drawing import draw, save_figure, stamp, style
 from dima.analysis.paths import FIGURE_FORMATS, figure_paths, tasks_by_suite
 from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
-from dima.analysis.rows import Row, build_rows
+from dima.analysis.rows import Row, build_rows, label_of
 from dima.grid import CellKey, Grid
 
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
@@ -32,12 +32,14 @@ def write_figures(
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
     rows = _final_rows(grid, records or results_dir, config_hashes)
+    label = label_of(rows)
     paths = iter(figure_paths(grid, results_dir))
     written: list[Path] = []
     for suite, tasks in tasks_by_suite(grid).items():
         panels = [make_panel(grid.task(task), [row for row in rows if row.sample.task == task]) for task in tasks]
         with style():
             figure = draw(f"Learning curves, {_SUITE_TITLES[suite]} (grid {grid.name})", panels)
+            stamp(figure, label)
             written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)))
     return written
 

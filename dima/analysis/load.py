@@ -1,12 +1,13 @@
 """Reading recorded cells: what state each is in, its summary, and its learning curve.
 
-A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged.
+A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged. One that says of
+itself that it is synthetic is read like any other, but never together with real ones.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, nan
 from pathlib import Path, PurePosixPath
@@ -63,6 +64,7 @@ class Summary(Recorded):
     config_hash: str
     attempts: int
     wall_seconds: FiniteFloat
+    synthetic: str | None = None
     provenance: Annotated[list[Provenance], Field(min_length=1)]
 
     @property
@@ -75,16 +77,21 @@ class Status(Recorded):
     """The part of `status.json` that tables use."""
 
     state: Literal["running", "completed", "diverged", "failed", "interrupted"]
+    synthetic: str | None = None
 
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed` or `stale`."""
+    """One planned cell: `summary` stands only where `state` is `completed` or `stale`.
+
+    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is none.
+    """
 
     key: CellKey
     records: Records
     state: State
     summary: Summary | None
+    synthetic: str | None = None
 
 
 def load_cells(
@@ -111,6 +118,19 @@ def load_cells(
     return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
 
 
+def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
+    """What everything made of these cells must say: that the records are synthetic, in their own words; None for real ones.
+
+    Raises:
+        UserError: some are synthetic and some are not, or not in the same way.
+    """
+    by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
+    if len(by_label) > 1:
+        places = [f"{cell.records.place(cell.key.folder)} {'is synthetic' if label else 'is not'}" for label, cell in by_label.items()]
+        raise UserError(f"Synthetic records are never shown together with others: {', '.join(sorted(places))}.")
+    return next(iter(by_label), None)
+
+
 def read_curve(record: CellRecord) -> dict[int, float]:
     """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a summary.
 
@@ -135,7 +155,8 @@ def read_curve(record: CellRecord) -> dict[int, float]:
 def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
     content = records.read(key.folder, "summary.json")
     if content is None:
-        return CellRecord(key, records, _state_without_summary(key.folder, records), None)
+        state, label = _state_without_summary(key.folder, records)
+        return CellRecord(key, records, state, None, label)
     place = records.place(key.folder, "summary.json")
     summary = _parse(Summary, content, place)
     if (summary.grid, summary.key) != (grid.name, key):
@@ -143,16 +164,17 @@ def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_h
     if summary.final.grid_step != summary.budget:
         raise UserError(f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
     current = summary.budget == budget and config_hash in (None, summary.config_hash)
-    return CellRecord(key, records, "completed" if current else "stale", summary)
+    return CellRecord(key, records, "completed" if current else "stale", summary, summary.synthetic)
 
 
-def _state_without_summary(folder: str, records: Records) -> State:
+def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
+    """The state, and what a synthetic record says of itself."""
     content = records.read(folder, "status.json")
     if content is None:
-        return "not run"
-    state = _parse(Status, content, records.place(folder, "status.json")).state
+        return "not run", None
+    status = _parse(Status, content, records.place(folder, "status.json"))
     # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
-    return "interrupted" if state == "completed" else state
+    return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 
 class TextTable(NamedTuple):
-    """A table of ready-made texts; `numeric` columns are set flush right. `notes` stand below, numbered from 1."""
+    """A table of ready-made texts; `numeric` columns are set flush right. `notes` stand below, numbered from 1.
+
+    `label` is what nobody may overlook, such as that nothing of it was measured.
+    """
 
     title: str
     explanation: str
@@ -16,6 +19,7 @@ class TextTable(NamedTuple):
     numeric: frozenset[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str]
+    label: str | None = None
 
 
 def to_markdown(table: TextTable) -> str:
@@ -29,7 +33,8 @@ def to_markdown(table: TextTable) -> str:
         for line in (lines[0], rule, *lines[1:])
     ]
     notes = [f"- [{number}] {_markdown_cell(note)}" for number, note in enumerate(table.notes, 1)]
-    blocks = [f"## {table.title}", table.explanation, "\n".join(f"{text} |" for text in texts), "\n".join(notes)]
+    label = f"**{_markdown_cell(table.label)}**" if table.label else ""
+    blocks = [f"## {table.title}", label, table.explanation, "\n".join(f"{text} |" for text in texts), "\n".join(notes)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -41,6 +46,7 @@ def to_latex(table: TextTable) -> str:
         f"% {table.title}. Needs \\usepackage{{booktabs}}.",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
+        *([f"\\multicolumn{{{len(columns)}}}{{l}}{{\\bfseries {escape_latex(table.label)}}} \\\\", "\\midrule"] if table.label else []),
         _latex_line(table.heading),
         "\\midrule",
         *map(_latex_line, table.rows),

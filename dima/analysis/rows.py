@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dima.analysis.compare import Verdict, compare
-from dima.analysis.load import CellRecord, load_cells
+from dima.analysis.load import CellRecord, load_cells, synthetic_label
 from dima.analysis.records import Records
 from dima.analysis.reference import PaperNumber, PaperNumbers, number_beside, read_paper_numbers
 from dima.analysis.sample import Sample, earlier_sample, final_sample
@@ -32,6 +32,16 @@ class Row:
     paper: PaperNumber | None
     verdict: Verdict
     probability_dima_better: float | None
+
+    @property
+    def synthetic(self) -> str | None:
+        """What the row's records say of themselves where no run made them, see `synthetic_label`."""
+        return synthetic_label(self.records)
+
+
+def label_of(rows: Iterable[Row]) -> str | None:
+    """What everything made of these rows must say of them, see `synthetic_label`. Raises UserError as it does."""
+    return synthetic_label(record for row in rows for record in row.records)
 
 
 def build_rows(grid: Grid, experiment: str, source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[Row]:

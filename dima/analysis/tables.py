@@ -12,7 +12,7 @@ from dima.analysis.paths import return_tables, table_paths
 from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.replace_file import replace_file
-from dima.analysis.rows import Row, build_rows
+from dima.analysis.rows import Row, build_rows, label_of
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
@@ -41,8 +41,9 @@ def write_tables(
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
     texts: dict[str, str] = {}
-    for name in return_tables(grid):
-        rows = build_rows(grid, name, records or results_dir, config_hashes)
+    tables = {name: build_rows(grid, name, records or results_dir, config_hashes) for name in return_tables(grid)}
+    label_of(row for rows in tables.values() for row in rows)
+    for name, rows in tables.items():
         table = _text_table(grid, name, rows)
         texts |= {f"{name}.csv": to_csv(rows), f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
     paths = table_paths(grid, results_dir)
@@ -63,7 +64,8 @@ def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellK
 
 def _text_table(grid: Grid, name: str, rows: list[Row]) -> TextTable:
     notes = list(dict.fromkeys(row.verdict.reason for row in rows if row.verdict.reason))
-    return TextTable(f"{_TITLES[name]}, grid {grid.name}", _EXPLANATION, _HEADING, _NUMERIC, [_texts(row, notes) for row in rows], notes)
+    texts = [_texts(row, notes) for row in rows]
+    return TextTable(f"{_TITLES[name]}, grid {grid.name}", _EXPLANATION, _HEADING, _NUMERIC, texts, notes, label_of(rows))
 
 
 def _texts(row: Row, notes: list[str]) -> list[str]:

@@ -1,0 +1,87 @@
+"""The synthetic grid: whole, the same every time, and labelled wherever it is shown."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_grid import FAULTS, LABEL, write_synthetic
+
+from dima.analysis.figures import write_figures
+from dima.analysis.load import load_cells, read_curve, synthetic_label
+from dima.analysis.tables import write_tables
+from dima.errors import UserError
+from dima.grid import CellKey, load_grid
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_synthetic(folder)
+    return folder
+
+
+def test_it_is_the_papers_grid_and_no_target_of_the_workflow(place: Path) -> None:
+    grid, paper = load_grid("synthetic", place / "workflow/config"), load_grid("paper", REPOSITORY / "workflow/config")
+    assert grid.cells == paper.cells
+    assert len(grid.experiments["final_returns"]) == 264
+    assert not (REPOSITORY / "workflow/config/synthetic.yaml").exists()
+
+
+def test_every_state_occurs_and_every_record_is_in_order(place: Path) -> None:
+    grid = load_grid("synthetic", place / "workflow/config")
+    hashes = {key: grid.resolve(key).digest() for key in grid.cells}
+    cells = load_cells(grid, grid.cells, place / "results", hashes)
+    expected = Counter(state for faults in FAULTS.values() for state in faults.values())
+    expected["completed"] = len(grid.cells) - expected.total()
+    assert Counter(cell.state for cell in cells) == expected
+    assert set(expected) == {"completed", "stale", "diverged", "failed", "interrupted", "running", "not run"}
+    for cell in cells:
+        if cell.summary:
+            assert max(read_curve(cell)) == cell.summary.budget
+    assert synthetic_label(cells) == LABEL
+
+
+def test_every_file_of_it_says_that_it_is_synthetic_and_comes_again_with_the_same_bytes(place: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    write_synthetic(again)
+    files = sorted(path for path in (place / "results").rglob("*") if path.is_file())
+    assert len(files) > 264 * 4
+    for path in files:
+        assert path.read_bytes() == (again / path.relative_to(place)).read_bytes()
+        assert LABEL in path.read_text(encoding="utf-8")
+
+
+def test_synthetic_records_among_real_ones_are_refused(make_grid: Any, results: Path, write_cell: Any, write_status: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1, 2, 3])], "ablation_returns": [(["push-mass"], ["dima-joint"], [1])]})
+    write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000)
+    assert synthetic_label(load_cells(grid, grid.cells, results)) is None
+    made_up = write_status(CellKey("push-mass", "dima", 2), "diverged") / "status.json"
+    made_up.write_text(json.dumps({"state": "diverged", "synthetic": "made up"}))
+    message = r"never shown together with others: .*seed-1 is not, .*seed-2 is synthetic\."
+    for write in (write_tables, write_figures):
+        with pytest.raises(UserError, match=message):
+            write(grid, results)
+    assert not (results / "trial/tables").exists()
+    made_up.unlink()
+    write_cell(CellKey("push-mass", "dima-joint", 1), 31.0, 4000, synthetic="made up")
+    for write in (write_tables, write_figures):  # also where no table holds both
+        with pytest.raises(UserError, match="never shown together"):
+            write(grid, results)
+    assert not (results / "trial/tables").exists()
+
+
+def test_every_table_and_figure_says_that_it_is_synthetic(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1])]})
+    write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000, synthetic="SYNTHETIC: made up")
+    paths = [*write_tables(grid, results), *write_figures(grid, results)]
+    for path in paths:
+        if path.suffix in (".csv", ".md", ".tex"):
+            assert "SYNTHETIC: made up" in path.read_text(encoding="utf-8")
+        elif path.suffix == ".svg":
+            assert path.read_text(encoding="utf-8").count("<!-- SYNTHETIC") == 2  # below the title, and across the panels
