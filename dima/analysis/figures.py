@@ -10,8 +10,7 @@ from dima.analysis.curves import make_panel
 from dima.analysis.drawing import draw, save_figure, stamp, style
 from dima.analysis.paths import FIGURE_FORMATS, figure_paths, tasks_by_suite
 from dima.analysis.records import Records
-from dima.analysis.reference import RETURN_TABLES
-from dima.analysis.rows import Row, build_rows, label_of
+from dima.analysis.rows import build_rows, final_rows, label_of
 from dima.grid import CellKey, Grid
 
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
@@ -31,8 +30,9 @@ def write_figures(
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
-    rows = _final_rows(grid, records or results_dir, config_hashes)
-    label = label_of(rows)
+    experiments = {name: build_rows(grid, name, records or results_dir, config_hashes) for name in grid.experiments}
+    label = label_of(row for rows in experiments.values() for row in rows)
+    rows = final_rows(grid, experiments)
     paths = iter(figure_paths(grid, results_dir))
     written: list[Path] = []
     for suite, tasks in tasks_by_suite(grid).items():
@@ -42,13 +42,3 @@ def write_figures(
             stamp(figure, label)
             written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)))
     return written
-
-
-def _final_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None) -> list[Row]:
-    """One row a task and method, at the end of the budget; from the first table that has it, because tables bring the paper's number."""
-    rows: dict[tuple[str, str], Row] = {}
-    for experiment in sorted(grid.experiments, key=lambda name: name not in RETURN_TABLES):
-        for row in build_rows(grid, experiment, source, config_hashes):
-            if row.sample.env_steps == grid.task(row.sample.task).env_steps:
-                rows.setdefault((row.sample.task, row.sample.method), row)
-    return list(rows.values())
