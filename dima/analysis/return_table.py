@@ -8,7 +8,7 @@ from dima.analysis.markup import NONE, TextTable, note_mark
 from dima.analysis.rows import Row, label_of
 from dima.grid import Grid
 
-_TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
+TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
 _EXPLANATION = """\
 ours: mean ± standard deviation (ddof 1) over completed seeds of the evaluation return after that many env steps; best in bold, second best
 underlined, among the methods on a task that share the physics and have all their seeds; n: completed of planned seeds;
@@ -22,7 +22,7 @@ def return_table(grid: Grid, name: str, rows: Sequence[Row]) -> TextTable:
     """The table of the experiment `name` from its rows. Raises UserError as `label_of`."""
     notes: list[str] = []
     return TextTable(
-        title=f"{_TITLES[name]}, grid {grid.name}",
+        title=f"{TITLES[name]}, grid {grid.name}",
         explanation=_EXPLANATION,
         heading=_HEADING,
         numeric=_NUMERIC,
