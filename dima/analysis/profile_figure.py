@@ -32,6 +32,8 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
             low, high = _interval(scores, thresholds)
             axis.fill_between(thresholds, low, high, color=look["color"], alpha=0.18, linewidth=0)
     _decorate(axis, thresholds, bool(shown))
+    if not any(scores.units_only for scores in shown):
+        axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
     figure.suptitle(title, fontsize=11)
     handles = [Line2D([], [], label=_label(scores), **looks[scores.method]) for scores in shown]
     add_legend(figure, handles, _caption(suite), columns=2)
@@ -48,7 +50,6 @@ def _decorate(axis: Axes, thresholds: Float[np.ndarray, " thresholds"], drawn: b
     axis.set_xlabel("score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9)
     axis.set_ylabel("share of runs with a score above $\\tau$", fontsize=9)
     axis.tick_params(labelsize=8)
-    axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
     if not drawn:
         axis.text(0.5, 0.5, "no scores", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
 
@@ -59,7 +60,9 @@ def _label(scores: SuiteScores) -> str:
 
 def _caption(suite: Sequence[SuiteScores]) -> list[str]:
     """What lines, bands and dashes are, and which methods have no curve."""
-    lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task; dashes: the paper's mean score of dima"]
+    lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"]
+    reasons = dict.fromkeys(reason for scores in suite for reason in scores.units_only.values())
+    lines += [f"1 is a unit here and no comparison: {reason}" for reason in reasons] or ["dashes: the paper's own mean score of dima"]
     few = [scores.method for scores in suite if scores.scores and scores.few_runs]
     if few:
         lines.append(f"no band, fewer than three runs of a task: {', '.join(few)}")

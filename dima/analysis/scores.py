@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from dima.analysis.paths import tasks_by_suite
-from dima.analysis.reference import PaperNumbers, number_beside, read_paper_numbers
+from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbers
 from dima.analysis.rows import Row
 from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, Returns
+from dima.config import TaskConfig
 from dima.grid import Grid
 
 
@@ -25,6 +26,7 @@ class SuiteScores:
     Attributes:
         tasks: all of the suite's in the grid.
         returns: final returns by task that counts; `units` what they are divided by, for every task of the suite where the paper has one.
+        units_only: why a score is no comparison with the paper, for tasks where it is none: there the paper's number is a unit and no more.
         beside: DIMA's final returns, where it has any, on the tasks that count.
         left_out: why the other tasks do not count.
         missing: what became of the seeds that are missing on the tasks that count, where there are such.
@@ -36,6 +38,7 @@ class SuiteScores:
     tasks: Sequence[str]
     returns: dict[str, Returns]
     units: dict[str, float]
+    units_only: dict[str, str]
     beside: dict[str, Returns]
     left_out: dict[str, str]
     missing: dict[str, str]
@@ -75,19 +78,15 @@ def suite_scores(grid: Grid, rows: Sequence[Row]) -> list[SuiteScores]:
     by_place = {(row.sample.task, row.sample.method): row for row in rows}
     found = []
     for suite, tasks in tasks_by_suite(grid).items():
-        units = _units(grid, tasks, numbers)
+        beside = {task: number_beside(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks}
+        units = {task: number for task, number in beside.items() if number and number.mean}
         for method in dict.fromkeys(row.sample.method for row in rows if row.suite == suite):
-            found.append(_scores(suite, method, tasks, units, by_place))
+            found.append(_scores(grid, suite, method, units, by_place))
     return found
 
 
-def _units(grid: Grid, tasks: Sequence[str], numbers: PaperNumbers) -> dict[str, float]:
-    """The paper's final return of DIMA by task."""
-    beside = {task: number_beside(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks}
-    return {task: number.mean for task, number in beside.items() if number and number.mean}
-
-
-def _scores(suite: str, method: str, tasks: Sequence[str], units: dict[str, float], rows: dict[tuple[str, str], Row]) -> SuiteScores:
+def _scores(grid: Grid, suite: str, method: str, units: dict[str, PaperNumber], rows: dict[tuple[str, str], Row]) -> SuiteScores:
+    tasks = tasks_by_suite(grid)[suite]
     own = {task: rows[task, method] for task in tasks if (task, method) in rows}
     left_out = {task: reason for task in tasks if (reason := _obstacle(own.get(task), rows.get((task, "dima"))))}
     counted = {task: row for task, row in own.items() if task not in left_out}
@@ -97,13 +96,23 @@ def _scores(suite: str, method: str, tasks: Sequence[str], units: dict[str, floa
         method=method,
         tasks=tasks,
         returns={task: row.sample.values for task, row in counted.items()},
-        units=units,
+        units={task: number.mean for task, number in units.items() if number.mean},
+        units_only={
+            task: reason for task, number in units.items() if task in counted and (reason := _no_comparison(grid.task(task), number))
+        },
         beside={task: row.sample.values for task, row in dima.items() if row.statistics},
         left_out=left_out,
         missing={task: row.sample.missing for task, row in counted.items() if row.sample.missing},
         planned=sum(row.sample.planned for row in own.values()),
         synthetic=next((row.synthetic for row in own.values() if row.synthetic), None),
     )
+
+
+def _no_comparison(task: TaskConfig, number: PaperNumber) -> str:
+    """Why a return on the task may not be compared with the paper's number, nothing where it may."""
+    if not task.comparable_with_paper:
+        return "other physics than the paper's"
+    return "a smaller budget than the paper's" if task.env_steps < number.env_steps else ""
 
 
 def _obstacle(row: Row | None, dima: Row | None) -> str:

@@ -16,8 +16,8 @@ from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval,
 from dima.grid import Grid
 
 _EXPLANATION = """\
-score: final return of a run over the paper's final return of dima on that task, so 1 is what the paper has (where the physics is another
-one it is a unit and no comparison); tasks: those that count, of the suite's; runs: completed ones on them, of all that are planned;
+score: final return of a run over the paper's final return of dima on that task, so 1 is what the paper has (but see the remarks);
+tasks: those that count, of the suite's; runs: completed ones on them, of all that are planned;
 IQM: interquartile mean of the scores of all runs on all tasks; P(dima >): probability that a run of dima beats one of the row, averaged
 over the tasks; [95 %]: stratified bootstrap interval, runs resampled within each task, where each has three or more.
 Best in bold, second best underlined, among the methods that count on every task with all runs."""
@@ -51,6 +51,8 @@ class Summary:
             reasons[missing].append(task)
         for task in self.scores.few_runs:
             reasons["fewer than three runs"].append(task)
+        for task, reason in self.scores.units_only.items():
+            reasons[f"1 is a unit and no comparison, {reason}"].append(task)
         for task in self.scores.returns:
             if task not in self.scores.units:
                 reasons["no number in the paper to divide by"].append(task)

@@ -93,6 +93,15 @@ def test_without_a_number_of_the_paper_there_is_no_score_but_a_probability(make_
     assert mappo.improvement == pytest.approx(2 / 3)
 
 
+def test_where_the_papers_number_is_only_a_unit_it_is_said(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima"], [1, 2, 3])]}, env_steps={"halfcheetah-2x3": 4000})
+    for key in grid.cells:
+        write_cell(key, PAPER[key.task], grid.task(key.task).env_steps)
+    dima = summaries(grid, results)["dima"]
+    assert dima.mean == pytest.approx(1.0)
+    assert dima.remarks == "halfcheetah-2x3: 1 is a unit and no comparison, a smaller budget than the paper's"
+
+
 def test_every_suite_has_lines_of_its_own(make_grid: Any, results: Path) -> None:
     grid = make_grid(
         {"final_returns": [(["push-mass", "ant-2x4"], ["dima"], [1])], "ablation_returns": [(["ant-2x4"], ["dima-joint"], [1])]}
