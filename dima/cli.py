@@ -293,4 +293,5 @@ def _studies(options: argparse.Namespace) -> None:
 
 def _digests(grid: Grid) -> dict[CellKey, str]:
     """What a record must have been computed from to count as this grid's."""
-    return {key: grid.resolve(key).digest() for key in grid.cells if grid.has_method(key.method)}
+    methods = {name for name in {key.method for key in grid.cells} if grid.has_method(name)}
+    return {key: grid.resolve(key).digest() for key in grid.cells if key.method in methods}
