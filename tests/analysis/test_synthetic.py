@@ -146,6 +146,16 @@ def test_synthetic_records_among_real_ones_are_refused(make_grid: Any, results: 
     assert not (results / "trial/tables").exists()
 
 
+def test_the_status_of_the_cells_says_that_they_are_synthetic(place: Path) -> None:
+    command = [sys.executable, "-m", "dima", "status", "--grid", "synthetic"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    text = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True).stdout
+    assert [line.strip() for line in text.splitlines()[:2]] == [
+        LABEL,
+        "300 cells: 273 completed, 17 not run, 3 diverged, 1 running, 5 failed, 1 interrupted",
+    ]
+
+
 def test_every_table_and_figure_says_that_it_is_synthetic(make_grid: Any, results: Path, write_cell: Any) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1])]})
     write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000, synthetic="SYNTHETIC: made up")
