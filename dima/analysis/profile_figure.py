@@ -23,7 +23,9 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
     axis = figure.subplots()
     shown = [scores for scores in suite if scores.scores]
     looks = looks_of(scores.method for scores in shown)
-    everything = np.concatenate([np.zeros(1), np.ones(1), *(part for scores in shown for part in scores.scores)])
+    comparable = not any(scores.units_only for scores in shown)
+    marks = [0.0, 1.0] if comparable or not shown else [0.0]
+    everything = np.concatenate([marks, *(part for scores in shown for part in scores.scores)])
     thresholds = np.linspace(everything.min(), 1.03 * everything.max(), _THRESHOLDS)
     for scores in reversed(shown):  # the grid's first method lies on top
         look = looks[scores.method]
@@ -32,7 +34,7 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
             low, high = _interval(scores, thresholds)
             axis.fill_between(thresholds, low, high, color=look["color"], alpha=0.18, linewidth=0)
     _decorate(axis, thresholds, bool(shown))
-    if not any(scores.units_only for scores in shown):
+    if comparable:
         axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
     figure.suptitle(title, fontsize=11)
     handles = [Line2D([], [], label=_label(scores), **looks[scores.method]) for scores in shown]
@@ -60,7 +62,8 @@ def _label(scores: SuiteScores) -> str:
 
 def _caption(suite: Sequence[SuiteScores]) -> list[str]:
     """What lines, bands and dashes are, and which methods have no curve."""
-    lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"]
+    banded = any(scores.scores and not scores.few_runs for scores in suite)
+    lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"] if banded else []
     reasons = dict.fromkeys(reason for scores in suite for reason in scores.units_only.values())
     lines += [f"1 is a unit here and no comparison: {reason}" for reason in reasons] or ["dashes: the paper's own mean score of dima"]
     few = [scores.method for scores in suite if scores.scores and scores.few_runs]

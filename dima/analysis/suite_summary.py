@@ -109,7 +109,7 @@ def _texts(summary: Summary, notes: list[str]) -> list[str]:
         f"{len(scores.returns)}/{len(scores.tasks)}",
         f"{scores.runs}/{scores.planned}",
         _with_interval(summary.iqm, summary.iqm_interval),
-        NONE if summary.mean is None else f"{summary.mean:.2f}",
+        NONE if summary.mean is None else f"{summary.mean:z.2f}",
         _with_interval(summary.improvement, summary.improvement_interval),
         note_mark(summary.remarks, notes).strip(),
     ]
@@ -118,7 +118,7 @@ def _texts(summary: Summary, notes: list[str]) -> list[str]:
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return NONE
-    return f"{value:.2f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
+    return f"{value:z.2f}" + (f" [{interval[0]:z.2f}, {interval[1]:z.2f}]" if interval else "")
 
 
 def _pair(bounds: np.ndarray) -> tuple[float, float]:
