@@ -24,6 +24,8 @@ BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4,
 FINISHED_SINCE = "DIMA_FINISHED_SINCE"
 """Environment variable that the Snakefile sets: a run that finished since then (Unix seconds) is what it asks for, also without its
 summary. 0 unless cells are forced: Snakemake removes the summary of what finished while nobody watched."""
+TRAINING = ("torch", "sacred", "safetensors", "vector_quantize_pytorch")
+"""What the extra `training` brings; tables, figures and the report do without."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, LOCKED)
     except StoppedError as error:
         return _say(error, STOPPED)
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING:
+            raise
+        return _say(f"This command needs {error.name}, which is not installed: pip install -e '.[training]'.", BAD_INPUT)
     except KeyboardInterrupt:
         return _say(f"Interrupted; {options.interrupted}.", INTERRUPTED)
     except OSError as error:
@@ -317,4 +323,5 @@ def _studies(options: argparse.Namespace) -> None:
 
 def _digests(grid: Grid) -> dict[CellKey, str]:
     """What a record must have been computed from to count as this grid's."""
-    return {key: grid.resolve(key).digest() for key in grid.cells if grid.has_method(key.method)}
+    methods = {name for name in {key.method for key in grid.cells} if grid.has_method(name)}
+    return {key: grid.resolve(key).digest() for key in grid.cells if key.method in methods}

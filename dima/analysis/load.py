@@ -1,12 +1,13 @@
 """Reading recorded cells: what state each is in, its summary, and its learning curve.
 
-A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged.
+A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged. One that says of
+itself that it is synthetic is read like any other, but never together with real ones.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, nan
 from pathlib import Path, PurePosixPath
@@ -64,6 +65,7 @@ class Summary(Recorded):
     config_hash: str
     attempts: int
     wall_seconds: FiniteFloat
+    synthetic: str | None = None
     provenance: Annotated[list[Provenance], Field(min_length=1)]
 
     @property
@@ -76,16 +78,21 @@ class Status(Recorded):
     """The part of `status.json` that tables use."""
 
     state: Literal["running", "completed", "diverged", "failed", "interrupted"]
+    synthetic: str | None = None
 
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed` or `stale`."""
+    """One planned cell: `summary` stands only where `state` is `completed` or `stale`.
+
+    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is none.
+    """
 
     key: CellKey
     records: Records
     state: State
     summary: Summary | None
+    synthetic: str | None = None
 
 
 def load_cells(
@@ -112,6 +119,19 @@ def load_cells(
     return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
 
 
+def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
+    """What everything made of these cells must say: that the records are synthetic, in their own words; None for real ones.
+
+    Raises:
+        UserError: some are synthetic and some are not, or not in the same way.
+    """
+    by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
+    if len(by_label) > 1:
+        places = [f"{cell.records.place(cell.key.folder)} {'is synthetic' if label else 'is not'}" for label, cell in by_label.items()]
+        raise UserError(f"Synthetic records are never shown together with others: {', '.join(sorted(places))}.")
+    return next(iter(by_label), None)
+
+
 def read_curve(record: CellRecord) -> dict[int, float]:
     """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a summary.
 
@@ -120,12 +140,11 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     """
     place = record.records.place(record.key.folder, "events.jsonl")
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place):
-        if event["kind"] == "evaluation":
-            step, value = event.get("grid_step"), event.get("return")
-            if not isinstance(step, int) or not isinstance(value, int | float):
-                raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
-            returns[step].append(value)
+    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"):
+        step, value = event.get("grid_step"), event.get("return")
+        if not isinstance(step, int) or not isinstance(value, int | float):
+            raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
+        returns[step].append(value)
     curve = {step: sum(values) / len(values) for step, values in sorted(returns.items())}
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
@@ -150,18 +169,20 @@ def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summar
 def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
     summary = read_summary(grid, key, records)
     if summary is None:
-        return CellRecord(key, records, _state_without_summary(key.folder, records), None)
+        state, label = _state_without_summary(key.folder, records)
+        return CellRecord(key, records, state, None, label)
     current = summary.budget == budget and config_hash in (None, summary.config_hash)
-    return CellRecord(key, records, "completed" if current else "stale", summary)
+    return CellRecord(key, records, "completed" if current else "stale", summary, summary.synthetic)
 
 
-def _state_without_summary(folder: str, records: Records) -> State:
+def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
+    """The state, and what a synthetic record says of itself."""
     content = records.read(folder, "status.json")
     if content is None:
-        return "not run"
-    state = parse(Status, content, records.place(folder, "status.json")).state
+        return "not run", None
+    status = parse(Status, content, records.place(folder, "status.json"))
     # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
-    return "interrupted" if state == "completed" else state
+    return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from dima.analysis.reference import RETURN_TABLES
+from dima.analysis.reference import PAPER_SUITES, PREDICTION_TASKS, RETURN_TABLES
 from dima.grid import CellKey, Grid
 
 TABLE_FORMATS = ("csv", "md", "tex")
+SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
 """Studies of a world model that are numbers, and so are assembled over seeds; `frames` is a picture of one cell."""
@@ -17,13 +18,29 @@ STUDIES = ("prediction", "orders", "gain", "calibration")
 def table_paths(grid: Grid, results_dir: Path) -> list[Path]:
     """The files that `write_tables` makes."""
     folder = results_dir / grid.name / "tables"
-    return [folder / f"{name}.{ending}" for name in return_tables(grid) for ending in TABLE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in table_names(grid) for ending in TABLE_FORMATS]
 
 
 def figure_paths(grid: Grid, results_dir: Path) -> list[Path]:
     """The files that `write_figures` makes."""
     folder = results_dir / grid.name / "figures"
-    return [folder / f"learning_curves_{suite}.{ending}" for suite in tasks_by_suite(grid) for ending in FIGURE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in figure_names(grid) for ending in FIGURE_FORMATS]
+
+
+def figure_names(grid: Grid) -> list[str]:
+    """Learning curves of every suite, performance profiles of those that the paper has numbers of, and the ablation where it is planned."""
+    suites = tasks_by_suite(grid)
+    names = [f"learning_curves_{suite}" for suite in suites] + [
+        f"performance_profiles_{suite}" for suite in suites if suite in PAPER_SUITES
+    ]
+    return [*names, *(["ablation"] if "ablation_returns" in grid.experiments else [])]
+
+
+def table_names(grid: Grid) -> list[str]:
+    """The tables of the grid: of returns, where there are any also of all runs at the end of their budgets, and of prediction errors."""
+    names = return_tables(grid)
+    predicted = any(key.task in PREDICTION_TASKS for key in grid.cells)
+    return [*names, *(SUMMARY_TABLES if names else ()), *(["prediction_error"] if predicted else [])]
 
 
 def return_tables(grid: Grid) -> list[str]:
@@ -48,6 +65,11 @@ def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Pa
 def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
     """What `dima study` makes of one cell."""
     return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.png" if study == "frames" else f"{study}.csv")
+
+
+def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
+    """Where the studies lie that the table of prediction errors is made of."""
+    return [cell_study_path(grid, results_dir, key, "prediction") for key in grid.cells if key.task in PREDICTION_TASKS]
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,28 @@ class Sample:
         return np.array(list(self.returns.values()), dtype=np.float64)
 
     @property
+    def missing(self) -> str:
+        """The seeds without a result, counted and named: `2 diverged (seeds 1, 3), 1 not run (seed 4)`."""
+        seeds_by_state: dict[str, list[int]] = defaultdict(list)
+        for seed, state in self.without_result.items():
+            seeds_by_state[state].append(seed)
+        return ", ".join(
+            f"{len(seeds)} {state} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
+            for state, seeds in seeds_by_state.items()
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned seed has a return, and all may be averaged."""
+        return bool(self.returns) and not self.without_result and not self.mixture
+
+    @property
+    def lineage(self) -> str | None:
+        """The physics that all completed seeds share; None where there is none or several."""
+        found = {summary.lineage for summary in self.summaries.values()}
+        return next(iter(found)) if len(found) == 1 else None
+
+    @property
     def mixture(self) -> str | None:
         """What the completed seeds do not share and hence may not be averaged over, in words; None where they share everything."""
         for what, read in _MUST_AGREE.items():
@@ -67,10 +90,16 @@ def final_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
 
 def earlier_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
     """The sample at an evaluation before the end, read from the event logs."""
-    return _sample(records, env_steps, lambda record, summary: read_curve(record).get(env_steps))
+    absent = f"not evaluated after {env_steps:,} env steps"
+    return _sample(records, env_steps, lambda record, summary: read_curve(record).get(env_steps), absent)
 
 
-def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord, Summary], float | None]) -> Sample:
+def study_sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord], float | None]) -> Sample:
+    """Not returns but what a study found in the cells that were trained to the end; None where it was not made."""
+    return _sample(records, env_steps, lambda record, summary: read(record), "not studied")
+
+
+def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord, Summary], float | None], absent: str = "") -> Sample:
     returns: dict[int, float] = {}
     summaries: dict[int, Summary] = {}
     without_result: dict[int, str] = {}
@@ -81,7 +110,7 @@ def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellR
             continue
         value = read(record, record.summary)
         if value is None:
-            without_result[seed] = f"not evaluated after {env_steps:,} env steps"
+            without_result[seed] = absent
         else:
             returns[seed] = value
             summaries[seed] = record.summary

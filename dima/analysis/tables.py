@@ -1,29 +1,25 @@
-"""Tables of final returns beside the paper's: Markdown and LaTeX to read, CSV with everything a number rests on."""
+"""The tables of a grid: Markdown and LaTeX to read, CSV with everything a number rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from dima.analysis.csv_table import to_csv
+from dima.analysis.csv_table import RETURN_COLUMNS, to_csv
+from dima.analysis.load import synthetic_label
 from dima.analysis.markup import TextTable, to_latex, to_markdown
 from dima.analysis.paths import return_tables, table_paths
+from dima.analysis.prediction_table import PREDICTION_COLUMNS, PredictionRow, prediction_rows, prediction_table
 from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.replace_file import replace_file
-from dima.analysis.rows import Row, build_rows
+from dima.analysis.return_table import return_table
+from dima.analysis.rows import Row, build_rows, final_rows
+from dima.analysis.sample_efficiency import EFFICIENCY_COLUMNS, efficiency_table, measure_efficiency
+from dima.analysis.suite_summary import SUITE_COLUMNS, suite_table, summarize_suites
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
-
-_TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
-_EXPLANATION = """\
-ours: mean ± standard deviation (ddof 1) over completed seeds of the evaluation return after that many env steps;
-n: completed of planned seeds; IQM: interquartile mean with 95 % stratified bootstrap interval, from three seeds on;
-paper: mean ± standard deviation (number of runs); P(dima >): probability that a run of dima beats a run of the row."""
-_HEADING = ("task", "method", "n", "env steps", "ours", "IQM [95 %]", "paper", "difference", "P(dima >)", "verdict")
-_NUMERIC = frozenset(_HEADING) - {"task", "method", "verdict"}
-_NONE = "–"
 
 
 def write_tables(
@@ -40,11 +36,15 @@ def write_tables(
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
+    source = records or results_dir
+    experiments = {name: build_rows(grid, name, source, config_hashes) for name in return_tables(grid)}
+    predictions = prediction_rows(grid, source, config_hashes)
+    # over all tables: synthetic records are refused also where they stand in one and real ones in another
+    synthetic_label(record for rows in (*experiments.values(), predictions) for row in rows for record in row.records)
+    tables = _tables(grid, experiments, predictions)
     texts: dict[str, str] = {}
-    for name in return_tables(grid):
-        rows = build_rows(grid, name, records or results_dir, config_hashes)
-        table = _text_table(grid, name, rows)
-        texts |= {f"{name}.csv": to_csv(rows), f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
+    for name, (lines, table) in tables.items():
+        texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
     paths = table_paths(grid, results_dir)
     return [replace_file(path, partial(Path.write_bytes, data=texts[path.name].encode())) for path in paths]
 
@@ -58,34 +58,17 @@ def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellK
     names = return_tables(grid)
     if not names:
         raise UserError(f"Grid {grid.name} has no table of returns: none of its experiments is called {' or '.join(RETURN_TABLES)}.")
-    return to_markdown(_text_table(grid, names[0], build_rows(grid, names[0], results_dir, config_hashes)))
+    return to_markdown(return_table(grid, names[0], build_rows(grid, names[0], results_dir, config_hashes)))
 
 
-def _text_table(grid: Grid, name: str, rows: list[Row]) -> TextTable:
-    notes = list(dict.fromkeys(row.verdict.reason for row in rows if row.verdict.reason))
-    return TextTable(f"{_TITLES[name]}, grid {grid.name}", _EXPLANATION, _HEADING, _NUMERIC, [_texts(row, notes) for row in rows], notes)
-
-
-def _texts(row: Row, notes: list[str]) -> list[str]:
-    sample, statistics, paper, verdict = row.sample, row.statistics, row.paper, row.verdict
-    ours, iqm = "not run" if verdict.word == "not run" else _NONE, _NONE
-    if statistics:
-        ours = _plus_minus(statistics.mean, statistics.std_sample)
-        interval = statistics.iqm_interval
-        iqm = f"{statistics.iqm:.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
-    return [
-        sample.task,
-        sample.method,
-        f"{len(sample.returns)}/{sample.planned}",
-        f"{sample.env_steps:,}",
-        ours,
-        iqm,
-        (paper and paper.text) or _NONE,
-        _NONE if verdict.difference is None else f"{verdict.difference:+.1f}",
-        _NONE if row.probability_dima_better is None else f"{row.probability_dima_better:.2f}",
-        f"{verdict.word} [{notes.index(verdict.reason) + 1}]" if verdict.reason else verdict.word,
-    ]
-
-
-def _plus_minus(mean: float, std: float | None) -> str:
-    return f"{mean:.1f} ± {_NONE if std is None else f'{std:.1f}'}"
+def _tables(grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]) -> dict[str, tuple[str, TextTable]]:
+    """Every table that has rows by name, for machines and for readers."""
+    tables = {name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows)) for name, rows in experiments.items()}
+    if experiments:
+        rows = final_rows(grid, experiments)
+        summaries, efficiencies = summarize_suites(grid, rows), measure_efficiency(rows)
+        tables["suite_summary"] = (to_csv(summaries, SUITE_COLUMNS), suite_table(grid, rows, summaries))
+        tables["sample_efficiency"] = (to_csv(efficiencies, EFFICIENCY_COLUMNS), efficiency_table(grid, efficiencies))
+    if predictions:
+        tables["prediction_error"] = (to_csv(predictions, PREDICTION_COLUMNS), prediction_table(grid, predictions))
+    return tables

@@ -3,7 +3,7 @@
 from glob import glob
 from pathlib import Path
 
-from dima.analysis.paths import figure_paths, table_paths
+from dima.analysis.paths import figure_paths, prediction_studies, table_paths
 
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
@@ -19,6 +19,11 @@ def figure_files(grid_name: str) -> list[str]:
     return [str(path) for path in figure_paths(GRIDS[grid_name], RESULTS)]
 
 
+def made_studies(grid: Grid) -> list[str]:
+    """The studies of cells that the tables tell of, as far as they were made: they are made when asked for by name, and again from then on."""
+    return [str(path) for path in prediction_studies(grid, RESULTS) if path.exists()]
+
+
 for grid in GRIDS.values():
 
     rule:
@@ -26,6 +31,7 @@ for grid in GRIDS.values():
             f"{grid.name}_tables"
         input:
             summaries(grid),
+            made_studies(grid),
             REFERENCE,
         output:
             table_files(grid.name),
