@@ -1,5 +1,5 @@
-"""Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures,
-<grid>_studies, and containers."""
+"""Every cell of the grids in workflow/config, their tables, figures and reports. Targets: all (the paper's grid), quick, tables,
+figures, report, <grid>_studies, <grid>_films, and containers."""
 
 import os
 import sys
@@ -32,8 +32,12 @@ except UserError as error:
     sys.exit(str(error))
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/containers.smk"
 include: "workflow/rules/cells.smk"
+include: "workflow/rules/films.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/progress.smk"
@@ -46,6 +50,7 @@ rule all:
         summaries(GRIDS["paper"]),
         table_files("paper"),
         figure_files("paper"),
+        report_files("paper"),
 
 
 rule quick:
@@ -53,6 +58,7 @@ rule quick:
         summaries(GRIDS["quick"]),
         table_files("quick"),
         figure_files("quick"),
+        report_files("quick"),
 
 
 rule tables:
@@ -63,3 +69,8 @@ rule tables:
 rule figures:
     input:
         figure_files("paper"),
+
+
+rule report:
+    input:
+        report_files("paper"),

@@ -31,7 +31,7 @@ def write_figures(
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
-    rows = _final_rows(grid, records or results_dir, config_hashes)
+    rows = final_rows(grid, records or results_dir, config_hashes)
     label = label_of(rows)
     paths = iter(figure_paths(grid, results_dir))
     written: list[Path] = []
@@ -44,7 +44,7 @@ def write_figures(
     return written
 
 
-def _final_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None) -> list[Row]:
+def final_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None) -> list[Row]:
     """One row a task and method, at the end of the budget; from the first table that has it, because tables bring the paper's number."""
     rows: dict[tuple[str, str], Row] = {}
     for experiment in sorted(grid.experiments, key=lambda name: name not in RETURN_TABLES):

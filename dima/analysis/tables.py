@@ -16,7 +16,7 @@ from dima.analysis.rows import Row, build_rows, label_of
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
-_TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
+TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
 _EXPLANATION = """\
 ours: mean ± standard deviation (ddof 1) over completed seeds of the evaluation return after that many env steps;
 n: completed of planned seeds; IQM: interquartile mean with 95 % stratified bootstrap interval, from three seeds on;
@@ -65,7 +65,7 @@ def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellK
 def _text_table(grid: Grid, name: str, rows: list[Row]) -> TextTable:
     notes = list(dict.fromkeys(row.verdict.reason for row in rows if row.verdict.reason))
     texts = [_texts(row, notes) for row in rows]
-    return TextTable(f"{_TITLES[name]}, grid {grid.name}", _EXPLANATION, _HEADING, _NUMERIC, texts, notes, label_of(rows))
+    return TextTable(f"{TITLES[name]}, grid {grid.name}", _EXPLANATION, _HEADING, _NUMERIC, texts, notes, label_of(rows))
 
 
 def _texts(row: Row, notes: list[str]) -> list[str]:
