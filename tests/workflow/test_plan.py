@@ -29,13 +29,13 @@ def test_dry_run_of_all_lists_every_cell_in_ten_seconds_and_writes_nothing(stage
     planned = stage.planned("all")
     assert time.monotonic() - started < 10
     cells = [f"results/paper/cells/{key.folder}" for key in load_grid("paper", CONFIG).cells]
-    assert planned == sorted([*cells, "all", "paper_figures", "paper_tables"])
+    assert planned == sorted([*cells, "all", "paper_figures", "paper_report", "paper_tables"])
     assert not (stage.folder / "results").exists()
 
 
 def test_quick_goes_through_the_same_rules(stage) -> None:
     cells = [f"results/quick/cells/{key.folder}" for key in load_grid("quick", CONFIG).cells]
-    assert stage.planned("quick") == sorted([*cells, "quick", "quick_figures", "quick_tables"])
+    assert stage.planned("quick") == sorted([*cells, "quick", "quick_figures", "quick_report", "quick_tables"])
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])

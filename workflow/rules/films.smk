@@ -8,7 +8,8 @@ from dima.analysis.paths import film_path
 def films(grid_name: str) -> list[Path]:
     """The films of the grid's cells whose policies can be loaded here: those of a checkout's program cannot."""
     grid = GRIDS[grid_name]
-    return [film_path(grid, RESULTS, key) for key in grid.cells if grid.engine(key.method) != "checkout"]
+    methods = {method for method in {key.method for key in grid.cells} if grid.engine(method) != "checkout"}
+    return [film_path(grid, RESULTS, key) for key in grid.cells if key.method in methods]
 
 
 def films_there(grid_name: str, wildcards) -> list[str]:

@@ -87,8 +87,9 @@ def _is_evaluation(event: Event) -> bool:
 
 def _is_group(event: Event) -> bool:
     values = event.get("values")
-    known = isinstance(event.get("env_steps"), int) and isinstance(event.get("group"), str) and isinstance(values, dict)
-    return known and all(map(_is_number, values.values()))
+    if not isinstance(values, dict) or not isinstance(event.get("env_steps"), int) or not isinstance(event.get("group"), str):
+        return False
+    return all(map(_is_number, values.values()))
 
 
 def _evaluation(step: int, episodes: Sequence[Event]) -> Evaluation:

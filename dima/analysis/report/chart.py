@@ -40,7 +40,7 @@ class Tick(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A series as drawn: paths of the line and the band, points that have no neighbour to be joined with, the height of the paper's mark."""
+    """A series as drawn: paths of line and band, points without a neighbour to be joined with, the height of the paper's mark."""
 
     label: str
     path: str
@@ -51,7 +51,16 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing `WIDTH` wide: the box of the axes (left, top, right, bottom), what its edges mean (first x, last x, lowest y, highest y)."""
+    """A drawing `WIDTH` wide.
+
+    Attributes:
+        height: of the drawing.
+        box: of the axes: left, top, right, bottom.
+        domain: what its edges are: first and last environment step, lowest and highest value.
+        x_ticks: along the steps.
+        y_ticks: along the values.
+        lines: one a series.
+    """
 
     height: int
     box: tuple[int, int, int, int]

@@ -25,7 +25,8 @@ def legible(color: str, background: str) -> str:
     towards = 0.0 if _luminance(background) > 0.5 else 1.0
     for step in range(_STEPS + 1):
         share = step / _STEPS
-        mixed = to_hex([(1 - share) * channel + share * towards for channel in to_rgb(color)])
+        red, green, blue = ((1 - share) * channel + share * towards for channel in to_rgb(color))
+        mixed = to_hex((red, green, blue))
         if contrast(mixed, background) >= LEAST_CONTRAST:
             return mixed
     raise AssertionError("black on light and white on dark have contrast enough")

@@ -151,8 +151,6 @@ def _series(curve: Curve) -> Series:
 
 
 def _text(curve: Curve, step: int) -> str:
-    (places,) = np.nonzero(curve.steps == step)
-    if not len(places):
-        return NONE
-    at = places[0]
-    return mean_and_range(curve.mean[at], curve.low[at], curve.high[at])
+    for at in np.flatnonzero(curve.steps == step).tolist():
+        return mean_and_range(float(curve.mean[at]), float(curve.low[at]), float(curve.high[at]))
+    return NONE
