@@ -12,7 +12,6 @@ In this order, the first that holds:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import NamedTuple
 
 from dima.analysis.reference import PaperNumber
@@ -37,7 +36,7 @@ def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) ->
     """
     if not sample.started:
         return Verdict("not run")
-    missing = _without_result(sample)
+    missing = sample.missing
     count = len(sample.returns)
     if count == 0:
         return Verdict(f"partial n=0/{sample.planned}", missing)
@@ -64,18 +63,6 @@ def _obstacle(sample: Sample, paper: PaperNumber | None, comparable_task: bool) 
     if sample.env_steps < paper.env_steps:
         return f"budget {sample.env_steps:,} of the paper's {paper.env_steps:,} env steps"
     return ""
-
-
-def _without_result(sample: Sample) -> str:
-    """`2 diverged (seeds 1, 3), 1 not run (seed 4)`."""
-    seeds_by_state: dict[str, list[int]] = defaultdict(list)
-    for seed, state in sample.without_result.items():
-        seeds_by_state[state].append(seed)
-    return ", ".join(f"{len(seeds)} {state} ({_numbered(seeds)})" for state, seeds in seeds_by_state.items())
-
-
-def _numbered(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _join(*parts: str) -> str:

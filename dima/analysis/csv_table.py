@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from dima.analysis.load import Provenance, Summary
 from dima.analysis.rows import Row
 from dima.analysis.statistics import Statistics
 
+Line = TypeVar("Line")
 
-def to_csv(rows: Sequence[Row]) -> str:
+
+def to_csv(rows: Sequence[Line], columns: Mapping[str, Callable[[Line], object]]) -> str:
     """One line a row. Values that differ between seeds are joined by `;`; what is unknown or may not be computed is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows([text_of(read(row)) for read in _COLUMNS.values()] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([text_of(read(row)) for read in columns.values()] for row in rows)
     return text.getvalue()
 
 
@@ -59,7 +62,7 @@ def _mean_of_last_five(row: Row) -> float | None:
     return sum(summary.mean_of_last_five for summary in summaries) / len(summaries)
 
 
-_COLUMNS: dict[str, Callable[[Row], object]] = {
+RETURN_COLUMNS: Mapping[str, Callable[[Row], object]] = {
     "synthetic": lambda row: row.synthetic,
     "suite": lambda row: row.suite,
     "task": lambda row: row.sample.task,
@@ -86,6 +89,7 @@ _COLUMNS: dict[str, Callable[[Row], object]] = {
     "difference": lambda row: row.verdict.difference,
     "verdict": lambda row: row.verdict.word,
     "reason": lambda row: row.verdict.reason,
+    "rank": lambda row: row.rank,
     "engine": _distinct(lambda summary: summary.engine),
     "lineage": _distinct(lambda summary: summary.lineage),
     "comparable_with_paper": lambda row: row.comparable_with_paper,

@@ -97,7 +97,7 @@ def stamp(figure: Figure, label: str | None) -> None:
         return
     title = "" if figure.get_suptitle() is None else f"{figure.get_suptitle()}\n"
     figure.suptitle(title + wrap([label], figure.get_figwidth()), fontsize=11)
-    size = 9 * figure.get_figwidth()
+    size = min(10 * figure.get_figwidth(), 17 * figure.get_figheight())  # in points, at which the slanted word fits either way
     figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", fontsize=size, color=OTHER_COLOR, alpha=0.25, zorder=10)
 
 
@@ -139,7 +139,7 @@ def _panel_title(panel: Panel) -> str:
     if not panel.curves:
         return panel.task.label
     commonest = Counter(curve.seeds for curve in panel.curves).most_common(1)[0][0]
-    others = "".join(f", {curve.method} {curve.seeds}" for curve in panel.curves if curve.seeds != commonest)
+    others = "".join(f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}" for curve in panel.curves if curve.seeds != commonest)
     lines = [f"{panel.task.label} (n = {commonest}{others})"]
     if panel.without_curve:
         lines.append(f"no curve: {', '.join(panel.without_curve)}")

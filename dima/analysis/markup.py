@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from dima.analysis.ranks import Rank
+
+NONE = "–"
+"""What stands where a table has nothing to say."""
 
 
 class TextTable(NamedTuple):
     """A table of ready-made texts; `numeric` columns are set flush right. `notes` stand below, numbered from 1.
 
-    `label` is what nobody may overlook, such as that nothing of it was measured.
+    `label` is what nobody may overlook, such as that nothing of it was measured. `ranks` names the best cells, which are set in bold, and
+    the second ones, which are underlined, by the number of the row and the column.
     """
 
     title: str
@@ -20,11 +26,20 @@ class TextTable(NamedTuple):
     rows: Sequence[Sequence[str]]
     notes: Sequence[str]
     label: str | None = None
+    ranks: Mapping[tuple[int, str], Rank] = {}
+
+
+def note_mark(note: str, notes: list[str]) -> str:
+    """The number of the note as it stands behind a text, ` [3]`; one that is new is added to the notes, an empty one has no mark."""
+    if note and note not in notes:
+        notes.append(note)
+    return f" [{notes.index(note) + 1}]" if note else ""
 
 
 def to_markdown(table: TextTable) -> str:
     """A GitHub-flavoured Markdown table whose columns line up in a terminal."""
-    lines = [list(map(_markdown_cell, cells)) for cells in (table.heading, *table.rows)]
+    rows = [[_markdown_cell(cell).join(_MARKDOWN_RANKS[rank]) for cell, rank in row] for row in _ranked(table)]
+    lines = [list(map(_markdown_cell, table.heading)), *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [name in table.numeric for name in table.heading]
     rule = ["-" * (width - 1) + ":" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
@@ -47,9 +62,9 @@ def to_latex(table: TextTable) -> str:
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
         *([f"\\multicolumn{{{len(columns)}}}{{l}}{{\\bfseries {escape_latex(table.label)}}} \\\\", "\\midrule"] if table.label else []),
-        _latex_line(table.heading),
+        _latex_line(map(escape_latex, table.heading)),
         "\\midrule",
-        *map(_latex_line, table.rows),
+        *(_latex_line(escape_latex(cell).join(_LATEX_RANKS[rank]) for cell, rank in row) for row in _ranked(table)),
         "\\bottomrule",
         *(f"\\multicolumn{{{len(columns)}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {escape_latex(text)}}} \\\\" for text in below),
         "\\end{tabular}",
@@ -67,10 +82,21 @@ def _markdown_cell(text: str) -> str:
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
 
 
-def _latex_line(cells: Sequence[str]) -> str:
-    return " & ".join(map(escape_latex, cells)) + " \\\\"
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + " \\\\"
 
 
+def _ranked(table: TextTable) -> Iterator[list[tuple[str, Rank]]]:
+    """Every cell of the rows with its rank."""
+    for number, row in enumerate(table.rows):
+        yield [(cell, table.ranks.get((number, column), "")) for column, cell in zip(table.heading, row, strict=True)]
+
+
+# what stands before and after a cell of each rank
+_MARKDOWN_RANKS: Mapping[Rank, tuple[str, str]] = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), "": ("", "")}
+
+
+_LATEX_RANKS: Mapping[Rank, tuple[str, str]] = {"best": ("\\textbf{", "}"), "second": ("\\underline{", "}"), "": ("", "")}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

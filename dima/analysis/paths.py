@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from dima.analysis.reference import RETURN_TABLES
+from dima.analysis.reference import PAPER_SUITES, RETURN_TABLES
 from dima.grid import CellKey, Grid
 
 TABLE_FORMATS = ("csv", "md", "tex")
+SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
 """Studies of a world model that are numbers, and so are assembled over seeds; `frames` is a picture of one cell."""
@@ -17,13 +18,28 @@ STUDIES = ("prediction", "orders", "gain", "calibration")
 def table_paths(grid: Grid, results_dir: Path) -> list[Path]:
     """The files that `write_tables` makes."""
     folder = results_dir / grid.name / "tables"
-    return [folder / f"{name}.{ending}" for name in return_tables(grid) for ending in TABLE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in table_names(grid) for ending in TABLE_FORMATS]
 
 
 def figure_paths(grid: Grid, results_dir: Path) -> list[Path]:
     """The files that `write_figures` makes."""
     folder = results_dir / grid.name / "figures"
-    return [folder / f"learning_curves_{suite}.{ending}" for suite in tasks_by_suite(grid) for ending in FIGURE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in figure_names(grid) for ending in FIGURE_FORMATS]
+
+
+def figure_names(grid: Grid) -> list[str]:
+    """Learning curves of every suite, performance profiles of those that the paper has numbers of, and the ablation where it is planned."""
+    suites = tasks_by_suite(grid)
+    names = [f"learning_curves_{suite}" for suite in suites] + [
+        f"performance_profiles_{suite}" for suite in suites if suite in PAPER_SUITES
+    ]
+    return [*names, *(["ablation"] if "ablation_returns" in grid.experiments else [])]
+
+
+def table_names(grid: Grid) -> list[str]:
+    """The tables of the grid: of returns, and where there are any, those of all runs at the end of their budgets."""
+    names = return_tables(grid)
+    return [*names, *(SUMMARY_TABLES if names else ())]
 
 
 def report_path(grid: Grid, results_dir: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dima.errors import UserError
 
 REFERENCE_DIR = Path("workflow/reference")
+PAPER_SUITES = ("mamujoco", "bidexhands")
 RETURN_TABLES = ("final_returns", "ablation_returns")
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dima.analysis.compare import Verdict, compare
 from dima.analysis.load import CellRecord, load_cells, synthetic_label
+from dima.analysis.ranks import Rank, ranks
 from dima.analysis.records import Records
-from dima.analysis.reference import PaperNumber, PaperNumbers, number_beside, read_paper_numbers
+from dima.analysis.reference import RETURN_TABLES, PaperNumber, PaperNumbers, number_beside, read_paper_numbers
 from dima.analysis.sample import Sample, earlier_sample, final_sample
 from dima.analysis.statistics import Statistics, probability_of_improvement, summarize
 from dima.grid import CellKey, Grid
@@ -22,6 +23,7 @@ class Row:
 
     `statistics` is None where nothing is completed or the seeds may not be pooled. `records` are all planned cells of the row.
     `probability_dima_better` compares DIMA's runs with this row's; None in DIMA's own rows and where the two do not share the physics.
+    `rank` is that of the mean among the rows of the same task, steps and physics that have all their seeds.
     """
 
     suite: str
@@ -32,6 +34,7 @@ class Row:
     paper: PaperNumber | None
     verdict: Verdict
     probability_dima_better: float | None
+    rank: Rank = ""
 
     @property
     def synthetic(self) -> str | None:
@@ -58,9 +61,24 @@ def build_rows(grid: Grid, experiment: str, source: Path | Records, config_hashe
         grouped[record.key.task, record.key.method].append(record)
     samples = [sample for records in grouped.values() for sample in _samples(grid, records, numbers)]
     dima = {(sample.task, sample.env_steps): sample for sample in samples if sample.method == "dima"}
-    return [
-        _row(grid, sample, grouped[sample.task, sample.method], numbers, dima.get((sample.task, sample.env_steps))) for sample in samples
-    ]
+    return _ranked(
+        [_row(grid, sample, grouped[sample.task, sample.method], numbers, dima.get((sample.task, sample.env_steps))) for sample in samples]
+    )
+
+
+def final_rows(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """One row a task and method, at the end of the budget; from the first table that has it, because tables bring the paper's number.
+
+    Args:
+        grid: of the rows.
+        experiments: the rows of each of the grid's experiments, as `build_rows` gives them.
+    """
+    rows: dict[tuple[str, str], Row] = {}
+    for experiment in sorted(experiments, key=lambda name: name not in RETURN_TABLES):
+        for row in experiments[experiment]:
+            if row.sample.env_steps == grid.task(row.sample.task).env_steps:
+                rows.setdefault((row.sample.task, row.sample.method), row)
+    return list(rows.values())
 
 
 def _samples(grid: Grid, records: list[CellRecord], numbers: PaperNumbers) -> Iterable[Sample]:
@@ -85,6 +103,16 @@ def _row(grid: Grid, sample: Sample, records: list[CellRecord], numbers: PaperNu
         verdict=compare(sample, paper, task.comparable_with_paper),
         probability_dima_better=_probability(dima, sample),
     )
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    candidates = {
+        index: ((row.sample.task, row.sample.env_steps, row.sample.lineage), row.statistics.mean)
+        for index, row in enumerate(rows)
+        if row.statistics and row.sample.complete
+    }
+    found = ranks(candidates, digits=1)
+    return [replace(row, rank=found.get(index, "")) for index, row in enumerate(rows)]
 
 
 def _probability(dima: Sample | None, other: Sample) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,28 @@ class Sample:
     def values(self) -> Float[np.ndarray, " seeds"]:
         """The returns in the order of the seeds."""
         return np.array(list(self.returns.values()), dtype=np.float64)
+
+    @property
+    def missing(self) -> str:
+        """The seeds without a result, counted and named: `2 diverged (seeds 1, 3), 1 not run (seed 4)`."""
+        seeds_by_state: dict[str, list[int]] = defaultdict(list)
+        for seed, state in self.without_result.items():
+            seeds_by_state[state].append(seed)
+        return ", ".join(
+            f"{len(seeds)} {state} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
+            for state, seeds in seeds_by_state.items()
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned seed has a return, and all may be averaged."""
+        return bool(self.returns) and not self.without_result and not self.mixture
+
+    @property
+    def lineage(self) -> str | None:
+        """The physics that all completed seeds share; None where there is none or several."""
+        found = {summary.lineage for summary in self.summaries.values()}
+        return next(iter(found)) if len(found) == 1 else None
 
     @property
     def mixture(self) -> str | None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_hex
 
 from dima.analysis.curves import make_panel
 from dima.analysis.drawing import draw, style
-from dima.analysis.figures import figure_paths, write_figures
-from dima.analysis.rows import build_rows
+from dima.analysis.figures import _figures, figure_paths, write_figures
+from dima.analysis.profile_figure import draw_profiles
+from dima.analysis.rows import build_rows, final_rows
+from dima.analysis.scores import suite_scores
 from dima.grid import CellKey, Grid
 
 
@@ -25,8 +28,11 @@ def panel_of(grid: Grid, results: Path, task: str) -> Any:
 def test_the_figures_of_a_grid_are_known_beforehand(make_grid: Any, results: Path) -> None:
     grid = make_grid({"final_returns": [(["push-mass", "ant-2x4", "bottle-cap", "halfcheetah-2x3"], ["dima"], [1])]})
     stems = [f"learning_curves_{suite}" for suite in ("toy", "mamujoco", "bidexhands")]
+    stems += ["performance_profiles_mamujoco", "performance_profiles_bidexhands"]  # the paper has no number of the toy
     expected = [results / "trial" / "figures" / f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png", "svg")]
     assert figure_paths(grid, results) == expected
+    ablation = make_grid({"ablation_returns": [(["push-mass"], ["dima", "dima-joint"], [1])]})
+    assert {path.stem for path in figure_paths(ablation, results)} == {"learning_curves_toy", "ablation"}
 
 
 def test_curves_average_episodes_then_seeds_at_shared_steps(make_grid: Any, results: Path, write_cell: Any) -> None:
@@ -74,7 +80,7 @@ def test_a_figure_shows_colours_seeds_labels_and_empty_panels(make_grid: Any, re
     with style():
         figure = draw("Learning curves", [panel_of(grid, results, task) for task in ("ant-2x4", "halfcheetah-2x3")])
     drawn, empty = figure.axes
-    assert drawn.get_title() == "Ant-2x4 (n = 3, mappo 2)\nno curve: marie"
+    assert drawn.get_title() == "Ant-2x4 (n = 3, mappo\N{NO-BREAK SPACE}2)\nno curve: marie"
     assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("environment steps", "evaluation return\n(reward per episode)")
     lines = {to_hex(line.get_color()).upper(): np.asarray(line.get_ydata()).tolist() for line in drawn.lines}
     assert lines == {"#0072B2": [0.0, 200.0], "#000000": [0.0, 150.0]}
@@ -119,3 +125,63 @@ def test_figures_have_the_same_bytes_in_another_process_at_another_time(
     subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
     assert [path.read_bytes() for path in figure_paths(grid, results)] == first
     assert not any(word in data for data in first for word in (b"CreationDate", b"dc:date", b"tIME"))
+
+
+def test_the_ablation_shows_all_its_seeds_and_its_methods_alone(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid(
+        {
+            "final_returns": [(["push-mass"], ["dima", "mappo"], [1])],
+            "ablation_returns": [(["push-mass", "ant-2x4"], ["dima", "dima-joint"], [1, 2])],
+        }
+    )
+    for key in grid.cells:
+        write_cell(key, float(key.seed), grid.task(key.task).env_steps)
+    experiments = {name: build_rows(grid, name, results) for name in grid.experiments}
+    with style():
+        *others, ablation = _figures(grid, experiments)
+    assert [figure.get_suptitle().split(" (")[0] for figure in others] == [
+        "Learning curves, toy",
+        "Learning curves, MAMuJoCo",
+        "Performance profiles, MAMuJoCo",
+    ]
+    assert ablation.get_suptitle() == "Sequential against joint conditioning (grid trial)"
+    assert [axis.get_title() for axis in ablation.axes] == ["PushMass (n = 2)", "Ant-2x4 (n = 2)"]
+    assert [text.get_text() for text in ablation.legends[0].get_texts()] == ["dima", "dima-joint"]
+    assert others[0].axes[0].get_title() == "PushMass (n = 1, dima-joint\N{NO-BREAK SPACE}2)"
+
+
+def test_a_profile_is_the_share_of_runs_above_each_score(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid({"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima", "mappo", "marie"], [1, 2, 3])]})
+    for seed in (1, 2, 3):
+        write_cell(CellKey("ant-2x4", "dima", seed), 4881.0 * seed, 1_000_000)
+        write_cell(CellKey("halfcheetah-2x3", "dima", seed), 6370.0 * 0.25, 1_000_000)
+        if seed < 3:
+            write_cell(CellKey("ant-2x4", "mappo", seed), 4881.0 * 0.5, 1_000_000)
+    rows = final_rows(grid, {"final_returns": build_rows(grid, "final_returns", results)})
+    with style():
+        figure = draw_profiles("Profiles", suite_scores(grid, rows))
+    (axis,) = figure.axes
+    curves = {to_hex(line.get_color()).upper(): line.get_xydata() for line in axis.lines[:2]}
+
+    def share(color: str, score: float) -> float:
+        thresholds, shares = np.asarray(curves[color]).T
+        return float(shares[np.flatnonzero(thresholds >= score)[0]])
+
+    # DIMA's scores are 1, 2, 3 and three times 0.25; MAPPO's twice 0.5
+    assert [share("#0072B2", score) for score in (0.0, 0.3, 1.1, 2.1, 3.05)] == pytest.approx([1.0, 0.5, 1 / 3, 1 / 6, 0.0])
+    assert [share("#000000", score) for score in (0.0, 0.45, 0.55)] == [1.0, 1.0, 0.0]
+    (band,) = axis.collections  # of DIMA alone: MAPPO has two runs
+    assert to_hex(np.asarray(band.get_facecolor())[0]) == "#0072b2"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dima (6 of 6 runs, 2 of 2 tasks)", "mappo (2 of 6 runs, 1 of 2 tasks)"]
+    caption = legend.get_title().get_text().replace("\n", " ")
+    assert caption.endswith("no band, fewer than three runs of a task: mappo no curve: marie")
+
+
+def test_a_suite_without_scores_still_has_its_profiles(make_grid: Any, results: Path) -> None:
+    grid = make_grid({"final_returns": [(["ant-2x4"], ["dima"], [1])]})
+    rows = final_rows(grid, {"final_returns": build_rows(grid, "final_returns", results)})
+    with style():
+        figure = draw_profiles("Profiles", suite_scores(grid, rows))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no scores"]
+    assert figure.legends[0].get_title().get_text().endswith("no curve: dima")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dima.analysis.markup import TextTable, escape_latex, to_latex, to_markdown
+from dima.analysis.markup import TextTable, escape_latex, note_mark, to_latex, to_markdown
 from dima.analysis.replace_file import replace_file
 
 TABLE = TextTable(
@@ -61,7 +61,13 @@ def test_special_characters_are_escaped_once(text: str, escaped: str) -> None:
     assert escape_latex(text) == escaped
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def has_booktabs() -> bool:
+    """Whether LaTeX is here with what the tables need of it."""
+    names = ("pdflatex", "kpsewhich")
+    return all(map(shutil.which, names)) and not subprocess.run([names[1], "booktabs.sty"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not has_booktabs(), reason="pdflatex or booktabs is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
     body = to_latex(TABLE._replace(notes=["\\ ~ ^ & % $ # _ { } < > |"]))
     text = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}{body}\\end{{document}}"
@@ -81,3 +87,22 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
     with pytest.raises(OSError, match="no space left"):
         replace_file(path, fail)
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("a.csv", "old")]
+
+
+def test_ranks_are_set_in_bold_and_underlined() -> None:
+    table = TABLE._replace(ranks={(0, "ours"): "best", (1, "task"): "second"})
+    markdown, latex = to_markdown(table), to_latex(table)
+    assert markdown.splitlines()[6:8] == ["| pen             | **1.5 ± 0.2** |", "| <ins>a\\|b</ins> |      -3.0 ± – |"]
+    assert "pen & \\textbf{1.5 $\\pm$ 0.2} \\\\\n\\underline{a\\textbar{}b} & $-$3.0 $\\pm$ -- \\\\" in latex
+
+
+def test_a_label_stands_above_everything() -> None:
+    table = TABLE._replace(label="MADE_UP")
+    assert to_markdown(table).splitlines()[:3] == ["## Returns", "", "**MADE_UP**"]
+    assert to_latex(table).splitlines()[2:5] == ["\\toprule", "\\multicolumn{2}{l}{\\bfseries MADE\\_UP} \\\\", "\\midrule"]
+
+
+def test_a_note_is_numbered_once() -> None:
+    notes = ["old"]
+    assert [note_mark(text, notes) for text in ("new", "", "old", "new")] == [" [2]", "", " [1]", " [2]"]
+    assert notes == ["old", "new"]

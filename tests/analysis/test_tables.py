@@ -35,6 +35,12 @@ def test_the_tables_of_a_grid_are_known_beforehand(make_grid: Any, results: Path
         "ablation_returns.csv",
         "ablation_returns.md",
         "ablation_returns.tex",
+        "suite_summary.csv",
+        "suite_summary.md",
+        "suite_summary.tex",
+        "sample_efficiency.csv",
+        "sample_efficiency.md",
+        "sample_efficiency.tex",
     ]
     assert table_paths(grid, results) == [folder / name for name in names]
     assert write_tables(grid, results) == table_paths(grid, results)
@@ -59,8 +65,8 @@ def test_a_quick_grid_as_the_user_sees_it(make_grid: Any, results: Path, write_c
     text = final_table_text(grid, results)
     # std of 31, 34 = 3 / sqrt(2); of 29, 32.5 = 3.5 / sqrt(2); dima beats dima-joint in 3 of 4 pairs
     assert body(text) == [
-        ["push-mass", "dima", "2/2", "4,000", "32.5 ± 2.1", "32.5", "–", "–", "–", "not comparable [1]"],
-        ["push-mass", "dima-joint", "2/2", "4,000", "30.8 ± 2.5", "30.8", "–", "–", "0.75", "not comparable [1]"],
+        ["push-mass", "dima", "2/2", "4,000", "**32.5 ± 2.1**", "32.5", "–", "–", "–", "not comparable [1]"],
+        ["push-mass", "dima-joint", "2/2", "4,000", "<ins>30.8 ± 2.5</ins>", "30.8", "–", "–", "0.75", "not comparable [1]"],
         ["halfcheetah-2x3", "dima", "1/2", "4,000", "-60.2 ± –", "-60.2", "6370 ± 121 (4)", "–", "–", "not comparable [2]"],
         ["halfcheetah-2x3", "mappo", "0/2", "4,000", "not run", "–", "3196 ± 75 (4)", "–", "–", "not run"],
     ]
@@ -115,7 +121,7 @@ def test_a_full_row_beside_the_paper(make_grid: Any, results: Path, write_cell: 
     assert 5000 <= float(dima["iqm_low"]) < 5300 < float(dima["iqm_high"]) <= 5600
     assert (mappo["verdict"], mappo["difference"], mappo["probability_dima_better"], mappo["engine"]) == ("below", "-53", "1", "harl")
     assert body((results / "trial" / "tables" / "final_returns.md").read_text(encoding="utf-8"))[1][4:] == [
-        "806.0 ± 6.9",
+        "<ins>806.0 ± 6.9</ins>",
         "806.0 [800.0, 812.0]",
         "859 ± 47 (4)",
         "-53.0",

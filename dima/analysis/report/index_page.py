@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from dima.analysis.curves import Curve, Panel, make_panel
+from dima.analysis.markup import TextTable
 from dima.analysis.paths import tasks_by_suite
 from dima.analysis.report.cell_files import CellFiles
 from dima.analysis.report.cell_page import NONE, mean_and_range
@@ -83,10 +84,11 @@ class DrawnPanel:
 
 @dataclass(frozen=True)
 class IndexPage:
-    """What the template writes down; `files` are the tables and figures, as paths in the report."""
+    """What the template writes down; `summaries` are the tables of what follows from the returns, `files` all tables and figures."""
 
     grid: Grid
     tables: list[ResultTable]
+    summaries: dict[str, TextTable]
     suites: dict[str, list[DrawnPanel]]
     cells: list[CellFiles]
     files: list[str]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dima.analysis.figures import final_rows, write_figures
+from dima.analysis.figures import write_figures
 from dima.analysis.load import load_cells, synthetic_label
 from dima.analysis.paths import report_path, return_tables
 from dima.analysis.records import FileRecords, Records
@@ -16,8 +16,9 @@ from dima.analysis.report.cell_files import FILM, CellFiles, read_cell
 from dima.analysis.report.cell_page import make_cell_page
 from dima.analysis.report.index_page import IndexPage, ResultTable, draw_suites
 from dima.analysis.report.pages import Pages
-from dima.analysis.rows import build_rows
-from dima.analysis.tables import TITLES, write_tables
+from dima.analysis.return_table import TITLES
+from dima.analysis.rows import build_rows, final_rows
+from dima.analysis.tables import all_tables, write_tables
 from dima.grid import CellKey, Grid
 
 FILES = "files"
@@ -50,10 +51,13 @@ def write_report(
     aside = folder.with_name(f".{os.getpid()}.{folder.name}")
     try:
         files = _write_files(grid, aside / FILES, hashes, records)
-        tables = [ResultTable(name, TITLES[name], build_rows(grid, name, records, hashes)) for name in return_tables(grid)]
-        suites = draw_suites(grid, final_rows(grid, records, hashes))
+        rows = {name: build_rows(grid, name, records, hashes) for name in grid.experiments}
+        returns = {name: rows[name] for name in return_tables(grid)}
+        tables = [ResultTable(name, TITLES[name], own) for name, own in returns.items()]
+        summaries = {name: table for name, (_, table) in all_tables(grid, returns).items() if name not in returns}
+        page = IndexPage(grid, tables, summaries, draw_suites(grid, final_rows(grid, rows)), cells, files)
         pages = Pages(grid, label)
-        (aside / "index.html").write_text(pages.index(IndexPage(grid, tables, suites, cells, files)), encoding="utf-8")
+        (aside / "index.html").write_text(pages.index(page), encoding="utf-8")
         for cell in cells:
             _write_cell(pages, grid, cell, cells, aside)
         _replace_folder(folder, aside)
