@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -92,6 +93,19 @@ class IndexPage:
     suites: dict[str, list[DrawnPanel]]
     cells: list[CellFiles]
     files: list[str]
+
+    @property
+    def pictures(self) -> list[str]:
+        """The figures to show; learning curves are drawn by the page itself."""
+        return [path for path in self.files if path.endswith(".png") and "learning_curves" not in path]
+
+    @cached_property
+    def stems(self) -> dict[str, list[str]]:
+        """The endings of the files of each name."""
+        found: dict[str, list[str]] = {}
+        for path in map(PurePosixPath, self.files):
+            found.setdefault(path.stem, []).append(path.suffix[1:])
+        return found
 
     @cached_property
     def states(self) -> Counter[str]:
