@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from dima.grid import CellKey, Grid, load_grid  # noqa: E402 - run as a script, the repository is not on the path
 
 NAME = "synthetic"
-LABEL = "SYNTHETIC, not a result: drawn from the paper's numbers, its standard deviation as noise. Nothing was run."
+LABEL = "SYNTHETIC and no result: drawn from the paper's numbers with its standard deviation as noise. Nothing was run."
 EPISODES = 2
 # a method on a task, and which of its seeds have another state than completed; those that are not run leave nothing
 FAULTS = {
@@ -73,11 +73,14 @@ def write_synthetic(folder: Path) -> Grid:
     content = {"experiments": experiments, "overrides": {"tasks": every}}
     (config / f"{NAME}.yaml").write_text(f"# {LABEL}\n{yaml.safe_dump(content, sort_keys=False)}", encoding="utf-8")
     grid = load_grid(NAME, config)
-    published = _published()
+    published, errors = _published(), _published_errors()
     for key in grid.cells:
         state = FAULTS.get((key.task, key.method), {}).get(key.seed, "completed")
         if state != "not run":
-            _write_cell(grid, key, state, folder / "results" / NAME / "cells" / key.folder, *published[key.task, key.method])
+            place = folder / "results" / NAME / "cells" / key.folder
+            _write_cell(grid, key, state, place, *published[key.task, key.method])
+            if state == "completed":
+                _write_studies(key, place, errors.get((key.task, key.method), {}))
     return grid
 
 
@@ -88,6 +91,15 @@ def _published() -> dict[tuple[str, str], tuple[float, float]]:
         with (ROOT / f"workflow/reference/{name}.csv").open(encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
                 numbers[line["task"], line["method"]] = (float(line["mean"] or 0), float(line["std"] or 1))
+    return numbers
+
+
+def _published_errors() -> dict[tuple[str, str], dict[int, tuple[float, float]]]:
+    """The paper's mean error and its deviation, by task and method and by horizon."""
+    numbers: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    with (ROOT / "workflow/reference/prediction_error.csv").open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            numbers.setdefault((line["task"], line["method"]), {})[int(line["horizon"])] = (float(line["mean"]), float(line["std"]))
     return numbers
 
 
@@ -149,6 +161,31 @@ def _write_cell(grid: Grid, key: CellKey, state: str, folder: Path, mean: float,
     (folder / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
     if reached == budget:
         _write_json(folder / "summary.json", summary)
+
+
+def _write_studies(key: CellKey, folder: Path, published: dict[int, tuple[float, float]]) -> None:
+    """The study of prediction errors where the paper has one, drawn like the returns; on Ant-2x4 that of orders, made up altogether."""
+    random = Random("/".join((NAME, key.folder, "studies")))  # noqa: S311 - noise
+    if published:
+        per_step, spread = (number / 20 for number in published[20])
+        line = (random.gauss(per_step, spread / 4) for _ in range(4))
+        rows = [
+            f"{split},{kind},{dimension},{horizon},{error * (0.4 if kind == 'decoder' else 1) * horizon:.6f}"
+            for split, kind, error in zip(("train", "train", "held-out", "held-out"), ("model", "decoder") * 2, line, strict=True)
+            for dimension in ("0", "1", "mean")
+            for horizon in range(1, 21)
+        ]
+        _write_study(folder, "prediction", "split,kind,dimension,horizon,error", rows)
+    elif key.task == "ant-2x4" and key.method == "dima":
+        slopes = {order: random.gauss(mean, 0.02) for order, mean in (("descending", 0.2), ("ascending", 0.22), ("random", 0.21))}
+        rows = [f"{order},{horizon},{slope * horizon:.6f}" for order, slope in slopes.items() for horizon in range(1, 21)]
+        _write_study(folder, "orders", "order,horizon,error", rows)
+
+
+def _write_study(folder: Path, study: str, header: str, rows: list[str]) -> None:
+    path = folder / f"studies/{study}.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in (f"{header},synthetic", *(f"{row},{LABEL}" for row in rows))), encoding="utf-8")
 
 
 def _episodes(random: Random, final: float, std: float, share: float) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from dima.analysis.reference import PAPER_SUITES, RETURN_TABLES
+from dima.analysis.reference import PAPER_SUITES, PREDICTION_TASKS, RETURN_TABLES
 from dima.grid import CellKey, Grid
 
 TABLE_FORMATS = ("csv", "md", "tex")
@@ -37,9 +37,10 @@ def figure_names(grid: Grid) -> list[str]:
 
 
 def table_names(grid: Grid) -> list[str]:
-    """The tables of the grid: of returns, and where there are any, those of all runs at the end of their budgets."""
+    """The tables of the grid: of returns, where there are any also of all runs at the end of their budgets, and of prediction errors."""
     names = return_tables(grid)
-    return [*names, *(SUMMARY_TABLES if names else ())]
+    predicted = any(key.task in PREDICTION_TASKS for key in grid.cells)
+    return [*names, *(SUMMARY_TABLES if names else ()), *(["prediction_error"] if predicted else [])]
 
 
 def report_path(grid: Grid, results_dir: Path) -> Path:
@@ -74,6 +75,11 @@ def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Pa
 def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
     """What `dima study` makes of one cell."""
     return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.png" if study == "frames" else f"{study}.csv")
+
+
+def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
+    """Where the studies lie that the table of prediction errors is made of."""
+    return [cell_study_path(grid, results_dir, key, "prediction") for key in grid.cells if key.task in PREDICTION_TASKS]
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:

@@ -90,10 +90,16 @@ def final_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
 
 def earlier_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
     """The sample at an evaluation before the end, read from the event logs."""
-    return _sample(records, env_steps, lambda record, summary: read_curve(record).get(env_steps))
+    absent = f"not evaluated after {env_steps:,} env steps"
+    return _sample(records, env_steps, lambda record, summary: read_curve(record).get(env_steps), absent)
 
 
-def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord, Summary], float | None]) -> Sample:
+def study_sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord], float | None]) -> Sample:
+    """Not returns but what a study found in the cells that were trained to the end; None where it was not made."""
+    return _sample(records, env_steps, lambda record, summary: read(record), "not studied")
+
+
+def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord, Summary], float | None], absent: str = "") -> Sample:
     returns: dict[int, float] = {}
     summaries: dict[int, Summary] = {}
     without_result: dict[int, str] = {}
@@ -104,7 +110,7 @@ def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellR
             continue
         value = read(record, record.summary)
         if value is None:
-            without_result[seed] = f"not evaluated after {env_steps:,} env steps"
+            without_result[seed] = absent
         else:
             returns[seed] = value
             summaries[seed] = record.summary

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dima.analysis.csv_table import text_of
-from dima.analysis.drawing import save_figure, style
+from dima.analysis.drawing import save_figure, stamp, style
 from dima.analysis.paths import STUDIES, cell_study_path, cells_with_world_model, study_paths
 from dima.analysis.replace_file import replace_file
 from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval
@@ -69,9 +69,15 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
     for key in cells:
         seeds[key.method].append(key)
     assembled = []
+    labels: dict[str | None, Path] = {}
     for method, keys in seeds.items():
         paths = [path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()]
-        assembled.append(MethodPoints(method, len(paths), len(keys), _points(study, {path: read_study(path, study) for path in paths})))
+        files = {path: read_study(path.read_bytes(), str(path), study) for path in paths}
+        labels |= {file.synthetic: path for path, file in files.items()}
+        points = _points(study, {path: file.rows for path, file in files.items()})
+        assembled.append(MethodPoints(method, len(paths), len(keys), points, next((file.synthetic for file in files.values()), None)))
+    if len(labels) > 1:
+        raise UserError(f"Synthetic studies are never shown together with others: {' and '.join(map(str, labels.values()))}.")
     return assembled
 
 
@@ -162,7 +168,13 @@ def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[M
     table, *figures = paths
     replace_file(table, partial(Path.write_bytes, data=_to_csv(study, methods).encode()))
     with style():
-        return [table, *save_figure(FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods), figures)]
+        figure = FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods)
+        stamp(figure, _label_of(methods))
+        return [table, *save_figure(figure, figures)]
+
+
+def _label_of(methods: Iterable[MethodPoints]) -> str | None:
+    return next((method.synthetic for method in methods if method.synthetic), None)
 
 
 def _to_csv(study: str, methods: list[MethodPoints]) -> str:
@@ -170,11 +182,12 @@ def _to_csv(study: str, methods: list[MethodPoints]) -> str:
     keys = [f"bin_{name}" if name in ("low", "high") else name for name in FORMS[study].keys]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", *keys, "quantity", "seeds", "mean", "low", "high", "interval"])
+    label = _label_of(methods)
+    writer.writerow(["method", *keys, "quantity", "seeds", "mean", "low", "high", "interval", *(["synthetic"] if label else [])])
     for method in methods:
         for point in method.points:
             numbers = map(
                 text_of, (*point.key.values(), point.quantity, f"{point.seeds}/{method.planned}", point.mean, point.low, point.high)
             )
-            writer.writerow([method.method, *numbers, point.interval.value])
+            writer.writerow([method.method, *numbers, point.interval.value, *([label] if label else [])])
     return text.getvalue()

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from dima.errors import UserError
 
@@ -94,24 +93,35 @@ FORMS = {
 }
 
 
-def read_study(path: Path, study: str) -> Rows:
-    """The rows of a cell's study, in the order of the file; bins of a calibration that hold nothing are left out.
+class StudyFile(NamedTuple):
+    """The rows of a cell's study, and what a file that no run made says of itself in its column `synthetic`."""
+
+    rows: Rows
+    synthetic: str | None
+
+
+def read_study(content: bytes, place: str, study: str) -> StudyFile:
+    """The rows in the order of the file, which messages call `place`; bins of a calibration that hold nothing are left out.
 
     Raises:
         UserError: the file is no text, torn, lacks a column, holds a value that cannot stand there or a row twice, or holds no row.
     """
     form = FORMS[study]
     rows: Rows = {}
-    for line, values in _lines(path, form, study):
+    labels: set[str | None] = set()
+    for line, values in _lines(content, place, form, study):
+        labels.add(values.get("synthetic") or None)
         if values.get("count") == "0":
             continue
-        key = tuple(_value(path, line, name, values[name], read) for name, read in form.keys.items())
+        key = tuple(_value(place, line, name, values[name], read) for name, read in form.keys.items())
         if key in rows:
-            raise UserError(f"{path}, line {line}: there is a second row of {describe(study, key)}.")
-        rows[key] = {name: _value(path, line, name, values[name], _finite) for name in form.numbers}
+            raise UserError(f"{place}, line {line}: there is a second row of {describe(study, key)}.")
+        rows[key] = {name: _value(place, line, name, values[name], _finite) for name in form.numbers}
     if not rows:
-        raise UserError(f"{path} holds no row.")
-    return rows
+        raise UserError(f"{place} holds no row.")
+    if len(labels) > 1:
+        raise UserError(f"{place} holds synthetic rows among others.")
+    return StudyFile(rows, next(iter(labels)))
 
 
 def describe(study: str, key: Key) -> str:
@@ -119,26 +129,26 @@ def describe(study: str, key: Key) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(FORMS[study].keys, key, strict=True))
 
 
-def _lines(path: Path, form: Form, study: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _lines(content: bytes, place: str, form: Form, study: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The number and the columns of every line below the first one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8.") from None
+        raise UserError(f"{place} is no text in UTF-8.") from None
     header, *lines = [line.split(",") for line in text.splitlines()] or [[]]  # no value of a study holds a comma
     for name in [*form.keys, *form.numbers]:
         if name not in header:
-            raise UserError(f"{path} has no column {name!r}: it is no study {study}, or its first line is torn.")
+            raise UserError(f"{place} has no column {name!r}: it is no study {study}, or its first line is torn.")
     if not text.endswith("\n"):
-        raise UserError(f"{path} ends within a line: it was not written to its end.")
+        raise UserError(f"{place} ends within a line: it was not written to its end.")
     for line, fields in enumerate(lines, 2):
         if len(fields) != len(header):
-            raise UserError(f"{path}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns.")
+            raise UserError(f"{place}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns.")
         yield line, dict(zip(header, fields, strict=True))
 
 
-def _value(path: Path, line: int, name: str, text: str, read: Callable[[str], Value]) -> Value:
+def _value(place: str, line: int, name: str, text: str, read: Callable[[str], Value]) -> Value:
     try:
         return read(text)
     except ValueError as error:
-        raise UserError(f"{path}, line {line}: the {name} {text!r} cannot be used, {error}.") from None
+        raise UserError(f"{place}, line {line}: the {name} {text!r} cannot be used, {error}.") from None

@@ -31,12 +31,13 @@ class Point:
 
 @dataclass(frozen=True)
 class MethodPoints:
-    """The points of one method, from `seeds` of the `planned` seeds."""
+    """The points of one method, from `seeds` of the `planned` seeds; `synthetic` is what files that no run made say of themselves."""
 
     method: str
     seeds: int
     planned: int
     points: list[Point]
+    synthetic: str | None = None
 
     @property
     def label(self) -> str:

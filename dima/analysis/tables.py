@@ -7,13 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from dima.analysis.csv_table import RETURN_COLUMNS, to_csv
+from dima.analysis.load import synthetic_label
 from dima.analysis.markup import TextTable, to_latex, to_markdown
 from dima.analysis.paths import return_tables, table_paths
+from dima.analysis.prediction_table import PREDICTION_COLUMNS, PredictionRow, prediction_rows, prediction_table
 from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.replace_file import replace_file
 from dima.analysis.return_table import return_table
-from dima.analysis.rows import Row, build_rows, final_rows, label_of
+from dima.analysis.rows import Row, build_rows, final_rows
 from dima.analysis.sample_efficiency import EFFICIENCY_COLUMNS, efficiency_table, measure_efficiency
 from dima.analysis.suite_summary import SUITE_COLUMNS, suite_table, summarize_suites
 from dima.errors import UserError
@@ -34,9 +36,14 @@ def write_tables(
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
-    experiments = {name: build_rows(grid, name, records or results_dir, config_hashes) for name in return_tables(grid)}
+    source = records or results_dir
+    experiments = {name: build_rows(grid, name, source, config_hashes) for name in return_tables(grid)}
+    predictions = prediction_rows(grid, source, config_hashes)
+    # over all tables: synthetic records are refused also where they stand in one and real ones in another
+    synthetic_label(record for rows in (*experiments.values(), predictions) for row in rows for record in row.records)
+    tables = all_tables(grid, experiments, predictions)
     texts: dict[str, str] = {}
-    for name, (lines, table) in all_tables(grid, experiments).items():
+    for name, (lines, table) in tables.items():
         texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
     paths = table_paths(grid, results_dir)
     return [replace_file(path, partial(Path.write_bytes, data=texts[path.name].encode())) for path in paths]
@@ -54,14 +61,16 @@ def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellK
     return to_markdown(return_table(grid, names[0], build_rows(grid, names[0], results_dir, config_hashes)))
 
 
-def all_tables(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> dict[str, tuple[str, TextTable]]:
-    """Every table by name, for machines and for readers, from the rows of each of the grid's tables of returns."""
-    if not experiments:
-        return {}
-    label_of(row for rows in experiments.values() for row in rows)  # refuses synthetic rows in one table and real ones in another
-    rows = final_rows(grid, experiments)
-    summaries, efficiencies = summarize_suites(grid, rows), measure_efficiency(rows)
-    return {name: (to_csv(own, RETURN_COLUMNS), return_table(grid, name, own)) for name, own in experiments.items()} | {
-        "suite_summary": (to_csv(summaries, SUITE_COLUMNS), suite_table(grid, rows, summaries)),
-        "sample_efficiency": (to_csv(efficiencies, EFFICIENCY_COLUMNS), efficiency_table(grid, efficiencies)),
-    }
+def all_tables(
+    grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]
+) -> dict[str, tuple[str, TextTable]]:
+    """Every table that has rows by name, for machines and for readers, from the rows of the tables of returns and of prediction errors."""
+    tables = {name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows)) for name, rows in experiments.items()}
+    if experiments:
+        rows = final_rows(grid, experiments)
+        summaries, efficiencies = summarize_suites(grid, rows), measure_efficiency(rows)
+        tables["suite_summary"] = (to_csv(summaries, SUITE_COLUMNS), suite_table(grid, rows, summaries))
+        tables["sample_efficiency"] = (to_csv(efficiencies, EFFICIENCY_COLUMNS), efficiency_table(grid, efficiencies))
+    if predictions:
+        tables["prediction_error"] = (to_csv(predictions, PREDICTION_COLUMNS), prediction_table(grid, predictions))
+    return tables

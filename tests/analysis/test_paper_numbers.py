@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbers
+from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbers, read_prediction_errors
 from dima.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -100,3 +100,36 @@ def test_other_experiments_have_no_numbers_and_absent_files_are_named(tmp_path: 
     assert read_paper_numbers("smoke") == {}
     with pytest.raises(UserError, match=r"final_returns\.csv"):
         read_paper_numbers("final_returns", tmp_path)
+
+
+HEADER = "task,env_steps,method,mean,std,n_runs,source"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([f"{HEADER},wins", "pen,1000,dima,1,2,3,Table 2,4"], "has an unknown column 'wins'; its columns are task, env_steps, method, "),
+        (["task,env_steps,method,mean,n_runs,source", "pen,1000,dima,1,3,Table 2"], "line 2: there is no std"),
+        ([HEADER, "pen,1000,dima,1,2,3"], "line 2: there is no source"),
+        ([HEADER, "pen,1000,dima,1,2,3,Table 2,more"], "line 2: there are more values than columns"),
+        ([HEADER, "pen,1000,dima,1,2,3,Table 2", "pen,1000,mamba,4881O,2,3,Table 2"], "line 3: '4881O' is no mean"),
+        ([HEADER, "pen,1000,dima,1,,3,Table 2"], "line 2: a part of the number is missing"),
+        (
+            [HEADER, "pen,1000,dima,1,2,3,Table 2", "pen,2000,dima,1,2,3,Table 2", "pen,1000,dima,9,2,3,Table 2"],
+            "line 4: there is a second number of pen, dima, 1000, the first is in line 2",
+        ),
+    ],
+)
+def test_a_reference_file_that_is_not_in_order_is_refused_by_name(tmp_path: Path, lines: list[str], says: str) -> None:
+    (tmp_path / "ablation_returns.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    with pytest.raises(UserError) as refusal:
+        read_paper_numbers("ablation_returns", tmp_path)
+    assert str(tmp_path / "ablation_returns.csv") in str(refusal.value)
+    assert says in str(refusal.value)
+
+
+def test_prediction_errors_keep_their_digits_and_their_order() -> None:
+    first, *_, last = read_prediction_errors()
+    assert first == ("door-open-outward", "dima", 15, "5.333 ± 0.273", 5.333, 0.273, "slides Table 8")
+    assert last[:4] == ("pen", "dima-joint", 20, "8.947 ± 2.322")
+    assert len(read_prediction_errors()) == 12

@@ -311,3 +311,20 @@ def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid
     subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
     assert [path.read_bytes() for path in paths] == first
     assert not any(word in data for data in first for word in (b"CreationDate", b"dc:date", b"tIME"))
+
+
+def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_others(grid: Grid, results: Path, write: Any) -> None:
+    label = "SYNTHETIC: made up"
+    for seed in (1, 2):
+        path = write("orders", "dima", seed, ["descending,1,0.5,0.1,4", "descending,2,0.7,0.1,4"])
+        header, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([f"{header},synthetic", *(f"{row},{label}" for row in rows), ""]))
+    table, _, _, svg = write_studies(grid, results)
+    assert all(row["synthetic"] == label for row in csv.DictReader(io.StringIO(table.read_text())))
+    assert svg.read_text().count("<!-- SYNTHETIC") == 2
+    path.write_text(path.read_text().replace(f",{label}", ",", 1))
+    with pytest.raises(UserError, match=r"seed-2/studies/orders\.csv holds synthetic rows among others"):
+        write_studies(grid, results)
+    path.write_text(path.read_text().replace(label, ""))
+    with pytest.raises(UserError, match=r"never shown together with others: .*seed-1/studies/orders\.csv and .*seed-2/studies/orders\.csv"):
+        write_studies(grid, results)

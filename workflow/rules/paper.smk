@@ -5,7 +5,7 @@ from functools import partial
 from glob import glob
 from pathlib import Path
 
-from dima.analysis.paths import figure_paths, report_path, table_paths
+from dima.analysis.paths import figure_paths, prediction_studies, report_path, table_paths
 
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
@@ -34,6 +34,11 @@ def shown(paths: list[str], ending: str, caption: str, category: str) -> list[st
     return [report(path, labels={"file": os.path.basename(path)}, **marked) if path.endswith(ending) else path for path in paths]
 
 
+def made_studies(grid: Grid) -> list[str]:
+    """The studies of cells that the tables tell of, as far as they were made: they are made when asked for by name, and again from then on."""
+    return [str(path) for path in prediction_studies(grid, RESULTS) if path.exists()]
+
+
 for grid in GRIDS.values():
 
     rule:
@@ -41,6 +46,7 @@ for grid in GRIDS.values():
             f"{grid.name}_tables"
         input:
             summaries(grid),
+            made_studies(grid),
             REFERENCE,
         output:
             shown(table_files(grid.name), ".csv", "../report/table.rst", "Tables"),
@@ -73,6 +79,7 @@ for grid in GRIDS.values():
             f"{grid.name}_report"
         input:
             summaries(grid),
+            made_studies(grid),
             REFERENCE,
             partial(films_there, grid.name),
         output:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from dima.analysis.figures import write_figures
 from dima.analysis.load import load_cells, synthetic_label
 from dima.analysis.paths import report_path, return_tables
+from dima.analysis.prediction_table import prediction_rows
 from dima.analysis.records import FileRecords, Records
 from dima.analysis.report.cell_files import FILM, CellFiles, read_cell
 from dima.analysis.report.cell_page import make_cell_page
@@ -30,7 +31,8 @@ def write_report(
 ) -> list[Path]:
     """Write the report of the grid; returns its first page.
 
-    Equal records give equal bytes, but for films, which lie beside the records in files and in no database.
+    Equal records give equal bytes. Films and studies of world models lie beside the records in files; a database holds neither, and a
+    report from it shows none.
 
     Args:
         grid: the grid whose cells are shown.
@@ -54,7 +56,11 @@ def write_report(
         rows = {name: build_rows(grid, name, records, hashes) for name in grid.experiments}
         returns = {name: rows[name] for name in return_tables(grid)}
         tables = [ResultTable(name, TITLES[name], own) for name, own in returns.items()]
-        summaries = {name: table for name, (_, table) in all_tables(grid, returns).items() if name not in returns}
+        summaries = {
+            name: table
+            for name, (_, table) in all_tables(grid, returns, prediction_rows(grid, records, hashes)).items()
+            if name not in returns
+        }
         page = IndexPage(grid, tables, summaries, draw_suites(grid, final_rows(grid, rows)), cells, files)
         pages = Pages(grid, label)
         (aside / "index.html").write_text(pages.index(page), encoding="utf-8")
