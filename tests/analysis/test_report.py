@@ -276,3 +276,12 @@ def test_a_report_has_the_same_bytes_in_another_process_at_another_time(every_st
     subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
     assert {path: path.read_bytes() for path in sorted(report.rglob("*")) if path.is_file()} == first
     assert str(tmp_path) not in "".join(content.decode("utf-8", errors="ignore") for content in first.values())
+
+
+def test_a_grid_without_a_table_or_a_record_has_a_report_too(make_grid: Any, results: Path) -> None:
+    report = report_of(make_grid({"smoke": [(["push-mass"], ["dima"], [1])]}), results)
+    index = read_page(report / "index.html")
+    assert "0 of 1 cells completed, 1 not run" in index.text
+    assert [table.text for table in index.all("table", class_="costs")][0].endswith("nothing has been run")
+    assert index.all("p", class_="silence")[0].text == "not run"
+    assert read_page(report / "cells/push-mass/dima/seed-1.html").all("p", class_="lead")[0].text == "not run there is no record of it"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dima.analysis import report
 from dima.analysis.report.cell_log import read_log
 from dima.analysis.report.chart import Series, make_chart
 from dima.analysis.report.colors import DARK, LIGHT, contrast, legible, method_colors
@@ -68,6 +71,18 @@ def test_every_method_can_be_seen_on_both_pages_and_colours_that_can_are_left_al
     assert colors["mappo"][1] != "#000000"
     assert len(set(colors.values())) == len(colors)
     assert legible("#e69f00", LIGHT) != "#e69f00"  # 2.2 on white
+
+
+def test_texts_can_be_read_on_their_grounds_in_light_and_dark() -> None:
+    style = (Path(report.__file__).parent / "templates/style.css").read_text(encoding="utf-8")
+    light, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL))
+    assert (light["ground"], dark["ground"]) == (LIGHT, DARK)
+    for colors in (light, dark):
+        pairs = [(name.removesuffix("-ground"), name) for name in colors if name.endswith("-ground") and name != "none-ground"]
+        assert len(pairs) == 4
+        pairs += [(text, ground) for text in ("ink", "quiet", "accent") for ground in ("ground", "raised")] + [("ink", "none-ground")]
+        for text, ground in pairs:
+            assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
 
 
 def log(events: list[dict[str, Any]]) -> bytes:
