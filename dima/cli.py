@@ -20,6 +20,8 @@ from dima.options import DATABASE, Commands, add_cell_command, add_command, add_
 from dima.record.database import SCHEMES, address, database_address, required_address
 
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
+TRAINING = ("torch", "sacred", "safetensors", "vector_quantize_pytorch")
+"""What the extra `training` brings; tables, figures and the report do without."""
 WORKFLOW_STARTED = "DIMA_WORKFLOW_STARTED"
 """Environment variable that the Snakefile sets: when the workflow that asks for a cell was started, in Unix seconds."""
 
@@ -43,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, LOCKED)
     except StoppedError as error:
         return _say(error, STOPPED)
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING:
+            raise
+        return _say(f"This command needs {error.name}, which is not installed: pip install -e '.[training]'.", BAD_INPUT)
     except KeyboardInterrupt:
         return _say(f"Interrupted; {options.interrupted}.", INTERRUPTED)
     except OSError as error:
@@ -303,4 +309,5 @@ def _studies(options: argparse.Namespace) -> None:
 
 def _digests(grid: Grid) -> dict[CellKey, str]:
     """What a record must have been computed from to count as this grid's."""
-    return {key: grid.resolve(key).digest() for key in grid.cells if grid.has_method(key.method)}
+    methods = {name for name in {key.method for key in grid.cells} if grid.has_method(name)}
+    return {key: grid.resolve(key).digest() for key in grid.cells if key.method in methods}

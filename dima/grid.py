@@ -95,6 +95,7 @@ class Grid:
         self._config_dir = config_dir
         self.experiments = {experiment: _expand(blocks) for experiment, blocks in content.experiments.items()}
         self.cells = list(dict.fromkeys(key for keys in self.experiments.values() for key in keys))
+        self._known = frozenset(self.cells)
         self._methods: dict[str, list[MethodFile]] = {}
         self._tasks: dict[str, TaskConfig] = {}
         self._refuse_overrides_without_cells()
@@ -111,6 +112,8 @@ class Grid:
 
     def require(self, key: CellKey) -> None:
         """Refuse a cell that this grid does not hold, naming what it holds instead. Raises UserError."""
+        if key in self._known:
+            return
         self.require_task(key.task)
         methods = list(dict.fromkeys(cell.method for cell in self.cells if cell.task == key.task))
         _refuse_unknown("method", key.method, methods, f" for {key.task} in grid {self.name}")

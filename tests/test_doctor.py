@@ -60,7 +60,8 @@ def test_another_version_than_the_locks_is_named_and_essential(tmp_path: Path, m
 def test_a_missing_package_of_this_project_is_essential(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\nnot-here==1.0\n")
     assert installation.packages(tmp_path / "requirements.lock").mark == "ok"
-    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["torch>=2", "not-here>=1", "other; extra == 'render'"])
+    required = ["numpy>=2", "torch>=2; extra == 'training'", "not-here>=1; extra == 'training'", "other; extra == 'render'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: required)
     found = installation.packages(tmp_path / "requirements.lock")
     assert (found.mark, found.text.partition(":")[0]) == ("fix", "not-here missing")
 

@@ -32,6 +32,7 @@ class CellStatus(NamedTuple):
         attempt: number of the attempt, and `processes`, how many have worked on it.
         silent_seconds: since the cell last said something. A running cell that is killed goes on saying `running`, and falls silent.
         where: the machine of its process.
+        synthetic: what a record that no run made says of itself.
     """
 
     key: CellKey
@@ -44,6 +45,7 @@ class CellStatus(NamedTuple):
     processes: int | None = None
     silent_seconds: float | None = None
     where: str | None = None
+    synthetic: str | None = None
 
 
 def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
@@ -67,7 +69,8 @@ def as_table(statuses: Sequence[CellStatus]) -> Table:
     """A line for each cell, and in the title how many are in which state."""
     states = [status.state for status in statuses]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    table = Table(*COLUMNS, title=f"{len(states)} cells: {counts}", box=None, title_justify="left", padding=(0, 1))
+    labels = dict.fromkeys(f"{status.synthetic}\n" for status in statuses if status.synthetic)
+    table = Table(*COLUMNS, title=f"{''.join(labels)}{len(states)} cells: {counts}", box=None, title_justify="left", padding=(0, 1))
     for status in statuses:
         table.add_row(*_cells(status))
     return table
@@ -81,7 +84,8 @@ def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
     left = seconds / steps * (word["budget"] - steps) if steps and word["state"] == "running" else None
     attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
     silent = max(0.0, time.time() - word["updated"])
-    return CellStatus(key, word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
+    known = (word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
+    return CellStatus(key, *known, word.get("synthetic"))
 
 
 def _read(records: Records, key: CellKey, name: str) -> dict[str, Any] | None:

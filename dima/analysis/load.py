@@ -139,12 +139,11 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     """
     place = record.records.place(record.key.folder, "events.jsonl")
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place):
-        if event["kind"] == "evaluation":
-            step, value = event.get("grid_step"), event.get("return")
-            if not isinstance(step, int) or not isinstance(value, int | float):
-                raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
-            returns[step].append(value)
+    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"):
+        step, value = event.get("grid_step"), event.get("return")
+        if not isinstance(step, int) or not isinstance(value, int | float):
+            raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
+        returns[step].append(value)
     curve = {step: sum(values) / len(values) for step, values in sorted(returns.items())}
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):

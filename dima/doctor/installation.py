@@ -43,7 +43,8 @@ def packages(lock: Path = ROOT / "requirements.lock") -> Finding:
     wanted = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
     installed = {name: version for name in wanted if (version := _version(name))}
     others = [f"{name} {version}" for name, version in installed.items() if version.partition("+")[0] != wanted[name]]
-    needed = [re.split(r"[^\w.-]", text)[0] for text in importlib.metadata.requires("dima") or [] if "extra ==" not in text]
+    required = [text.partition(";") for text in importlib.metadata.requires("dima") or []]
+    needed = [re.split(r"[^\w.-]", text)[0] for text, _, marker in required if "extra ==" not in marker or "training" in marker]
     absent = [name for name in needed if not _version(name)]
     remedy = "install what the lock names: pip install -r requirements.lock"
     if absent:

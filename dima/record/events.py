@@ -74,9 +74,12 @@ def read_events(path: Path) -> list[Event]:
     return _effective(path)[0]
 
 
-def parse_events(content: bytes, place: str) -> list[Event]:
-    """The effective events in the content of a log, as `read_events`; `place` names it where it is not in order."""
-    return _parse_log(content, place)[0]
+def parse_events(content: bytes, place: str, kind: str | None = None) -> list[Event]:
+    """The effective events in the content of a log, as `read_events`; `place` names it where it is not in order.
+
+    Of events of another `kind` than the one asked for no more is read than where they begin and end: most of a long log are scalars.
+    """
+    return _parse_log(content, place, kind)[0]
 
 
 def _effective(path: Path) -> tuple[list[Event], int]:
@@ -84,17 +87,20 @@ def _effective(path: Path) -> tuple[list[Event], int]:
     return _parse_log(path.read_bytes(), str(path)) if path.exists() else ([], 0)
 
 
-def _parse_log(content: bytes, place: str) -> tuple[list[Event], int]:
+def _parse_log(content: bytes, place: str, kind: str | None = None) -> tuple[list[Event], int]:
     text = content.decode("utf-8", errors="replace")
     lines = text[: text.rfind("\n") + 1].splitlines()
     events: list[Event] = []
     for number, line in enumerate(lines):
+        begin = f'{{"seq": {number}, "kind": "'
+        if kind and line.startswith(begin) and line.endswith("}") and not line.startswith((f'{begin}{kind}"', f'{begin}rewind"')):
+            continue
         event = _parse(line)
         if event is None or event.get("seq") != number or "kind" not in event:
             raise UserError(f"Line {number + 1} of {place} is not event {number} of a run.")
         if event["kind"] == "rewind":
             events = [kept for kept in events if kept["seq"] < event["to"]]
-        else:
+        elif kind in (None, event["kind"]):
             events.append(event)
     return events, len(lines)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dima.analysis.load import load_cells, read_curve
+from dima.analysis.tables import write_tables
 from dima.errors import UserError
 from dima.grid import CellKey
 
@@ -144,3 +145,20 @@ def test_an_evaluation_without_a_return_is_refused(grid: Any, results: Path, wri
     (folder / "events.jsonl").write_text('{"seq": 0, "kind": "evaluation", "grid_step": 0, "return": null, "wall_seconds": 0.0}\n')
     with pytest.raises(UserError, match="without a step or a return"):
         read_curve(load_cells(grid, KEYS[:1], results)[0])
+
+
+def test_a_torn_event_log_is_refused_where_a_table_needs_it(grid: Any, results: Path, write_cell: Any) -> None:
+    folder = write_cell(KEYS[0], 31.0, 4000)
+    path = folder / "events.jsonl"
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([first[:60], *others, ""]))
+    with pytest.raises(UserError, match=r"Line 1 of .*seed-1/events\.jsonl is not event 0 of a run"):
+        write_tables(grid, results)
+    assert not (results / "trial/tables").exists()
+
+
+def test_the_event_log_of_another_cell_is_refused(grid: Any, results: Path, write_cell: Any) -> None:
+    first, second = (write_cell(key, 31.0 + key.seed, 4000) for key in KEYS[:2])
+    shutil.copy(first / "events.jsonl", second / "events.jsonl")
+    with pytest.raises(UserError, match=r"seed-2/events\.jsonl does not hold the final evaluation that the summary beside it gives"):
+        write_tables(grid, results)

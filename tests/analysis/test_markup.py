@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from latex import has_booktabs
 
 from dima.analysis.markup import TextTable, escape_latex, note_mark, to_latex, to_markdown
 from dima.analysis.replace_file import replace_file
@@ -59,12 +59,6 @@ def test_latex_is_a_booktabs_tabular() -> None:
 )
 def test_special_characters_are_escaped_once(text: str, escaped: str) -> None:
     assert escape_latex(text) == escaped
-
-
-def has_booktabs() -> bool:
-    """Whether LaTeX is here with what the tables need of it."""
-    names = ("pdflatex", "kpsewhich")
-    return all(map(shutil.which, names)) and not subprocess.run([names[1], "booktabs.sty"], capture_output=True, check=False).returncode
 
 
 @pytest.mark.skipif(not has_booktabs(), reason="pdflatex or booktabs is not installed")

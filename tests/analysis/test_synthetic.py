@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from latex import has_booktabs
 from synthetic_grid import FAULTS, LABEL, write_synthetic
 
 from dima.analysis.figures import write_figures
@@ -17,6 +21,7 @@ from dima.errors import UserError
 from dima.grid import CellKey, load_grid
 
 REPOSITORY = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,71 @@ def test_every_file_of_it_says_that_it_is_synthetic_and_comes_again_with_the_sam
         assert LABEL in path.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def tables(place: Path) -> Path:
+    """The folder of the synthetic grid's tables."""
+    return write_synthetic_tables(place)[0].parent
+
+
+def write_synthetic_tables(place: Path) -> list[Path]:
+    grid = load_grid("synthetic", place / "workflow/config")
+    return write_tables(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.iterdir())])
+def test_tables_are_the_golden_ones(tables: Path, name: str) -> None:
+    """To accept a change: write the tables as `synthetic_grid` says, look at what differs, and copy the .md and .csv files to `golden`."""
+    assert (tables / name).read_text(encoding="utf-8") == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_every_table_has_a_golden_one(tables: Path) -> None:
+    assert {path.name for path in tables.iterdir() if path.suffix in (".md", ".csv")} == {path.name for path in GOLDEN.iterdir()}
+
+
+def test_every_word_of_the_tables_occurs(tables: Path) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in tables.glob("*.md")]
+    assert all(text.splitlines()[2] == f"**{LABEL}**" for text in texts)
+    everything = "".join(texts)
+    words = ["reproduced ", "above ", "below ", "not comparable [", "partial n=3/4 [", "partial n=0/4 [", "not run "]
+    words += ["1 diverged (seed 2)", "2 diverged (seeds 1, 3)", "1 stale (seed 3)", "4 failed (seeds 1, 2, 3, 4)", "1 running (seed 1)"]
+    words += ["engines mixed across the seeds: checkout, harl", "the paper's Table 2 (row misprinted as BottleCap)", "(out of memory)"]
+    words += ["**", "<ins>", "other physics than dima's", "1 interrupted (seed 8)"]
+    assert [word for word in words if word not in everything] == []
+
+
+def test_tables_have_the_same_bytes_from_records_made_again(tables: Path, tmp_path: Path) -> None:
+    write_synthetic(tmp_path)
+    again = write_synthetic_tables(tmp_path)
+    assert {path.name: path.read_bytes() for path in again} == {path.name: path.read_bytes() for path in tables.iterdir()}
+
+
+@pytest.mark.skipif(not has_booktabs(), reason="pdflatex or booktabs is not installed")
+def test_all_tables_compile(tables: Path, tmp_path: Path) -> None:
+    bodies = "\\clearpage\n".join(path.read_text(encoding="utf-8") for path in sorted(tables.glob("*.tex")))
+    packages = "\\usepackage{booktabs}\\usepackage[paperwidth=60cm,paperheight=60cm]{geometry}"
+    text = f"\\documentclass{{article}}{packages}\\begin{{document}}{bodies}\\end{{document}}"
+    (tmp_path / "tables.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "tables.tex"]
+    log = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "(5 pages" in log
+    assert "Overfull \\hbox" not in log
+
+
+@pytest.mark.slow
+def test_figures_of_the_full_grid_have_the_same_bytes_in_another_process(place: Path) -> None:
+    grid = load_grid("synthetic", place / "workflow/config")
+    first = {
+        path: path.read_bytes() for path in write_figures(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})
+    }
+    assert len(first) == 5 * 3
+    for path in first:
+        path.unlink()
+    command = [sys.executable, "-m", "dima", "figures", "--grid", "synthetic"]
+    environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
+    assert {path: path.read_bytes() for path in first} == first
+
+
 def test_synthetic_records_among_real_ones_are_refused(make_grid: Any, results: Path, write_cell: Any, write_status: Any) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1, 2, 3])], "ablation_returns": [(["push-mass"], ["dima-joint"], [1])]})
     write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000)
@@ -74,6 +144,16 @@ def test_synthetic_records_among_real_ones_are_refused(make_grid: Any, results: 
         with pytest.raises(UserError, match="never shown together"):
             write(grid, results)
     assert not (results / "trial/tables").exists()
+
+
+def test_the_status_of_the_cells_says_that_they_are_synthetic(place: Path) -> None:
+    command = [sys.executable, "-m", "dima", "status", "--grid", "synthetic"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    text = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True).stdout
+    assert [line.strip() for line in text.splitlines()[:2]] == [
+        LABEL,
+        "300 cells: 273 completed, 17 not run, 3 diverged, 1 running, 5 failed, 1 interrupted",
+    ]
 
 
 def test_every_table_and_figure_says_that_it_is_synthetic(make_grid: Any, results: Path, write_cell: Any) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dima.errors import UserError
-from dima.record.events import EventLog, read_events
+from dima.record.events import EventLog, parse_events, read_events
 
 
 def write(path, values, position=0):
@@ -93,3 +93,31 @@ def test_a_log_shorter_than_its_checkpoint_is_refused(tmp_path):
 
 def test_no_log_is_an_empty_log(tmp_path):
     assert read_events(tmp_path / "absent") == []
+
+
+def test_events_of_one_kind_are_those_among_all(tmp_path):
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    for step in range(6):
+        log.write("scalars", 0.0, env_steps=step, group="loss", values={"kind": "evaluation", "value": step / 3})
+        log.write("evaluation", 0.0, env_steps=step, **{"return": 1.0})
+    log.close()
+    log = EventLog(path, 5)
+    log.write("evaluation", 0.0, env_steps=2, **{"return": 2.0})  # not as before: supersedes all from there
+    log.write("evaluation", 0.0, env_steps=3, **{"return": 3.0})
+    log.close()
+    with path.open("a") as file:
+        file.write('{"kind": "evaluation", "seq": 15, "return": 4.0}\n')  # in another order than ours, but in order
+    everything = read_events(path)
+    chosen = parse_events(path.read_bytes(), "log", kind="evaluation")
+    assert chosen == [event for event in everything if event["kind"] == "evaluation"]
+    assert [event["return"] for event in chosen] == [1.0, 1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"seq": 1, "kind": "scalars", "val', '{"seq": 7, "kind": "scalars"}', '{"kind": "scalars"}', "not json", ""]
+)
+def test_a_torn_or_foreign_line_is_refused_also_where_its_kind_is_not_asked_for(line):
+    lines = ['{"seq": 0, "kind": "evaluation"}', line, '{"seq": 2, "kind": "evaluation"}']
+    with pytest.raises(UserError, match=r"Line 2 of place/events\.jsonl is not event 1 of a run\."):
+        parse_events("".join(f"{text}\n" for text in lines).encode(), "place/events.jsonl", kind="evaluation")

@@ -68,7 +68,7 @@ class Clone:
         git(folder, "init", "--quiet")
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "--message", "all")
-        arguments = f"bootstrap=localimage\nbase={base}\npackages=\nextras=mongo\n"
+        arguments = f"bootstrap=localimage\nbase={base}\npackages=\nextras=training,mongo\n"
         (folder / "containers/dima.arguments").write_text(arguments, encoding="utf-8")
         (folder / "canary").mkdir()
         (folder / "canary/sitecustomize.py").write_text(CANARY, encoding="utf-8")
@@ -105,7 +105,7 @@ def digest(path: Path) -> str:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     folder = tmp_path_factory.mktemp("images")
-    make_base(folder / "base", "dima[mongo,harl]", "pip")
+    make_base(folder / "base", "dima[training,mongo,harl]", "pip")
     (folder / "clone").mkdir()
     clone = Clone(folder / "clone", folder / "base")
     clone.run("snakemake", "--cores", "1", "containers")
