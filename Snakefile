@@ -1,5 +1,5 @@
-"""Every cell of the grids in workflow/config, their tables and figures. Targets: all (the paper's grid), quick, tables, figures,
-<grid>_studies, and containers."""
+"""Every cell of the grids in workflow/config, their tables, figures and reports. Targets: all (the paper's grid), quick, tables,
+figures, report, <grid>_studies, <grid>_films, and containers."""
 
 import os
 import sys
@@ -27,9 +27,13 @@ except UserError as error:
     sys.exit(str(error))
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/containers.smk"
 include: "workflow/rules/seeds_beside.smk"
 include: "workflow/rules/cells.smk"
+include: "workflow/rules/films.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/progress.smk"
@@ -42,6 +46,7 @@ rule all:
         summaries(GRIDS["paper"]),
         table_files("paper"),
         figure_files("paper"),
+        report_files("paper"),
 
 
 rule quick:
@@ -49,6 +54,7 @@ rule quick:
         summaries(GRIDS["quick"]),
         table_files("quick"),
         figure_files("quick"),
+        report_files("quick"),
 
 
 rule tables:
@@ -59,3 +65,8 @@ rule tables:
 rule figures:
     input:
         figure_files("paper"),
+
+
+rule report:
+    input:
+        report_files("paper"),

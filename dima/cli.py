@@ -74,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
     train.add_argument("--wait", action="store_true", help="for another process that runs the cell, instead of refusing")
     train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
-    for name, text, function in (("tables", "write the grid's tables", _tables), ("figures", "write the grid's figures", _figures)):
+    for name, text, function in (
+        ("tables", "write the grid's tables", _tables),
+        ("figures", "write the grid's figures", _figures),
+        ("report", "write the grid's report, pages for a browser,", _report),
+    ):
         add_source(add_command(commands, name, f"{text} from the records alone", function))
     status = add_command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
     status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
@@ -273,8 +277,14 @@ def _figures(options: argparse.Namespace) -> None:
     _write(options, write_figures)
 
 
+def _report(options: argparse.Namespace) -> None:
+    from dima.analysis.report.write import write_report
+
+    _write(options, write_report)
+
+
 def _write(options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKey, str], Records], list[Path]]) -> None:
-    """Write the tables or figures of a grid from wherever the records are."""
+    """Write the tables, figures or report of a grid from wherever the records are."""
     grid = load_grid(options.grid)
     records = _records(options, grid)
     results = options.results or Path(options.source if isinstance(records, FileRecords) else "results")

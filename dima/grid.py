@@ -152,6 +152,10 @@ class Grid:
         """What runs the method, None for one without a file or that does not say."""
         return _engine(_method_files(self._config_dir, method)) if self.has_method(method) else None
 
+    def about(self, method: str) -> About | None:
+        """What the method is, None for one without a file. Raises UserError for a file that is not in order."""
+        return _about(method, _method_files(self._config_dir, method)) if self.has_method(method) else None
+
     def has_method(self, name: str) -> bool:
         """Whether the method has a configuration file, that is, exists."""
         return name in _names(self._config_dir / "methods")

@@ -43,6 +43,16 @@ def table_names(grid: Grid) -> list[str]:
     return [*names, *(SUMMARY_TABLES if names else ()), *(["prediction_error"] if predicted else [])]
 
 
+def report_path(grid: Grid, results_dir: Path) -> Path:
+    """The folder that `write_report` makes; `index.html` in it is the first page."""
+    return results_dir / grid.name / "report"
+
+
+def film_path(grid: Grid, results_dir: Path, key: CellKey) -> Path:
+    """Where the film of a cell's policy lies, which the report shows."""
+    return results_dir / grid.name / "cells" / key.folder / "film.mp4"
+
+
 def return_tables(grid: Grid) -> list[str]:
     """The grid's experiments that are tables of returns."""
     return [name for name in RETURN_TABLES if name in grid.experiments]

@@ -41,7 +41,7 @@ def write_tables(
     predictions = prediction_rows(grid, source, config_hashes)
     # over all tables: synthetic records are refused also where they stand in one and real ones in another
     synthetic_label(record for rows in (*experiments.values(), predictions) for row in rows for record in row.records)
-    tables = _tables(grid, experiments, predictions)
+    tables = all_tables(grid, experiments, predictions)
     texts: dict[str, str] = {}
     for name, (lines, table) in tables.items():
         texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
@@ -61,8 +61,10 @@ def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellK
     return to_markdown(return_table(grid, names[0], build_rows(grid, names[0], results_dir, config_hashes)))
 
 
-def _tables(grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]) -> dict[str, tuple[str, TextTable]]:
-    """Every table that has rows by name, for machines and for readers."""
+def all_tables(
+    grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]
+) -> dict[str, tuple[str, TextTable]]:
+    """Every table that has rows by name, for machines and for readers, from the rows of the tables of returns and of prediction errors."""
     tables = {name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows)) for name, rows in experiments.items()}
     if experiments:
         rows = final_rows(grid, experiments)

@@ -1,4 +1,4 @@
-"""Tables and figures from the database are those from the files, byte for byte, refusals included."""
+"""Tables, figures and report from the database are those from the files, byte for byte, refusals included."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mongo_server import _server_uri, databases  # noqa: F401
 from dima.analysis.database_records import DatabaseRecords
 from dima.analysis.figures import write_figures
 from dima.analysis.records import Records
+from dima.analysis.report.write import write_report
 from dima.analysis.tables import write_tables
 from dima.errors import UserError
 from dima.grid import CellKey
@@ -63,9 +64,18 @@ def test_every_state_gives_the_same_bytes(
         from_database = {path.name: path.read_bytes() for path in write(grid, tmp_path / "other", hashes, records)}
         assert from_database == from_files
         assert len(from_files) >= 3
+    for to, source in ((results, None), (tmp_path / "other", records)):
+        write_report(grid, to, hashes, source)
+    reports = [folder_bytes(to / "trial/report") for to in (results, tmp_path / "other")]
+    assert reports[0] == reports[1]
+    assert len(reports[0]) > len(KEYS)
     table = (results / "trial/tables/final_returns.csv").read_text()
     for word in ("stale", "diverged", "failed", "interrupted", "running", "not run"):
         assert word in table
+
+
+def folder_bytes(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def twisted(change: str, folder: Path) -> None:

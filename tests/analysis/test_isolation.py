@@ -18,7 +18,7 @@ ALLOWED = {
 SCRIPT = """
 import importlib, pkgutil, sys
 import dima.analysis
-for module in pkgutil.iter_modules(dima.analysis.__path__, "dima.analysis."):
+for module in pkgutil.walk_packages(dima.analysis.__path__, "dima.analysis."):
     importlib.import_module(module.name)
 print(*sorted(sys.modules))
 """
@@ -26,7 +26,7 @@ print(*sorted(sys.modules))
 
 def test_importing_all_of_analysis_loads_neither_torch_nor_environments_nor_methods() -> None:
     loaded = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout.split()
-    assert {"dima.analysis.tables", "dima.analysis.figures", "dima.analysis.load"} <= set(loaded)
+    assert {"dima.analysis.tables", "dima.analysis.figures", "dima.analysis.load", "dima.analysis.report.write"} <= set(loaded)
     roots = {name.partition(".")[0] for name in loaded}
     assert not roots & {"torch", "envs", "mujoco", "gymnasium", "gymnasium_robotics", "sacred", "pymongo", "harl", "snakemake"}
     own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith(("dima.analysis.", "dima.config."))}
@@ -46,7 +46,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_tables_and_studies_are_written_where_nothing_for_training_is_installed(tmp_path: Path) -> None:
+def test_tables_report_and_studies_are_written_where_nothing_for_training_is_installed(tmp_path: Path) -> None:
     write_synthetic(tmp_path)
 
     def dima(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,10 +54,11 @@ def test_tables_and_studies_are_written_where_nothing_for_training_is_installed(
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
 
-    for command in (["tables"], ["studies", "--task", "pen"], ["status"]):
+    for command in (["tables"], ["report"], ["studies", "--task", "pen"], ["status"]):
         result = dima(*command, "--grid", "synthetic")
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "results/synthetic/tables/final_returns.md").is_file()
+    assert (tmp_path / "results/synthetic/report/index.html").is_file()
     refused = dima("train", "--grid", "quick", "--task", "push-mass", "--method", "dima", "--seed", "1")
     message = "dima: This command needs torch, which is not installed: pip install -e '.[training]'.\n"
     assert (refused.returncode, refused.stderr) == (2, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -40,10 +41,13 @@ def write_record(folder: Path, grid: str, task: str, method: str, seed: int) -> 
 
 
 def assemble(command: str, grid: str) -> None:
-    from dima.analysis.paths import figure_paths, table_paths
+    from dima.analysis.paths import figure_paths, report_path, table_paths
     from dima.grid import load_grid
 
-    for path in {"tables": table_paths, "figures": figure_paths}[command](load_grid(grid), Path("results")):
+    report = {"report": lambda grid, results: [report_path(grid, results) / "index.html"]}
+    if command == "report":  # replaced as a whole, by what is newer than all that it is made from
+        shutil.rmtree(report_path(load_grid(grid), Path("results")), ignore_errors=True)
+    for path in {"tables": table_paths, "figures": figure_paths, **report}[command](load_grid(grid), Path("results")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{path.name} at {time.time_ns()}")
 
@@ -74,6 +78,10 @@ def studies(grid: str, task: str, study: str) -> None:
     sys.exit(main(["studies", "--grid", grid, "--task", task, "--study", study]))
 
 
+def render(task: str, policy: str, output: str) -> None:
+    Path(output).write_text(f"a film of {policy} on {task}")
+
+
 def build_image(name: str) -> None:
     from dima.cli import main
 
@@ -81,15 +89,17 @@ def build_image(name: str) -> None:
 
 
 if __name__ == "__main__":
-    command, *arguments = (argument for argument in sys.argv[1:] if argument != "--wait")
+    command, *arguments = (argument for argument in sys.argv[1:] if argument not in ("--wait", "--overwrite"))
     if command == "build-image":
         build_image(*arguments)
-    names = [arguments.pop(0)] if command == "study" else []
+    names = [arguments.pop(0)] if command in ("study", "render") else []
     options = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
     if command == "train":
         train(**options)
     elif command == "study":
         study(*names, **options)
+    elif command == "render":
+        render(*names, **options)
     elif command == "studies":
         studies(**options)
     else:

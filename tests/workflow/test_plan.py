@@ -26,13 +26,13 @@ def test_the_papers_grid_is_eleven_tasks_six_methods_four_seeds_and_the_ablation
 def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
     planned = stage.planned("all")
     cells = [f"results/paper/cells/{key.folder}" for key in load_grid("paper", CONFIG).cells]
-    assert planned == sorted([*cells, "all", "paper_figures", "paper_tables"])
+    assert planned == sorted([*cells, "all", "paper_figures", "paper_report", "paper_tables"])
     assert not (stage.folder / "results").exists()
 
 
 def test_quick_goes_through_the_same_rules(stage) -> None:
     cells = [f"results/quick/cells/{key.folder}" for key in load_grid("quick", CONFIG).cells]
-    assert stage.planned("quick") == sorted([*cells, "quick", "quick_figures", "quick_tables"])
+    assert stage.planned("quick") == sorted([*cells, "quick", "quick_figures", "quick_report", "quick_tables"])
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])

@@ -31,7 +31,7 @@ def test_what_does_not_exist_yet_is_named_with_what_does(stage) -> None:
     methods = sentence.partition("the methods ")[2].removesuffix(".").split(", ")
     assert "dima" in methods
     assert "dreamer" not in methods
-    assert len(stage.planned("all")) == 4 + 3  # a dry run still lists all cells, and the tables, figures and `all`
+    assert len(stage.planned("all")) == 4 + 4  # a dry run still lists all cells, and the tables, figures, report and `all`
 
 
 @pytest.mark.parametrize(

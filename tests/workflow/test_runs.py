@@ -8,7 +8,7 @@ from pathlib import Path
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima, dima-joint], seeds: [1, 2]}]}\n"
 FOLDER = "results/quick/cells/push-mass"
 CELLS = [f"{FOLDER}/{method}/seed-{seed}" for method in ("dima", "dima-joint") for seed in (1, 2)]
-AFTER = ["quick", "quick_figures", "quick_tables"]
+AFTER = ["quick", "quick_figures", "quick_report", "quick_tables"]
 
 
 def test_what_runs_and_what_runs_again(stage) -> None:
@@ -19,6 +19,7 @@ def test_what_runs_and_what_runs_again(stage) -> None:
     assert (stage.folder / "results/quick/logs/push-mass/dima/seed-2.log").read_text(encoding="utf-8").split() == [sys.prefix, "1"]
     assert (stage.folder / "results/quick/tables/final_returns.md").read_text(encoding="utf-8") in first.stdout
     assert "Figure: results/quick/figures/learning_curves_toy.png" in first.stdout
+    assert "Report: results/quick/report/index.html" in first.stdout
     assert "quick/push-mass/dima-joint/seed-2: 100%, return 12.5, completed" in first.stderr
     assert "4 of 4 cells done: 100%" in first.stderr
     assert "\r" not in first.stderr
@@ -34,11 +35,13 @@ def test_what_runs_and_what_runs_again(stage) -> None:
     assert stage.planned("quick") == sorted([CELLS[1], *AFTER])
     kept = {path: path.stat().st_mtime_ns for path in stage.folder.glob("results/*/cells/*/*/*/summary.json")}
     table = stage.folder / "results/quick/tables/final_returns.md"
-    old = table.read_text(encoding="utf-8")
+    page = stage.folder / "results/quick/report/index.html"
+    old, old_page = table.read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
     again = stage.snakemake("--cores", "1", f"{CELLS[1]}/summary.json")
     assert again.returncode == 0, again.stderr
     assert table.read_text(encoding="utf-8") in again.stdout
     assert table.read_text(encoding="utf-8") != old
+    assert page.read_text(encoding="utf-8") != old_page
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert "Nothing to be done" in stage.snakemake("--cores", "2", "quick").stderr
 

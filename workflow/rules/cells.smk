@@ -51,7 +51,12 @@ rule cell:
     input:
         require_cell,
     output:
-        "results/{grid}/cells/{task}/{method}/seed-{seed}/summary.json",
+        report(
+            "results/{grid}/cells/{task}/{method}/seed-{seed}/summary.json",
+            caption="../report/cell.rst",
+            category="Cells",
+            labels={"task": "{task}", "method": "{method}", "seed": "{seed}"},
+        ),
     log:
         "results/{grid}/logs/{task}/{method}/seed-{seed}.log",
     container:

@@ -44,18 +44,19 @@ def calm_snakemake() -> None:
 
 
 def made_by_rules() -> list[str]:
-    """The tables and figures among this run's jobs."""
-    return [path for job in JOBS if job.rule.name.endswith(("_tables", "_figures", "_over_seeds")) for path in job.output]
+    """The tables, figures and reports among this run's jobs."""
+    made = ("_tables", "_figures", "_report", "_over_seeds")
+    return [path for job in JOBS if job.rule.name.endswith(made) for path in job.output]
 
 
 def made_again() -> list[str]:
-    """Tables and figures made again because this run was asked for cells alone and made one that they rest on.
+    """Tables, figures and reports made again because this run was asked for cells alone and made one that they rest on.
 
     Snakemake makes what a target needs, not what needs it; without this, one cell made again by its name would leave old tables behind.
     """
     paths = []
     for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name == "cell"}):
-        for command, files in (("tables", table_files(name)), ("figures", figure_files(name))):
+        for command, files in (("tables", table_files(name)), ("figures", figure_files(name)), ("report", report_files(name))):
             if not set(files) & set(made_by_rules()) and all(os.path.exists(path) for path in files):
                 subprocess.run([sys.executable, "-m", "dima", command, "--grid", name], check=True, stdout=subprocess.DEVNULL)
                 paths += files
@@ -63,7 +64,7 @@ def made_again() -> list[str]:
 
 
 def print_results() -> None:
-    """The tables of final returns that follow from this run, and where their figures are."""
+    """The tables of final returns that follow from this run, and where their figures and report are."""
     made = [Path(path) for path in made_by_rules() + made_again()]
     for path in made:
         if path.name == "final_returns.md":
@@ -71,6 +72,9 @@ def print_results() -> None:
     for path in made:
         if path.suffix == ".png":
             print(f"Figure: {path}")
+    for path in made:
+        if path.name == "report":
+            print(f"Report: {path / 'index.html'}")
 
 
 def print_ends_of_logs() -> None:

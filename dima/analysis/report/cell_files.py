@@ -1,0 +1,104 @@
+"""What is read of every cell of the grid, whatever became of it: its record, its processes, its last word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dima.analysis.load import CellRecord
+from dima.grid import CellKey, Grid
+
+FILM = "film.mp4"
+"""What `film_path` ends in."""
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """One planned cell.
+
+    Attributes:
+        record: its state, and its summary where it has one.
+        why: what the state rests on where it is not `completed`, in words.
+        status: the content of `status.json`, empty where there is none that can be read; likewise the others.
+        summary: the content of `summary.json`.
+        config: the content of `config.json`.
+        history: the content of `provenance.json`.
+    """
+
+    record: CellRecord
+    why: str
+    status: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    config: Mapping[str, Any]
+    history: Mapping[str, Any]
+
+    @property
+    def key(self) -> CellKey:
+        """Which cell."""
+        return self.record.key
+
+    @property
+    def page(self) -> str:
+        """Where its page lies in the report."""
+        return f"cells/{self.key.folder}.html"
+
+    @property
+    def starts(self) -> list[Mapping[str, Any]]:
+        """What each process of the attempt ran with."""
+        starts = self.history.get("starts") or self.summary.get("provenance")
+        return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Of all processes of the attempt together, None where nothing tells."""
+        if self.record.summary:
+            return self.record.summary.wall_seconds
+        return _number(self.status.get("wall_seconds"))
+
+    @property
+    def env_steps(self) -> int | None:
+        """Environment steps taken, as the cell said last."""
+        value = self.status.get("env_steps")
+        return value if isinstance(value, int) else None
+
+
+def read_cell(grid: Grid, record: CellRecord, config_hash: str | None) -> CellFiles:
+    """The files of the record's cell; `config_hash` is the current configuration's."""
+    status, *others = (_object(record, name) for name in ("status.json", "summary.json", "config.json", "provenance.json"))
+    return CellFiles(record, _why(record, grid.task(record.key.task).env_steps, config_hash, status), status, *others)
+
+
+def _why(record: CellRecord, budget: int, config_hash: str | None, status: Mapping[str, Any]) -> str:
+    message = str(status.get("message") or "")
+    match record.state:
+        case "completed":
+            return ""
+        case "stale" if record.summary and record.summary.budget != budget:
+            return f"recorded with a budget of {record.summary.budget:,} env steps, the grid now asks for {budget:,}; not averaged"
+        case "stale" if record.summary:
+            now = config_hash[:12] if config_hash else "unknown"
+            return f"recorded with another configuration ({record.summary.config_hash[:12]}) than the grid's ({now}); not averaged"
+        case "not run":
+            return "there is no record of it"
+        case "running":
+            return "it says that it is running, or was killed without a word; not averaged"
+        case "interrupted" if status.get("state") == "completed":
+            return "its summary is gone; not averaged"
+        case "interrupted":
+            return message or "it was stopped before its end; not averaged"
+        case _:
+            return f"{message or 'it did not say why'}; not averaged"
+
+
+def _object(record: CellRecord, name: str) -> Mapping[str, Any]:
+    try:
+        content = json.loads(record.records.read(record.key.folder, name) or b"null")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,43 @@
+"""One colour a method on a light and on a dark page: that of the figures, moved towards black or white until it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from matplotlib.colors import to_hex, to_rgb
+
+from dima.analysis.drawing import looks_of
+
+LIGHT, DARK = "#ffffff", "#14171c"
+"""The backgrounds, as style.css has them."""
+LEAST_CONTRAST = {LIGHT: 3.0, DARK: 4.5}
+"""Of lines with their background: what graphics must have (WCAG 2.2, 1.4.11); more on the dark one, where thin lines look dimmer."""
+_STEPS = 50
+
+
+def method_colors(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The colours of each method, on the light page and on the dark one."""
+    return {method: (legible(look["color"], LIGHT), legible(look["color"], DARK)) for method, look in looks_of(methods).items()}
+
+
+def legible(color: str, background: str) -> str:
+    """The colour, mixed with as little black (on a light background) or white as gives `LEAST_CONTRAST`."""
+    towards = 0.0 if _luminance(background) > 0.5 else 1.0
+    for step in range(_STEPS + 1):
+        share = step / _STEPS
+        red, green, blue = ((1 - share) * channel + share * towards for channel in to_rgb(color))
+        mixed = to_hex((red, green, blue))
+        if contrast(mixed, background) >= LEAST_CONTRAST[background]:
+            return mixed
+    raise AssertionError("black on light and white on dark have contrast enough")
+
+
+def contrast(one: str, other: str) -> float:
+    """From 1, alike, to 21, black and white (WCAG 2.2)."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    red, green, blue = (channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in to_rgb(color))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

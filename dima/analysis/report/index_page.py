@@ -1,0 +1,172 @@
+"""The first page: what was run, our numbers beside the paper's, learning curves, the state of every cell, origins and cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from dima.analysis.curves import Curve, Panel, make_panel
+from dima.analysis.markup import TextTable
+from dima.analysis.paths import tasks_by_suite
+from dima.analysis.report.cell_files import CellFiles
+from dima.analysis.report.cell_page import NONE, mean_and_range
+from dima.analysis.report.chart import Chart, Series, make_chart
+from dima.analysis.report.cost import Cost, costs
+from dima.analysis.report.origins import OriginCount, count_origins
+from dima.analysis.rows import Row
+from dima.grid import Grid
+
+SUITES = {"toy": "Toys", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
+WORDS = {
+    "reproduced": "within the paper's own standard deviation of its mean",
+    "above": "more than the paper's standard deviation above its mean",
+    "below": "more than the paper's standard deviation below its mean",
+    "partial": "fewer seeds completed than planned, or than the paper's number rests on: no verdict yet",
+    "not comparable": "another physics or a smaller budget than the paper's, seeds that may not be averaged, or no number in the paper",
+    "not run": "no record; never a zero",
+}
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """One experiment: its rows grouped by task, and the methods of any of them."""
+
+    name: str
+    title: str
+    rows: list[Row]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """In the grid's order."""
+        return list(dict.fromkeys(row.sample.method for row in self.rows))
+
+    @cached_property
+    def tasks(self) -> dict[str, list[Row]]:
+        """The rows of each task."""
+        return {task: [row for row in self.rows if row.sample.task == task] for task in dict.fromkeys(row.sample.task for row in self.rows)}
+
+    @cached_property
+    def places(self) -> dict[tuple[str, int], dict[str, Row]]:
+        """The rows by method at each task and number of environment steps."""
+        found: dict[tuple[str, int], dict[str, Row]] = {}
+        for row in self.rows:
+            found.setdefault((row.sample.task, row.sample.env_steps), {})[row.sample.method] = row
+        return found
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """How many rows have which word, in the order of `WORDS`."""
+        counts = Counter(word_of(row) for row in self.rows)
+        return Counter({word: counts[word] for word in WORDS if counts[word]})
+
+
+@dataclass(frozen=True)
+class DrawnPanel:
+    """The learning curves of a task, and the values that they draw as a table, a column a method."""
+
+    panel: Panel
+    chart: Chart
+    rows: list[tuple[int, list[str]]]
+
+    @property
+    def seeds(self) -> str:
+        """`n = 4, mappo 3`: as many seeds as most curves have, then those that have another number."""
+        counts = Counter(curve.seeds for curve in self.panel.curves)
+        if not counts:
+            return ""
+        commonest = counts.most_common(1)[0][0]
+        return f"n = {commonest}" + "".join(f", {curve.method} {curve.seeds}" for curve in self.panel.curves if curve.seeds != commonest)
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """What the template writes down; `summaries` are the tables of what follows from the returns, `files` all tables and figures."""
+
+    grid: Grid
+    tables: list[ResultTable]
+    summaries: dict[str, TextTable]
+    suites: dict[str, list[DrawnPanel]]
+    cells: list[CellFiles]
+    files: list[str]
+
+    @property
+    def pictures(self) -> list[str]:
+        """The figures to show; learning curves are drawn by the page itself."""
+        return [path for path in self.files if path.endswith(".png") and "learning_curves" not in path]
+
+    @cached_property
+    def stems(self) -> dict[str, list[str]]:
+        """The endings of the files of each name."""
+        found: dict[str, list[str]] = {}
+        for path in map(PurePosixPath, self.files):
+            found.setdefault(path.stem, []).append(path.suffix[1:])
+        return found
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """How many cells are in which state."""
+        return Counter(cell.record.state for cell in self.cells)
+
+    @cached_property
+    def cells_by_row(self) -> dict[tuple[str, str], dict[int, CellFiles]]:
+        """The cells of each task and method, by seed."""
+        found: dict[tuple[str, str], dict[int, CellFiles]] = {}
+        for cell in self.cells:
+            found.setdefault((cell.key.task, cell.key.method), {})[cell.key.seed] = cell
+        return found
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Of any cell."""
+        return sorted({cell.key.seed for cell in self.cells})
+
+    @cached_property
+    def without_result(self) -> list[CellFiles]:
+        """Cells that left a record and are averaged nowhere."""
+        return [cell for cell in self.cells if cell.record.state not in ("completed", "not run")]
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        """By method and hardware."""
+        return costs(self.cells)
+
+    @cached_property
+    def origins(self) -> list[OriginCount]:
+        """The different ones."""
+        return count_origins(self.cells)
+
+
+def word_of(row: Row) -> str:
+    """The word beside a number, without its count."""
+    return "partial" if row.verdict.word.startswith("partial") else row.verdict.word
+
+
+def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
+    """The learning curves of every suite by its title, from the rows at the end of the budget."""
+    return {
+        SUITES[suite]: [_draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task])) for task in tasks]
+        for suite, tasks in tasks_by_suite(grid).items()
+    }
+
+
+def _draw(panel: Panel) -> DrawnPanel:
+    lines = [_series(curve) for curve in panel.curves]
+    steps = sorted({int(step) for curve in panel.curves for step in curve.steps})
+    return DrawnPanel(
+        panel, make_chart(lines, panel.task.env_steps), [(step, [_text(curve, step) for curve in panel.curves]) for step in steps]
+    )
+
+
+def _series(curve: Curve) -> Series:
+    return Series(curve.method, curve.steps.tolist(), curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), curve.paper)
+
+
+def _text(curve: Curve, step: int) -> str:
+    for at in np.flatnonzero(curve.steps == step).tolist():
+        return mean_and_range(float(curve.mean[at]), float(curve.low[at]), float(curve.high[at]))
+    return NONE
