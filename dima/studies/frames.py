@@ -61,7 +61,7 @@ def _sound(rollout: Rollout) -> int:
     """How many steps are imagined before anything is not finite, in the precision that is drawn."""
     with np.errstate(over="ignore"):
         sound = np.isfinite(rollout.state.astype(np.float32)).all(axis=1) & np.isfinite(rollout.observation).all(axis=(1, 2))
-    return len(sound) if sound.all() else int(sound.argmin())
+    return int(np.logical_and.accumulate(sound).sum())
 
 
 def _drawn(

@@ -166,8 +166,7 @@ def test_which_observations_tell_the_state_is_what_the_environments_say(task, pr
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Tiny cells of DIMA, MAMBA and MARIE on HalfCheetah-2x3 of the grid `drawn`, by method."""
+def opengl():
     environment = envs.make("halfcheetah-2x3")
     environment.reset()
     try:
@@ -176,6 +175,37 @@ def trained(tmp_path_factory):
         pytest.skip(str(error))
     finally:
         environment.close()
+
+
+@pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1", "walker2d-3x2"])
+def test_observations_are_drawn_as_the_states_that_they_show(opengl, task, tmp_path, monkeypatch):
+    """True ones as the truth; noise as something, and only what has no finite place as nothing."""
+    monkeypatch.chdir(tmp_path)  # MuJoCo appends its warnings to a file in the working folder
+    environment = envs.make(task)
+    spec, random = environment.spec, np.random.default_rng(0)
+    observation, state = environment.reset(seed=2)
+    rows = []
+    for _ in range(17):
+        action = random.uniform(-1, 1, (1, spec.n_agents, spec.act_dim)).astype(np.float32)
+        rows.append((state[0], observation[0], action[0]))
+        result = environment.step(action)
+        observation, state = result.obs, result.state
+    states, observations, actions = (np.stack(column) for column in zip(*rows, strict=True))
+    flags = np.zeros(17, dtype=np.bool_)
+    scene = Scene(RealEpisode(states, observations, actions, np.zeros(17, dtype=np.float32), flags, flags), 2, 14, "somebody")
+    noise = scene.observation + random.normal(size=scene.observation.shape) * np.geomspace(0.01, 1e3, 14)[:, None, None]
+    rollouts = [Rollout(name, environment.states_seen(seen), seen) for name, seen in (("true", scene.observation), ("noise", noise))]
+    arrays = frames_of(environment, scene, rollouts)
+    assert np.abs(arrays["imagined"][0].astype(int) - arrays["real"]).mean() < 0.05
+    np.testing.assert_array_equal(arrays["error"][0], np.zeros(4))
+    assert np.isfinite(arrays["error"]).all()
+    assert np.abs(arrays["imagined"][1, 3].astype(int) - arrays["real"][3]).mean() > 1
+    environment.close()
+
+
+@pytest.fixture(scope="module")
+def trained(opengl, tmp_path_factory):
+    """Tiny cells of DIMA, MAMBA and MARIE on HalfCheetah-2x3 of the grid `drawn`, by method."""
     folder = tmp_path_factory.mktemp("drawn")
     config = tiny_config(folder)
     grid = {
