@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from dima.analysis.paths import STUDIES, lead_cell
@@ -80,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         ("figures", "write the grid's figures", _figures),
         ("report", "write the grid's report, pages for a browser,", _report),
     ):
-        add_source(add_command(commands, name, f"{text} from the records alone", function))
+        command = add_command(commands, name, f"{text} from the records alone", function)
+        add_source(command)
+        if name != "report":
+            command.add_argument("--of", choices=PARTS, help="only those of this (default: all)")
     status = add_command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
     status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
     add_place(status)
@@ -275,13 +279,13 @@ def _build_image(options: argparse.Namespace) -> None:
 def _tables(options: argparse.Namespace) -> None:
     from dima.analysis.tables import write_tables
 
-    _write(options, write_tables)
+    _write(options, partial(write_tables, of=options.of))
 
 
 def _figures(options: argparse.Namespace) -> None:
     from dima.analysis.figures import write_figures
 
-    _write(options, write_figures)
+    _write(options, partial(write_figures, of=options.of))
 
 
 def _report(options: argparse.Namespace) -> None:

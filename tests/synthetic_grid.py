@@ -23,10 +23,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from made_frames import write_frames  # noqa: E402 - beside this file, on the path when it is run as a script
 
 from dima.grid import CellKey, Grid, load_grid  # noqa: E402 - run as a script, the repository is not on the path
 
@@ -81,6 +84,8 @@ def write_synthetic(folder: Path) -> Grid:
             _write_cell(grid, key, state, place, *published[key.task, key.method])
             if state == "completed":
                 _write_studies(key, place, errors.get((key.task, key.method), {}))
+            if state == "completed" and key in grid.experiments["imagination"]:
+                _write_frames(key, place)
     return grid
 
 
@@ -180,6 +185,16 @@ def _write_studies(key: CellKey, folder: Path, published: dict[int, tuple[float,
         slopes = {order: random.gauss(mean, 0.02) for order, mean in (("descending", 0.2), ("ascending", 0.22), ("random", 0.21))}
         rows = [f"{order},{horizon},{slope * horizon:.6f}" for order, slope in slopes.items() for horizon in range(1, 21)]
         _write_study(folder, "orders", "order,horizon,error", rows)
+
+
+def _write_frames(key: CellKey, folder: Path) -> None:
+    """Plain shapes, and errors made up altogether: those of DIMA grow slower than standing still's, the others' faster."""
+    random = Random("/".join((NAME, key.folder, "frames")))  # noqa: S311 - noise
+    steps, still = (1, 5, 10, 14), (0.06, 0.22, 0.35, 0.42)
+    names = ("descending", "ascending", "random") if key.method == "dima" else ("none",)
+    slope = {"dima": 0.02, "marie": 0.038, "mamba": 0.046}[key.method]
+    errors = {name: [slope * step * random.uniform(0.9, 1.1) for step in steps] for name in names}
+    write_frames(folder, errors=errors, still=still, steps=steps, word="SYNTHETIC", synthetic=np.array(LABEL))
 
 
 def _write_study(folder: Path, study: str, header: str, rows: list[str]) -> None:

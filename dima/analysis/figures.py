@@ -3,51 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from dima.analysis.curves import make_panel
 from dima.analysis.drawing import draw, save_figure, stamp, style
-from dima.analysis.paths import FIGURE_FORMATS, figure_paths, tasks_by_suite
+from dima.analysis.load import synthetic_label
+from dima.analysis.paths import FIGURE_FORMATS, Part, figure_names, figure_paths, return_experiments, tasks_by_suite
+from dima.analysis.picture_figures import imagination_figure, order_figure
+from dima.analysis.pictured_cells import OrderedMethod, PicturedCell, ordered_methods, pictured_cells
 from dima.analysis.profile_figure import draw_profiles
-from dima.analysis.records import Records
+from dima.analysis.records import FileRecords, Records
 from dima.analysis.reference import PAPER_SUITES
-from dima.analysis.rows import Row, build_rows, final_rows, label_of
+from dima.analysis.rows import Row, build_rows, final_rows
 from dima.analysis.scores import suite_scores
+from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
 
 
 def write_figures(
-    grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None, records: Records | None = None
+    grid: Grid,
+    results_dir: Path,
+    config_hashes: Mapping[CellKey, str] | None = None,
+    records: Records | None = None,
+    of: Part | None = None,
 ) -> list[Path]:
     """Draw the grid's figures; returns `figure_paths`.
+
+    Those of world models are drawn from studies, which lie in files alone: records of another kind give those of returns.
 
     Args:
         grid: the grid whose cells are drawn.
         results_dir: the folder that receives `<grid>/figures`.
         config_hashes: the current configuration's hash by cell; a record with another one is left out.
         records: of the cells; by default those under `<results_dir>/<grid>/cells`.
+        of: which part of the figures; by default all.
 
     Raises:
-        UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
+        UserError: a record or a study cannot be trusted (see `load_cells`, `pictured_cells`), the paper's numbers are not there, or figures
+            of world models alone are asked of records that hold no studies.
     """
-    experiments = {name: build_rows(grid, name, records or results_dir, config_hashes) for name in grid.experiments}
-    label = label_of(row for rows in experiments.values() for row in rows)
-    paths = iter(figure_paths(grid, results_dir))
+    records = records or FileRecords(results_dir / grid.name / "cells")
+    if not isinstance(records, FileRecords):
+        if of == "world-models":
+            raise UserError("Figures of world models are drawn from studies, which lie in files alone: say in which folder by --from.")
+        of = "returns"
+    names = figure_names(grid, of)
+    experiments: dict[str, list[Row]] = {}
+    if of != "world-models":
+        experiments = {name: build_rows(grid, name, records, config_hashes) for name in return_experiments(grid)}
+    cells = pictured_cells(grid, records, config_hashes) if "imagination" in names else []
+    methods = ordered_methods(grid, records, config_hashes) if "agent_order" in names else []
+    shown = [*(row.records for rows in experiments.values() for row in rows), [cell.record for cell in cells]]
+    label = synthetic_label(chain(*shown, *(method.records for method in methods)))
+    paths = iter(figure_paths(grid, results_dir, of))
     written: list[Path] = []
     with style():
-        for figure in _figures(grid, experiments):
+        for figure in chain(_figures(grid, experiments) if experiments else (), _picture_figures(grid, cells, methods)):
             stamp(figure, label)
             written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)))
     return written
 
 
 def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[Figure]:
-    """The figures in the order of `figure_names`."""
+    """The figures of returns in the order of `figure_names`."""
     rows = final_rows(grid, experiments)
     suites = tasks_by_suite(grid)
     for suite in suites:
@@ -61,6 +84,14 @@ def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[F
         # not the rows of the learning curves: more seeds are planned here
         ends = [row for row in experiments["ablation_returns"] if row.sample.env_steps == grid.task(row.sample.task).env_steps]
         yield _curves(grid, "Sequential against joint conditioning", ends)
+
+
+def _picture_figures(grid: Grid, cells: Sequence[PicturedCell], methods: Sequence[OrderedMethod]) -> Iterator[Figure]:
+    """Those of world models, likewise."""
+    if cells:
+        yield imagination_figure(f"Real and imagined states (grid {grid.name})", cells)
+    if methods:
+        yield order_figure(f"Imagination by order of the agents (grid {grid.name})", methods)
 
 
 def _curves(grid: Grid, title: str, rows: Sequence[Row]) -> Figure:

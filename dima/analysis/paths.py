@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
-from dima.analysis.reference import PAPER_SUITES, PREDICTION_TASKS, RETURN_TABLES
+from dima.analysis.reference import PAPER_SUITES, PREDICTION_METHODS, PREDICTION_TASKS, RETURN_TABLES
 from dima.config import CellConfig
 from dima.grid import CellKey, Grid
 from dima.studied import FRAMES, refusal
@@ -16,36 +17,50 @@ SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
 """Studies of a world model that are numbers, and so are assembled over seeds; `frames` are pictures of one cell."""
+WORLD_MODEL_FIGURES = ("imagination", "agent_order")
+"""The paper's figures 6 and 7. An experiment of that name says of which cells they are, and is none of returns."""
+Part = Literal["returns", "world-models"]
+"""What tables and figures rest on: the records of the cells alone, or studies of their world models too."""
+PARTS: tuple[Part, ...] = get_args(Part)
 LEAD_METHOD = "dima"
 """Its policy acts in the frames of every method."""
 
 
-def table_paths(grid: Grid, results_dir: Path) -> list[Path]:
+def table_paths(grid: Grid, results_dir: Path, of: Part | None = None) -> list[Path]:
     """The files that `write_tables` makes."""
     folder = results_dir / grid.name / "tables"
-    return [folder / f"{name}.{ending}" for name in table_names(grid) for ending in TABLE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in table_names(grid, of) for ending in TABLE_FORMATS]
 
 
-def figure_paths(grid: Grid, results_dir: Path) -> list[Path]:
+def figure_paths(grid: Grid, results_dir: Path, of: Part | None = None) -> list[Path]:
     """The files that `write_figures` makes."""
     folder = results_dir / grid.name / "figures"
-    return [folder / f"{name}.{ending}" for name in figure_names(grid) for ending in FIGURE_FORMATS]
+    return [folder / f"{name}.{ending}" for name in figure_names(grid, of) for ending in FIGURE_FORMATS]
 
 
-def figure_names(grid: Grid) -> list[str]:
-    """Learning curves of every suite, performance profiles of those that the paper has numbers of, and the ablation where it is planned."""
+def figure_names(grid: Grid, of: Part | None = None) -> list[str]:
+    """The figures of the grid, or of one part of them.
+
+    Of returns: learning curves of every suite, performance profiles of those that the paper has numbers of, and the ablation where it is
+    planned. Of world models: those whose cells the grid names.
+    """
     suites = tasks_by_suite(grid)
-    names = [f"learning_curves_{suite}" for suite in suites] + [
-        f"performance_profiles_{suite}" for suite in suites if suite in PAPER_SUITES
-    ]
-    return [*names, *(["ablation"] if "ablation_returns" in grid.experiments else [])]
+    curves = [f"learning_curves_{suite}" for suite in suites]
+    profiles = [f"performance_profiles_{suite}" for suite in suites if suite in PAPER_SUITES]
+    ablation = ["ablation"] if "ablation_returns" in grid.experiments else []
+    pictures = [name for name in WORLD_MODEL_FIGURES if grid.experiments.get(name)]
+    return _of_part(of, [*curves, *profiles, *ablation], pictures)
 
 
-def table_names(grid: Grid) -> list[str]:
-    """The tables of the grid: of returns, where there are any also of all runs at the end of their budgets, and of prediction errors."""
+def table_names(grid: Grid, of: Part | None = None) -> list[str]:
+    """The tables of the grid, or of one part: of returns, where there are any also of all runs at their ends; and of prediction errors."""
     names = return_tables(grid)
     predicted = any(key.task in PREDICTION_TASKS for key in grid.cells)
-    return [*names, *(SUMMARY_TABLES if names else ()), *(["prediction_error"] if predicted else [])]
+    return _of_part(of, [*names, *(SUMMARY_TABLES if names else ())], ["prediction_error"] if predicted else [])
+
+
+def _of_part(of: Part | None, returns: list[str], world_models: list[str]) -> list[str]:
+    return {"returns": returns, "world-models": world_models, None: returns + world_models}[of]
 
 
 def report_path(grid: Grid, results_dir: Path) -> Path:
@@ -63,10 +78,15 @@ def return_tables(grid: Grid) -> list[str]:
     return [name for name in RETURN_TABLES if name in grid.experiments]
 
 
+def return_experiments(grid: Grid) -> list[str]:
+    """The grid's experiments whose cells are compared by their returns: all but those of figures of world models."""
+    return [name for name in grid.experiments if name not in WORLD_MODEL_FIGURES]
+
+
 def tasks_by_suite(grid: Grid) -> dict[str, list[str]]:
-    """The grid's tasks in its order, by suite."""
+    """The tasks of the experiments of returns in the grid's order, by suite."""
     tasks: dict[str, list[str]] = defaultdict(list)
-    for task in dict.fromkeys(key.task for key in grid.cells):
+    for task in dict.fromkeys(key.task for name in return_experiments(grid) for key in grid.experiments[name]):
         tasks[grid.task(task).suite].append(task)
     return tasks
 
@@ -93,7 +113,29 @@ def lead_cell(grid: Grid, key: CellKey) -> CellKey:
 
 def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
     """Where the studies lie that the table of prediction errors is made of."""
-    return [cell_study_path(grid, results_dir, key, "prediction") for key in grid.cells if key.task in PREDICTION_TASKS]
+    cells = [key for key in grid.cells if key.task in PREDICTION_TASKS and key.method in PREDICTION_METHODS]
+    return [cell_study_path(grid, results_dir, key, "prediction") for key in cells]
+
+
+def pictured_studies(grid: Grid, results_dir: Path) -> list[Path]:
+    """What the figures of world models are drawn from: frames of the first seeds, and the orders of every seed. Raises UserError as the grid."""
+    planned = {name: grid.experiments.get(name, []) for name in WORLD_MODEL_FIGURES}
+    wanted = [(key, FRAMES) for keys in planned.values() for key in first_seeds(keys)]
+    wanted += [(key, "orders") for key in planned["agent_order"]]
+    return [cell_study_path(grid, results_dir, key, study) for key, study in dict.fromkeys(wanted) if no_study(grid, key, study) is None]
+
+
+def first_seeds(keys: Iterable[CellKey]) -> list[CellKey]:
+    """Of every task and method the first of the cells, in their order: the one that is drawn where there is room for one."""
+    first: dict[tuple[str, str], CellKey] = {}
+    for key in keys:
+        first.setdefault((key.task, key.method), key)
+    return list(first.values())
+
+
+def no_study(grid: Grid, key: CellKey, study: str) -> str | None:
+    """Why there cannot be this study of the cell, in one sentence; None where there can. Raises UserError as the grid does."""
+    return refusal(grid.resolve(key), study) if grid.has_method(key.method) else f"There is no method {key.method} yet."
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:

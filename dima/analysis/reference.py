@@ -14,6 +14,7 @@ from dima.errors import UserError
 REFERENCE_DIR = Path("workflow/reference")
 PAPER_SUITES = ("mamujoco", "bidexhands")
 PREDICTION_TASKS = ("door-open-outward", "door-open-inward", "pen")
+PREDICTION_METHODS = ("dima", "dima-joint")
 RETURN_TABLES = ("final_returns", "ablation_returns")
 
 

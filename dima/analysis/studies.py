@@ -74,7 +74,7 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
         paths = [path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()]
         files = {path: read_study(path.read_bytes(), str(path), study) for path in paths}
         labels |= {file.synthetic: path for path, file in files.items()}
-        points = _points(study, {path: file.rows for path, file in files.items()})
+        points = points_over_seeds(study, {str(path): file.rows for path, file in files.items()})
         assembled.append(MethodPoints(method, len(paths), len(keys), points, next((file.synthetic for file in files.values()), None)))
     if len(labels) > 1:
         raise UserError(f"Synthetic studies are never shown together with others: {' and '.join(map(str, labels.values()))}.")
@@ -89,8 +89,12 @@ def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: 
             raise UserError(f"{path} is of no cell with a world model in grid {grid.name}: remove or move it.")
 
 
-def _points(study: str, files: Mapping[Path, Rows]) -> list[Point]:
-    """One point a key and quantity, in the order of the files."""
+def points_over_seeds(study: str, files: Mapping[str, Rows]) -> list[Point]:
+    """One point a key and quantity, in the order of the files, a seed each, which messages call as the keys do.
+
+    Raises:
+        UserError: one does not hold the rows of another.
+    """
     if study == "calibration":
         files = _with_common_bins(files)
     else:
@@ -98,7 +102,7 @@ def _points(study: str, files: Mapping[Path, Rows]) -> list[Point]:
     keys = list(dict.fromkeys(key for rows in files.values() for key in rows))
     if study == "calibration":
         keys.sort()
-    holders: dict[tuple[Path, ...], list[Key]] = defaultdict(list)  # bins may be empty in some seeds
+    holders: dict[tuple[str, ...], list[Key]] = defaultdict(list)  # bins may be empty in some seeds
     for key in keys:
         holders[tuple(path for path, rows in files.items() if key in rows)].append(key)
     points = {
@@ -136,7 +140,7 @@ def _mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batc
     return values.mean(axis=-1)
 
 
-def _refuse_other_rows(study: str, files: Mapping[Path, Rows]) -> None:
+def _refuse_other_rows(study: str, files: Mapping[str, Rows]) -> None:
     """Along one line every point must average the same seeds, or its shape would be that of who is missing."""
     for (whole, rows), (path, others) in product(files.items(), repeat=2):
         missing = next((key for key in rows if key not in others), None)
@@ -144,13 +148,13 @@ def _refuse_other_rows(study: str, files: Mapping[Path, Rows]) -> None:
             raise UserError(f"{path} does not hold what {whole} holds ({describe(study, missing)}): make both again with `dima study`.")
 
 
-def _with_common_bins(files: Mapping[Path, Rows]) -> dict[Path, Rows]:
+def _with_common_bins(files: Mapping[str, Rows]) -> dict[str, Rows]:
     """Calibrations whose bins can be averaged: fixed bins by their edges, others the first ones together, the second ones, and so on.
 
     Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no two seeds share one, which for
     the fixed bins of a probability means that they predict different ones. Bins taken together get the mean of their edges.
     """
-    result: dict[Path, Rows] = {path: {} for path in files}
+    result: dict[str, Rows] = {path: {} for path in files}
     for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows):
         bins = {path: sorted((float(low), float(high)) for name, low, high in rows if name == kind) for path, rows in files.items()}
         distinct = sorted({edges for each in bins.values() for edges in each})

@@ -59,10 +59,10 @@ def prediction_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         for method in reversed(methods):
             for kind, changes in (("model", {}), ("decoder", {"linestyle": _FLOOR, "linewidth": 1.1})):
                 points = method.select("error", split=split, kind=kind, dimension="mean")
-                _line(axis, points, "horizon", looks.get(method.method, {}) | changes)
+                draw_line(axis, points, "horizon", looks.get(method.method, {}) | changes)
         axis.set_title(f"{'training' if split == 'train' else split} segments, mean over dimensions", fontsize=9)
-        _decorate(axis, "horizon (steps)", "cumulative L1 error\n(observation units)" if split == "train" else "")
-        axis.xaxis.set_major_locator(_whole_numbers(5))
+        decorate(axis, "horizon (steps)", "cumulative L1 error\n(observation units)" if split == "train" else "")
+        axis.xaxis.set_major_locator(whole_numbers(5))
     panels["train"].set_ylim(bottom=0)  # of both, and after both are drawn, because it ends the scaling
     panels["held-out"].tick_params(labelleft=False)
     _draw_dimensions(panels["dimensions"], methods, looks)
@@ -77,18 +77,18 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     """Error against horizon, a line an order of the agents, a panel a method."""
     shown = [method for method in methods if method.seeds]
     figure, axes = _panels(len(shown), columns=3, width=2.6, height=2.5)
-    looks = _order_looks([str(point.key["order"]) for method in shown for point in method.points])
+    looks = order_looks([str(point.key["order"]) for method in shown for point in method.points])
     for axis, method in zip(axes, shown, strict=True):
         for index, (order, look) in enumerate(looks.items()):
             # markers at horizons of its own, so that a line is seen where another one lies on it
             marks = {"markersize": 3.5, "markevery": (index, len(looks))}
-            _line(axis, method.select("error", order=order), "horizon", look | marks)
+            draw_line(axis, method.select("error", order=order), "horizon", look | marks)
         axis.set_title(method.label, fontsize=9)
-        _decorate(axis, "horizon (steps)", "cumulative L1 error\na dimension\n(observation units)" if _is_first(axis) else "")
-        axis.xaxis.set_major_locator(_whole_numbers(5))
+        decorate(axis, "horizon (steps)", "cumulative L1 error\na dimension\n(observation units)" if _is_first(axis) else "")
+        axis.xaxis.set_major_locator(whole_numbers(5))
     axes[0].set_ylim(bottom=0)  # of all, and after all are drawn, because it ends the scaling
     figure.suptitle(f"Prediction error by order of the agents, {title}", fontsize=11)
-    handles: list[Artist] = [Line2D([], [], label=_order_name(order), markersize=4, **look) for order, look in looks.items()]
+    handles: list[Artist] = [Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()]
     drawn = [point for method in shown for point in method.points]
     _finish(figure, handles, methods, drawn, "line: mean on held-out segments", "band")
     return figure
@@ -97,7 +97,7 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
 def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     """Action gain of every agent under every order: orders along x, in each the agents from the one revealed first to the last one."""
     shown = [method for method in methods if method.seeds]
-    orders = list(_order_looks([str(point.key["order"]) for method in shown for point in method.points]))
+    orders = list(order_looks([str(point.key["order"]) for method in shown for point in method.points]))
     agents = sorted({int(point.key["agent"]) for method in shown for point in method.points})
     colors = colormaps["viridis"](np.linspace(0.0, 0.82, len(agents)))
     looks = {agent: {"color": color, "marker": marker} for agent, color, marker in zip(agents, colors, cycle(_MARKERS), strict=False)}
@@ -110,14 +110,14 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         own = [order for order in orders if method.select("gain", order=order)]
         for place, order in enumerate(own):
             _draw_gains(axis, place, method.select("gain", order=order), looks)
-        axis.set_xticks(range(len(own)), [_order_name(order) for order in own])
+        axis.set_xticks(range(len(own)), [order_name(order) for order in own])
         middle, half = (len(own) - 1) / 2, widest / len(agents) / 2  # an order is as wide in every panel
         axis.set_xlim(middle - half, middle + half)
         axis.xaxis.grid(visible=False)
         for border in range(1, len(own)):
             axis.axvline(border - 0.5, color="#E8E8E8", linewidth=0.8, zorder=0)
         axis.set_title(method.label, fontsize=9)
-        _decorate(axis, "order of the agents", "action gain (ratio)" if _is_first(axis) else "")
+        decorate(axis, "order of the agents", "action gain (ratio)" if _is_first(axis) else "")
     figure.suptitle(f"Action gain of each agent, {title}", fontsize=11)
     handles: list[Artist] = [Line2D([], [], label=f"agent {agent}", linestyle="", markersize=5, **look) for agent, look in looks.items()]
     drawn = [point for method in shown for point in method.select("gain")]
@@ -149,7 +149,7 @@ def calibration_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
             for method in reversed(group):  # the grid's first method lies on top
                 _draw_calibration(axis, method.select("predicted", kind=kind), method.select("observed", kind=kind), looks[method.method])
             axis.set_title(kind if together else f"{kind}\n{group[0].method}", fontsize=9)
-            _decorate(axis, f"predicted {unit}", f"observed {unit}" if together or _is_first(axis) else "")
+            decorate(axis, f"predicted {unit}", f"observed {unit}" if together or _is_first(axis) else "")
         _draw_diagonals(panels, 5 if together else 3, lowest=0.0 if kind == "termination" else None)
     figure.suptitle(f"Calibration of the reward model, {title}", fontsize=11)
     drawn = [point for method in shown for point in method.select("observed")]
@@ -174,17 +174,19 @@ def _is_first(axis: Axes) -> bool:
     return place is None or place.is_first_col()
 
 
-def _decorate(axis: Axes, x: str, y: str) -> None:
+def decorate(axis: Axes, x: str, y: str) -> None:
+    """Label the axes, at the sizes that all figures of studies have."""
     axis.set_xlabel(x, fontsize=9)
     axis.set_ylabel(y, fontsize=9)
     axis.tick_params(labelsize=8)
 
 
-def _whole_numbers(most: int) -> MaxNLocator:
+def whole_numbers(most: int) -> MaxNLocator:
+    """Ticks at whole numbers, at most so many."""
     return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
-def _line(axis: Axes, points: Sequence[Point], column: str, look: Mapping[str, Any]) -> None:
+def draw_line(axis: Axes, points: Sequence[Point], column: str, look: Mapping[str, Any]) -> None:
     """The means along a column of the key, and the band of their intervals."""
     points = sorted(points, key=lambda point: float(point.key[column]))
     x = [float(point.key[column]) for point in points]
@@ -215,7 +217,7 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
             count = max(count, len(points))
             smallest, largest = min([smallest, *means]), max([largest, *means])
             if count > _DODGED_DIMENSIONS:
-                _line(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
+                draw_line(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
                 continue
             x = dimensions + (place - (len(shown) - 1) / 2) * 0.7 / len(shown)
             if kind == "model":
@@ -228,9 +230,9 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
     else:
         axis.set_ylim(bottom=0)
     axis.set_title(f"held-out segments, each dimension at horizon {horizon}", fontsize=9)
-    _decorate(axis, "dimension of an agent's observation", "cumulative L1 error\n(observation units)")
+    decorate(axis, "dimension of an agent's observation", "cumulative L1 error\n(observation units)")
     axis.set_xlim(-0.6, count - 0.4)
-    axis.xaxis.set_major_locator(_whole_numbers(20))
+    axis.xaxis.set_major_locator(whole_numbers(20))
     axis.xaxis.grid(visible=False)
 
 
@@ -269,13 +271,14 @@ def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> N
             axis.text(0.5, 0.5, "no steps", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
 
 
-def _order_looks(orders: Sequence[str]) -> dict[str, dict[str, Any]]:
+def order_looks(orders: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each order: the named ones first, then the lists as they come."""
     lists = [order for order in dict.fromkeys(orders) if order not in _ORDER_LOOKS]
     return {order: look for order, look in _ORDER_LOOKS.items() if order in orders} | dict(zip(lists, cycle(_OTHER_ORDERS), strict=False))
 
 
-def _order_name(order: str) -> str:
+def order_name(order: str) -> str:
+    """The order as legends and labels name it."""
     return "no order" if order == "none" else order
 
 
@@ -293,14 +296,18 @@ def _finish(
     *more: str,
 ) -> None:
     """The legend, and in words what is drawn, what its intervals are and which methods there is no file of."""
-    intervals = [text for interval, text in _INTERVALS.items() if any(point.interval is interval for point in drawn)]
-    words = ", ".join(intervals) or "none (n~=~1)"
-    lines = [f"{mean} over n seeds of those planned", f"{mark}: {words}".replace("~", "\N{NO-BREAK SPACE}"), *more]
+    lines = [f"{mean} over n seeds of those planned", f"{mark}: {interval_words(drawn)}", *more]
     without = [method.label for method in methods if not method.seeds]
     if without:
         lines.append(f"without this study: {', '.join(without)}")
     labels = [str(handle.get_label()) for handle in handles]
     add_legend(figure, handles, lines, _columns(labels, figure.get_figwidth()))
+
+
+def interval_words(drawn: Sequence[Point]) -> str:
+    """What the intervals of the points are."""
+    intervals = [text for interval, text in _INTERVALS.items() if any(point.interval is interval for point in drawn)]
+    return (", ".join(intervals) or "none (n~=~1)").replace("~", "\N{NO-BREAK SPACE}")
 
 
 def _columns(labels: Sequence[str], width: float) -> int:

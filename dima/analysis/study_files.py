@@ -71,7 +71,8 @@ def _dimension(text: str) -> str:
     return text if text == "mean" else str(_whole(0)(text))
 
 
-def _order(text: str) -> str:
+def read_order(text: str) -> str:
+    """`text`, which must name an order of the agents. Raises ValueError for anything else."""
     if text not in ("descending", "ascending", "random", "none") and not re.fullmatch(r"[1-9][0-9]*(-[1-9][0-9]*)*", text):
         raise ValueError("it is neither descending, ascending, random nor none, nor a list of agents such as 2-1-1-2")
     return text
@@ -82,9 +83,9 @@ FORMS = {
         {"split": _one_of("train", "held-out"), "kind": _one_of("model", "decoder"), "dimension": _dimension, "horizon": _whole(1)},
         ("error",),
     ),
-    "orders": Form({"order": _order, "horizon": _whole(1)}, ("error",)),
+    "orders": Form({"order": read_order, "horizon": _whole(1)}, ("error",)),
     # the order of a model that has none, because it does not reveal the actions one after another, is called none
-    "gain": Form({"order": _order, "agent": _whole(1), "position": _whole(0)}, ("gain", "correlation"), {"gain": ("low", "high")}),
+    "gain": Form({"order": read_order, "agent": _whole(1), "position": _whole(0)}, ("gain", "correlation"), {"gain": ("low", "high")}),
     "calibration": Form(
         {"kind": _one_of("reward", "termination"), "low": _finite, "high": _finite},
         ("predicted", "observed", "count"),

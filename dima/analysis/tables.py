@@ -9,7 +9,7 @@ from pathlib import Path
 from dima.analysis.csv_table import RETURN_COLUMNS, to_csv
 from dima.analysis.load import synthetic_label
 from dima.analysis.markup import TextTable, to_latex, to_markdown
-from dima.analysis.paths import return_tables, table_paths
+from dima.analysis.paths import Part, return_tables, table_paths
 from dima.analysis.prediction_table import PREDICTION_COLUMNS, PredictionRow, prediction_rows, prediction_table
 from dima.analysis.records import Records
 from dima.analysis.reference import RETURN_TABLES
@@ -23,7 +23,11 @@ from dima.grid import CellKey, Grid
 
 
 def write_tables(
-    grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None, records: Records | None = None
+    grid: Grid,
+    results_dir: Path,
+    config_hashes: Mapping[CellKey, str] | None = None,
+    records: Records | None = None,
+    of: Part | None = None,
 ) -> list[Path]:
     """Write the tables of the grid; returns `table_paths`.
 
@@ -32,20 +36,22 @@ def write_tables(
         results_dir: the folder that receives `<grid>/tables`.
         config_hashes: the current configuration's hash by cell; a record with another one is shown as stale, not averaged.
         records: of the cells; by default those under `<results_dir>/<grid>/cells`.
+        of: which part of the tables; by default all.
 
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
     """
     source = records or results_dir
-    experiments = {name: build_rows(grid, name, source, config_hashes) for name in return_tables(grid)}
-    predictions = prediction_rows(grid, source, config_hashes)
+    names = return_tables(grid) if of != "world-models" else []
+    experiments = {name: build_rows(grid, name, source, config_hashes) for name in names}
+    predictions = prediction_rows(grid, source, config_hashes) if of != "returns" else []
     # over all tables: synthetic records are refused also where they stand in one and real ones in another
     synthetic_label(record for rows in (*experiments.values(), predictions) for row in rows for record in row.records)
     tables = all_tables(grid, experiments, predictions)
     texts: dict[str, str] = {}
     for name, (lines, table) in tables.items():
         texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
-    paths = table_paths(grid, results_dir)
+    paths = table_paths(grid, results_dir, of)
     return [replace_file(path, partial(Path.write_bytes, data=texts[path.name].encode())) for path in paths]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dima.analysis.prediction_table import prediction_rows
-from dima.analysis.reference import PREDICTION_TASKS, read_prediction_errors
+from dima.analysis.reference import PREDICTION_METHODS, PREDICTION_TASKS, read_prediction_errors
 from dima.analysis.tables import table_paths, write_tables
 from dima.errors import UserError
 from dima.grid import Grid, load_grid
@@ -121,5 +121,6 @@ def test_a_torn_study_is_refused_by_name(grid: Grid, results: Path, write: Any) 
         write_tables(grid, results)
 
 
-def test_the_tasks_are_those_of_the_papers_table() -> None:
+def test_tasks_and_methods_are_those_of_the_papers_table() -> None:
     assert tuple(dict.fromkeys(number.task for number in read_prediction_errors())) == PREDICTION_TASKS
+    assert tuple(dict.fromkeys(number.method for number in read_prediction_errors())) == PREDICTION_METHODS

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from dima.analysis.figures import write_figures
 from dima.analysis.load import load_cells, synthetic_label
-from dima.analysis.paths import report_path, return_tables
+from dima.analysis.paths import report_path, return_experiments, return_tables
 from dima.analysis.prediction_table import prediction_rows
 from dima.analysis.records import FileRecords, Records
 from dima.analysis.report.cell_files import FILM, CellFiles, read_cell
@@ -53,7 +53,7 @@ def write_report(
     aside = folder.with_name(f".{os.getpid()}.{folder.name}")
     try:
         files = _write_files(grid, aside / FILES, hashes, records)
-        rows = {name: build_rows(grid, name, records, hashes) for name in grid.experiments}
+        rows = {name: build_rows(grid, name, records, hashes) for name in return_experiments(grid)}
         returns = {name: rows[name] for name in return_tables(grid)}
         tables = [ResultTable(name, TITLES[name], own) for name, own in returns.items()]
         summaries = {
