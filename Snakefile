@@ -1,5 +1,5 @@
 """Every cell of the grids in workflow/config, their tables, figures and reports. Targets: all (the paper's grid), quick, tables,
-figures, report, <grid>_studies, <grid>_films, and containers."""
+figures, report, <grid>_tables, _figures (those of returns), _prediction_error, _world_model_figures, _studies, _films, and containers."""
 
 import os
 import sys

@@ -51,7 +51,9 @@ def unsafe(tree: ast.AST) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in UNSAFE_MODULES:
             found.append(str(node.module))
         elif isinstance(node, ast.Call):
-            found += [name for name in [ast.unparse(node.func)] if name in UNSAFE_CALLS and not (name == "np.load" and unpickles_nothing(node))]
+            found += [
+                name for name in [ast.unparse(node.func)] if name in UNSAFE_CALLS and not (name == "np.load" and unpickles_nothing(node))
+            ]
             found += ["shell=True" for word in node.keywords if word.arg == "shell" and ast.unparse(word.value) != "False"]
     return found
 

@@ -101,9 +101,12 @@ def stamp(figure: Figure, label: str | None) -> None:
     figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", fontsize=size, color=OTHER_COLOR, alpha=0.25, zorder=10)
 
 
-def save_figure(figure: Figure, paths: Iterable[Path]) -> list[Path]:
-    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths."""
-    return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix])) for path in paths]
+def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -> list[Path]:
+    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths.
+
+    `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
+    """
+    return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix], dpi=dpi)) for path in paths]
 
 
 def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:

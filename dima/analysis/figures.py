@@ -12,7 +12,7 @@ from dima.analysis.curves import make_panel
 from dima.analysis.drawing import draw, save_figure, stamp, style
 from dima.analysis.load import synthetic_label
 from dima.analysis.paths import FIGURE_FORMATS, Part, figure_names, figure_paths, return_experiments, tasks_by_suite
-from dima.analysis.picture_figures import imagination_figure, order_figure
+from dima.analysis.picture_figures import PICTURE_DPI, imagination_figure, order_figure
 from dima.analysis.pictured_cells import OrderedMethod, PicturedCell, ordered_methods, pictured_cells
 from dima.analysis.profile_figure import draw_profiles
 from dima.analysis.records import FileRecords, Records
@@ -63,9 +63,10 @@ def write_figures(
     paths = iter(figure_paths(grid, results_dir, of))
     written: list[Path] = []
     with style():
-        for figure in chain(_figures(grid, experiments) if experiments else (), _picture_figures(grid, cells, methods)):
-            stamp(figure, label)
-            written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)))
+        for figures, dpi in ((_figures(grid, experiments) if experiments else (), None), (_pictures(grid, cells, methods), PICTURE_DPI)):
+            for figure in figures:
+                stamp(figure, label)
+                written += save_figure(figure, islice(paths, len(FIGURE_FORMATS)), dpi)
     return written
 
 
@@ -86,7 +87,7 @@ def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[F
         yield _curves(grid, "Sequential against joint conditioning", ends)
 
 
-def _picture_figures(grid: Grid, cells: Sequence[PicturedCell], methods: Sequence[OrderedMethod]) -> Iterator[Figure]:
+def _pictures(grid: Grid, cells: Sequence[PicturedCell], methods: Sequence[OrderedMethod]) -> Iterator[Figure]:
     """Those of world models, likewise."""
     if cells:
         yield imagination_figure(f"Real and imagined states (grid {grid.name})", cells)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from typing import Any
 from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -95,7 +95,7 @@ def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
             missing = next((name for name in _FORM if name not in file.files), None)
             if missing is None:
                 return {name: file[name] for name in _FORM}
-    except (ValueError, EOFError, OSError, KeyError, AttributeError, TypeError, NotImplementedError, BadZipFile, ZlibError):
+    except (ValueError, EOFError, OSError, KeyError, AttributeError, TypeError, NotImplementedError, BadZipFile, zlib.error):
         raise UserError(f"{place} is no file of arrays, or is not whole: make it again with `dima study frames`.") from None
     raise UserError(f"{place} has no array {missing!r}: it is no study frames.")
 

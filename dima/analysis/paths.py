@@ -118,7 +118,7 @@ def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
 
 
 def pictured_studies(grid: Grid, results_dir: Path) -> list[Path]:
-    """What the figures of world models are drawn from: frames of the first seeds, and the orders of every seed. Raises UserError as the grid."""
+    """What the figures of world models are drawn from: frames of the first seeds, orders of every seed. Raises UserError as the grid."""
     planned = {name: grid.experiments.get(name, []) for name in WORLD_MODEL_FIGURES}
     wanted = [(key, FRAMES) for keys in planned.values() for key in first_seeds(keys)]
     wanted += [(key, "orders") for key in planned["agent_order"]]

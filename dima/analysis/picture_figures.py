@@ -21,6 +21,8 @@ from dima.analysis.study_figures import decorate, draw_line, interval_words, ord
 
 _BOX = "#CC3311"
 """The red of Tol's vibrant palette, no method's colour; for who does not see it, a box is also thicker and the error below it bold."""
+PICTURE_DPI = 200
+"""At which a frame keeps about as many pixels as it has."""
 _BOX_WORDS = "red box: further off than if nothing had moved"
 # in inches
 _FRAME = 1.25
@@ -39,7 +41,7 @@ _ERRORS = (
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of pictures: `errors` stand below them, `boxed` says which have a box, and `words` stand in their place where there are none."""
+    """A row of pictures, the errors below them and which have a box; where there are no pictures, `words` stand in their place."""
 
     label: str
     pictures: UInt8[np.ndarray, "steps height width 3"] | None
@@ -109,7 +111,7 @@ def _columns(frames: Iterable[Frames]) -> int:
 
 
 def _blocks(cells: Sequence[PicturedCell]) -> list[list[PicturedCell]]:
-    """The cells of a task together, those with frames as far as they show the same; cells without frames stand in their task's first block."""
+    """The cells of a task together, those with frames as far as they show the same; those without stand in their task's first block."""
     blocks: list[list[PicturedCell]] = []
     for cell in cells:
         own = [block for block in blocks if block[0].key.task == cell.key.task]
@@ -129,7 +131,7 @@ def _first_frames(block: Iterable[PicturedCell]) -> Frames | None:
 def _heading(block: Sequence[PicturedCell]) -> str:
     """The task, and which piece of which episode is shown."""
     task, frames = block[0].task, _first_frames(block)
-    scene = f"; policy: {frames.episode}; t = {frames.start}" if frames else ""
+    scene = f"; policy: {frames.episode}, at its step t = {frames.start}" if frames else ""
     return f"{task.label}, preset {task.preset}{scene}"
 
 
@@ -193,7 +195,9 @@ def _draw_frame(axis: Axes, picture: UInt8[np.ndarray, "height width 3"], error:
     _strip(axis, _BOX if boxed else "#BBBBBB", 2.6 if boxed else 0.8)
     if np.isnan(error):
         axis.text(0.5, 0.5, "not\nimagined", transform=axis.transAxes, ha="center", va="center", color="#595959", fontsize=8)
-    axis.set_xlabel("" if np.isnan(error) else f"{error:#.3g}".rstrip("."), fontsize=8, labelpad=2, fontweight="bold" if boxed else "normal")
+    axis.set_xlabel(
+        "" if np.isnan(error) else f"{error:#.3g}".rstrip("."), fontsize=8, labelpad=2, fontweight="bold" if boxed else "normal"
+    )
 
 
 def _strip(axis: Axes, color: str, width: float) -> None:

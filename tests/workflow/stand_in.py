@@ -40,14 +40,14 @@ def write_record(folder: Path, grid: str, task: str, method: str, seed: int) -> 
     (folder / "summary.json").write_text(json.dumps({**summary, "made": time.time_ns()}))
 
 
-def assemble(command: str, grid: str) -> None:
+def assemble(command: str, grid: str, of: str | None = None) -> None:
     from dima.analysis.paths import figure_paths, report_path, table_paths
     from dima.grid import load_grid
 
-    report = {"report": lambda grid, results: [report_path(grid, results) / "index.html"]}
+    report = {"report": lambda grid, results, of: [report_path(grid, results) / "index.html"]}
     if command == "report":  # replaced as a whole, by what is newer than all that it is made from
         shutil.rmtree(report_path(load_grid(grid), Path("results")), ignore_errors=True)
-    for path in {"tables": table_paths, "figures": figure_paths, **report}[command](load_grid(grid), Path("results")):
+    for path in {"tables": table_paths, "figures": figure_paths, **report}[command](load_grid(grid), Path("results"), of):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{path.name} at {time.time_ns()}")
 
@@ -62,14 +62,28 @@ held-out,model,mean,1,0.75,0.1,4
     "orders": "order,horizon,error,std,segments\ndescending,1,0.5,0.1,4\n",
     "gain": "order,agent,position,gain,low,high,correlation,segments\ndescending,1,2,0.9,0.8,1.0,0.9,4\ndescending,2,1,0.1,0.0,0.2,0.5,4\n",
     "calibration": "kind,low,high,predicted,observed,observed_low,observed_high,count\nreward,0.0,1.0,0.5,0.6,0.5,0.7,4\n",
-    "frames": "pictures",
 }
 
 
 def study(name: str, grid: str, task: str, method: str, seed: str, threads: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}", "studies")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ("frames.npz" if name == "frames" else f"{name}.csv")).write_text(STUDIES[name])
+    if os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}/{name}":
+        sys.exit("dima: the study failed")
+    if name == "frames":
+        write_frames(folder / "frames.npz")
+    else:
+        (folder / f"{name}.csv").write_text(STUDIES[name])
+
+
+def write_frames(path: Path) -> None:
+    """Grey pictures of two steps, the second one imagined worse than standing still."""
+    import numpy as np
+
+    real = np.full((2, 16, 16, 3), 200, dtype=np.uint8)
+    arrays = {"steps": np.array([1, 5]), "real": real, "names": np.array(["descending"]), "imagined": real[None] - 50}
+    arrays |= {"error": np.array([[0.1, 0.7]]), "still": np.array([0.2, 0.6]), "episode": np.array("dima seed-1")}
+    np.savez(path, **arrays, start=np.array(3), synthetic=np.array(""))
 
 
 def studies(grid: str, task: str, study: str) -> None:

@@ -1,11 +1,19 @@
-"""Tables, figures and report of every grid, from the records of its cells."""
+"""Tables, figures and report of every grid: what rests on the records of its cells alone, and what rests on studies of world models."""
 
 import sys
 from functools import partial
 from glob import glob
 from pathlib import Path
 
-from dima.analysis.paths import figure_paths, prediction_studies, report_path, table_paths
+from dima.analysis.paths import (
+    WORLD_MODEL_FIGURES,
+    Part,
+    figure_paths,
+    pictured_studies,
+    prediction_studies,
+    report_path,
+    table_paths,
+)
 
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
@@ -13,14 +21,14 @@ REFERENCE = sorted(glob("workflow/reference/*.csv"))
 REPORT_PAGES = {"htmlindex": "index.html"} if any(word.endswith(".zip") for word in sys.argv) else {"patterns": ["{page,index}.html"]}
 
 
-def table_files(grid_name: str) -> list[str]:
+def table_files(grid_name: str, of: Part | None = None) -> list[str]:
     """The tables of the grid."""
-    return [str(path) for path in table_paths(GRIDS[grid_name], RESULTS)]
+    return [str(path) for path in table_paths(GRIDS[grid_name], RESULTS, of)]
 
 
-def figure_files(grid_name: str) -> list[str]:
+def figure_files(grid_name: str, of: Part | None = None) -> list[str]:
     """The figures of the grid."""
-    return [str(path) for path in figure_paths(GRIDS[grid_name], RESULTS)]
+    return [str(path) for path in figure_paths(GRIDS[grid_name], RESULTS, of)]
 
 
 def report_files(grid_name: str) -> list[str]:
@@ -34,52 +42,112 @@ def shown(paths: list[str], ending: str, caption: str, category: str) -> list[st
     return [report(path, labels={"file": os.path.basename(path)}, **marked) if path.endswith(ending) else path for path in paths]
 
 
-def made_studies(grid: Grid) -> list[str]:
-    """The studies of cells that the tables tell of, as far as they were made: they are made when asked for by name, and again from then on."""
-    return [str(path) for path in prediction_studies(grid, RESULTS) if path.exists()]
+def predictions(grid_name: str, wildcards) -> list[str]:
+    """The studies that the table of prediction errors is made of, and their cells' summaries: a removed one asks for its cell again."""
+    studies = prediction_studies(GRIDS[grid_name], RESULTS)
+    return [*map(str, studies), *(str(path.parents[1] / "summary.json") for path in studies)]
+
+
+def pictured(grid_name: str, wildcards) -> list[str]:
+    """Likewise of the figures of world models; they also show cells without a study. Exits with one sentence, as cells do."""
+    grid = GRIDS[grid_name]
+    cells = dict.fromkeys(key for name in WORLD_MODEL_FIGURES for key in grid.experiments.get(name, ()))
+    try:
+        return [*map(str, pictured_studies(grid, RESULTS)), *(f"results/{grid_name}/cells/{key.folder}/summary.json" for key in cells)]
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def studies_to_show(grid_name: str, wildcards) -> list[str]:
+    """What the report tells of studies: all of them in a run of everything, which makes them, else those that have been made."""
+    studies = [path for path in (*predictions(grid_name, wildcards), *pictured(grid_name, wildcards)) if "/studies/" in path]
+    return studies if everything_is_made(grid_name) else [path for path in studies if os.path.exists(path)]
+
+
+def everything_is_made(grid_name: str) -> bool:
+    """Whether this run was asked for the whole grid. What its jobs start is asked for less."""
+    targets = workflow.dag_settings.targets or {"all"}
+    return workflow.is_main_process and {"paper": "all"}.get(grid_name, grid_name) in targets
 
 
 for grid in GRIDS.values():
+    if table_files(grid.name, "returns"):
 
-    rule:
-        name:
-            f"{grid.name}_tables"
-        input:
-            summaries(grid),
-            made_studies(grid),
-            REFERENCE,
-        output:
-            shown(table_files(grid.name), ".csv", "../report/table.rst", "Tables"),
-        log:
-            f"results/{grid.name}/logs/tables.log",
-        threads: 1
-        params:
-            grid=grid.name,
-        shell:
-            "python -m dima tables --grid {params.grid:q} > {log:q} 2>&1"
+        rule:
+            name:
+                f"{grid.name}_tables"
+            input:
+                summaries(grid),
+                REFERENCE,
+            output:
+                shown(table_files(grid.name, "returns"), ".csv", "../report/table.rst", "Tables"),
+            log:
+                f"results/{grid.name}/logs/tables.log",
+            threads: 1
+            params:
+                grid=grid.name,
+            shell:
+                "python -m dima tables --grid {params.grid:q} --of returns > {log:q} 2>&1"
 
-    rule:
-        name:
-            f"{grid.name}_figures"
-        input:
-            summaries(grid),
-            REFERENCE,
-        output:
-            shown(figure_files(grid.name), ".png", "../report/figure.rst", "Figures"),
-        log:
-            f"results/{grid.name}/logs/figures.log",
-        threads: 1
-        params:
-            grid=grid.name,
-        shell:
-            "python -m dima figures --grid {params.grid:q} > {log:q} 2>&1"
+    if table_files(grid.name, "world-models"):
+
+        rule:
+            name:
+                f"{grid.name}_prediction_error"
+            input:
+                partial(predictions, grid.name),
+                REFERENCE,
+            output:
+                shown(table_files(grid.name, "world-models"), ".csv", "../report/prediction_error.rst", "Tables"),
+            log:
+                f"results/{grid.name}/logs/prediction_error.log",
+            threads: 1
+            params:
+                grid=grid.name,
+            shell:
+                "python -m dima tables --grid {params.grid:q} --of world-models > {log:q} 2>&1"
+
+    if figure_files(grid.name, "returns"):
+
+        rule:
+            name:
+                f"{grid.name}_figures"
+            input:
+                summaries(grid),
+                REFERENCE,
+            output:
+                shown(figure_files(grid.name, "returns"), ".png", "../report/figure.rst", "Figures"),
+            log:
+                f"results/{grid.name}/logs/figures.log",
+            threads: 1
+            params:
+                grid=grid.name,
+            shell:
+                "python -m dima figures --grid {params.grid:q} --of returns > {log:q} 2>&1"
+
+    if figure_files(grid.name, "world-models"):
+
+        rule:
+            name:
+                f"{grid.name}_world_model_figures"
+            input:
+                partial(pictured, grid.name),
+            output:
+                shown(figure_files(grid.name, "world-models"), ".png", "../report/world_models.rst", "Figures"),
+            log:
+                f"results/{grid.name}/logs/world_model_figures.log",
+            threads: 1
+            params:
+                grid=grid.name,
+            shell:
+                "python -m dima figures --grid {params.grid:q} --of world-models > {log:q} 2>&1"
 
     rule:
         name:
             f"{grid.name}_report"
         input:
             summaries(grid),
-            made_studies(grid),
+            partial(studies_to_show, grid.name),
             REFERENCE,
             partial(films_there, grid.name),
         output:

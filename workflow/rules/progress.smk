@@ -45,22 +45,45 @@ def calm_snakemake() -> None:
 
 def made_by_rules() -> list[str]:
     """The tables, figures and reports among this run's jobs."""
-    made = ("_tables", "_figures", "_report", "_over_seeds")
+    made = ("_tables", "_prediction_error", "_figures", "_report", "_over_seeds")
     return [path for job in JOBS if job.rule.name.endswith(made) for path in job.output]
 
 
 def made_again() -> list[str]:
-    """Tables, figures and reports made again because this run was asked for cells alone and made one that they rest on.
+    """Tables, figures and reports made again because this run was asked for cells or studies alone and made one that they rest on.
 
     Snakemake makes what a target needs, not what needs it; without this, one cell made again by its name would leave old tables behind.
     """
     paths = []
-    for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name == "cell"}):
-        for command, files in (("tables", table_files(name)), ("figures", figure_files(name)), ("report", report_files(name))):
-            if not set(files) & set(made_by_rules()) and all(os.path.exists(path) for path in files):
-                subprocess.run([sys.executable, "-m", "dima", command, "--grid", name], check=True, stdout=subprocess.DEVNULL)
-                paths += files
+    for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name in ("cell", "study", "frames")}):
+        made = {job.rule.name for job in JOBS if job.wildcards.get("grid") == name}
+        for of, rest in (("returns", "cell" in made), ("world-models", not made.isdisjoint(("study", "frames")))):
+            for command, files in (("tables", table_files(name, of)), ("figures", figure_files(name, of))):
+                if rest and assembled(name, files, command, "--of", of):
+                    paths += files
+        if assembled(name, report_files(name), "report"):
+            paths += report_files(name)
     return paths
+
+
+def assembled(grid_name: str, files: list[str], *command: str) -> bool:
+    """Make the files again, where they are there and no job of this run made them; returns whether they were."""
+    if not files or set(files) & set(made_by_rules()) or not all(map(os.path.exists, files)):
+        return False
+    subprocess.run([sys.executable, "-m", "dima", command[0], "--grid", grid_name, *command[1:]], check=True, stdout=subprocess.DEVNULL)
+    return True
+
+
+def report_without_studies() -> None:
+    """The reports that this run was to make after studies, of which one failed: returns are shown all the same, and what is missing is said."""
+    for name, grid in GRIDS.items():
+        (folder,) = report_files(name)
+        page = Path(folder, "index.html")
+        made = page.exists() and page.stat().st_mtime >= STARTED
+        if folder in made_by_rules() and not made and all(map(os.path.exists, summaries(grid))):
+            command = [sys.executable, "-m", "dima", "report", "--grid", name]
+            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+                print(f"Report: {page}, without what failed")
 
 
 def print_results() -> None:
@@ -105,4 +128,5 @@ onsuccess:
 
 onerror:
     PROGRESS.stop()
+    report_without_studies()
     print_ends_of_logs()
