@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from dima.analysis.paths import STUDIES, lead_cell
+from dima.analysis.paths import PARTS, STUDIES, lead_cell
 from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError

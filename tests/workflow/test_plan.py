@@ -18,6 +18,7 @@ def test_the_papers_grid_is_eleven_tasks_six_methods_four_seeds_and_the_ablation
     grid = load_grid("paper", CONFIG)
     assert len(grid.experiments["final_returns"]) == 11 * 6 * 4
     assert len(grid.experiments["ablation_returns"]) == 3 * 2 * 8
+    assert set(grid.experiments["imagination"] + grid.experiments["agent_order"]) <= set(grid.experiments["final_returns"])
     assert len(grid.cells) == 11 * 6 * 4 + 3 * (2 * 8 - 4)  # seeds 1-4 of DIMA on three tasks stand in both
     assert {grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "mamujoco"} == {1_000_000}
     assert {grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "bidexhands"} == {300_000}
@@ -26,13 +27,17 @@ def test_the_papers_grid_is_eleven_tasks_six_methods_four_seeds_and_the_ablation
 def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
     planned = stage.planned("all")
     cells = [f"results/paper/cells/{key.folder}" for key in load_grid("paper", CONFIG).cells]
-    assert planned == sorted([*cells, "all", "paper_figures", "paper_report", "paper_tables"])
+    assert [job for job in planned if job.startswith("results")] == sorted(cells)
+    rest = {"all", "frames", "study", *(f"paper_{name}" for name in ("figures", "prediction_error", "report", "tables", "world_model_figures"))}
+    assert set(planned) == {*cells, *rest}
     assert not (stage.folder / "results").exists()
 
 
 def test_quick_goes_through_the_same_rules(stage) -> None:
     cells = [f"results/quick/cells/{key.folder}" for key in load_grid("quick", CONFIG).cells]
-    assert stage.planned("quick") == sorted([*cells, "quick", "quick_figures", "quick_report", "quick_tables"])
+    # frames of two methods, and the orders of two seeds
+    rest = ["frames", "frames", "quick_figures", "quick_report", "quick_tables", "quick_world_model_figures", "study", "study"]
+    assert stage.planned("quick") == sorted([*cells, "quick", *rest])
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
