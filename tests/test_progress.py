@@ -75,6 +75,7 @@ def test_lines_are_printed_when_a_return_changes_or_a_cell_ends_and_then_only() 
     for snapshot in (running, running, further, failed):
         lines.show(snapshot)
     lines.close(failed)
+    lines.close(failed)  # a total that is no news
     assert stream.getvalue().splitlines() == [
         "quick/push-mass/dima/seed-1: 25%, 75 s left, return 3.1",
         "quick/push-mass/dima/seed-1: 40%, return 3.1, diverged: the loss is not finite",
