@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dima.analysis.paths import STUDIES
+from dima.analysis.paths import STUDIES, lead_cell
 from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
@@ -19,6 +19,7 @@ from dima.grid import CellKey, Grid, load_grid
 from dima.options import DATABASE, Commands, add_cell_command, add_command, add_place, add_results, add_source, count, seed, size
 from dima.record.database import SCHEMES, address, database_address, required_address
 from dima.seeds_beside import SEEDS_BESIDE, trained_beside
+from dima.studied import FRAMES
 
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
 FINISHED_SINCE = "DIMA_FINISHED_SINCE"
@@ -122,7 +123,7 @@ def _add_machine(commands: Commands) -> None:
 
 def _add_studies(commands: Commands) -> None:
     study = add_cell_command(commands, "study", "look at the world model of one cell, as its newest checkpoint has it", _study)
-    study.add_argument("name", metavar="NAME", choices=(*STUDIES, "frames"), help="%(choices)s")
+    study.add_argument("name", metavar="NAME", choices=(*STUDIES, FRAMES), help="%(choices)s")
     study.add_argument("--segments", type=count, default=100, help="pieces of episodes that are compared (default: %(default)s)")
     add_results(study, "--from")
     study.set_defaults(interrupted="no study was written")
@@ -187,7 +188,13 @@ def _study(options: argparse.Namespace) -> None:
     from dima.studies.run import run_study
 
     with _environments_errors():
-        print(run_study(options.name, config, folder, options.segments, device))
+        print(run_study(options.name, config, folder, options.segments, device, _lead(options) if options.name == FRAMES else None))
+
+
+def _lead(options: argparse.Namespace) -> tuple[CellConfig, Path]:
+    """The cell whose policy acts in the frames of the cell that the options name."""
+    key = lead_cell(load_grid(options.grid), CellKey(options.task, options.method, options.seed))
+    return _cell(argparse.Namespace(**{**vars(options), **key._asdict()}))
 
 
 def _cell(options: argparse.Namespace) -> tuple[CellConfig, Path]:

@@ -19,6 +19,7 @@ from envs.interface import (
     UnknownPresetError,
     UnknownTaskError,
     UnsupportedSimStateError,
+    UntoldStateError,
 )
 from envs.registry import TASKS, Engine, Registration, make
 
@@ -42,5 +43,6 @@ __all__ = [
     "UnknownPresetError",
     "UnknownTaskError",
     "UnsupportedSimStateError",
+    "UntoldStateError",
     "make",
 ]

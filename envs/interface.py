@@ -42,6 +42,10 @@ class MissingGraphicsError(EnvironmentsError):
     """No OpenGL library is there to render with, or nobody has written how to draw the task."""
 
 
+class UntoldStateError(EnvironmentsError):
+    """The task's observations do not tell its state."""
+
+
 class NonFiniteError(EnvironmentsError):
     """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode; `worlds` are all such worlds.
 
@@ -159,6 +163,13 @@ class BatchedEnvironment(ABC):
         What a state leaves out, such as how far a robot has come, is integrated from 0. Raises like `render`.
         """
         raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
+
+    def states_seen(self, observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
+        """The global states (float64) that observations show, predicted ones for instance.
+
+        Raises UntoldStateError where observations leave out or blend what the state holds, and InvalidArgumentError (shape).
+        """
+        raise UntoldStateError(f"the observations of {self.spec.task} with preset {self.spec.preset} do not tell its state")
 
     @abstractmethod
     def close(self) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from dima.analysis.reference import PAPER_SUITES, PREDICTION_TASKS, RETURN_TABLES
+from dima.config import CellConfig
 from dima.grid import CellKey, Grid
+from dima.studied import FRAMES, refusal
 
 TABLE_FORMATS = ("csv", "md", "tex")
 SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
-"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` is a picture of one cell."""
+"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` are pictures of one cell."""
+LEAD_METHOD = "dima"
+"""Its policy acts in the frames of every method."""
 
 
 def table_paths(grid: Grid, results_dir: Path) -> list[Path]:
@@ -74,7 +79,16 @@ def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Pa
 
 def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
     """What `dima study` makes of one cell."""
-    return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.png" if study == "frames" else f"{study}.csv")
+    return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.npz" if study == FRAMES else f"{study}.csv")
+
+
+def lead_cell(grid: Grid, key: CellKey) -> CellKey:
+    """The cell whose policy acts in the frames of the cell `key`: the grid's DIMA with its task and seed, or without one the cell itself.
+
+    So all methods of a task and seed are shown the same episode.
+    """
+    lead = key._replace(method=LEAD_METHOD)
+    return lead if lead in grid.cells else key
 
 
 def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
@@ -87,8 +101,17 @@ def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:
 
     A method without a configuration file does not exist yet, and has none.
     """
+    return _cells_of_methods(grid, task, lambda config: config.parameters.algorithm == "dima")
+
+
+def cells_with_frames(grid: Grid, task: str) -> list[CellKey]:
+    """The grid's cells of the task of which there can be frames. Raises UserError as the grid does."""
+    return _cells_of_methods(grid, task, lambda config: refusal(config, FRAMES) is None)
+
+
+def _cells_of_methods(grid: Grid, task: str, chosen: Callable[[CellConfig], bool]) -> list[CellKey]:
     grid.require_task(task)
     cells = [key for key in grid.cells if key.task == task and grid.has_method(key.method)]
     first = {key.method: key for key in reversed(cells)}  # seeds of a method differ in nothing else
-    variants = {method for method, key in first.items() if grid.resolve(key).parameters.algorithm == "dima"}
-    return [key for key in cells if key.method in variants]
+    methods = {method for method, key in first.items() if chosen(grid.resolve(key))}
+    return [key for key in cells if key.method in methods]

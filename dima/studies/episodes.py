@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 import envs
+from dima.behavior.networks import SampledPolicy
+from dima.collect import Sampling
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.random import stream_seed
@@ -91,26 +94,30 @@ class Study:
 def held_out_episodes(
     learner: DimaLearner, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False
 ) -> list[RealEpisode]:
-    """New episodes of the stochastic policy, in a world with a seed of its own: the world model has seen none of them."""
+    """New episodes of the stochastic policy: the world model has seen none of them."""
+    policy = SampledPolicy(copy.deepcopy(learner.actor_critic.actor).cpu())
+    return play(policy, task, seed, count, keep_simulations=keep_simulations)
+
+
+def play(policy: Sampling, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False) -> list[RealEpisode]:
+    """`count` episodes, in a world and with noise of their own that follow from `seed` alone."""
     environment = envs.make(task.name, seed=stream_seed(seed, "study"), preset=task.preset, engine=task.simulator)
     noise = np.random.Generator(np.random.PCG64(stream_seed(seed, "study actions")))
     try:
-        return [_play(learner, environment, noise, keep_simulations) for _ in range(count)]
+        return [_play(policy, environment, noise, keep_simulations) for _ in range(count)]
     finally:
         environment.close()
 
 
-def _play(learner: DimaLearner, environment: envs.BatchedEnvironment, noise: np.random.Generator, keep_simulations: bool) -> RealEpisode:
+def _play(policy: Sampling, environment: envs.BatchedEnvironment, noise: np.random.Generator, keep_simulations: bool) -> RealEpisode:
     rows: list[tuple[np.ndarray, ...]] = []
     simulations = []
+    shape = (1, environment.spec.n_agents, environment.spec.act_dim)
     observation, state = environment.reset()
     while True:
         if keep_simulations:
             simulations.append(environment.get_sim_state())
-        with torch.no_grad():
-            policy = learner.actor_critic.actor(torch.from_numpy(observation).to(learner.replay.device))
-        mean, std = policy.mean.cpu().numpy(), policy.stddev.cpu().numpy()
-        action = mean + std * noise.standard_normal(mean.shape, dtype=np.float32)
+        action = policy(observation, noise.standard_normal(shape, dtype=np.float32))
         result = environment.step(action)
         rows.append((state[0], observation[0], action[0], result.reward[0], result.terminated[0], result.truncated[0]))
         observation, state = result.obs, result.state

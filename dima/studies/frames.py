@@ -1,49 +1,74 @@
-"""Real states above imagined ones (E4), imagined with every order of the agents (E5), as one picture."""
+"""Pictures of real states and of imagined ones (E4, E5), with how far off the imagined observations are, as arrays in one file."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.figure import Figure
 
 import envs
 from dima.analysis.replace_file import replace_file
-from dima.studies.episodes import Study
-from dima.studies.open_loop import NO_ORDER, open_loop, samplers_of
+from dima.studies.rollouts import Rollout
+from dima.studies.scene import Scene
 
-SHOWN = (1, 5, 10, 15, 20)
 SIDE = 240
+"""Of a picture, in pixels."""
+WHITE = 255
+NO_RECORD_IS_SYNTHETIC = ""
 
 
-def save_frames(path: Path, study: Study) -> Path:
-    """Write a PNG: a row of the real states at some steps, and one row below it for every order, from the same start and actions."""
-    world_model, environment = study.world_model, study.environment
-    one = replace(study, count=1)
-    segments = one.segments(study.episodes, max(SHOWN))
-    rows = {"real": segments.state[0].cpu().numpy()}
-    for name, sampler in samplers_of(world_model).items():
-        rows["imagined" if name == NO_ORDER else f"imagined, {name}"] = (
-            world_model.unscale(open_loop(world_model, sampler, segments, study.seed)[0]).cpu().numpy()
-        )
-    pictures = {name: _drawn(environment, states) for name, states in rows.items()}
-    with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(1.6 * len(SHOWN) + 1.0, 1.6 * len(rows) + 0.6), layout="constrained")
-        axes = figure.subplots(len(rows), len(SHOWN), squeeze=False)
-        for row, (name, drawn) in zip(axes, pictures.items(), strict=True):
-            for axis, step, picture in zip(row, SHOWN, drawn, strict=True):
-                axis.imshow(picture)
-                axis.set_xticks([])
-                axis.set_yticks([])
-                axis.set_title(f"step {step}" if name == "real" else "")
-            row[0].set_ylabel(name)
-        figure.suptitle(f"{environment.spec.task}: real and imagined states, the same start and actions")
-        return replace_file(path, lambda aside: figure.savefig(aside, format="png", dpi=110, metadata={"Software": None}))
+def save_frames(path: Path, environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> Path:
+    """Write `frames_of` to a file that `numpy.load` reads, whole or not at all; the same arrays are the same bytes."""
+    arrays = frames_of(environment, scene, rollouts)
+    return replace_file(path, lambda aside: np.savez_compressed(aside, allow_pickle=False, **arrays))
 
 
-def _drawn(environment: envs.BatchedEnvironment, states: Float[np.ndarray, "time state"]) -> list[UInt8[np.ndarray, "height width 3"]]:
-    drawn = environment.render_states(states.astype(np.float32), SIDE, SIDE)
-    return [drawn[step - 1] for step in SHOWN]
+def frames_of(environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> dict[str, np.ndarray]:
+    """The arrays, for R rollouts and S steps.
+
+    steps [S]: after the start.
+    real [S, H, W, 3], imagined [R, S, H, W, 3]: the states drawn in RGB, white where a model does not reach the step.
+    names [R]: of the rollouts.
+    error [R, S]: mean over agents and observed numbers of |imagined - real observation|; NaN where a model does not reach the step.
+    still [S]: the same of the observation at the start, what it costs to predict that nothing moves.
+    episode, start: whose policy acted, and the step of the episode after which imagination begins.
+    synthetic: nothing, for what was computed.
+    """
+    shown = np.array(scene.steps)
+    still = np.abs(scene.episode.observation[scene.start].astype(np.float64) - scene.observation).mean(axis=(1, 2))
+    return {
+        "steps": shown.astype(np.int64),
+        "real": _drawn(environment, scene, scene.state),
+        "names": np.array([rollout.name for rollout in rollouts]),
+        "imagined": np.stack([_drawn(environment, scene, rollout.state[: _sound(rollout)]) for rollout in rollouts]),
+        "error": np.stack([observation_error(scene, rollout) for rollout in rollouts])[:, shown - 1],
+        "still": still[shown - 1],
+        "episode": np.array(scene.actor),
+        "start": np.array(scene.start, dtype=np.int64),
+        "synthetic": np.array(NO_RECORD_IS_SYNTHETIC),
+    }
+
+
+def observation_error(scene: Scene, rollout: Rollout) -> Float[np.ndarray, " horizon"]:
+    """Mean over agents and observed numbers of |imagined - real|, after each step; NaN from where nothing (finite) is imagined."""
+    errors, reached = np.full(scene.horizon, np.nan), _sound(rollout)
+    errors[:reached] = np.abs(rollout.observation[:reached].astype(np.float64) - scene.observation[:reached]).mean(axis=(1, 2))
+    return errors
+
+
+def _sound(rollout: Rollout) -> int:
+    """How many steps are imagined before anything is not finite, in the precision that is drawn."""
+    with np.errstate(over="ignore"):
+        sound = np.isfinite(rollout.state.astype(np.float32)).all(axis=1) & np.isfinite(rollout.observation).all(axis=(1, 2))
+    return int(np.logical_and.accumulate(sound).sum())
+
+
+def _drawn(
+    environment: envs.BatchedEnvironment, scene: Scene, states: Float[np.ndarray, "reached state"]
+) -> UInt8[np.ndarray, "shown height width 3"]:
+    """The shown ones of the states after each step; the start is given too, so that every robot's way begins at the same place."""
+    consecutive = np.concatenate([scene.episode.state[scene.start : scene.start + 1], states]).astype(np.float32)
+    pictures = environment.render_states(consecutive, SIDE, SIDE)
+    white = np.full_like(pictures[0], WHITE)
+    return np.stack([pictures[step] if step < len(pictures) else white for step in scene.steps])

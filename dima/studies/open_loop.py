@@ -53,6 +53,15 @@ def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampl
     }
 
 
+def own_order_first(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampler]:
+    """`samplers_of`, the one that the model is used with first, also where it is none of them."""
+    sampler, samplers = world_model.sampler, samplers_of(world_model)
+    if not isinstance(sampler, EulerSampler):
+        return samplers
+    order = sampler.config.order
+    return {order if isinstance(order, str) else "-".join(map(str, order)): sampler} | samplers
+
+
 def observe(
     world_model: WorldModel, scaled: Float[Tensor, "segments horizon state"]
 ) -> Float[Tensor, "segments horizon agents observation"]:

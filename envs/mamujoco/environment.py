@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from envs.episodes import EpisodicEnvironment
-from envs.interface import EnvSpec
+from envs.interface import EnvSpec, InvalidArgumentError
 from envs.mamujoco.bodies import V2_BODIES, V5_BODIES
-from envs.mamujoco.observations import FullView, LocalView
+from envs.mamujoco.observations import FullView, LocalView, states_seen
 from envs.mamujoco.reconstruction import reconstruct
 from envs.mamujoco.robots import Robots, build_robot
 from envs.rendering import ModelCamera
@@ -75,6 +75,15 @@ class MultiAgentMujoco(EpisodicEnvironment):
 
     def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
         return self._camera.draw(reconstruct(self.robots.model, states, self.robots.dt)[0], height, width)
+
+    def states_seen(self, observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
+        if isinstance(self._view, LocalView):
+            return super().states_seen(observations)
+        spec = self.spec
+        if observations.shape[1:] != (spec.n_agents, spec.obs_dim):
+            has = f"{spec.task} has (time, agents, observation) = (any, {spec.n_agents}, {spec.obs_dim})"
+            raise InvalidArgumentError(f"the observations have shape {observations.shape}, {has}")
+        return states_seen(observations)
 
     def close(self) -> None:
         self._camera.close()

@@ -18,6 +18,9 @@ THREE_BY_TWO = {
     "Walker2d": (("foot_joint", "leg_joint"), ("thigh_joint", "foot_left_joint"), ("leg_left_joint", "thigh_left_joint")),
 }
 
+SMALLEST_GAP = 0.01
+"""Between the two values of the id in a scaled observation: 1 / the deviation of (state, id), which no real state brings to 100."""
+
 
 def feature_zscore(state: Float[np.ndarray, "batch state"], n_agents: int) -> Float[np.ndarray, "batch agents observation"]:
     """z(x) = (x - mean(x)) / std(x) over the features of x = (state, one-hot agent id), per world and agent.
@@ -33,6 +36,23 @@ def feature_zscore(state: Float[np.ndarray, "batch state"], n_agents: int) -> Fl
     features -= np.add.reduce(features, axis=1, keepdims=True) / size
     features /= np.sqrt(np.add.reduce(np.square(features), axis=1, keepdims=True) / size)
     return features.take(_order_of_agents(state_dim, n_agents), axis=1)
+
+
+def states_seen(observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
+    """The states behind the observations that `feature_zscore` makes, also behind predicted ones.
+
+    An agent's id entries, v_own where the id is 1 and v_other where it is 0, tell what its numbers were scaled by (dima.md 7.1):
+    sigma = 1 / (v_own - v_other), mu = -sigma v_other, with the mean over the other agents as v_other; its view of the state is
+    mu + sigma v. The agents' views are averaged. A gap v_own - v_other below `SMALLEST_GAP`, or none in the right direction, as only a
+    prediction can have, counts as that: the state comes out distorted and never infinite.
+    """
+    values = observations.astype(np.float64)
+    agents = values.shape[1]
+    features, ids = values[..., :-agents], values[..., -agents:]
+    own = np.einsum("tii->ti", ids)
+    other = (ids.sum(axis=2) - own) / (agents - 1)
+    sigma = 1 / np.maximum(own - other, SMALLEST_GAP)
+    return (sigma[..., None] * (features - other[..., None])).mean(axis=1)
 
 
 @cache

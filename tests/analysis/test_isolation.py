@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
     "dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.attempt", "dima.record.database",
-    "dima.record.events", "dima.yaml_file",
+    "dima.record.events", "dima.studied", "dima.yaml_file",
 }  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys

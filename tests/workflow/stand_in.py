@@ -62,14 +62,14 @@ held-out,model,mean,1,0.75,0.1,4
     "orders": "order,horizon,error,std,segments\ndescending,1,0.5,0.1,4\n",
     "gain": "order,agent,position,gain,low,high,correlation,segments\ndescending,1,2,0.9,0.8,1.0,0.9,4\ndescending,2,1,0.1,0.0,0.2,0.5,4\n",
     "calibration": "kind,low,high,predicted,observed,observed_low,observed_high,count\nreward,0.0,1.0,0.5,0.6,0.5,0.7,4\n",
-    "frames": "a picture",
+    "frames": "pictures",
 }
 
 
 def study(name: str, grid: str, task: str, method: str, seed: str, threads: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}", "studies")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ("frames.png" if name == "frames" else f"{name}.csv")).write_text(STUDIES[name])
+    (folder / ("frames.npz" if name == "frames" else f"{name}.csv")).write_text(STUDIES[name])
 
 
 def studies(grid: str, task: str, study: str) -> None:

@@ -1,9 +1,10 @@
-"""Studies of trained world models: one of a cell, and their tables and figures over the seeds of every DIMA variant of a task."""
+"""Studies of trained world models: one of a cell, their tables and figures over the seeds of every DIMA variant of a task, and frames."""
 
 import sys
 from functools import cache, partial
 
-from dima.analysis.paths import STUDIES, cell_study_path, cells_with_world_model, study_paths
+from dima.analysis.paths import STUDIES, cell_study_path, cells_with_frames, cells_with_world_model, lead_cell, study_paths
+from dima.studied import FRAMES, refusal
 
 
 wildcard_constraints:
@@ -12,20 +13,40 @@ wildcard_constraints:
 
 @cache
 def studied_cells(grid_name: str, task: str) -> list[CellKey]:
-    """The task's cells that have a world model. Exits with one sentence where the grid holds none or is not in order."""
+    """The task's cells whose studies are assembled over seeds. Exits with one sentence where the grid is not in order."""
     try:
-        grid = GRIDS.get(grid_name) or load_grid(grid_name)
-        return cells_with_world_model(grid, task)
+        return cells_with_world_model(grid_called(grid_name), task)
     except UserError as error:
         sys.exit(str(error))  # any other exception of an input function comes with a traceback
 
 
+def grid_called(name: str) -> Grid:
+    """The grid, also one that there is not: raises UserError for it."""
+    return GRIDS.get(name) or load_grid(name)
+
+
 def summary_to_study(wildcards) -> str:
-    """The summary that says that the cell is trained; refuses, in one sentence, a cell that cannot be studied."""
+    """The summary that says that the cell is trained; refuses, in one sentence, a cell of which there is no such study."""
+    return require_study(wildcards, wildcards.study)
+
+
+def summaries_to_draw(wildcards) -> list[str]:
+    """Likewise for frames, with the summary of the cell whose policy acts in them."""
+    own = require_study(wildcards, FRAMES)
+    lead = lead_cell(grid_called(wildcards.grid), key_of(wildcards))
+    return list(dict.fromkeys([own, f"results/{wildcards.grid}/cells/{lead.folder}/summary.json"]))
+
+
+def require_study(wildcards, study: str) -> str:
+    """The cell's summary; exits, in one sentence, where there is no such cell or no such study of it."""
     require_cell(wildcards)
     key = key_of(wildcards)
-    if key not in studied_cells(wildcards.grid, key.task):
-        sys.exit(f"Method {key.method} has no world model to study.")
+    try:
+        refused = refusal(grid_called(wildcards.grid).resolve(key), study)
+    except UserError as error:
+        refused = str(error)
+    if refused is not None:
+        sys.exit(refused)
     return f"results/{wildcards.grid}/cells/{key.folder}/summary.json"
 
 
@@ -42,9 +63,9 @@ def studies_of_grid(grid_name: str, wildcards) -> list[str]:
     grid = GRIDS[grid_name]
     cells = {task: studied_cells(grid_name, task) for task in dict.fromkeys(key.task for key in grid.cells)}
     tables = [path for task, keys in cells.items() if keys for study in STUDIES for path in study_paths(grid, RESULTS, task, study)]
-    studied = [key for keys in cells.values() for key in keys]
-    frames = [cell_study_path(grid, RESULTS, key, "frames") for key in studied]
-    return [str(path) for path in tables + frames] + [f"results/{grid_name}/cells/{key.folder}/summary.json" for key in studied]
+    drawn = [key for task in cells for key in cells_with_frames(grid, task)]
+    frames = [cell_study_path(grid, RESULTS, key, FRAMES) for key in drawn]
+    return [str(path) for path in tables + frames] + [f"results/{grid_name}/cells/{key.folder}/summary.json" for key in drawn]
 
 
 rule study:
@@ -64,9 +85,9 @@ rule study:
 
 rule frames:
     input:
-        summary_to_study,
+        summaries_to_draw,
     output:
-        "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/frames.png",
+        "results/{grid}/cells/{task}/{method}/seed-{seed}/studies/frames.npz",
     log:
         "results/{grid}/logs/{task}/{method}/seed-{seed}-frames.log",
     container:

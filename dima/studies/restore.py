@@ -1,0 +1,43 @@
+"""Learners as a cell's newest sound checkpoint left them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dima.checkpoint import load_checkpoint
+from dima.config import CellConfig, DimaParameters
+from dima.errors import UserError
+from dima.learner import Learner
+from dima.methods import build_learner
+from dima.train import DimaLearner
+
+
+def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
+    """Everything, on the kind of device that the cell was trained on. Raises UserError where there is no checkpoint."""
+    state = _saved(folder)
+    if state is None:
+        raise UserError(f"{folder} has no checkpoint to study.")
+    # nothing is learned, so that no CUDA graph pays
+    learner = DimaLearner(config, device, graphs=False) if isinstance(config.parameters, DimaParameters) else build_learner(config, device)
+    learner.load_state_dict(state["learner"])
+    return learner
+
+
+def acting(config: CellConfig, folder: Path) -> Learner:
+    """What acting needs, on the CPU, whatever device the cell was trained on. Raises UserError where there is no checkpoint."""
+    state = _saved(folder)
+    if state is None:
+        raise UserError(f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed.")
+    learner = build_learner(config, torch.device("cpu"))
+    learner.load_policy(state["learner"])
+    return learner
+
+
+def _saved(folder: Path) -> dict[str, Any] | None:
+    state, faults = load_checkpoint(folder / "checkpoint")
+    for fault in faults:
+        print(fault)
+    return state

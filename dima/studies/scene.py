@@ -1,0 +1,108 @@
+"""What all models of a task and seed imagine alike (E4): one real episode, where they begin in it, and the actions from there."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from dima.baselines.mamba.learner import MambaLearner
+from dima.baselines.mamba.policy import SampledRecurrentPolicy
+from dima.baselines.marie.learner import MarieLearner
+from dima.baselines.marie.networks import ReconstructingActor
+from dima.behavior.networks import SampledPolicy
+from dima.collect import Sampling
+from dima.config import CellConfig, DimaParameters
+from dima.errors import UserError
+from dima.learner import Learner
+from dima.random import stream_seed
+from dima.studies.episodes import RealEpisode, play
+from dima.studies.restore import acting
+from dima.train import DimaLearner
+
+SHOWN = (1, 5, 10, 14)
+"""Steps after the start that are drawn. MARIE imagines horizon - 1 = 14 steps."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An episode and a piece of it.
+
+    Attributes:
+        episode: whole, in raw units.
+        start: the step of the episode that imagination begins after: row `start` is the last that a model is told.
+        horizon: steps from there, the last of `SHOWN` that the episode has room for.
+        actor: whose policy acted.
+    """
+
+    episode: RealEpisode
+    start: int
+    horizon: int
+    actor: str
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps after the start that are drawn."""
+        return [step for step in SHOWN if step <= self.horizon]
+
+    @property
+    def state(self) -> Float[np.ndarray, "horizon state"]:
+        """The real states after each step."""
+        return self.episode.state[self.start + 1 : self.start + self.horizon + 1]
+
+    @property
+    def observation(self) -> Float[np.ndarray, "horizon agents observation"]:
+        """The real observations after each step."""
+        return self.episode.observation[self.start + 1 : self.start + self.horizon + 1]
+
+    @property
+    def action(self) -> Float[np.ndarray, "horizon agents action"]:
+        """What the agents did in each step, not clipped."""
+        return self.episode.action[self.start : self.start + self.horizon]
+
+
+def play_scene(config: CellConfig, folder: Path) -> Scene:
+    """A new episode of the stochastic policy of the cell in `folder`, and a start: both follow from the cell and its seed alone.
+
+    Raises:
+        UserError: the cell has no checkpoint, or the episode is too short.
+    """
+    with closing(acting(config, folder)) as learner:
+        (episode,) = play(stochastic_policy(learner, config.seed), config.task, config.seed, 1)
+    past = config.parameters.denoiser.conditioning_states if isinstance(config.parameters, DimaParameters) else 1
+    start, horizon = choose_start(len(episode), past, config)
+    return Scene(episode, start, horizon, f"{config.method} seed-{config.seed}")
+
+
+def choose_start(length: int, past: int, config: CellConfig) -> tuple[int, int]:
+    """A start, uniform over all with `past` states up to it and the horizon after it, and the longest horizon of `SHOWN` that fits.
+
+    Raises:
+        UserError: none fits.
+    """
+    generator = np.random.default_rng(stream_seed(config.seed, "study start"))
+    for horizon in reversed(SHOWN):
+        if length - horizon > past - 1:
+            return int(generator.integers(past - 1, length - horizon)), horizon
+    raise UserError(f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them.")
+
+
+def stochastic_policy(learner: Learner, seed: int) -> Sampling:
+    """The policy that collects, as a copy on the CPU; it is good for one episode.
+
+    Args:
+        learner: of a method with a world model.
+        seed: of the cell; a recurrent policy draws its latent states from a stream of it.
+    """
+    if isinstance(learner, MambaLearner):
+        model, actor = copy.deepcopy(learner.model).cpu(), copy.deepcopy(learner.actor_critic.actor).cpu()
+        return SampledRecurrentPolicy(model, actor, stream_seed(seed, "study latent")).sample
+    if isinstance(learner, MarieLearner):
+        return SampledPolicy(copy.deepcopy(ReconstructingActor(learner.tokenizer, learner.actor_critic.actor)).cpu())
+    if isinstance(learner, DimaLearner):
+        return SampledPolicy(copy.deepcopy(learner.actor_critic.actor).cpu())
+    raise TypeError(f"{type(learner).__name__} has no world model")
