@@ -44,7 +44,8 @@ class Execution:
         checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
         from_scratch: begin a new attempt whatever is there.
         wait: for another process that runs the cell, instead of refusing.
-        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile.
+        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile; what
+            finished before is not, although its summary may be there still. 0, or infinite: no cell is forced (see `is_finished`).
         stop: tells when to end at a checkpoint.
     """
 
@@ -66,7 +67,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         DivergedError: training is not finite any more; what was recorded stays.
         CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
-    if _summary(config, folder / SUMMARY) and not execution.from_scratch:
+    if (folder / SUMMARY).exists() and is_finished(config, folder, execution.finished_since) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
@@ -94,12 +95,14 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
 
 
 def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
-    """Whether the cell's summary is there, or a run ended after `since` and its summary was removed.
+    """Whether a run of the cell that ended after `since` is there, or the cell's summary where `since` says that no cells are forced.
 
     A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it planned, or as an earlier
-    workflow was killed before the cell came to its end. In between, what another workflow left running may have come to it.
+    workflow was killed before the cell came to its end. In between, what another workflow left running may have come to it. A forced
+    cell whose turn in its job has not come still has its old summary.
     """
-    if _summary(config, folder / SUMMARY):
+    forced = 0 < since < math.inf
+    if not forced and _summary(config, folder / SUMMARY):
         return True
     return _summary(config, folder / COMPLETED) is not None and (folder / COMPLETED).stat().st_mtime >= since
 

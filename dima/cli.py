@@ -25,7 +25,7 @@ from dima.studied import FRAMES
 BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
 FINISHED_SINCE = "DIMA_FINISHED_SINCE"
 """Environment variable that the Snakefile sets: a run that finished since then (Unix seconds) is what it asks for, also without its
-summary. 0 unless cells are forced: Snakemake removes the summary of what finished while nobody watched."""
+summary. 0 unless cells are forced: Snakemake removes the summary of what finished while nobody watched. See `dima.cell.is_finished`."""
 TRAINING = ("torch", "sacred", "safetensors", "vector_quantize_pytorch")
 """What the extra `training` brings; tables, figures and the report do without."""
 

@@ -134,6 +134,7 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._shown: dict[PlannedCell, str] = {}
+        self._total: tuple[str, float, float | None] | None = None
         self._next_total = time.monotonic() + SECONDS_BETWEEN_TOTALS
 
     def show(self, snapshot: Snapshot) -> None:
@@ -152,7 +153,10 @@ class Lines:
         self._print_total(snapshot)
 
     def _print_total(self, snapshot: Snapshot) -> None:
-        self._print(_count(snapshot), snapshot.total_fraction(), snapshot.total_seconds_left())
+        total = _count(snapshot), snapshot.total_fraction(), snapshot.total_seconds_left()
+        if total != self._total:  # nothing is new while a cluster waits to say that jobs have ended
+            self._print(*total)
+        self._total = total
         self._next_total = time.monotonic() + SECONDS_BETWEEN_TOTALS
 
     def _print(self, name: str, fraction: float, seconds: float | None, news: str = "") -> None:

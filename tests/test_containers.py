@@ -136,17 +136,26 @@ BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$l
 def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(sources: Path, monkeypatch, capsys) -> None:
     apptainer(sources, monkeypatch, BUILD)
     (sources / "containers/images.lock").write_text('{"mongodb": {"digest": "kept"}}')
-    (sources / "containers/dima.arguments").write_text("base=a folder\n")
+    (sources / "containers/dima.arguments").write_text("base=a folder\nextras=training,mongo\n")
     assert main(["build-image", "dima"]) == 0
     assert capsys.readouterr().out == "containers/dima.sif\n"
     command, *arguments, aside, definition = (sources / "asked").read_text().splitlines()
     assert (command, definition) == ("build", "containers/dima.def")
-    assert arguments == ["--build-arg", "commit=", "--build-arg", "dirty=null", "--build-arg", "base=a folder"]
+    assert arguments == [
+        "--build-arg",
+        "commit=",
+        "--build-arg",
+        "dirty=null",
+        "--build-arg",
+        "base=a folder",
+        "--build-arg",
+        '"extras=training,mongo"',
+    ]
     assert aside != "containers/dima.sif"
     lock = json.loads((sources / "containers/images.lock").read_text())
     assert lock["mongodb"] == {"digest": "kept"}
     assert lock["dima"]["digest"] == "sha256:" + hashlib.sha256(b"content\n").hexdigest()
-    assert (lock["dima"]["recipe"], lock["dima"]["arguments"]) == (recipe("dima"), {"base": "a folder"})
+    assert (lock["dima"]["recipe"], lock["dima"]["arguments"]) == (recipe("dima"), {"base": "a folder", "extras": "training,mongo"})
     require_built(Path("containers/dima.sif"))
     assert sorted(path.name for path in (sources / "containers").iterdir()) == [
         "dima.arguments", "dima.def", "dima.sif", "dima.sif.digest", "harl.def", "images.lock",

@@ -75,6 +75,7 @@ def test_lines_are_printed_when_a_return_changes_or_a_cell_ends_and_then_only() 
     for snapshot in (running, running, further, failed):
         lines.show(snapshot)
     lines.close(failed)
+    lines.close(failed)  # a total that is no news
     assert stream.getvalue().splitlines() == [
         "quick/push-mass/dima/seed-1: 25%, 75 s left, return 3.1",
         "quick/push-mass/dima/seed-1: 40%, return 3.1, diverged: the loss is not finite",
@@ -86,9 +87,13 @@ def test_the_whole_run_gets_a_line_at_most_every_thirty_seconds(monkeypatch: pyt
     stream, now = io.StringIO(), 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = Lines(stream)
-    for now in (0.0, 29.0, 31.0, 59.0, 62.0):  # noqa: B007 - read by the clock
-        lines.show(Snapshot(FAST[:1], {}, parallel=1))
-    assert stream.getvalue().splitlines() == ["0 of 1 cells done: 0%"] * 2
+    for now, steps in ((0.0, 10), (29.0, 20), (31.0, 100), (59.0, 200), (62.0, 300), (93.0, 300)):
+        lines.show(Snapshot(FAST[:1], {FAST[0]: status("running", steps, now, None)}, parallel=1))
+    shares = [line.split(":")[1].split(",")[0].strip() for line in stream.getvalue().splitlines()]
+    assert shares == ["10%", "30%", "30%"]  # the time left is news, too
+    now = 124.0  # noqa: F841 - read by the clock
+    lines.show(Snapshot(FAST[:1], {FAST[0]: status("running", 300, 93.0, None)}, parallel=1))
+    assert len(stream.getvalue().splitlines()) == 3
 
 
 def test_bars_show_the_run_and_the_cells_that_train() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
+import io
 import os
 import shutil
 import subprocess
@@ -31,7 +33,7 @@ def build_image(name: str) -> Path:
     commit, dirty = commit_of(Path.cwd())
     given = arguments(name)
     origin = {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]} if name == "dima" else {}
-    pairs = [part for key, value in {**origin, **given}.items() for part in ("--build-arg", f"{key}={value}")]
+    pairs = [part for key, value in {**origin, **given}.items() for part in ("--build-arg", _quoted(f"{key}={value}"))]
     image = image_path(name)
     aside = image.with_name(f".{os.getpid()}.{image.name}")
     try:
@@ -46,6 +48,13 @@ def build_image(name: str) -> Path:
         lock = FOLDER / LOCK
         write_json(lock, {**(read_json(lock) or {}), name: entry})
     return image
+
+
+def _quoted(pair: str) -> str:
+    """As one field of a line of CSV: Apptainer takes a build argument for such a line, and commas for its separators."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([pair])
+    return line.getvalue()
 
 
 @contextmanager

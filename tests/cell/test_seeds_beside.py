@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from dima.cli import FINISHED_SINCE
 from dima.record.events import read_events
 from dima.seeds_beside import SEEDS_BESIDE
 
@@ -21,8 +22,8 @@ def command(seed: int, method: str) -> list[str]:
     return [sys.executable, "-m", "dima", "train", *options]
 
 
-def together(seed: int, method: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, SEEDS_BESIDE: "1,2"}
+def together(seed: int, method: str, **variables: str) -> subprocess.Popen[str]:
+    environ = {**os.environ, SEEDS_BESIDE: "1,2", **variables}
     return subprocess.Popen(command(seed, method), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -45,6 +46,20 @@ def test_the_first_cell_of_a_job_trains_the_others_beside_itself_as_if_alone(wor
     alone = subprocess.run([*command(2, "mappo"), "--results", "alone"], capture_output=True, text=True, timeout=100, check=True)
     assert alone.returncode == 0
     assert found[1] == evaluations(Path("alone", *QUICK_CELLS[1].parts[1:])) != found[0]
+
+
+def test_forced_seeds_are_trained_anew_side_by_side_and_once(workplace) -> None:
+    """Snakemake removes the summary of a forced cell when its turn in the job comes; the others' are there still."""
+    for seed in (1, 2):
+        subprocess.run(command(seed, "mappo"), capture_output=True, timeout=100, check=True)
+    forced = {FINISHED_SINCE: str(time.time())}
+    for seed in (1, 2):
+        (QUICK_CELLS[seed - 1] / "summary.json").unlink()
+        with together(seed, "mappo", **forced) as process:
+            printed, _ = process.communicate(timeout=100)
+        assert process.returncode == 0, printed
+        assert [json.loads((cell / "summary.json").read_text())["attempts"] for cell in QUICK_CELLS] == [2, 2]
+    assert printed.strip() == f"{QUICK_CELLS[1]}: finished meanwhile, nothing to do."
 
 
 def test_a_job_whose_seed_was_stopped_says_so_and_its_next_start_continues(workplace) -> None:

@@ -35,6 +35,12 @@ def planned(job) -> PlannedCell:
     return PlannedCell(job.wildcards.grid, key, Path(job.output[0]).parent, GRIDS[job.wildcards.grid].task(key.task).env_steps)
 
 
+def is_forced(job) -> bool:
+    """Whether the job was asked for with -f, -F or -R; Snakemake also calls forced what it did not see the end of."""
+    settings = workflow.dag_settings
+    return workflow.dag.reason(job).forced and bool(settings.forceall or settings.forcetargets or settings.forcerun)
+
+
 def calm_snakemake() -> None:
     """Leave Snakemake's own lines below a warning to its log file, and send the others through the progress display."""
     for handler in logging.getLogger("snakemake.logging").handlers:
@@ -116,7 +122,7 @@ onstart:
     refuse_missing([key_of(job.wildcards) for job in cells])
     refuse_unbuilt(JOBS)
     # jobs inherit it, also through Slurm
-    os.environ[FINISHED_SINCE] = str(STARTED if any(workflow.dag.reason(job).forced for job in cells) else 0)
+    os.environ[FINISHED_SINCE] = str(STARTED if any(map(is_forced, cells)) else 0)
     PROGRESS.start([planned(job) for job in cells], workflow.cores if workflow.local_exec else workflow.nodes)
     calm_snakemake()
 
