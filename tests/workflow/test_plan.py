@@ -28,7 +28,12 @@ def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
     planned = stage.planned("all")
     cells = [f"results/paper/cells/{key.folder}" for key in load_grid("paper", CONFIG).cells]
     assert [job for job in planned if job.startswith("results")] == sorted(cells)
-    rest = {"all", "frames", "study", *(f"paper_{name}" for name in ("figures", "prediction_error", "report", "tables", "world_model_figures"))}
+    rest = {
+        "all",
+        "frames",
+        "study",
+        *(f"paper_{name}" for name in ("figures", "prediction_error", "report", "tables", "world_model_figures")),
+    }
     assert set(planned) == {*cells, *rest}
     assert not (stage.folder / "results").exists()
 
