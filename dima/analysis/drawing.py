@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -106,7 +107,21 @@ def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -
 
     `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
     """
+    _settle(figure)
     return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix], dpi=dpi)) for path in paths]
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, to a millionth of its size.
+
+    The solver's last digits differ from process to process, and names within an SVG are made of all digits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.p0, part.bbox_relative.p1 = (np.round(corner, 6) for corner in (part.bbox_relative.p0, part.bbox_relative.p1))
+    for axis in figure.axes:
+        axis.set_position(tuple(round(side, 6) for side in axis.get_position(original=True).bounds))
 
 
 def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:

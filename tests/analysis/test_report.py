@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from analysis.html_page import Element, read_page
+from made_frames import write_frames
 
 from dima.analysis.report.write import write_report
 from dima.errors import UserError
@@ -216,6 +217,28 @@ def test_cost_is_by_method_and_hardware(every_state: Grid, results: Path) -> Non
     assert "Energy: not recorded." in index.text
     (origins,) = index.all("table", class_="origins")
     assert [row.all("td")[0].text + " " + row.all("td")[1].text for row in origins.all("tr")[1:]] == ["6 6", "2 3"]
+
+
+def test_figures_of_world_models_are_shown_from_the_studies_that_there_are(make_grid: Any, results: Path, write_cell: Any) -> None:
+    grid = make_grid(
+        {
+            "final_returns": [(["push-mass"], ["dima"], [1, 2])],
+            "imagination": [(["push-mass"], ["dima"], [1])],
+            "agent_order": [(["push-mass"], ["dima"], [1, 2])],
+        }
+    )
+    for seed in (1, 2):
+        write_frames(write_cell(CellKey("push-mass", "dima", seed), 30.0, 4000))
+    report = report_of(grid, results)
+    index = read_page(report / "index.html")
+    shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in index.all("img")}
+    assert list(shown) == ["files/imagination.png", "files/agent_order.png"]
+    assert shown["files/imagination.png"].startswith("imagination; real states drawn, and below them those that each world model imagines")
+    assert {f"files/imagination.{ending}" for ending in ("pdf", "svg")} <= {link.attributes["href"] for link in index.all("a")}
+    first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    assert {path: path.read_bytes() for path in report_of(grid, results).rglob("*") if path.is_file()} == first
+    # two seeds of one experiment of returns, though three experiments name them
+    assert len(index.all("tr", data_task="push-mass")) == 1
 
 
 def test_a_film_is_shown_where_there_is_one(grid: Grid, results: Path, write_cell: Any) -> None:

@@ -80,6 +80,14 @@ def word_in(row: Element) -> str:
 
 
 @pytest.mark.slow
+def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
+    shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in read_page(report / "index.html").all("img")}
+    for name in ("imagination", "agent_order"):
+        assert f"{name.replace('_', ' ')} (synthetic); " in shown[f"files/{name}.png"]
+        assert (report / f"files/{name}.svg").read_text(encoding="utf-8").count("<!-- SYNTHETIC") == 2
+
+
+@pytest.mark.slow
 def test_it_comes_again_with_the_same_bytes(place: Path, grid: Grid, report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,12 @@ WORDS = {
     "partial": "fewer seeds completed than planned, or than the paper's number rests on: no verdict yet",
     "not comparable": "another physics or a smaller budget than the paper's, seeds that may not be averaged, or no number in the paper",
     "not run": "no record; never a zero",
+}
+
+NUMBERS_ELSEWHERE = "the numbers behind it stand in the tables of this page"
+PICTURE_TEXTS = {
+    "imagination": "real states drawn, and below them those that each world model imagines along the same actions, with its error",
+    "agent_order": "real states and those imagined with every order of the agents, and the error of each order against the horizon",
 }
 
 
@@ -83,6 +90,14 @@ class DrawnPanel:
         return f"n = {commonest}" + "".join(f", {curve.method} {curve.seeds}" for curve in self.panel.curves if curve.seeds != commonest)
 
 
+class Picture(NamedTuple):
+    """A figure that is shown as it is printed: its path in the report, its name, and a text for who does not see it."""
+
+    path: str
+    name: str
+    text: str
+
+
 @dataclass(frozen=True)
 class IndexPage:
     """What the template writes down; `summaries` are the tables of what follows from the returns, `files` all tables and figures."""
@@ -95,9 +110,10 @@ class IndexPage:
     files: list[str]
 
     @property
-    def pictures(self) -> list[str]:
+    def pictures(self) -> list[Picture]:
         """The figures to show; learning curves are drawn by the page itself."""
-        return [path for path in self.files if path.endswith(".png") and "learning_curves" not in path]
+        paths = [PurePosixPath(path) for path in self.files if path.endswith(".png") and "learning_curves" not in path]
+        return [Picture(str(path), path.stem.replace("_", " "), PICTURE_TEXTS.get(path.stem, NUMBERS_ELSEWHERE)) for path in paths]
 
     @cached_property
     def stems(self) -> dict[str, list[str]]:
