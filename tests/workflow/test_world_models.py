@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from dima.analysis.paths import prediction_studies
+from dima.analysis.paths import figure_paths, prediction_studies, table_paths
 from dima.grid import load_grid
 
+ROOT = Path(__file__).parents[2]
 QUICK = """experiments:
   final_returns: [{tasks: [push-mass], methods: [dima, dima-joint], seeds: [1, 2]}]
   imagination: [{tasks: [push-mass], methods: [dima, dima-joint], seeds: [1]}]
@@ -44,6 +46,22 @@ def test_the_papers_tables_and_figures_of_world_models_are_made_by_all(stage) ->
     assert Counter(stage.planned("figures"))["paper_world_model_figures"] == 1
     assert Counter(stage.planned("tables"))["paper_prediction_error"] == 1
     assert Counter(stage.planned("paper_report"))["study"] == 0
+
+
+def test_the_readmes_table_names_files_that_its_targets_make() -> None:
+    grid, root = load_grid("paper", ROOT / "workflow/config"), Path("results/paper")
+    made = {
+        "paper_figures": figure_paths(grid, root.parent, "returns"),
+        "paper_tables": table_paths(grid, root.parent, "returns"),
+        "paper_world_model_figures": figure_paths(grid, root.parent, "world-models"),
+        "paper_prediction_error": table_paths(grid, root.parent, "world-models"),
+        "paper_studies": [root / "studies/<task>/gain.pdf"],
+    }
+    rows = re.findall(
+        r"^\| ([EX][^|]*) \| .* \| `(paper_\w+)` \| `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _, _ in rows] == ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8, E9", "E10", "X1"]
+    assert [(target, file) for _, target, file in rows if root / file not in made[target]] == []
 
 
 def test_a_grid_without_returns_has_the_rules_that_it_has_files_for(stage) -> None:
