@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
 
 from dima.analysis.curves import Curve, Panel
 from dima.analysis.replace_file import replace_file
@@ -119,9 +120,9 @@ def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
-        part.bbox_relative.p0, part.bbox_relative.p1 = (np.round(corner, 6) for corner in (part.bbox_relative.p0, part.bbox_relative.p1))
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
     for axis in figure.axes:
-        axis.set_position(tuple(round(side, 6) for side in axis.get_position(original=True).bounds))
+        axis.set_position(Bbox(np.round(axis.get_position(original=True).get_points(), 6)))
 
 
 def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,8 @@ def write_figures(
             of world models alone are asked of records that hold no studies.
     """
     records = records or FileRecords(results_dir / grid.name / "cells")
-    if not isinstance(records, FileRecords):
+    files = records if isinstance(records, FileRecords) else None
+    if files is None:
         if of == "world-models":
             raise UserError("Figures of world models are drawn from studies, which lie in files alone: say in which folder by --from.")
         of = "returns"
@@ -56,8 +57,8 @@ def write_figures(
     experiments: dict[str, list[Row]] = {}
     if of != "world-models":
         experiments = {name: build_rows(grid, name, records, config_hashes) for name in return_experiments(grid)}
-    cells = pictured_cells(grid, records, config_hashes) if "imagination" in names else []
-    methods = ordered_methods(grid, records, config_hashes) if "agent_order" in names else []
+    cells = pictured_cells(grid, files, config_hashes) if files and "imagination" in names else []
+    methods = ordered_methods(grid, files, config_hashes) if files and "agent_order" in names else []
     shown = [*(row.records for rows in experiments.values() for row in rows), [cell.record for cell in cells]]
     label = synthetic_label(chain(*shown, *(method.records for method in methods)))
     paths = iter(figure_paths(grid, results_dir, of))
