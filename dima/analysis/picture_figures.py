@@ -33,6 +33,7 @@ _CURVES = 3.1
 _LEAST_CURVES = 3.0
 _WORDS = 4.6
 _LINE = 0.165
+_ROLLED_OUT = "rolled out from step t of the policy's episode along its actions"
 _ERRORS = (
     "below a frame: mean |imagined - real| of an observed number, in its units, over agents and numbers",
     "below a real frame: the same for saying that nothing moves after t",
@@ -59,7 +60,7 @@ def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
     """Real frames above those that each method imagines; a block for all that were shown the same steps of the same episode."""
     blocks = _blocks(cells)
     frames = [cell.frames for cell in cells if cell.frames]
-    words = ["a row: the world model of its method's first planned seed, rolled out from t along the real actions", *_frame_words(frames)]
+    words = [f"a row: the world model of its method's first planned seed, {_ROLLED_OUT}", *_frame_words(frames)]
     caption = [*words, *_origins(cell.record for cell in cells)]
     rows = [_method_rows(block) for block in blocks]
     heights = [_HEADING + sum(row.height for row in own) for own in rows]
@@ -79,7 +80,7 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
     frames = [method.cell.frames for method in methods if method.cell.frames]
     points = [point for method in methods for point in method.points.points]
     line = "line: mean over n seeds of those planned, each on segments of new episodes"
-    words = ["frames: the first planned seed, rolled out from t along the real actions", *_frame_words(frames)]
+    words = [f"frames: the first planned seed, {_ROLLED_OUT}", *_frame_words(frames)]
     words += [line, f"band: {interval_words(points)}"] if points else []
     caption = [*words, *_origins(record for method in methods for record in method.records)]
     rows = [_order_rows(method.cell) for method in methods]
@@ -131,7 +132,7 @@ def _first_frames(block: Iterable[PicturedCell]) -> Frames | None:
 def _heading(block: Sequence[PicturedCell]) -> str:
     """The task, and which piece of which episode is shown."""
     task, frames = block[0].task, _first_frames(block)
-    scene = f"; policy: {frames.episode}, at its step t = {frames.start}" if frames else ""
+    scene = f"; policy: {frames.episode}; t~=~{frames.start}".replace("~", "\N{NO-BREAK SPACE}") if frames else ""
     return f"{task.label}, preset {task.preset}{scene}"
 
 
