@@ -27,6 +27,7 @@ from dima.analysis.pictured_cells import ordered_methods, pictured_cells
 from dima.analysis.records import FileRecords, Records
 from dima.analysis.study_points import Interval
 from dima.analysis.tables import write_tables
+from dima.cli import main
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, load_grid
 
@@ -380,6 +381,26 @@ def test_from_a_database_only_the_figures_of_returns_are_written(grid: Grid, res
     assert write_figures(grid, results, records=records) == figure_paths(grid, results, "returns")
     with pytest.raises(UserError, match="Figures of world models are drawn from studies, which lie in files alone"):
         write_figures(grid, results, records=records, of="world-models")
+
+
+def test_the_commands_write_the_part_that_they_are_asked_for(
+    grid: Grid, results: Path, cell: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    write_frames(cell(grid, "dima", 1, {"random": 1.0}))
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow/config").symlink_to(tmp_path / "config")
+    (tmp_path / "workflow/reference").symlink_to(CONFIG.parent / "reference")
+    monkeypatch.chdir(tmp_path)
+    for command, of, names in (
+        ("figures", "world-models", ["imagination", "agent_order"]),
+        ("figures", "returns", ["learning_curves_toy"]),
+        ("tables", "returns", ["final_returns", "suite_summary", "sample_efficiency"]),
+        ("tables", "world-models", []),
+    ):
+        assert main([command, "--grid", "trial", "--of", of]) == 0
+        assert list(dict.fromkeys(Path(line).stem for line in capsys.readouterr().out.split())) == names
+    with pytest.raises(SystemExit):
+        main(["figures", "--grid", "trial", "--of", "returs"])
 
 
 def test_only_experiments_of_returns_are_compared_by_their_returns(tmp_path: Path, results: Path, cell: Any) -> None:
