@@ -74,20 +74,32 @@ def play_scene(config: CellConfig, folder: Path) -> Scene:
     with closing(acting(config, folder)) as learner:
         (episode,) = play(stochastic_policy(learner, config.seed), config.task, config.seed, 1)
     past = config.parameters.denoiser.conditioning_states if isinstance(config.parameters, DimaParameters) else 1
-    start, horizon = choose_start(len(episode), past, config)
+    start, horizon = choose_start(episode.observation, past, config)
     return Scene(episode, start, horizon, f"{config.method} seed-{config.seed}")
 
 
-def choose_start(length: int, past: int, config: CellConfig) -> tuple[int, int]:
-    """A start, uniform over all with `past` states up to it and the horizon after it, and the longest horizon of `SHOWN` that fits.
+def choose_start(observation: Float[np.ndarray, "time agents observation"], past: int, config: CellConfig) -> tuple[int, int]:
+    """A start with `past` states up to it and the horizon after it, and that horizon: the longest of `SHOWN` that fits.
+
+    Uniform over the half of all such starts after which more happens, by how far the observation is from the start's at the horizon: next
+    to a world that stands still every model looks bad.
+
+    Args:
+        observation: of the real episode.
+        past: states that a model is given.
+        config: of the cell whose episode it is; the start follows from its seed.
 
     Raises:
         UserError: none fits.
     """
-    generator = np.random.default_rng(stream_seed(config.seed, "study start"))
+    length = len(observation)
     for horizon in reversed(SHOWN):
         if length - horizon > past - 1:
-            return int(generator.integers(past - 1, length - horizon)), horizon
+            before, after = observation[past - 1 : length - horizon], observation[past - 1 + horizon :]
+            motion = np.abs(after.astype(np.float64) - before).mean(axis=(1, 2))
+            eventful = np.sort(np.argsort(-motion, kind="stable")[: (len(motion) + 1) // 2])
+            generator = np.random.default_rng(stream_seed(config.seed, "study start"))
+            return past - 1 + int(generator.choice(eventful)), horizon
     raise UserError(f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them.")
 
 

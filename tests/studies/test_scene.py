@@ -15,23 +15,31 @@ from dima.studies.scene import Scene, choose_start, stochastic_policy
 CPU = torch.device("cpu")
 
 
-def test_a_start_has_its_past_and_the_horizon(tiny_cell):
-    chosen = [choose_start(30, 3, tiny_cell.model_copy(update={"seed": seed})) for seed in range(200)]
+def moving(*positions: float) -> np.ndarray:
+    """Observations of two agents, all of whose numbers are these."""
+    return np.broadcast_to(np.array(positions, dtype=np.float32)[:, None, None], (len(positions), 2, 5))
+
+
+def test_a_start_has_its_past_and_the_horizon_and_much_happens_after_it(tiny_cell):
+    falling = moving(*(100.0 - (step - 9.0) ** 2 if step > 9 else 100.0 for step in range(30)))  # stands, then falls ever faster
+    chosen = [choose_start(falling, 3, tiny_cell.model_copy(update={"seed": seed})) for seed in range(200)]
     assert {horizon for _, horizon in chosen} == {14}
-    assert {start for start, _ in chosen} == set(range(2, 16))
-    assert choose_start(30, 3, tiny_cell) == choose_start(30, 3, tiny_cell)
+    assert {start for start, _ in chosen} == set(range(9, 16))  # the later half of 2 to 15
+    assert choose_start(falling, 3, tiny_cell) == choose_start(falling, 3, tiny_cell)
+    landed = [choose_start(falling[::-1], 3, tiny_cell.model_copy(update={"seed": seed}))[0] for seed in range(200)]
+    assert set(landed) == set(range(2, 9))
 
 
 @pytest.mark.parametrize(("length", "horizon"), [(17, 14), (16, 10), (13, 10), (12, 5), (8, 5), (7, 1), (4, 1)])
 def test_a_short_episode_shows_fewer_steps(tiny_cell, length, horizon):
-    start, found = choose_start(length, 3, tiny_cell)
+    start, found = choose_start(moving(*range(length)), 3, tiny_cell)
     assert found == horizon
     assert 2 <= start < length - horizon
 
 
 def test_an_episode_without_room_is_refused(tiny_cell):
     with pytest.raises(UserError, match="The episode of dima on push-mass ended after 3 steps"):
-        choose_start(3, 3, tiny_cell)
+        choose_start(moving(1, 2, 3), 3, tiny_cell)
 
 
 def test_the_actions_of_a_scene_lead_from_one_of_its_states_to_the_next(tiny_cell):
