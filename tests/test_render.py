@@ -86,6 +86,7 @@ def test_a_time_dependent_controller_is_told_the_step_of_the_episode(tmp_path, m
     assert told == [*range(50), 0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
     assert main(["train", "--grid", "tiny", "--task", "push-mass", "--method", method, "--seed", "1"]) == 0

@@ -54,6 +54,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_seed_same_bits_and_another_seed_others(tiny, tiny_cell, variant, fingerprint):
     cells = [changed(cell, **VARIANTS[variant]) for cell in (tiny_cell, tiny_cell, tiny.resolve(CellKey("push-mass", "dima", 2)))]

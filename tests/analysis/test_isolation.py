@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from synthetic_grid import write_synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_tables_report_and_studies_are_written_where_nothing_for_training_is_installed(tmp_path: Path) -> None:
     write_synthetic(tmp_path)
 

@@ -300,6 +300,7 @@ def test_gains_stand_in_the_order_in_which_actions_are_revealed(grid: Grid, resu
     assert [label.get_text() for label in axis.get_xticklabels()] == ["descending", "random"]
 
 
+@pytest.mark.slow
 def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid, results: Path, write: Any, tmp_path: Path) -> None:
     write_all(write)
     paths = write_studies(grid, results)

@@ -19,6 +19,8 @@ from benchmarks.ratios import Measured, Round, rows, whole_epoch
 from benchmarks.workload import PARTS, SIZES, Sizes, random_data, sizes
 from dima.config import DimaParameters
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("size", SIZES)
 def test_shapes_are_the_tasks(size: str) -> None:

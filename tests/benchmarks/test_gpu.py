@@ -18,6 +18,8 @@ from benchmarks.gpu_processes import Bench, FailedError, NoTimeError, mps
 from dima.config import DimaParameters
 from dima.train import DimaLearner
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 PARTS = ["state_decoder", "denoiser", "reward_model", "policy"]
 
@@ -234,7 +236,6 @@ def test_waits_on_a_gpu_are_those_its_driver_warns_of(monkeypatch):
     assert modes == ["warn", "default"]
 
 
-@pytest.mark.slow
 def test_everything_at_toy_size(tmp_path, capsys):
     assert main(["--device", "cpu", "--sizes", "toy", "--json", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))

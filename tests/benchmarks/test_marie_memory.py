@@ -13,6 +13,8 @@ from dima.grid import merge, validate
 from dima.world_model.attention import KeyValueCache
 from dima.yaml_file import read_yaml
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "world_model": {"dim": 32, "layers": 3, "heads": 2, "batch_size": 3},
     "behavior": {"horizon": 5, "rollouts": 7, "rollout_chunk": 4},

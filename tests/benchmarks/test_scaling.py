@@ -23,6 +23,8 @@ from dima.config import CellConfig
 from dima.grid import merge, validate
 from dima.methods import build_learner
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ROWS = 2
 HORIZON = 10

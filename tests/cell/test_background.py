@@ -112,6 +112,7 @@ def _runs(process):
         return False
 
 
+@pytest.mark.slow
 def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     """Another order within the log, since a result is recorded an epoch later; a killed and continued run repeats that order."""
     run_cell(tiny_cell, tmp_path / "in_turn", Execution(CPU))
@@ -143,6 +144,7 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     assert finals[0] == finals[1] == finals[2]
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_evaluated_after_every_epoch_is_saved_after_every_epoch(tiny_cell, tmp_path, monkeypatch):
     """No checkpoint waits for an evaluation that never ends before the next begins."""
     monkeypatch.setattr(dima.cell, "_evaluates_beside", lambda config, device: True)

@@ -73,6 +73,7 @@ def test_a_run_killed_at_random_moments_equals_an_undisturbed_one(workplace, mon
     assert len(json.loads((events.parent / "summary.json").read_text())["provenance"]) >= 2
 
 
+@pytest.mark.slow
 def test_a_finished_cell_does_nothing(workplace):
     train()
     before = {path: path.stat().st_mtime_ns for path in CELL.rglob("*")}
@@ -82,6 +83,7 @@ def test_a_finished_cell_does_nothing(workplace):
     assert {path: path.stat().st_mtime_ns for path in CELL.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_finished_cell_without_its_summary_starts_a_new_attempt_and_keeps_the_old_log(workplace):
     train()
     folder = CELL / "dima/seed-1"
@@ -96,6 +98,7 @@ def test_a_finished_cell_without_its_summary_starts_a_new_attempt_and_keeps_the_
     assert sorted(path.name for path in (folder / "sacred").iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_another_configuration_starts_a_new_attempt(workplace):
     train()
     grid = workplace / "workflow/config/tiny.yaml"
@@ -155,6 +158,7 @@ def start_until_it_trains(*options):
     return process
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(workplace, outcome, monkeypatch):
     with start_until_it_trains("--checkpoint-seconds", "1000000") as process:
         process.send_signal(signal.SIGTERM)
@@ -177,6 +181,7 @@ def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(workplace, outcome
     assert outcome() == continued
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_ends_at_once_and_continues(workplace):
     with start_until_it_trains() as process:
         process.send_signal(signal.SIGINT)
@@ -187,6 +192,7 @@ def test_an_interrupted_cell_ends_at_once_and_continues(workplace):
     assert train().returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("then", "processes"), [(signal.SIGCONT, 1), (signal.SIGKILL, 2)], ids=["it ends", "it is killed"])
 def test_who_waits_goes_on_when_the_other_process_does_not(workplace, then, processes):
     with start_until_it_trains() as first:
@@ -219,6 +225,7 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workp
     assert json.loads((folder / "status.json").read_text())["state"] == "running"  # the other's word
 
 
+@pytest.mark.slow
 def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
     """A workflow plans a cell that another still trains, and removes its summary before its own job for the cell starts."""
     monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
@@ -280,6 +287,7 @@ def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, out
     assert outcome() == undisturbed
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     """No file may grow beyond 20 kB, as on a disk that is full when the first checkpoint is written."""
     limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 20; exec "$@"', "bash", *command()]
@@ -324,6 +332,7 @@ def test_damaged_checkpoints_are_passed_over_or_refused(workplace, outcome):
     assert outcome() == undisturbed
 
 
+@pytest.mark.slow
 def test_sacred_keeps_configuration_and_scalars(workplace):
     train()
     folder = CELL / "dima/seed-1/sacred/1"
@@ -342,6 +351,7 @@ def test_results_may_be_anywhere_and_of_any_name(workplace):
     assert (workplace / "a folder of ünusual name/tiny/cells/push-mass/mappo/seed-1/summary.json").exists()
 
 
+@pytest.mark.slow
 def test_provenance_names_where_it_ran(workplace):
     train("mappo")
     (provenance,) = json.loads((CELL / "mappo/seed-1/summary.json").read_text())["provenance"]

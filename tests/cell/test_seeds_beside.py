@@ -10,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from dima.cli import FINISHED_SINCE
 from dima.record.events import read_events
 from dima.seeds_beside import SEEDS_BESIDE
 
+pytestmark = pytest.mark.slow
 CELLS, QUICK_CELLS = ([Path(f"results/tiny/cells/push-mass/{method}/seed-{seed}") for seed in (1, 2)] for method in ("dima", "mappo"))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from dima.analysis.cell_plan import CellPlan, cell_plans
 from dima.grid import load_grid
 
@@ -25,6 +27,7 @@ def agreed(stage) -> tuple[list[str], dict[str, CellPlan]]:
     return by_snakemake, plans
 
 
+@pytest.mark.slow
 def test_what_the_plan_names_is_what_snakemake_would_run(stage) -> None:
     stage.write("quick.yaml", QUICK)
     first = stage.snakemake("--profile", "local", "--cores", "2", "quick", FAILING="push-mass/dima-joint/seed-2")

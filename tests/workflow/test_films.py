@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima, mappo], seeds: [1]}]}\n"
 CHECKOUT = "experiments: {final_returns: [{tasks: [halfcheetah-2x3], methods: [mappo, mappo-checkout], seeds: [1]}]}\n"
 FILM = "results/quick/cells/push-mass/mappo/seed-1/film.mp4"
 
 
+@pytest.mark.slow
 def test_a_film_asks_for_its_cell_and_the_report_for_no_film_but_shows_those_that_are_there(stage) -> None:
     stage.write("quick.yaml", QUICK)
     assert "film" not in stage.planned("quick")

@@ -42,6 +42,7 @@ def run(site, *arguments: str, **environment: str) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_images_are_built_once_and_again_when_what_they_are_made_from_has_changed(site) -> None:
     run(site, "containers", "--cores", "1")
     assert set(json.loads((site.folder / "containers/images.lock").read_text())) == {"dima", "harl"}
@@ -87,11 +88,13 @@ def test_without_images_nothing_is_asked_of_apptainer(site) -> None:
     assert not (site.folder / "called").exists()
 
 
+@pytest.mark.slow
 def test_images_switched_on_or_off_make_no_finished_cell_again(site) -> None:
     run(site, *CELLS.values(), "--profile", "local", "--cores", "1")
     assert site.planned(*CELLS.values(), "--profile", "local", "--sdm", "apptainer") == []
 
 
+@pytest.mark.slow
 def test_a_cell_whose_image_is_missing_or_stale_is_refused_with_what_to_do(site) -> None:
     def refusal() -> str:
         result = site.snakemake(CELLS["dima"], "--cores", "1", "--sdm", "apptainer", **site.environment)

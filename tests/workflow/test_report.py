@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from zipfile import ZipFile
 
+import pytest
+
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima], seeds: [1]}]}\n"
 
 
+@pytest.mark.slow
 def test_snakemakes_report_has_our_first_page_tables_figures_and_cells(stage) -> None:
     stage.write("quick.yaml", QUICK)
     assert stage.snakemake("--cores", "2", "quick").returncode == 0

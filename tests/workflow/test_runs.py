@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima, dima-joint], seeds: [1, 2]}]}\n"
 FOLDER = "results/quick/cells/push-mass"
 CELLS = [f"{FOLDER}/{method}/seed-{seed}" for method in ("dima", "dima-joint") for seed in (1, 2)]
 AFTER = ["quick", "quick_figures", "quick_report", "quick_tables"]
 
 
+@pytest.mark.slow
 def test_what_runs_and_what_runs_again(stage) -> None:
     stage.write("quick.yaml", QUICK)
     first = stage.snakemake("--cores", "2", "quick")

@@ -33,6 +33,7 @@ def test_studies_of_a_grid_are_everything_and_nobody_is_given_them_unasked(stage
     assert not {"study", "study_over_seeds", "frames"} & set(stage.planned("quick"))
 
 
+@pytest.mark.slow
 def test_frames_are_of_every_world_model_that_can_be_drawn_and_ask_for_the_cell_that_acts_in_them(stage) -> None:
     stage.write("quick.yaml", DRAWN)
     cells = {
@@ -65,6 +66,7 @@ def test_frames_that_cannot_be_drawn_and_studies_that_there_are_not_are_refused(
     assert result.stderr.splitlines()[-1].startswith(sentence)
 
 
+@pytest.mark.slow
 def test_studies_run_once_and_again_for_a_cell_that_was_made_again(stage) -> None:
     stage.write("quick.yaml", QUICK)
     result = stage.snakemake("--cores", "2", "quick_studies")

@@ -24,6 +24,7 @@ RETURNS = ["quick_figures", "quick_tables"]
 STUDIES = ["frames", "frames", "study", "study"]
 
 
+@pytest.mark.slow
 def test_a_run_of_everything_makes_the_studies_that_are_shown_and_no_others(stage) -> None:
     stage.write("quick.yaml", QUICK)
     assert stage.planned("quick") == sorted([*CELLS, *STUDIES, *RETURNS, "quick", "quick_report", "quick_world_model_figures"])
@@ -33,6 +34,7 @@ def test_a_run_of_everything_makes_the_studies_that_are_shown_and_no_others(stag
     assert not (stage.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_the_papers_tables_and_figures_of_world_models_are_made_by_all(stage) -> None:
     planned = Counter(stage.planned("all"))
     grid = load_grid("paper", stage.folder / "workflow/config")
@@ -69,6 +71,7 @@ def test_a_grid_without_returns_has_the_rules_that_it_has_files_for(stage) -> No
     assert stage.planned("quick") == sorted([CELLS[0], "frames", "quick", "quick_report", "quick_world_model_figures"])
 
 
+@pytest.mark.slow
 def test_the_report_is_made_after_the_figures_of_the_same_run_and_nothing_is_left_to_do(stage) -> None:
     stage.write("quick.yaml", QUICK)
     first = stage.snakemake("--cores", "2", "quick")
@@ -93,6 +96,7 @@ def test_the_report_is_made_after_the_figures_of_the_same_run_and_nothing_is_lef
     assert "Nothing to be done" in stage.snakemake("--cores", "1", "quick").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["frames", "orders"])
 def test_a_study_that_fails_costs_neither_returns_nor_report(stage, failing: str) -> None:
     stage.write("quick.yaml", QUICK)

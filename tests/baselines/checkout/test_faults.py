@@ -110,6 +110,7 @@ def test_a_cell_waits_for_what_is_left_of_another_run(upstreams) -> None:
     assert (folder / "upstream/output.log").stat().st_mtime >= (folder / "ended").stat().st_mtime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminated_cell_says_so_and_takes_its_program_along(upstreams, running, number) -> None:
     process, pids = running()

@@ -225,6 +225,7 @@ def test_fast_multiplies_in_bfloat16_and_loses_little(make_cell, compute, kinds)
         torch.testing.assert_close(one, other, rtol=0, atol=0.25 if compute == "fast" else 0)
 
 
+@pytest.mark.slow
 def test_it_learns_a_pattern(make_cell):
     """Tokens that count up and rewards that follow agent 1's action: both are predicted for both agents.
 
