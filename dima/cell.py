@@ -32,7 +32,8 @@ from dima.record.sacred_record import Metrics, recorded
 from dima.stop_signal import StopSignal
 
 SUMMARY = "summary.json"
-ARCHIVED = ("events.jsonl", "status.json", SUMMARY, COMPLETED, "config.json", "provenance.json")  # the last goes last
+ARCHIVED = ("studies", "film.mp4", "events.jsonl", "status.json", SUMMARY, COMPLETED, "config.json", "provenance.json")
+"""What is set aside of an attempt, the last goes last. Studies and films show its policy and its world model, not the next one's."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,10 @@ def _next_attempt(folder: Path) -> int:
 
 
 def _set_aside(folder: Path, attempt: int) -> None:
-    """Keep the old attempt's log under `attempts/<n>`. After a kill in between, provenance without configuration says: do this again."""
+    """Keep the old attempt's log, studies and film under `attempts/<n>`.
+
+    After a kill in between, provenance without configuration says: do this again.
+    """
     archive = folder / "attempts" / str(attempt)
     archive.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint").exists():

@@ -19,7 +19,6 @@ from dima.analysis.records import FileRecords, Records
 from dima.analysis.reference import PAPER_SUITES
 from dima.analysis.rows import Row, build_rows, final_rows
 from dima.analysis.scores import suite_scores
-from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
 _SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
@@ -34,8 +33,6 @@ def write_figures(
 ) -> list[Path]:
     """Draw the grid's figures; returns `figure_paths`.
 
-    Those of world models are drawn from studies, which lie in files alone: records of another kind give those of returns.
-
     Args:
         grid: the grid whose cells are drawn.
         results_dir: the folder that receives `<grid>/figures`.
@@ -44,21 +41,15 @@ def write_figures(
         of: which part of the figures; by default all.
 
     Raises:
-        UserError: a record or a study cannot be trusted (see `load_cells`, `pictured_cells`), the paper's numbers are not there, or figures
-            of world models alone are asked of records that hold no studies.
+        UserError: a record or a study cannot be trusted (see `load_cells`, `pictured_cells`), or the paper's numbers are not there.
     """
     records = records or FileRecords(results_dir / grid.name / "cells")
-    files = records if isinstance(records, FileRecords) else None
-    if files is None:
-        if of == "world-models":
-            raise UserError("Figures of world models are drawn from studies, which lie in files alone: say in which folder by --from.")
-        of = "returns"
     names = figure_names(grid, of)
     experiments: dict[str, list[Row]] = {}
     if of != "world-models":
         experiments = {name: build_rows(grid, name, records, config_hashes) for name in return_experiments(grid)}
-    cells = pictured_cells(grid, files, config_hashes) if files and "imagination" in names else []
-    methods = ordered_methods(grid, files, config_hashes) if files and "agent_order" in names else []
+    cells = pictured_cells(grid, records, config_hashes) if "imagination" in names else []
+    methods = ordered_methods(grid, records, config_hashes) if "agent_order" in names else []
     shown = [*(row.records for rows in experiments.values() for row in rows), [cell.record for cell in cells]]
     label = synthetic_label(chain(*shown, *(method.records for method in methods)))
     paths = iter(figure_paths(grid, results_dir, of))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dima.analysis.frames_file import Frames, read_frames
 from dima.analysis.load import CellRecord, load_cells
 from dima.analysis.paths import first_seeds, no_study
-from dima.analysis.records import FileRecords
+from dima.analysis.records import Records
 from dima.analysis.sample import Sample, study_sample
 from dima.analysis.studies import points_over_seeds
 from dima.analysis.study_files import Rows, read_study
@@ -53,7 +53,7 @@ class OrderedMethod:
 
 
 def pictured_cells(
-    grid: Grid, records: FileRecords, config_hashes: Mapping[CellKey, str] | None = None, experiment: str = "imagination"
+    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None, experiment: str = "imagination"
 ) -> list[PicturedCell]:
     """The first planned seed of every task and method of the experiment, in the grid's order.
 
@@ -64,7 +64,7 @@ def pictured_cells(
     return [_pictured(grid, record) for record in load_cells(grid, keys, records, config_hashes)]
 
 
-def ordered_methods(grid: Grid, records: FileRecords, config_hashes: Mapping[CellKey, str] | None = None) -> list[OrderedMethod]:
+def ordered_methods(grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[OrderedMethod]:
     """Every task and method of the experiment `agent_order`, in the grid's order. Raises UserError as `pictured_cells` and `read_study`."""
     by_place: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
     for record in load_cells(grid, grid.experiments["agent_order"], records, config_hashes):

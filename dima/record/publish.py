@@ -21,7 +21,7 @@ from dima.record.sacred_documents import (
     run_document,
     stored_files,
 )
-from dima.record.snapshot import RECORDS, Attempt, Snapshot
+from dima.record.snapshot import FILES, Attempt, Snapshot
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -131,7 +131,7 @@ def _set_others_aside(database: Database[dict[str, Any]], attempt: Attempt) -> N
 
 def _remove_other_files(database: Database[dict[str, Any]], run_id: str, kept: set[str]) -> None:
     """Remove earlier contents of the run's files, chunks first."""
-    names = [artifact_filename(run_id, name) for name in RECORDS]
+    names = [artifact_filename(run_id, name) for name in FILES]
     for file in list(database["fs.files"].find({"filename": {"$in": names}}, {"_id": 1})):
         if file["_id"] not in kept:
             database["fs.chunks"].delete_many({"files_id": file["_id"]})

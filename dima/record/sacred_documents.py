@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from dima.errors import UserError
 from dima.record.events import Event, parse_events
-from dima.record.snapshot import RECORDS, Snapshot
+from dima.record.snapshot import FILES, Snapshot
 
 Document = dict[str, Any]
 POINTS = 100_000
@@ -83,7 +83,7 @@ def run_document(snapshot: Snapshot, metrics: list[Document], files: list[Stored
         "fail_trace": [status["message"]] if word == "FAILED" and status.get("message") else [],
         "captured_out": "",
         "resources": [],
-        "artifacts": [{"name": file.name, "file_id": file.id} for file in sorted(files, key=lambda file: RECORDS.index(file.name))],
+        "artifacts": [{"name": file.name, "file_id": file.id} for file in sorted(files, key=lambda file: FILES.index(file.name))],
         "info": {
             "grid": attempt.grid,
             "cell": attempt.cell,

@@ -14,6 +14,10 @@ from typing import Any
 from dima.errors import UserError
 
 RECORDS = ("config.json", "provenance.json", "status.json", "events.jsonl", "summary.json")
+"""What a cell writes of an attempt."""
+STUDIES = ("studies/prediction.csv", "studies/orders.csv", "studies/frames.npz")
+"""Those of its world model that tables and figures of a grid show."""
+FILES = RECORDS + STUDIES
 """The names, and the only names, that the database holds files under."""
 
 
@@ -78,7 +82,7 @@ def has_records(folder: Path) -> bool:
 
 def take(attempt: Attempt) -> Snapshot:
     """The attempt's files now. Raises UserError as `read_record`."""
-    contents = {name: read_record(attempt.folder, name) for name in RECORDS}
+    contents = {name: read_record(attempt.folder, name) for name in FILES}
     return Snapshot(attempt, {name: content for name, content in contents.items() if content is not None})
 
 
@@ -86,7 +90,7 @@ def read_record(folder: Path, name: str) -> bytes | None:
     """The content of a cell's file, None where it is absent.
 
     Raises:
-        UserError: the name is not one of RECORDS, or is that of a link or of anything else than a file.
+        UserError: the name is not one of FILES, or is that of a link or of anything else than a file.
     """
     path = folder / require_record(name)
     try:
@@ -104,9 +108,9 @@ def read_record(folder: Path, name: str) -> bytes | None:
 
 
 def require_record(name: str) -> str:
-    """The name, if it is one of RECORDS. Raises UserError otherwise: a path as a name could leave the run's place."""
-    if name not in RECORDS:
-        raise UserError(f"{name!r} is not a record of a cell; the records are {', '.join(RECORDS)}.")
+    """The name, if it is one of FILES. Raises UserError otherwise: a path as a name could leave the run's place."""
+    if name not in FILES:
+        raise UserError(f"{name!r} is not a record of a cell; the records are {', '.join(FILES)}.")
     return name
 
 

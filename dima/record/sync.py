@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dima.errors import UserError
 from dima.record.database import Address, DatabaseError, connect, database_errors
 from dima.record.publish import make_indexes, publish
-from dima.record.snapshot import RECORDS, Attempt, attempts, cell_folders, grids_in, take
+from dima.record.snapshot import FILES, Attempt, attempts, cell_folders, grids_in, take
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -74,7 +74,7 @@ def _sync_cell(database: Database[dict[str, Any]], folder: Path, grid: str, cell
 
 def _ages(folder: Path, grid: str, cell: str) -> dict[Attempt, list[tuple[int, int, int] | None]]:
     """The cell's attempts, and what tells whether a file of one was written since."""
-    return {attempt: [_age(attempt.folder / name) for name in RECORDS] for attempt in attempts(folder, grid, cell)}
+    return {attempt: [_age(attempt.folder / name) for name in FILES] for attempt in attempts(folder, grid, cell)}
 
 
 def _age(path: Path) -> tuple[int, int, int] | None:

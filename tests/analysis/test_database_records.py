@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pymongo
 import pytest
+from made_frames import write_frames
 from mongo_server import _server_uri, databases  # noqa: F401
 
 from dima.analysis.database_records import DatabaseRecords
@@ -28,7 +30,9 @@ KEYS = [CellKey("push-mass", method, seed) for method in ("dima", "mappo") for s
 
 @pytest.fixture
 def grid(make_grid: Any) -> Any:
-    return make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 8))]})
+    pictures = [(["push-mass"], ["dima"], [1, 2])]
+    experiments = {"final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 8))], "imagination": pictures, "agent_order": pictures}
+    return make_grid(experiments)
 
 
 @pytest.fixture
@@ -55,8 +59,12 @@ def test_every_state_gives_the_same_bytes(
     for key in (KEYS[0], KEYS[12]):  # attempts that were set aside, with another return; of the second cell nothing else is there yet
         archive = results / "trial/cells" / key.folder / "attempts/1"
         archive.mkdir(parents=True)
+        write_frames(archive, start=np.array(7))
         for name in ("summary.json", "events.jsonl"):
             (archive / name).write_text((results / "trial/cells" / KEYS[1].folder / name).read_text())
+    for key in KEYS[:2]:
+        studies = write_frames(results / "trial/cells" / key.folder).parent
+        (studies / "orders.csv").write_text(f"order,horizon,error\nrandom,1,0.{key.seed}\nrandom,2,0.7\n")
     hashes = {key: "c0ffee" for key in KEYS}
     records = in_database()
     for write in (write_tables, write_figures):

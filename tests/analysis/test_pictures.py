@@ -24,7 +24,7 @@ from dima.analysis.load import load_cells
 from dima.analysis.paths import figure_names, figure_paths, pictured_studies, prediction_studies, table_names, tasks_by_suite
 from dima.analysis.picture_figures import imagination_figure, order_figure
 from dima.analysis.pictured_cells import ordered_methods, pictured_cells
-from dima.analysis.records import FileRecords, Records
+from dima.analysis.records import FileRecords
 from dima.analysis.study_points import Interval
 from dima.analysis.tables import write_tables
 from dima.cli import main
@@ -361,26 +361,6 @@ def test_no_text_is_smaller_than_seven_points(grid: Grid, results: Path, cell: A
         figure.draw_without_rendering()
         sizes = [text.get_fontsize() for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
         assert min(sizes) >= 7
-
-
-class Database:
-    """Records that are no files."""
-
-    def read(self, folder: str, name: str) -> bytes | None:
-        return None
-
-    def place(self, folder: str, name: str = "") -> str:
-        return folder
-
-    def with_summary(self, parent: str) -> list[str]:
-        return []
-
-
-def test_from_a_database_only_the_figures_of_returns_are_written(grid: Grid, results: Path) -> None:
-    records: Records = Database()
-    assert write_figures(grid, results, records=records) == figure_paths(grid, results, "returns")
-    with pytest.raises(UserError, match="Figures of world models are drawn from studies, which lie in files alone"):
-        write_figures(grid, results, records=records, of="world-models")
 
 
 def test_the_commands_write_the_part_that_they_are_asked_for(

@@ -90,8 +90,14 @@ def test_a_finished_cell_without_its_summary_starts_a_new_attempt_and_keeps_the_
     old = (folder / "events.jsonl").read_text()
     final = json.loads((folder / "summary.json").read_text())["final"]
     (folder / "summary.json").unlink()
+    (folder / "studies").mkdir()
+    for shown in ("studies/frames.npz", "film.mp4"):
+        (folder / shown).write_text("of the first attempt")
     assert train().returncode == 0
     assert (folder / "attempts/1/events.jsonl").read_text() == old
+    for shown in ("studies/frames.npz", "film.mp4"):
+        assert (folder / "attempts/1" / shown).read_text() == "of the first attempt"
+        assert not (folder / shown).exists()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["attempts"] == 2
     assert summary["final"] == final

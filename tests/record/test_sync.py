@@ -106,12 +106,15 @@ def test_the_database_alone_gives_every_file_back(databases: Any, results: Path,
     attempt.whole()
     with (attempt.folder / "events.jsonl").open("a") as file:
         file.write('{"seq": 8, "kind": "sca')  # a kill
+    (attempt.folder / "studies").mkdir()
+    for name in ("prediction.csv", "orders.csv", "frames.npz", "gain.csv"):
+        (attempt.folder / "studies" / name).write_bytes(name.encode())
     uri = synced(databases, results)
     artifacts = {artifact["name"]: artifact["file_id"] for artifact in contents(uri)["runs"][0]["artifacts"]}
     store = gridfs.GridFS(database(uri))
-    assert set(artifacts) == set(RECORDS)
+    assert set(artifacts) == {*RECORDS, "studies/prediction.csv", "studies/orders.csv", "studies/frames.npz"}
     assert {name: store.get(file_id).read() for name, file_id in artifacts.items()} == {
-        name: (attempt.folder / name).read_bytes() for name in RECORDS
+        name: (attempt.folder / name).read_bytes() for name in artifacts
     }
     assert store.find_one({"filename": f"artifact://runs/{RUN}/events.jsonl"}) is not None
 

@@ -31,8 +31,7 @@ def write_report(
 ) -> list[Path]:
     """Write the report of the grid; returns its first page.
 
-    Equal records give equal bytes. Films and studies of world models lie beside the records in files; a database holds neither, and a
-    report from it shows none.
+    Equal records give equal bytes. Films lie beside the records in files; a database holds none, and a report from it shows none.
 
     Args:
         grid: the grid whose cells are shown.
