@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+import envs
 from dima.config import CellConfig
 from dima.grid import CellKey, Grid, load_grid
 
@@ -138,3 +139,16 @@ def _fingerprint(value: Any) -> str:
 def fingerprint() -> Callable[[Any], str]:
     """One digest for a state tree."""
     return _fingerprint
+
+
+@pytest.fixture(scope="session")
+def opengl() -> None:
+    """Skips what draws with OpenGL where there is none."""
+    environment = envs.make("halfcheetah-2x3")
+    environment.reset()
+    try:
+        environment.render()
+    except envs.MissingGraphicsError as error:
+        pytest.skip(str(error))
+    finally:
+        environment.close()

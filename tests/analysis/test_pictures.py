@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from elsewhere import assert_same_bytes_elsewhere
 from made_frames import frame_arrays, frames_bytes, write_frames
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -346,13 +344,7 @@ def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid
     paths = write_figures(grid, results, of="world-models")
     assert paths == figure_paths(grid, results, "world-models")
     assert [path.name for path in paths] == [f"{name}.{end}" for name in ("imagination", "agent_order") for end in ("pdf", "png", "svg")]
-    first = [path.read_bytes() for path in paths]
-    script = "import sys; from pathlib import Path; from dima.grid import load_grid; from dima.analysis.figures import write_figures; "
-    script += "write_figures(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
-    environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
-    subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
-    assert [path.read_bytes() for path in paths] == first
-    assert not any(word in data for data in first for word in (b"CreationDate", b"dc:date", b"tIME"))
+    assert_same_bytes_elsewhere(write_figures, paths, tmp_path / "config", results)
 
 
 def test_no_text_is_smaller_than_seven_points(grid: Grid, results: Path, cell: Any) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from elsewhere import assert_same_bytes_elsewhere
 from matplotlib.colors import to_hex
 
 from dima.analysis.drawing import style
@@ -305,13 +303,7 @@ def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid
     write_all(write)
     paths = write_studies(grid, results)
     assert paths == [path for study in STUDIES for path in study_paths(grid, results, "push-mass", study)]
-    first = [path.read_bytes() for path in paths]
-    script = "import sys; from pathlib import Path; from dima.grid import load_grid; from dima.analysis.studies import write_studies; "
-    script += "write_studies(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
-    environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
-    subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
-    assert [path.read_bytes() for path in paths] == first
-    assert not any(word in data for data in first for word in (b"CreationDate", b"dc:date", b"tIME"))
+    assert_same_bytes_elsewhere(write_studies, paths, tmp_path / "config", results)
 
 
 def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_others(grid: Grid, results: Path, write: Any) -> None:

@@ -31,18 +31,6 @@ def _scratch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def opengl() -> None:
-    environment = envs.make("halfcheetah-2x3")
-    environment.reset()
-    try:
-        environment.render()
-    except envs.MissingGraphicsError as error:
-        pytest.skip(str(error))
-    finally:
-        environment.close()
-
-
 @pytest.fixture(params=SCENES)
 def task(request: pytest.FixtureRequest) -> str:
     if request.param in NEEDS_OPENGL:

@@ -166,18 +166,6 @@ def test_which_observations_tell_the_state_is_what_the_environments_say(task, pr
     assert told == observations_tell_state(config)
 
 
-@pytest.fixture(scope="module")
-def opengl():
-    environment = envs.make("halfcheetah-2x3")
-    environment.reset()
-    try:
-        environment.render()
-    except envs.MissingGraphicsError as error:
-        pytest.skip(str(error))
-    finally:
-        environment.close()
-
-
 @pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1", "walker2d-3x2"])
 def test_observations_are_drawn_as_the_states_that_they_show(opengl, task, tmp_path, monkeypatch):
     """True ones as the truth; noise as something, and only what has no finite place as nothing."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from counting_model import AGENTS, TOKENS, CountingTokenizer, CountingWorld
 
 from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned
-from dima.baselines.marie.tokenizer import Tokenizer
-from dima.baselines.marie.world_model import TokenWorldModel, Unrolling
 from dima.errors import UserError
 from dima.grid import CellKey, merge, validate
 from dima.methods import build_learner
@@ -19,7 +18,6 @@ from dima.studies.rollouts import decoded, filtered, imagined, mamba_observation
 from dima.studies.scene import Scene
 
 CPU = torch.device("cpu")
-AGENTS, TOKENS = 2, 3
 
 
 def scene(start=6, horizon=10, length=30):
@@ -119,39 +117,6 @@ def test_the_filter_knows_what_the_deterministic_policy_remembers(mamba, tiny):
     state, _ = policy._memory
     found = filtered(mamba.model, Scene(episode, last, 0, "mamba seed-1"), CPU)
     torch.testing.assert_close(found.feature, state.feature)
-
-
-class CountingTokenizer(Tokenizer):
-    """An observation's tokens are its first number plus 0, 1, 2."""
-
-    def __init__(self):
-        torch.nn.Module.__init__(self)
-
-    def encode(self, observations):
-        return observations[..., :1].long() + torch.arange(TOKENS)
-
-    def decode(self, tokens):
-        return tokens[..., :1].float()
-
-
-class CountingWorld(TokenWorldModel):
-    """Every agent's number grows by one a step."""
-
-    def __init__(self):
-        torch.nn.Module.__init__(self)
-        self.given = []
-
-    def unroll(self):
-        return CountingSteps(self.given)
-
-
-class CountingSteps(Unrolling):
-    def __init__(self, given):
-        self.given = given
-
-    def step(self, tokens, actions, uniform):
-        self.given.append((tokens, actions, uniform))
-        return tokens[..., 0].float(), tokens[..., 0].float(), tokens + 1
 
 
 @pytest.mark.parametrize(("most", "reached"), [(3, 3), (10, 10), (14, 10)])
