@@ -74,5 +74,7 @@ def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
+    except FileExistsError:  # a file of two distributions
+        pass
     except OSError:  # another file system
         shutil.copy2(source, target)

@@ -88,11 +88,15 @@ def test_commands_that_fail_are_quoted_by_their_last_line(machine: Path) -> None
     assert "sinfo says: Unable to contact slurm controller" in host.slurm().text
     assert host.apptainer().text.startswith("1.4.5 cannot run containers/dima.sif (no user namespaces)")
     command(machine / "bin", "sinfo", "echo gpu; echo cpu")
-    command(machine / "bin", "sacct", "echo Slurm accounting storage is disabled >&2; exit 1")
+    command(machine / "bin", "scontrol", "echo Access denied >&2; exit 1")
+    assert host.slurm() == finding.Finding("note", "Slurm", "partitions gpu, cpu; scontrol show config says: Access denied")
+    command(
+        machine / "bin", "scontrol", 'test "$*" = "show config" && { echo "MaxJobCount = 9"; echo "MinJobAge               = 119 sec"; }'
+    )
     assert host.slurm().mark == "note"
-    assert "slurm-status-command: squeue" in host.slurm().text
-    command(machine / "bin", "sacct", "exit 0")
-    assert host.slurm() == finding.Finding("ok", "Slurm", "partitions gpu, cpu; accounting answers")
+    assert "squeue forgets a job after 119 s" in host.slurm().text
+    command(machine / "bin", "scontrol", "echo 'MinJobAge               = 120 sec'")
+    assert host.slurm() == finding.Finding("ok", "Slurm", "partitions gpu, cpu; squeue tells the end of a job for 120 s")
 
 
 def test_a_command_that_hangs_is_not_waited_for(machine: Path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from conftest import TINY_DIMA, TINY_MAPPO
 from container_base import make_base
 
 from dima.containers.environment import container_environment
+from dima.grid import load_grid
 from dima.record.events import read_events
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +72,7 @@ class Clone:
         git(folder, "init", "--quiet")
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "--message", "all")
-        arguments = f"bootstrap=localimage\nbase={base}\npackages=\nextras=training,mongo\n"
+        arguments = f"bootstrap=localimage\nbase={base}\npackages=\nextras=training,mujoco,mongo\n"
         (folder / "containers/dima.arguments").write_text(arguments, encoding="utf-8")
         (folder / "canary").mkdir()
         (folder / "canary/sitecustomize.py").write_text(CANARY, encoding="utf-8")
@@ -105,7 +109,7 @@ def digest(path: Path) -> str:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     folder = tmp_path_factory.mktemp("images")
-    make_base(folder / "base", "dima[training,mongo,harl]", "pip")
+    make_base(folder / "base", "dima[training,mujoco,mongo,harl]", "pip")
     (folder / "clone").mkdir()
     clone = Clone(folder / "clone", folder / "base")
     clone.run("snakemake", "--cores", "1", "containers")
@@ -170,87 +174,141 @@ def test_cells_run_in_images(clone: Clone) -> None:
     (clone.folder / "containers/images.lock").write_text(built)
 
 
-def squeue(*arguments: str) -> list[str]:
-    result = subprocess.run(["squeue", "-h", *arguments], capture_output=True, text=True, timeout=60, check=False)
-    return result.stdout.splitlines()
-
-
-def job_of(group: str) -> str:
-    """Number of the running Slurm job of a group's cells, which its comment names."""
-    (number,) = [line.split()[0] for line in squeue("-t", "R", "-o", "%i %k") if group in line]
-    return number
+def squeue(job: str, form: str) -> str:
+    """What Slurm says of the job, or nothing once it does not know it."""
+    command = ["squeue", "-h", "-j", job, *form.split()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.strip()
 
 
 def read_bytes(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def wait_until(condition: Callable[[], bool], snakemake: subprocess.Popen[str]) -> None:
-    while not condition():
-        if snakemake.poll() is not None:
-            raise AssertionError(snakemake.stdout.read())
-        time.sleep(0.05)
+class Disturbance:
+    """What befalls the two seeds of a task and method, which a Slurm job trains side by side, while a grid runs."""
+
+    def __init__(self, folder: Path, name: str, snakemake: subprocess.Popen[bytes]) -> None:
+        self.cells = [folder / f"results/quick/cells/{name}/seed-{seed}" for seed in (1, 2)]
+        self.group = f"seeds-quick-{name.replace('/', '-')}"
+        self.snakemake = snakemake
+
+    def said(self, field: str) -> list[Any]:
+        return [json.loads(read_bytes(cell / "status.json") or b"{}").get(field, 0) for cell in self.cells]
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            assert self.snakemake.poll() is None, "the grid ended before all of it was done"
+            time.sleep(0.05)
+
+    def wait_for_steps(self, least: int) -> str:
+        """Number of the job, once both seeds have taken so many steps."""
+        self.wait_until(lambda: self.said("state") == ["running", "running"] and min(self.said("env_steps")) >= least)
+        job, other = (json.loads((cell / "lock").read_text())["job"] for cell in self.cells)
+        assert job == other
+        assert self.group in squeue(job, "-o %k")
+        return job
+
+    def stop_all_then_kill_one(self) -> tuple[Path, Path]:
+        """SIGTERM, as before a preemption: checkpoints, exit, requeue. Then one of the seeds is killed; returns it, and the other."""
+        job = self.wait_for_steps(1400)
+        assert {"cpu=2", "gres/gpu=1"} <= set(squeue(job, "-O tres:100").split(","))
+        subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
+        self.wait_until(lambda: self.said("state") == ["interrupted", "interrupted"])
+        stopped_at = self.said("env_steps")
+        self.wait_until(lambda: squeue(job, "-o %T") == "PENDING")
+        time.sleep(5)  # Slurm waits two minutes, so that word of the old start's end is not taken for the new one's
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
+        self.wait_until(lambda: all(now >= then + 200 for now, then in zip(self.said("env_steps"), stopped_at, strict=True)))
+        assert self.wait_for_steps(0) == job  # its own number
+        (beside,) = [number for number, cell in enumerate(self.cells) if b"continuing" in read_bytes(cell / "beside.log")]
+        os.kill(self.said("process")[1 - beside], signal.SIGKILL)  # the job's first process; this machine is the cluster
+        return self.cells[1 - beside], self.cells[beside]
+
+    def kill_all(self) -> None:
+        """Every process of the job at once, as where a machine is lost."""
+        job = self.wait_for_steps(2500)
+        environs = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/environ")}
+        for process in [process for process, path in environs.items() if f"SLURM_JOB_ID={job}".encode() in variables(path)]:
+            with suppress(ProcessLookupError):  # it has ended with its parent
+                os.kill(process, signal.SIGKILL)
+
+    def cancel(self) -> None:
+        """The job is cancelled, by somebody else: not the workflow, which tries it again."""
+        subprocess.run(["scancel", self.wait_for_steps(1400)], check=True, timeout=60)
 
 
-def test_a_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -> None:
-    """Two seeds in a job. SIGTERM, as before a preemption: checkpoints, exit, requeue. Then SIGKILL: another try. The end equals that of
-    an undisturbed run.
-    """
+def variables(environ: Path) -> list[bytes]:
+    """Those with which a process was started; none of one that has ended."""
+    with suppress(OSError):
+        return environ.read_bytes().split(b"\0")
+    return []
+
+
+def recorded(cell: Path) -> list[dict[str, Any]]:
+    """The cell's events, but for the time that they took."""
+    return [
+        {name: value for name, value in event.items() if name not in ("seq", "wall_seconds")}
+        for event in read_events(cell / "events.jsonl")
+    ]
+
+
+def starts(cell: Path) -> int:
+    return len(json.loads((cell / "provenance.json").read_text())["starts"])
+
+
+def table(results: Path) -> list[dict[str, str]]:
+    """The rows of final returns, but for where cells ran and how long they took."""
+    with (results / "tables/final_returns.csv").open(encoding="utf-8") as stream:
+        return [{name: value for name, value in row.items() if name not in ("image", "wall_seconds")} for row in csv.DictReader(stream)]
+
+
+@pytest.mark.timeout(2400)
+def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -> None:
+    """Its end equals that of an undisturbed run, on the same machine without Slurm and without images."""
     if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True, timeout=60, check=False).returncode != 0:
         pytest.skip("needs a running Slurm")
-    grid = yaml.safe_load((clone.folder / "workflow/config/tiny.yaml").read_text())
-    grid["overrides"]["tasks"]["push-mass"] = {"env_steps": 6000, "evaluation": {"every": 2000, "episodes": 2}}
-    (clone.folder / "workflow/config/slurmed.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
     profile = clone.folder / "workflow/profiles/slurm/config.yaml"
     text = profile.read_text(encoding="utf-8")
-    for asked, smaller in (("else 16000)", "else 1000)"), ("{method}=4", "{method}=2")):  # what a machine of two cores has
-        assert asked in text
-        text = text.replace(asked, smaller)
-    profile.write_text(text, encoding="utf-8")
+    assert "16000" in text
+    profile.write_text(text.replace("16000", "1500"), encoding="utf-8")  # megabytes: what a machine of two cores has
     environ = {name: value for name, value in clone.environ.items() if name not in ("SLURM_JOB_ID", "DIMA_MONGO_URI")}
     polling = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "5"]
     program = Path(sys.executable).with_name("snakemake")
-    command = [program, "slurmed_tables", "--profile", "slurm", *polling, "--sdm", "apptainer"]
-    with subprocess.Popen(command, cwd=clone.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as snakemake:
-        cells = [clone.folder / f"results/slurmed/cells/push-mass/dima/seed-{seed}" for seed in (1, 2)]
+    command = [program, "quick", "--profile", "slurm", *polling, "--sdm", "apptainer"]
+    printed = clone.folder / "results/printed"
+    with (
+        printed.open("wb") as stream,
+        subprocess.Popen(command, cwd=clone.folder, env=environ, stdout=stream, stderr=subprocess.STDOUT) as snakemake,
+        ThreadPoolExecutor() as pool,
+    ):
+        disturbances = {
+            name: Disturbance(clone.folder, name, snakemake) for name in ("push-mass/dima", "push-mass/dima-joint", "halfcheetah-2x3/dima")
+        }
+        killed = pool.submit(disturbances["push-mass/dima"].stop_all_then_kill_one)
+        others = [pool.submit(disturbances["push-mass/dima-joint"].cancel), pool.submit(disturbances["halfcheetah-2x3/dima"].kill_all)]
+        status = snakemake.wait()
+        logs = "".join(path.read_text(errors="replace") for path in clone.folder.glob("results/quick/**/*.log"))
+        assert status == 0, printed.read_text() + logs
+        for done in others:
+            done.result()
+        alone, beside = killed.result()
+    assert starts(alone) == 3
+    assert starts(beside) in (2, 3)  # where Slurm tracks processes by their groups, the other seed goes on to its end alone
+    for name in ("push-mass/dima-joint", "halfcheetah-2x3/dima"):
+        assert [starts(cell) for cell in disturbances[name].cells] == [2, 2]
 
-        def said(field: str) -> list[Any]:
-            return [json.loads(read_bytes(cell / "status.json") or b"{}").get(field, 0) for cell in cells]
-
-        wait_until(lambda: said("state") == ["running", "running"] and min(said("env_steps")) >= 1000, snakemake)
-        job = job_of("seeds-slurmed-push-mass-dima")
-        assert [json.loads((cell / "lock").read_text())["job"] for cell in cells] == [job, job]
-        assert {"cpu=2", "gres/gpu=1"} <= set(squeue("-j", job, "-O", "tres:100")[0].strip().split(","))
-        subprocess.run(["scancel", "--signal=TERM", job], check=True, timeout=60)
-        wait_until(lambda: said("state") == ["interrupted", "interrupted"], snakemake)
-        stopped_at = said("env_steps")
-        wait_until(lambda: squeue("-j", job, "-o", "%T") == ["PENDING"], snakemake)
-        time.sleep(5)  # Slurm waits two minutes, so that word of the old start's end is not taken for the new one's
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True, timeout=60)
-        wait_until(lambda: all(now >= then + 500 for now, then in zip(said("env_steps"), stopped_at, strict=True)), snakemake)
-        assert job_of("seeds-slurmed-push-mass-dima") == job  # its own number
-        (beside,) = [number for number, cell in enumerate(cells) if b"continuing" in read_bytes(cell / "beside.log")]
-        killed = 1 - beside
-        os.kill(said("process")[killed], signal.SIGKILL)  # the job's first process; this machine is the cluster
-        printed, _ = snakemake.communicate(timeout=400)
-    logs = "".join(path.read_text() for path in clone.folder.glob("results/slurmed/**/*.log"))
-    assert snakemake.returncode == 0, printed + logs
-    starts = [len(json.loads((cell / "provenance.json").read_text())["starts"]) for cell in cells]
-    assert starts[killed] == 3
-    assert starts[beside] in (2, 3)  # where Slurm tracks processes by their groups, the other seed goes on to its end alone
-    for name, seed in (("dima", 1), ("dima", 2), ("mappo", 1), ("mappo", 2)):
-        options = ["--grid", "slurmed", "--task", "push-mass", "--method", name, "--seed", str(seed), "--results", "undisturbed"]
-        clone.run("python", "-m", "dima", "train", *options)
-        ends = [clone.folder / results / f"slurmed/cells/push-mass/{name}/seed-{seed}" for results in ("undisturbed", "results")]
-        undisturbed, disturbed = (
-            [
-                {field: value for field, value in event.items() if field not in ("seq", "wall_seconds")}
-                for event in read_events(end / "events.jsonl")
-            ]
-            for end in ends
-        )
-        assert undisturbed == disturbed
-        weights = [(end / "checkpoint/000000006000/tensors.safetensors").read_bytes() for end in ends]
-        assert weights[0] == weights[1]
+    other = clone.folder.with_name("undisturbed")
+    git(clone.folder, "clone", "--quiet", str(clone.folder), str(other))
+    subprocess.run([program, "--cores", "2", "quick"], cwd=other, env=environ | {"PYTHONPATH": str(other)}, check=True, timeout=900)
+    undisturbed, disturbed = (folder / "results/quick" for folder in (other, clone.folder))
+    for key in load_grid("quick").cells:
+        ends = [results / "cells" / key.folder for results in (undisturbed, disturbed)]
+        assert recorded(ends[0]) == recorded(ends[1]) != []
+        weights = [sorted((end / "checkpoint").glob("*/tensors.safetensors"))[-1] for end in ends]
+        assert weights[0].parent.name == weights[1].parent.name
+        assert weights[0].read_bytes() == weights[1].read_bytes()
         assert json.loads((ends[1] / "summary.json").read_text())["attempts"] == 1
-    assert "sha256:" in (clone.folder / "results/slurmed/tables/final_returns.csv").read_text()
+    assert table(undisturbed) == table(disturbed) != []
+    made = [path.relative_to(disturbed) for pattern in ("figures/*", "cells/**/studies/*") for path in disturbed.glob(pattern)]
+    assert len(made) == 3 * 5 + 4
+    assert [path for path in made if (undisturbed / path).read_bytes() != (disturbed / path).read_bytes()] == []
