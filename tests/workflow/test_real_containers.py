@@ -41,6 +41,7 @@ HOSTILE = {
     "DIMA_MONGO_URI": f"mongodb://user:{CANARY_IN_URI}@127.0.0.1:9/dima", "CONDA_PREFIX": "/conda", "OMP_NUM_THREADS": "7",
     "SLURM_JOB_ID": "77", "CUDA_VISIBLE_DEVICES": "0", "APPTAINER_WRITABLE_TMPFS": "1", "SINGULARITYENV_LEAKED": "1", "SLURMISH": "1",
 }  # fmt: skip
+PROVENANCE = {"commits", "dirty", "image", "wall_seconds"}
 MAY_BE_INSIDE = {
     "HOME", "PATH", "PWD", "SHLVL", "TERM", "LANG", "LC_CTYPE", "_", "PS1", "PROMPT_COMMAND", "LD_LIBRARY_PATH",
     "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "XDG_CACHE_HOME",
@@ -121,7 +122,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(MISSING != [], reason=f"needs {' and '.join(MISSING)}"),
-    pytest.mark.xdist_group("images"),
+    pytest.mark.xdist_group("quick"),
 ]
 
 
@@ -257,14 +258,14 @@ def starts(cell: Path) -> int:
 
 
 def table(results: Path) -> list[dict[str, str]]:
-    """The rows of final returns, but for where cells ran and how long they took."""
+    """The rows of final returns, but for what they ran from and in, and how long that took."""
     with (results / "tables/final_returns.csv").open(encoding="utf-8") as stream:
-        return [{name: value for name, value in row.items() if name not in ("image", "wall_seconds")} for row in csv.DictReader(stream)]
+        return [{name: value for name, value in row.items() if name not in PROVENANCE} for row in csv.DictReader(stream)]
 
 
 @pytest.mark.timeout(2400)
-def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone) -> None:
-    """Its end equals that of an undisturbed run, on the same machine without Slurm and without images."""
+def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(clone: Clone, quick_grid: Path) -> None:
+    """Its end equals that of the undisturbed grid, which ran without Slurm and without images."""
     if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True, timeout=60, check=False).returncode != 0:
         pytest.skip("needs a running Slurm")
     profile = clone.folder / "workflow/profiles/slurm/config.yaml"
@@ -297,18 +298,15 @@ def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(clone: 
     for name in ("push-mass/dima-joint", "halfcheetah-2x3/dima"):
         assert [starts(cell) for cell in disturbances[name].cells] == [2, 2]
 
-    other = clone.folder.with_name("undisturbed")
-    git(clone.folder, "clone", "--quiet", str(clone.folder), str(other))
-    subprocess.run([program, "--cores", "2", "quick"], cwd=other, env=environ | {"PYTHONPATH": str(other)}, check=True, timeout=900)
-    undisturbed, disturbed = (folder / "results/quick" for folder in (other, clone.folder))
+    disturbed = clone.folder / "results/quick"
     for key in load_grid("quick").cells:
-        ends = [results / "cells" / key.folder for results in (undisturbed, disturbed)]
+        ends = [results / "cells" / key.folder for results in (quick_grid, disturbed)]
         assert recorded(ends[0]) == recorded(ends[1]) != []
         weights = [sorted((end / "checkpoint").glob("*/tensors.safetensors"))[-1] for end in ends]
         assert weights[0].parent.name == weights[1].parent.name
         assert weights[0].read_bytes() == weights[1].read_bytes()
         assert json.loads((ends[1] / "summary.json").read_text())["attempts"] == 1
-    assert table(undisturbed) == table(disturbed) != []
+    assert table(quick_grid) == table(disturbed) != []
     made = [path.relative_to(disturbed) for pattern in ("figures/*", "cells/**/studies/*") for path in disturbed.glob(pattern)]
     assert len(made) == 3 * 5 + 4
-    assert [path for path in made if (undisturbed / path).read_bytes() != (disturbed / path).read_bytes()] == []
+    assert [path for path in made if (quick_grid / path).read_bytes() != (disturbed / path).read_bytes()] == []
