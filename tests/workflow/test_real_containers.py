@@ -307,6 +307,7 @@ def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(clone: 
         assert weights[0].read_bytes() == weights[1].read_bytes()
         assert json.loads((ends[1] / "summary.json").read_text())["attempts"] == 1
     assert table(quick_grid) == table(disturbed) != []
+    assert "sha256:" in (disturbed / "tables/final_returns.csv").read_text()
     made = [path.relative_to(disturbed) for pattern in ("figures/*", "cells/**/studies/*") for path in disturbed.glob(pattern)]
     assert len(made) == 3 * 5 + 4
     assert [path for path in made if (quick_grid / path).read_bytes() != (disturbed / path).read_bytes()] == []
