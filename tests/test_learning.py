@@ -43,7 +43,7 @@ def assert_learned(record: dict[str, Any], least: float) -> None:
 
 
 def test_every_record_is_of_a_proof() -> None:
-    assert {path.name for path in RECORDS.iterdir()} <= {f"{grid}.{method}.json" for grid, method in LEAST}
+    assert {path.name for path in RECORDS.glob("*")} <= {f"{grid}.{method}.json" for grid, method in LEAST}
 
 
 @pytest.fixture
