@@ -29,10 +29,9 @@ DIMENSIONS = {  # agents, observation, state, action, episode limit, suite
     ("halfcheetah-6x1", "gymnasium-robotics"): (6, 9, 17, 1, 1000, "mamujoco"),
     ("walker2d-2x3", "gymnasium-robotics"): (2, 12, 17, 3, 1000, "mamujoco"),
     ("walker2d-3x2", "gymnasium-robotics"): (3, 12, 17, 2, 1000, "mamujoco"),
-    ("bottle-cap", "paper"): (2, 221, 420, 26, 125, "bidexhands"),
-    ("door-open-inward", "paper"): (2, 218, 417, 26, 250, "bidexhands"),
-    ("door-open-outward", "paper"): (2, 218, 417, 26, 250, "bidexhands"),
-    ("pen", "paper"): (2, 218, 417, 26, 125, "bidexhands"),
+    **{("bottle-cap", preset): (2, 221, 420, 26, 125, "bidexhands") for preset in ("v0", "v1")},
+    **{(f"door-open-{way}", preset): (2, 218, 417, 26, 250, "bidexhands") for way in ("inward", "outward") for preset in ("v0", "v1")},
+    **{("pen", preset): (2, 218, 417, 26, 125, "bidexhands") for preset in ("v0", "v1")},
 }
 
 
