@@ -81,7 +81,7 @@ def test_a_cell_in_a_simulator_that_cannot_be_saved(workplace: Path, monkeypatch
     stand_in = Path(__file__).parent / "envs/isaac_stand_in"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")))
     monkeypatch.setenv("DIMA_ISAACGYM_COMMAND", sys.executable)
-    command = short_cell(workplace, "pen", method, simulator="isaacgym")
+    command = short_cell(workplace, "pen", method, simulator="isaacgym", preset="paper")
     learner = TINY[method][1]
     run_epoch = learner.run_epoch
 
