@@ -13,12 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-from dima.cell import Execution, _prepare_attempt
 from dima.checkpoint import load_checkpoint
 from dima.cli import FINISHED_SINCE
-from dima.grid import CellKey
 from dima.record.events import read_events
 
 CELL = Path("results/tiny/cells/push-mass")
@@ -114,34 +111,6 @@ def test_another_configuration_starts_a_new_attempt(workplace):
     assert (summary["attempts"], summary["env_steps"]) == (2, 500)
     grid.write_text("# a comment\n" + grid.read_text())
     assert "finished, nothing to do" in train().stdout
-
-
-@pytest.mark.parametrize("moves", range(5))
-def test_setting_an_attempt_aside_survives_a_kill_between_any_two_moves(tiny, tiny_cell, tmp_path, monkeypatch, moves):
-    """The configuration has changed; the process dies after so many files have been moved; the next one finishes the job."""
-    folder = tmp_path / "cell"
-    (folder / "checkpoint/000000000001").mkdir(parents=True)
-    execution = Execution(torch.device("cpu"))
-    _prepare_attempt(tiny.resolve(CellKey("push-mass", "dima", 2)), folder, execution)
-    for name in ("events.jsonl", "status.json", "summary.json"):
-        (folder / name).write_text(f"old {name}")
-    with monkeypatch.context() as context:
-        left = iter(range(moves))
-        move = Path.replace
-
-        def move_or_die(self, target):
-            if "attempts" in str(target) and next(left, None) is None:
-                raise KeyboardInterrupt
-            return move(self, target)
-
-        context.setattr(Path, "replace", move_or_die)
-        with pytest.raises(KeyboardInterrupt):
-            _prepare_attempt(tiny_cell, folder, execution)
-    _prepare_attempt(tiny_cell, folder, execution)
-    assert (folder / "attempts/1/events.jsonl").read_text() == "old events.jsonl"
-    assert sorted(path.name for path in folder.iterdir()) == ["attempts", "config.json", "provenance.json"]
-    history = json.loads((folder / "provenance.json").read_text())
-    assert (history["attempt"], len(history["starts"]), history["finished"]) == (2, 1, False)
 
 
 def test_a_cell_that_is_being_run_is_not_run_twice(workplace):
