@@ -262,6 +262,49 @@ def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, out
     assert outcome() == undisturbed
 
 
+HICCUP = """
+import sys
+from envs.push_mass import PushMass
+from dima.cli import main
+
+build, built = PushMass.__init__, []
+
+def fail_once(self, task, num_envs, seed, preset):
+    built.append(num_envs)
+    if len(built) == 2:  # the first world is that of training
+        raise ValueError("Caught an unknown exception!")
+    build(self, task, num_envs, seed, preset)
+
+PushMass.__init__ = fail_once
+status = main(sys.argv[1:])
+print("built", built)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_a_loader_that_fails_for_a_moment_costs_nothing_and_worlds_are_built_once(workplace, outcome, monkeypatch):
+    result = subprocess.run([sys.executable, "-c", HICCUP, *command()[3:]], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "Caught an unknown exception!; trying again in 0.1 s."
+    assert result.stdout.splitlines()[-1] == "built [1, 2, 2]"
+    disturbed = outcome()
+    (workplace / "undisturbed").mkdir()
+    (workplace / "undisturbed/workflow").symlink_to(workplace / "workflow")
+    monkeypatch.chdir(workplace / "undisturbed")
+    assert train().returncode == 0
+    assert outcome() == disturbed
+
+
+@pytest.mark.slow
+def test_the_status_of_a_failed_cell_is_the_reason(workplace):
+    failing = CRASHING.replace('EngineError("the simulator of world 0 ended")', 'ValueError("Caught an\\nunknown exception!")')
+    result = subprocess.run([sys.executable, "-c", failing, *command()[3:]], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    status = json.loads((CELL / "dima/seed-1/status.json").read_text())
+    assert (status["state"], status["message"]) == ("failed", "Caught an unknown exception! (ValueError)")
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     """No file may grow beyond 20 kB, as on a disk that is full when the first checkpoint is written."""
