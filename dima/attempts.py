@@ -89,12 +89,15 @@ def _current(folder: Path, from_scratch: bool) -> History | None:
             return None
         history = _saved_history(folder) if checkpoint and not from_scratch else None
         history = history or {"attempt": _next_number(folder), "digest": None, "budget": None, "starts": [], "finished": False}
-    done = read_summary_file(folder / COMPLETED) or read_summary_file(folder / SUMMARY)
+    summaries = {path: read_summary_file(path) for path in (folder / COMPLETED, folder / SUMMARY) if path.exists()}
+    done = next(filter(None, summaries.values()), None)
     if history["digest"] is None and done:
         history |= {"digest": done["config_hash"], "budget": done["budget"]}
     if history["digest"] is None and checkpoint and not (from_scratch or history.get("set_aside")):
         raise UserError(_refusal(folder / CONFIG, "which configuration it is of"))
-    return history | {"finished": history["finished"] or done is not None and done["config_hash"] == history["digest"]}
+    finished = history["finished"] or done is not None and done["config_hash"] == history["digest"]
+    # a damaged summary is made again from the last checkpoint and the log
+    return history | {"finished": finished and not (checkpoint and None in summaries.values())}
 
 
 def _saved_history(folder: Path) -> History:

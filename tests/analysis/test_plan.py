@@ -276,11 +276,14 @@ def test_links_are_not_followed_and_what_is_no_cell_is_other(tmp_path: Path) -> 
     cell = tmp_path / "trial/cells/push-mass/mappo/seed-1"
     (cell / "studies").mkdir(parents=True)
     (cell / "studies/gain.csv").write_text("abc")
+    (cell / "attempts/1/checkpoint").mkdir(parents=True)
+    (cell / "attempts/1/checkpoint/content.json").write_text("1234567")
     (cell / "link").symlink_to(tmp_path / "big")
     length = len(str(tmp_path / "big"))
     (tmp_path / "trial/cells/push-mass/notes").write_text("ab")
     use = disk.disk_use(tmp_path / "trial")
-    assert (use.checkpoints, use.records, use.others) == (0, length, 5)
+    assert (use.checkpoints, use.records, use.others) == (7, length, 5)
+    assert (sum(use.checkpoint.values()), sum(use.cell.values())) == (0, length)
 
 
 @pytest.mark.parametrize(

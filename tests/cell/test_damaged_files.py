@@ -126,6 +126,17 @@ def test_a_damaged_summary_is_put_back(half, command, damage) -> None:
     assert {**contents(half), "lock": b""} == {**whole, "lock": b""}
 
 
+def test_a_damaged_summary_without_another_is_made_again(half, command) -> None:
+    assert command()[0] == 0
+    whole = json.loads((half / "summary.json").read_text())
+    (half / "summary.json").write_text("")
+    (half / "completed.json").write_text("{")
+    status, printed = command()
+    assert (status, "continuing at 400 of 400" in printed) == (0, True)
+    made = json.loads((half / "summary.json").read_text())
+    assert {**made, "wall_seconds": 0, "provenance": made["provenance"][:-1]} == {**whole, "wall_seconds": 0}
+
+
 def test_without_a_checkpoint_there_is_nothing_to_lose_but_the_log_which_is_kept(half, command) -> None:
     shutil.rmtree(half / "checkpoint")
     log = (half / "events.jsonl").read_bytes()
