@@ -53,7 +53,7 @@ def measured_cells(grid: Grid, plans: Sequence[CellPlan], use: DiskUse) -> list[
         device = DEVICES.get(devices.pop() or "") if len(devices) == 1 else None
         if device:
             hardware = " / ".join(sorted({process.hardware for process in summary.provenance}))
-            size = use.cell[plan.key.folder] if plan.fate != "anew" else None
+            size = use.cell[plan.key.folder] if summary.budget == grid.task(plan.key.task).env_steps else None
             suite = grid.task(plan.key.task).suite
             found.append(Measured(plan.key, suite, device, hardware, summary.wall_seconds, summary.budget, size))
     return found

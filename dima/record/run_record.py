@@ -15,13 +15,11 @@ import numpy as np
 
 from dima.config import CellConfig
 from dima.errors import DivergedError
+from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
 from dima.record.events import Event, EventLog, read_events
-from dima.record.files import read_json, write_json
+from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
 from dima.record.summary import summarize
-
-COMPLETED = "completed.json"
-"""The summary again, which no workflow removes."""
 
 
 class EvaluationEntry(NamedTuple):
@@ -40,12 +38,13 @@ class RunRecord:
     """The record of a run in its cell's folder, from the point that the run begins or continues at.
 
     Attributes:
+        history: of the attempt, with this process in it: what `provenance.json` says.
         env_steps: environment steps taken in training, as the status tells them; set by the run.
         latest_return: mean of the latest evaluation.
     """
 
-    def __init__(self, config: CellConfig, folder: Path, metrics: Metrics) -> None:
-        self.config, self.folder = config, folder
+    def __init__(self, config: CellConfig, folder: Path, history: History, metrics: Metrics) -> None:
+        self.config, self.folder, self.history = config, folder, history
         self.env_steps = 0
         self.latest_return: float | None = None
         self._metrics = metrics
@@ -75,6 +74,7 @@ class RunRecord:
             "last_grid_step": self._last_grid_step,
             "latest_return": self.latest_return,
             "wall_seconds": self.wall_seconds,
+            "history": self.history,
         }
 
     def close(self) -> None:
@@ -138,10 +138,9 @@ class RunRecord:
             lineage: of the environment: physics engine and versions.
             epochs: rounds of collecting and learning; None where the method does not tell.
         """
-        history = read_json(self.folder / "provenance.json")
         events: list[Event] = read_events(self.folder / "events.jsonl")
-        summary = summarize(self.config, events, history, lineage, epochs, self.wall_seconds)
+        summary = summarize(self.config, events, self.history, lineage, epochs, self.wall_seconds)
         self.status("completed")
-        write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / SUMMARY, summary)
         write_json(self.folder / COMPLETED, summary)
-        write_json(self.folder / "provenance.json", {**history, "finished": True})
+        write_json(self.folder / PROVENANCE, {**self.history, "finished": True})
