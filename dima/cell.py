@@ -20,7 +20,7 @@ from dima.baselines.checkout.upstream import Upstream, find_upstream
 from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.compute import describe
-from dima.config import CellConfig
+from dima.config import CellConfig, older_method
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
@@ -126,7 +126,11 @@ def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution, ups
     begun = read_json(folder / "config.json")
     anew = why_anew(history["finished"] if history else None, begun["digest"] if begun else None, config.digest())
     if anew or ((history or begun) and execution.from_scratch):
-        _set_aside(folder, history["attempt"] if history else _next_attempt(folder))
+        attempt = history["attempt"] if history else _next_attempt(folder)
+        older = older_method(begun["config"]) if begun else ""
+        if older:
+            print(f"{folder}: {older}; its record goes to attempts/{attempt}, and training begins anew.")
+        _set_aside(folder, attempt)
         history = None
     history = history or {"attempt": _next_attempt(folder), "starts": [], "finished": False}
     accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None

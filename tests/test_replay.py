@@ -10,7 +10,13 @@ from dima.config import ReplayConfig
 from dima.replay import Episode, Replay
 
 CPU = torch.device("cpu")
-CONFIG = ReplayConfig(capacity=50, visit_temperature=20.0, window_sampling="recency", recency_weights=(0.1, 0.1, 0.1, 0.7))
+CONFIG = ReplayConfig(
+    capacity=50,
+    visit_temperature=20.0,
+    window_sampling="recency",
+    recency_weights=(0.1, 0.1, 0.1, 0.7),
+    recency_remainder="newest",
+)
 
 
 def episode(first, length):
@@ -97,6 +103,16 @@ def test_recency_gives_seven_tenths_to_the_newest_quarter():
     last = replay.sample_windows(40_000, 1, generator()).state[:, -1, 0]
     share = torch.bincount((last // 10).long(), minlength=4) / len(last)
     torch.testing.assert_close(share, torch.tensor([0.1, 0.1, 0.1, 0.7]), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("remainder", "episodes"), [("newest", [0.1, 0.1, 0.1] + [0.7 / 4] * 4), ("spread", [0.1] + [0.05] * 4 + [0.35] * 2)]
+)
+def test_episodes_left_over_go_to_the_newest_quarter_or_one_each_to_some(remainder, episodes):
+    """Seven episodes: quarters of 1, 1, 1, 4 as the release cuts them, or of 1, 2, 2, 2."""
+    last = filled([5] * 7, recency_remainder=remainder).sample_windows(40_000, 1, generator()).state[:, -1, 0]
+    share = torch.bincount((last // 5).long(), minlength=7) / len(last)
+    torch.testing.assert_close(share, torch.tensor(episodes), atol=0.01, rtol=0)
 
 
 def test_few_or_uniformly_sampled_episodes_count_by_length():

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dima.analysis.cell_status import seconds_left
-from dima.analysis.load import Model, Provenance, Recorded, Summary, parse, read_summary
+from dima.analysis.load import Begun, Model, Provenance, Recorded, Summary, parse, read_begun, read_summary
 from dima.analysis.records import FileRecords
-from dima.config import CellConfig
+from dima.config import CellConfig, older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.record.attempt import why_anew
@@ -54,13 +54,6 @@ class _History(Recorded):
     finished: bool
 
 
-class _Begun(Recorded):
-    """`config.json`."""
-
-    digest: str
-    config: dict[str, Any]
-
-
 class _Word(Recorded):
     """The part of `status.json` that is used here."""
 
@@ -101,11 +94,11 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     summary = read_summary(grid, key, records)
     if summary and summary.config_hash == digest:
         return CellPlan(key, "finished", summary=summary, measures=True)
-    begun = _read(_Begun, key, "config.json", records)
+    begun = read_begun(key, records)
     changes = changed_keys(begun.config, config) if begun and begun.digest != digest else {}
     if summary:
         known = begun is not None and begun.digest == summary.config_hash
-        reason = _change(changes) if known else "configuration changed, from one that is not recorded"
+        reason = _change(begun, changes) if known else "configuration changed, from one that is not recorded"
         return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
     history = _read(_History, key, "provenance.json", records)
     done = read_summary(grid, key, records, "completed.json")
@@ -114,7 +107,7 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     why = why_anew(history.finished if history else None, begun.digest if begun else None, digest)
     if why:
         reasons = {"finished": "its summary was removed", "torn": "the record of its attempt is not whole"}
-        return CellPlan(key, "anew", reasons.get(why) or _change(changes))
+        return CellPlan(key, "anew", reasons.get(why) or _change(begun, changes))
     if history is None:
         return CellPlan(key, "new")
     word = _read(_Word, key, "status.json", records)
@@ -147,7 +140,10 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", json.dumps(value)
 
 
-def _change(changes: Mapping[str, tuple[str, str]]) -> str:
+def _change(begun: Begun | None, changes: Mapping[str, tuple[str, str]]) -> str:
+    older = older_method(begun.config) if begun else ""
+    if older:
+        return older
     if not changes:
         return "configuration changed, though in no key that is recorded"
     what = "budget" if changes.keys() == {BUDGET} else "configuration"
