@@ -81,7 +81,7 @@ class AgentCritic(nn.Module):
         ReLU, Linear 256 to 256, ReLU, Linear 256 to 1               66,049
 
     Upstream was measured to have 1.25 million. The 0.46 million more are, to that precision, a perceptron 1280-256-256-256-1 (459,777),
-    for which the way from features to values that is described has no place: weights that no value depends on.
+    for which the way from features to values that is described has no place. If that is what they are, no value depends on them.
 
     Args:
         agents: N.
