@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dima.checkpoint import has_checkpoint, load_checkpoint
-from dima.config import CellConfig
+from dima.config import CellConfig, older_method
 from dima.errors import UserError
 from dima.record.attempt import (
     COMPLETED,
@@ -21,7 +21,7 @@ from dima.record.attempt import (
     why_anew,
     why_not_longer,
 )
-from dima.record.files import write_atomically, write_json
+from dima.record.files import read_json, write_atomically, write_json
 
 EVENTS, CHECKPOINT = "events.jsonl", "checkpoint"
 ARCHIVED = (SUMMARY, COMPLETED, CHECKPOINT, "studies", "film.mp4", EVENTS, "status.json", CONFIG, PROVENANCE)
@@ -153,8 +153,15 @@ def _shorter(config: CellConfig, folder: Path) -> History | None:
         return None
     why = why_not_longer(earlier, config)
     if why:
-        print(f"{folder} begins anew: its {why}.")
+        print(f"{folder} begins anew: {_older(_archive(folder, max(kept))) or f'its {why}'}.")
     return None if why else earlier
+
+
+def _older(archive: Path) -> str:
+    """That an older method trained the attempt, if it did."""
+    begun = read_json(archive / CONFIG)
+    older = older_method(begun.get("config")) if isinstance(begun, dict) else ""
+    return older and f"it was {older}"
 
 
 def _archive(folder: Path, attempt: int) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dima.analysis.cell_status import seconds_left
-from dima.analysis.load import Model, Provenance, Recorded, Summary, parse, read_summary
+from dima.analysis.load import Begun, Model, Provenance, Recorded, Summary, parse, read_begun, read_summary
 from dima.analysis.records import FileRecords
-from dima.config import CellConfig
+from dima.config import CellConfig, older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.record.attempt import CHANGED, History, begun_with, why_anew, why_not_longer
@@ -58,13 +58,6 @@ class _History(Recorded):
     digest: str | None = None
     budget: int | None = None
     set_aside: str | None = None
-
-
-class _Begun(Recorded):
-    """`config.json`."""
-
-    digest: str
-    config: dict[str, Any]
 
 
 class _Word(Recorded):
@@ -118,7 +111,7 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     word = _word(key, records)
     if recorded and why_not is None and checkpoint and not given_up:
         return _longer(key, config, recorded, word, done)
-    reason = _change(changes, why_not)
+    reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
     if summary and not given_up:
         known = begun is not None and begun.digest == summary.config_hash
         if not known:
@@ -142,7 +135,7 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     return CellPlan(key, "continue", state=state, seconds_left=left, device=recorded.starts[-1].device if recorded.starts else None)
 
 
-def _history(recorded: _History | None, begun: _Begun | None) -> History | None:
+def _history(recorded: _History | None, begun: Begun | None) -> History | None:
     """As `dima.record.attempt.read_history`, of what was read of the two files."""
     if recorded is None:
         return None
@@ -158,10 +151,10 @@ def _longer(key: CellKey, config: CellConfig, recorded: _History, word: _Word | 
     return CellPlan(key, "continue", state=RAISED, seconds_left=left, device=device, summary=done, measures=done is not None)
 
 
-def _begun(key: CellKey, records: FileRecords) -> _Begun | None:
+def _begun(key: CellKey, records: FileRecords) -> Begun | None:
     """`config.json`, which is made again where it is damaged."""
     with suppress(UserError):
-        return _read(_Begun, key, "config.json", records)
+        return read_begun(key, records)
     return None
 
 
