@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from dima.analysis.cell_status import seconds_left
 from dima.analysis.load import Model, Provenance, Recorded, Summary, parse, read_summary
-from dima.analysis.records import FileRecords
+from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
@@ -70,8 +70,8 @@ class _Word(Recorded):
     wall_seconds: float
 
 
-def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
-    """Every cell of the grid, in its order, by what its folder in `cells_dir` holds.
+def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
+    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and its checkpoints there.
 
     A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the folder `.snakemake`) of the
     hashes that its jobs had. Where they are lost it takes any summary for finished, and of a cell that `dima train` alone brought to a
@@ -79,7 +79,7 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
 
     Raises UserError where the grid's configuration is not in order.
     """
-    records = FileRecords(cells_dir)
+    records = records or FileRecords(cells_dir)
     configs: dict[tuple[str, str], CellConfig | None] = {}
     plans = []
     for key in grid.cells:
@@ -96,7 +96,7 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
     return plans
 
 
-def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, cells_dir: Path) -> CellPlan:
+def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> CellPlan:
     digest = config.digest()
     summary = read_summary(grid, key, records)
     if summary and summary.config_hash == digest:
@@ -122,12 +122,12 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     if config.engine == "checkout":
         return CellPlan(key, "anew", f"{state}: the program of a checkout begins again")
     if state != "running" and not any((cells_dir / key.folder / "checkpoint").glob("[0-9]*")):
-        return CellPlan(key, "anew", f"{state} before its first checkpoint")
+        return CellPlan(key, "anew", f"{state}, and there is no checkpoint of it")
     left = seconds_left(word.env_steps, word.budget, word.wall_seconds) if word else None
     return CellPlan(key, "continue", state=state, seconds_left=left, device=history.starts[-1].device if history.starts else None)
 
 
-def _read(model: type[Model], key: CellKey, name: str, records: FileRecords) -> Model | None:
+def _read(model: type[Model], key: CellKey, name: str, records: Records) -> Model | None:
     content = records.read(key.folder, name)
     return None if content is None else parse(model, content, records.place(key.folder, name))
 
