@@ -79,6 +79,8 @@ def records_in(places: Sequence[Path], grid: Grid) -> Records:
 def _sources(place: Path, grid_name: str) -> list[Records]:
     if place.name.endswith(ENDING) and not place.is_dir():
         return [ArchiveRecords(place, grid_name)]
+    if place.is_file():
+        raise UserError(f"{place} is no folder and no archive.")
     archives: list[Records] = [ArchiveRecords(path, grid_name) for path in sorted(place.glob(archive_name(grid_name, "*", "*")))]
     cells = place / grid_name / "cells"
     return [*archives, FileRecords(cells)] if cells.is_dir() or not archives else archives
