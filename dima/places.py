@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dima.analysis.records import Records
-from dima.analysis.sources import records_in
+from dima.analysis.sources import is_of_results, records_in
 from dima.errors import UserError
 from dima.grid import Grid, load_grid
 from dima.options import DATABASE, Commands, add_command, add_place
@@ -44,8 +44,8 @@ def records_of(options: argparse.Namespace, grid: Grid) -> Records:
 
 
 def results_of(options: argparse.Namespace, grid: Grid) -> Path:
-    """The folder of all grids in which the grid's cells run: the first of `--from` that has some."""
-    return next((place for place in _places(options) if (place / grid.name / "cells").is_dir()), RESULTS)
+    """The folder of all grids in which the grid's cells run: the first of `--from` that is not one of archives."""
+    return next((place for place in _places(options) if is_of_results(place, grid.name)), RESULTS)
 
 
 def _places(options: argparse.Namespace) -> list[Path]:

@@ -76,11 +76,19 @@ def records_in(places: Sequence[Path], grid: Grid) -> Records:
     return sources[0] if len(sources) == 1 else JoinedRecords(sources, grid)
 
 
+def is_of_results(place: Path, grid_name: str) -> bool:
+    """Whether the place is a folder of all grids, perhaps one in which nothing was run yet, and not one of archives alone."""
+    return not place.is_file() and ((place / grid_name / "cells").is_dir() or not _archives(place, grid_name))
+
+
+def _archives(folder: Path, grid_name: str) -> list[Path]:
+    return sorted(folder.glob(archive_name(grid_name, "*", "*")))
+
+
 def _sources(place: Path, grid_name: str) -> list[Records]:
+    if place.is_file() and not place.name.endswith(ENDING):
+        raise UserError(f"{place} is no folder and no archive.")
     if place.name.endswith(ENDING) and not place.is_dir():
         return [ArchiveRecords(place, grid_name)]
-    if place.is_file():
-        raise UserError(f"{place} is no folder and no archive.")
-    archives: list[Records] = [ArchiveRecords(path, grid_name) for path in sorted(place.glob(archive_name(grid_name, "*", "*")))]
-    cells = place / grid_name / "cells"
-    return [*archives, FileRecords(cells)] if cells.is_dir() or not archives else archives
+    archives: list[Records] = [ArchiveRecords(path, grid_name) for path in _archives(place, grid_name)]
+    return [*archives, FileRecords(place / grid_name / "cells")] if is_of_results(place, grid_name) else archives

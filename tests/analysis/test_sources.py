@@ -17,7 +17,7 @@ from dima.analysis.pack import pack, trained_cells
 from dima.analysis.plan import make_plan
 from dima.analysis.records import Records
 from dima.analysis.report.write import write_report
-from dima.analysis.sources import records_in
+from dima.analysis.sources import is_of_results, records_in
 from dima.analysis.tables import write_tables
 from dima.cell_lock import hold
 from dima.cli import main
@@ -207,3 +207,13 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
     assert "summary.json is not what the archive holds; nothing was written" in capsys.readouterr().err
     assert main(["unpack", "--grid", "cpu", "--from", str(archive), "--to", str(tmp_path / "other")]) == 2
     assert capsys.readouterr().err == f"dima: {archive} holds records of grid quick, not of cpu.\n"
+
+
+def test_a_folder_of_results_is_told_from_one_of_archives(results: Path, quick_cells: list[CellKey], tmp_path: Path) -> None:
+    pack(load_grid("quick"), records_in([results], load_grid("quick")), tmp_path / "archives")
+    assert quick_cells
+    assert is_of_results(results, "quick")
+    assert is_of_results(tmp_path / "nothing yet", "quick")
+    assert not is_of_results(tmp_path / "archives", "quick")
+    shutil.copytree(results, tmp_path / "archives", dirs_exist_ok=True)
+    assert is_of_results(tmp_path / "archives", "quick")
