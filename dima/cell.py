@@ -214,8 +214,7 @@ class _Training:
 
     def _record_scalars(self, scalars: Scalars) -> None:
         self.record.env_steps = self.learner.env_steps
-        for group, values in scalars.items():
-            self.record.scalars(group, values, epoch=self.learner.epoch)
+        self.record.scalars(scalars, epoch=self.learner.epoch)
 
     def _evaluate_where_due(self) -> None:
         """Evaluate the policy as it is, once for every point of the grid that has been reached.

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from dima.analysis.cell_status import seconds_left
 from dima.analysis.load import Begun, Model, Provenance, Recorded, Summary, parse, read_begun, read_summary
-from dima.analysis.records import FileRecords
+from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig, older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
@@ -69,8 +69,8 @@ class _Word(Recorded):
     wall_seconds: float
 
 
-def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
-    """Every cell of the grid, in its order, by what its folder in `cells_dir` holds.
+def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
+    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and its checkpoints there.
 
     A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the folder `.snakemake`) of the
     hashes that its jobs had. Where they are lost it takes any summary for finished, and of a cell that `dima train` alone brought to a
@@ -78,7 +78,7 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
 
     Raises UserError where the grid's configuration is not in order.
     """
-    records = FileRecords(cells_dir)
+    records = records or FileRecords(cells_dir)
     configs: dict[tuple[str, str], CellConfig | None] = {}
     plans = []
     for key in grid.cells:
@@ -95,7 +95,7 @@ def cell_plans(grid: Grid, cells_dir: Path) -> list[CellPlan]:
     return plans
 
 
-def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, cells_dir: Path) -> CellPlan:
+def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> CellPlan:
     summary = read_summary(grid, key, records)
     done = summary or read_summary(grid, key, records, "completed.json")
     begun, recorded = _begun(key, records), _read(_History, key, "provenance.json", records)
@@ -130,7 +130,7 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: FileRecords, ce
     if config.engine == "checkout":
         return CellPlan(key, "anew", f"{state}: the program of a checkout begins again")
     if state != "running" and not checkpoint:
-        return CellPlan(key, "anew", f"{state} before its first checkpoint")
+        return CellPlan(key, "anew", f"{state}, and there is no checkpoint of it")
     left = seconds_left(word.env_steps, word.budget, word.wall_seconds) if word else None
     return CellPlan(key, "continue", state=state, seconds_left=left, device=recorded.starts[-1].device if recorded.starts else None)
 
@@ -151,21 +151,21 @@ def _longer(key: CellKey, config: CellConfig, recorded: _History, word: _Word | 
     return CellPlan(key, "continue", state=RAISED, seconds_left=left, device=device, summary=done, measures=done is not None)
 
 
-def _begun(key: CellKey, records: FileRecords) -> Begun | None:
+def _begun(key: CellKey, records: Records) -> Begun | None:
     """`config.json`, which is made again where it is damaged."""
     with suppress(UserError):
         return read_begun(key, records)
     return None
 
 
-def _word(key: CellKey, records: FileRecords) -> _Word | None:
+def _word(key: CellKey, records: Records) -> _Word | None:
     """`status.json`, which is written anew, whatever it holds."""
     with suppress(UserError):
         return _read(_Word, key, "status.json", records)
     return None
 
 
-def _read(model: type[Model], key: CellKey, name: str, records: FileRecords) -> Model | None:
+def _read(model: type[Model], key: CellKey, name: str, records: Records) -> Model | None:
     content = records.read(key.folder, name)
     return None if content is None else parse(model, content, records.place(key.folder, name))
 

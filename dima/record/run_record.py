@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 from dima.config import CellConfig
 from dima.errors import DivergedError
 from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
-from dima.record.events import Event, EventLog, read_events
+from dima.record.events import Event, EventLog, read_events, rounded
 from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
 from dima.record.summary import summarize
@@ -90,20 +90,22 @@ class RunRecord:
         self._last_grid_step = grid_step
         return grid_step
 
-    def scalars(self, group: str, values: dict[str, float], **place: int) -> None:
-        """A group of numbers at the steps taken so far; `place` says further where they belong."""
-        self._log.write("scalars", self.wall_seconds, env_steps=self.env_steps, **place, group=group, values=values)
-        for name, value in values.items():
-            self._metrics(f"{group}.{name}", value, self.env_steps)
+    def scalars(self, groups: Mapping[str, Mapping[str, float]], **place: int) -> None:
+        """Numbers by group and name at the steps taken so far; `place` says further where they belong."""
+        self._log.scalars(self.wall_seconds, {"env_steps": self.env_steps, **place}, groups)
+        for group, values in groups.items():
+            for name, value in values.items():
+                logged = rounded(value)
+                self._metrics(f"{group}.{name}", value if logged is None else logged, self.env_steps)
 
     def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
         """One evaluation of the policy at `env_steps`, for a point of the grid. Raises DivergedError for a mean that is not finite."""
-        for number, entry in enumerate(entries):
-            known = {"episode": number} if entry.episodes is None else {"episodes": entry.episodes}
-            self._log.write(
-                "evaluation", self.wall_seconds, env_steps=env_steps, grid_step=grid_step, **known,
-                **{"return": entry.episode_return}, length=entry.length, success=entry.success,
-            )  # fmt: skip
+        episodes = [
+            {"return": entry.episode_return, "length": entry.length, "success": entry.success}
+            | ({} if entry.episodes is None else {"episodes": entry.episodes})
+            for entry in entries
+        ]
+        self._log.evaluation(self.wall_seconds, episodes, env_steps=env_steps, grid_step=grid_step)
         mean = float(np.mean([entry.episode_return for entry in entries]))
         if not math.isfinite(mean):
             raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")

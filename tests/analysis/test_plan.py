@@ -132,7 +132,7 @@ def test_every_cell_has_a_fate_and_a_reason(grid_of, leave, results: Path) -> No
     assert plans[15].seconds_left is None
     epochs, sizes = (grid.resolve(key(1)).model_dump()["parameters"][name] for name in ("critic_epochs", "hidden_sizes"))
     assert {seed: plan.reason for seed, plan in plans.items() if plan.fate == "anew"} == {
-        6: "failed before its first checkpoint",
+        6: "failed, and there is no checkpoint of it",
         7: "its summary was removed",
         8: f"configuration changed: parameters.critic_epochs 99 -> {epochs}",
         9: "budget changed: task.env_steps 5000 -> 10000",

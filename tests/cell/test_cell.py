@@ -128,7 +128,7 @@ def test_a_cell_that_is_being_run_is_not_run_twice(workplace):
 def start_until_it_trains(*options):
     events = CELL / "dima/seed-1/events.jsonl"
     process = subprocess.Popen(command("dima", *options), stderr=subprocess.PIPE, text=True)
-    while not events.exists() or "scalars" not in events.read_text():
+    while not events.exists() or "\n[" not in events.read_text():
         time.sleep(0.01)
     return process
 

@@ -99,8 +99,7 @@ class Clone:
 
 
 def evaluations(folder: Path) -> list[tuple]:
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [(event["grid_step"], event["return"]) for event in events if "grid_step" in event]
+    return [(event["grid_step"], event["return"]) for event in read_events(folder / "events.jsonl") if "grid_step" in event]
 
 
 def digest(path: Path) -> str:
