@@ -24,6 +24,8 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 OTHERS = ("/sacred", "/lock", "/.lock")
 LONGER = 2 * FIRST
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
