@@ -36,13 +36,6 @@ def test_it_learns_push_mass_on_both_seeds(tmp_path, grid, name, least):
     assert_learned(tmp_path / grid, name, least)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-@pytest.mark.xdist_group("quick")
-def test_dima_learns_push_mass_in_the_quick_grid(quick_grid):
-    assert_learned(quick_grid, "dima", 25)
-
-
 def assert_learned(results: Path, method: str, least: float) -> None:
     """Both seeds end above what is asked of them."""
     summaries = [results / f"cells/push-mass/{method}/seed-{seed}/summary.json" for seed in (1, 2)]
