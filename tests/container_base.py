@@ -24,7 +24,7 @@ KEPT = 2  # in the cache: two checkouts may be at work
 
 
 def cached_base(*wanted: str) -> Path:
-    """What `make_base` makes, kept outside the checkout as long as the packages, Python and this file stay the same."""
+    """What `make_base` makes, kept outside the checkout while packages, Python and this file stay the same."""
     packages = sorted(f"{one.name}=={one.version}" for one in closure(wanted))
     made_from = [Path(__file__).read_text(encoding="utf-8"), sys.version, sys.base_prefix, *packages]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dima-tests"

@@ -1,4 +1,4 @@
-"""A clone of this repository whose images are built for real, with a small grid `quick`, for tests of cells in images."""
+"""A clone of this repository with small grids, whose images are really built: for tests of cells in images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ METHODS = {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mappo": TINY_MAPPO}
 
 
 def write_small_grids(config: Path) -> None:
-    """In the configuration folder, make every cell of the grid `quick` small; and add the grid `tiny`, DIMA and MAPPO on push-mass."""
+    """Make the cells of the grid `quick` small in this configuration, and add the grid `tiny`, two methods on push-mass."""
     tracked = yaml.safe_load((config / "quick.yaml").read_text(encoding="utf-8"))
     (config / "quick.yaml").write_text(yaml.safe_dump({**tracked, "overrides": {"tasks": TASKS, "methods": METHODS}}), encoding="utf-8")
     task, methods = "push-mass", ("dima", "mappo")

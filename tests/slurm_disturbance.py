@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Snakemake, but that it asks Slurm for its jobs every second: the plugin waits ten seconds longer each time that none has ended
+# Snakemake that asks for its jobs every second: the plugin waits ten seconds longer each time that none has ended
 SNAKEMAKE = """
 import asyncio
 from snakemake.cli import main
@@ -26,7 +26,7 @@ main()
 class Disturbance:
     """What befalls the two seeds of a task and method, which a Slurm job trains side by side, while a grid runs.
 
-    A seed that is to be disturbed is first stopped at a certain step (SIGSTOP), so that a cell may be short and the machine slow.
+    Seeds are first halted at a certain step (SIGSTOP): so cells may be short, and the machine slow.
     """
 
     def __init__(self, folder: Path, name: str, snakemake: subprocess.Popen[bytes]) -> None:
@@ -35,7 +35,10 @@ class Disturbance:
         self.snakemake = snakemake
 
     def stop_all_then_kill_one(self) -> tuple[Path, Path]:
-        """SIGTERM, as before a preemption: checkpoints, exit, requeue. Then one of the seeds is killed; returns it, and the other."""
+        """SIGTERM, as before a preemption: checkpoints, exit, requeue. Then one of the seeds is killed.
+
+        Returns the folders of that one and of the other.
+        """
         job = self._hold_at([300, 300])
         assert {"cpu=2", "gres/gpu=1"} <= set(_squeue(job, "-O tres:100").split(","))
         _slurm("scancel", "--signal=TERM", job)
@@ -43,11 +46,12 @@ class Disturbance:
         self._wait_until(lambda: self._said("state") == ["interrupted", "interrupted"])
         stopped_at = self._said("env_steps")
         self._wait_until(lambda: _squeue(job, "-o %T") == "PENDING")
-        time.sleep(5)  # Slurm waits two minutes, so that word of the old start's end is not taken for the new one's
+        # Slurm would wait two minutes, so as not to take word of the old start's end for the new one's
+        time.sleep(5)
         _slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
         assert self._hold_at([steps + 200 for steps in stopped_at]) == job  # its own number
         (beside,) = [number for number, cell in enumerate(self.cells) if b"continuing" in _bytes(cell / "beside.log")]
-        os.kill(self._said("process")[1 - beside], signal.SIGKILL)  # the job's first process; this machine is the cluster
+        os.kill(self._said("process")[1 - beside], signal.SIGKILL)  # the job's first; the cluster is this machine
         _slurm("scancel", "--signal=CONT", job)
         return self.cells[1 - beside], self.cells[beside]
 

@@ -16,7 +16,7 @@ NOTE = 'echo "$(basename "$0") $*" >>asked'
 
 
 class Machine:
-    """A checkout with stand-ins for the other scripts of `.ci` and for what they install, all of which note what they are asked for."""
+    """A checkout where the other scripts of `.ci` and what they install are stand-ins that note what they are asked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -52,7 +52,7 @@ def digest(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def native_quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
-    """Returns the results of the small grid, run without Slurm and without images, once Snakemake has made all of it in the background."""
+    """The small grid without Slurm and images, run in the background: returns its results once all of it is made."""
     folder = tmp_path_factory.mktemp("native")
     shutil.copytree(ROOT / "workflow", folder / "workflow")
     write_small_grids(folder / "workflow/config")
