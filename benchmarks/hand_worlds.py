@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from envs.bidexhands.environment import BiDexHands
+from envs.bidexhands.presets import DEFAULT
 from envs.bidexhands.tasks import KINDS
 from envs.bidexhands.warp_environment import WarpBiDexHands
 
@@ -31,12 +32,12 @@ def measure(tasks: Sequence[str], worlds: Sequence[int], steps: int, device: tor
     rows = []
     for task in tasks:
         engine_worlds = min(64, max(worlds))
-        own = BiDexHands(task, engine_worlds, 0, "paper")
+        own = BiDexHands(task, engine_worlds, 0, DEFAULT)
         own.reset()
         engine = engine_worlds * _steps_per_second(lambda actions, own=own: own.step(actions.cpu().numpy()), engine_worlds, steps, device)
         own.close()
         for count in worlds:
-            env = WarpBiDexHands(task, count, 0, "paper", device)
+            env = WarpBiDexHands(task, count, 0, DEFAULT, device)
             env.reset()
             rate = count * _steps_per_second(env.step, count, steps, device)
             rows.append({"task": task, "worlds": count, "warp": rate, "engine_worlds": engine_worlds, "engine": engine})

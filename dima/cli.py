@@ -151,7 +151,7 @@ def _add_render(commands: Commands) -> None:
     )
     render.add_argument("--steps", type=count, help="over as many episodes as they take (default: one episode)")
     render.add_argument("--seed", type=seed, default=0, help="of the environment and of random actions (default: %(default)s)")
-    render.add_argument("--preset", help="default: the trained policy's own, else paper")
+    render.add_argument("--preset", help="default: the trained policy's own, else the task's first in `dima tasks`")
     render.add_argument("--output", type=Path, metavar="FILE.mp4", help="default: TASK.mp4 in the working folder")
     render.add_argument("-y", "--overwrite", action="store_true", help="replace the output where it exists")
     render.add_argument("--size", type=size, default=(480, 360), metavar="WIDTHxHEIGHT", help="in pixels (default: 480x360)")

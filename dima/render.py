@@ -45,7 +45,7 @@ class Order:
     Attributes:
         task: by its name in `envs.TASKS`.
         policy: `random` (uniform in [-1, 1]), `scripted`, or the folder of a cell, whose newest checkpoint then acts by its mean.
-        preset: of the task; None: the trained policy's own, else `paper`.
+        preset: of the task; None: the trained policy's own, else the task's first.
         seed: of the environment and of random actions.
         steps: to film, over as many episodes as they take; None: one episode.
         size: width and height in pixels, even as H.264 wants them.
@@ -72,7 +72,7 @@ def render(order: Order) -> str:
     """
     _check_output(order)
     trained = None if order.policy in ("random", "scripted") else _trained_config(order)
-    preset = order.preset or (trained.task.preset if trained else "paper")
+    preset = order.preset or (trained.task.preset if trained else None)
     environment = envs.make(order.task, seed=order.seed, preset=preset, engine=trained.task.simulator if trained else None)
     try:
         film = _Film(order, environment, _policy(order, environment, trained))

@@ -23,9 +23,9 @@ ByAgent = dict[str, Any]
 
 
 def as_parallel_env(
-    task: str, seed: int = 0, preset: str = "paper", engine: str | None = None, render_mode: str | None = None
+    task: str, seed: int = 0, preset: str | None = None, engine: str | None = None, render_mode: str | None = None
 ) -> ParallelWorld:
-    """Build `task` with one world, seeded with `seed * 1000`, as a PettingZoo environment.
+    """Build `task` with one world, seeded with `seed * 1000`, as a PettingZoo environment; `preset` and `engine` as of `envs.make`.
 
     Raises like `envs.make`, and InvalidArgumentError for a `render_mode` other than None and "rgb_array".
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
-from envs.bidexhands.presets import presets
+from envs.bidexhands.presets import FORMER_NAMES, presets
 from envs.graphics import import_mujoco
 from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
 
@@ -19,12 +19,14 @@ from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineE
 class Engine:
     """A simulator that runs a task; `factory` is "module:callable", called with task, num_envs, seed and preset.
 
-    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know.
+    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know. `presets` are those of an
+    engine that has others than its task.
     """
 
     factory: str
     extra: str | None = None
     caveat: str = ""
+    presets: tuple[str, ...] = ()
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
         """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and MissingGraphicsError."""
@@ -36,11 +38,12 @@ class Engine:
 
 @dataclass(frozen=True)
 class Registration:
-    """A task: its suite, its engines (the first is the default) and its presets."""
+    """A task: its suite, its engines and its presets, of which the first are the defaults; and presets' names in earlier records."""
 
     suite: str
     engines: Mapping[str, Engine]
     presets: tuple[str, ...] = ("paper",)
+    former_presets: tuple[str, ...] = ()
 
 
 _TOY = {"numpy": Engine("envs.push_mass:PushMass")}
@@ -55,8 +58,9 @@ _BIDEXHANDS = {
     "mujoco-warp": Engine(
         "envs.bidexhands.warp_environment:WarpBiDexHands", extra="gpu", caveat="in torch tensors; not run on a GPU by us"
     ),
-    "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us"),
+    "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us", presets=("paper",)),
 }
+_HANDS = Registration("bidexhands", _BIDEXHANDS, presets(), tuple(FORMER_NAMES))
 
 TASKS: Mapping[str, Registration] = {
     "push-mass": Registration("toy", _TOY),
@@ -68,18 +72,18 @@ TASKS: Mapping[str, Registration] = {
     "halfcheetah-6x1": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "walker2d-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
     "walker2d-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "bottle-cap": Registration("bidexhands", _BIDEXHANDS, presets()),
-    "door-open-inward": Registration("bidexhands", _BIDEXHANDS, presets()),
-    "door-open-outward": Registration("bidexhands", _BIDEXHANDS, presets()),
-    "pen": Registration("bidexhands", _BIDEXHANDS, presets()),
+    "bottle-cap": _HANDS,
+    "door-open-inward": _HANDS,
+    "door-open-outward": _HANDS,
+    "pen": _HANDS,
 }
 
 TEAM_SIZES = range(2, 65)
 TEAMS: Mapping[str, Registration] = {f"push-mass-{agents}": Registration("toy", _TOY) for agents in TEAM_SIZES}
 
 
-def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", engine: str | None = None) -> BatchedEnvironment:
-    """Build `num_envs` worlds of `task` in `engine` (None: its first); world j is seeded with `seed * 1000 + j`.
+def make(task: str, num_envs: int = 1, seed: int = 0, preset: str | None = None, engine: str | None = None) -> BatchedEnvironment:
+    """Build `num_envs` worlds of `task` in `engine` with `preset` (None: the first); world j is seeded with `seed * 1000 + j`.
 
     So more than 1,000 worlds share seeds with those of the next `seed`.
 
@@ -93,12 +97,11 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
         raise UnknownTaskError(f"unknown task {task!r}: choose push-mass-coupled, or one of {teams}")
     if registration is None:
         raise UnknownTaskError(_unknown("task", task, TASKS))
-    if preset not in registration.presets:
-        raise UnknownPresetError(_unknown(f"preset of {task}", preset, registration.presets))
     name = next(iter(registration.engines)) if engine is None else engine
     if name not in registration.engines:
         raise UnknownEngineError(_unknown(f"engine of {task}", name, registration.engines))
     chosen = registration.engines[name]
+    preset = _preset(task, registration, name, preset)
     try:
         return chosen.load()(task, num_envs, seed, preset)
     except ModuleNotFoundError as error:
@@ -106,6 +109,18 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str = "paper", eng
             raise
         message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install -e '.[{chosen.extra}]'"
         raise MissingExtraError(message) from error
+
+
+def _preset(task: str, registration: Registration, engine: str, asked: str | None) -> str:
+    """The preset that is asked for, or the first one. Raises UnknownPresetError."""
+    own = registration.engines[engine].presets
+    choices, former = (own, ()) if own else (registration.presets, registration.former_presets)
+    if asked is None:
+        return choices[0]
+    if asked not in (*choices, *former):
+        where = f"{task} in engine {engine}" if own else task
+        raise UnknownPresetError(_unknown(f"preset of {where}", asked, choices))
+    return asked
 
 
 def _unknown(kind: str, name: str, choices: Iterable[str]) -> str:

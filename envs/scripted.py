@@ -15,6 +15,10 @@ Controller = Callable[[Float[np.ndarray, "batch state"], Int[np.ndarray, " batch
 """Actions in [-1, 1] for global states and the number of steps taken in each world's episode."""
 
 
+HAND_TASKS = ("bottle-cap", "door-open-inward", "door-open-outward", "pen")
+HAND_PRESETS = ("v0", "v1", "paper")  # the last is v0 by its former name, and Isaac Gym's
+
+
 class MissingControllerError(EnvironmentsError):
     """Nobody has written a controller for the task, or for this preset of it."""
 
@@ -23,8 +27,10 @@ def scripted_controller(spec: EnvSpec) -> Controller:
     """The controller of a task. Raises MissingControllerError, naming the tasks that have one."""
     if spec.task not in CONTROLLERS:
         raise MissingControllerError(f"there is no scripted controller for {spec.task}: choose one of {', '.join(sorted(CONTROLLERS))}")
-    if spec.preset != "paper":
-        raise MissingControllerError(f"the scripted controller for {spec.task} is written for preset paper, not {spec.preset}")
+    presets = HAND_PRESETS if spec.task in HAND_TASKS else ("paper",)
+    if spec.preset not in presets:
+        written = " and ".join(presets)
+        raise MissingControllerError(f"the scripted controller for {spec.task} is written for preset {written}, not {spec.preset}")
     return CONTROLLERS[spec.task](spec)
 
 
@@ -103,5 +109,5 @@ CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {
     "push-mass": lambda _: push_to_goal,
     "push-mass-coupled": lambda _: push_to_goal_together,
     **{task: gait.controller for gait, tasks in _GAITS.items() for task in tasks},
-    **dict.fromkeys(("bottle-cap", "door-open-inward", "door-open-outward", "pen"), _hands_script),
+    **dict.fromkeys(HAND_TASKS, _hands_script),
 }

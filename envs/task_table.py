@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envs.interface import MissingExtraError, MissingGraphicsError
-from envs.registry import TASKS, Registration, make
+from envs.registry import TASKS, Engine, Registration, make
 
 COLUMNS = ("task", "preset", "suite", "agents", "observation", "state", "action", "steps", "engine", "lineage")
 NUMBERS = frozenset({"agents", "observation", "state", "action", "steps"})
@@ -54,9 +54,14 @@ def _facts(task: str, preset: str, registration: Registration) -> tuple[str, ...
         return (str(error),)
     spec = environment.spec
     environment.close()
-    others = "".join(f", {other} ({entry.caveat})" for other, entry in registration.engines.items() if other != name)
+    others = "".join(f", {other} ({_note(entry)})" for other, entry in registration.engines.items() if other != name)
     numbers = (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit)
     return (*map(str, numbers), f"{spec.engine}{others}", spec.lineage)
+
+
+def _note(engine: Engine) -> str:
+    """What has to be known of an engine beside the first one: its presets, where it has its own, and its caveat."""
+    return "; ".join([*(f"preset {preset}" for preset in engine.presets), engine.caveat])
 
 
 def _caveats() -> list[str]:

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from dima.grid import CellKey, Grid, load_grid
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow" / "config"
 
+# processes that tests start then find compiled modules instead of compiling each one again
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # a shell starts what is to run in the background with this signal ignored, and processes that tests start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -79,6 +84,40 @@ TINY_HASAC = {
     "rollout_threads": 2, "warmup_steps": 100, "train_interval": 50, "updates_per_vector_step": 0.1, "hidden_sizes": [16],
     "replay_capacity": 400, "batch_size": 32,
 }  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("dima")
+    group.addoption("--slow", action="store_true", help="run slow tests too, and train what has to be proven again to learn")
+    group.addoption("--every-proof", action="store_true", help="train everything that is proven to learn, changed or not")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests are left out unless they are asked for. The longest come first, so that in the end no worker waits for another."""
+    if not (config.getoption("slow") or config.option.markexpr):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    items.sort(key=_longest_first)
+
+
+def _longest_first(item: pytest.Item) -> float:
+    timeout = item.get_closest_marker("timeout")
+    return -timeout.args[0] if timeout else -bool(item.get_closest_marker("slow"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Where the time went; what slow tests were left out."""
+    if config.option.collectonly:
+        return
+    seconds: Counter[str] = Counter()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds["/".join(Path(report.location[0]).parts[:2])] += report.duration
+    terminalreporter.section("seconds by folder or file")
+    for name, spent in seconds.most_common():
+        terminalreporter.line(f"{spent:7.1f}  {name}")
+    if not config.getoption("slow"):
+        terminalreporter.line("Without the slow tests. Everything: python -m pytest --slow")
 
 
 def tiny_config(folder: Path) -> Path:

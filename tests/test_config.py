@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dima.grid
+import envs
 from dima.config import CellConfig
 from dima.errors import UserError
 from dima.grid import CellKey, load_grid, merge, validate
@@ -325,6 +326,27 @@ def test_presets_of_one_suite_never_meet_in_a_grid(workplace):
     other = "{preset: gymnasium-robotics, comparable_with_paper: false}"
     write(workplace, block + f"overrides: {{tasks: {{ant-2x4: {other}, ant-4x2: {other}}}}}")
     assert load_grid("broken").task("ant-4x2").preset == "gymnasium-robotics"
+
+
+@pytest.mark.parametrize("other", ["v0", "paper"])
+def test_the_hands_of_version_0_are_other_cells_and_meet_those_of_version_1_in_no_grid(workplace, other):
+    """`paper` is what version 0 was called."""
+    block = "experiments: {t: [{tasks: [pen, bottle-cap], methods: [dima], seeds: [1]}]}\n"
+    write(workplace, block + f"overrides: {{tasks: {{pen: {{preset: {other}}}}}}}")
+    with pytest.raises(UserError, match=f"Grid broken mixes .* bidexhands .*: bottle-cap has preset v1 .*, pen has preset {other} "):
+        load_grid("broken")
+    digests = []
+    for preset in ("v1", other):
+        write(workplace, block + f"overrides: {{tasks: {{pen: {{preset: {preset}}}, bottle-cap: {{preset: {preset}}}}}}}")
+        digests += [load_grid("broken").resolve(CellKey(task, "dima", 1)).digest() for task in ("pen", "bottle-cap")]
+    assert len(set(digests)) == 4
+
+
+def test_the_papers_tasks_have_the_preset_that_an_environment_has_by_default():
+    grid = load_grid("paper")
+    tasks = {cell.task for cell in grid.cells}
+    assert {task: grid.task(task).preset for task in tasks} == {task: envs.TASKS[task].presets[0] for task in tasks}
+    assert grid.task("pen").preset == "v1"
 
 
 def test_the_paper_grids_300_cells_are_resolved_with_every_tasks_file_read_once(monkeypatch) -> None:

@@ -27,6 +27,7 @@ def test_the_house_is_in_order(command: tuple[str, ...]) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_types() -> None:
     start = tool("pyright", "--version")
     if start.returncode != 0:

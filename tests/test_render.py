@@ -123,8 +123,15 @@ class Fast(PushMass):
 
 
 def test_no_film_runs_faster_than_60_frames_a_second(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(envs, "make", lambda task, seed, preset="paper", engine=None: Fast(task, 1, seed, preset))
+    asked = []
+
+    def make(task: str, seed: int, preset: str | None = None, engine: str | None = None) -> Fast:
+        asked.append(preset)
+        return Fast(task, 1, seed, "paper")
+
+    monkeypatch.setattr(envs, "make", make)
     assert run("--output", str(tmp_path / "fast.mp4")) == 0
+    assert asked == [None]  # the task's first
     frames, rate, _ = film(tmp_path / "fast.mp4")
     assert rate == pytest.approx(125 / 3, rel=1e-6)
     random = np.random.default_rng(0)
@@ -237,7 +244,7 @@ class Impatient(PushMass):
 )
 def test_a_film_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, capsys, environment, status, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(envs, "make", lambda task, seed, preset, engine: environment(task, 1, seed, preset))
+    monkeypatch.setattr(envs, "make", lambda task, seed, preset, engine: environment(task, 1, seed, "paper"))
     assert run() == status
     assert capsys.readouterr().err.splitlines()[-1] == f"dima: {message}"
     assert list(tmp_path.iterdir()) == []

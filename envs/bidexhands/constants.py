@@ -12,6 +12,7 @@ from envs.interface import EnvironmentsError
 
 Pair = tuple[float, float]
 Vector = tuple[float, float, float]
+Thumb = tuple[float, float, float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -46,7 +47,7 @@ class Hand(_Section):
     friction: NotNegative
     force_scale: Positive
     torque_scale: Positive
-    reset_thumb: tuple[float, float, float, float, float]
+    reset_thumb: Thumb
 
 
 class Observation(_Section):
@@ -61,8 +62,9 @@ class Observation(_Section):
 
 
 class TaskConstants(_Section):
-    """What the four tasks have in common."""
+    """What the four tasks have in common; a task's `reset_thumb` takes the place of the hand's."""
 
+    reset_thumb: Thumb | None = None
     episode_limit: Annotated[int, Field(gt=0)]
     control_period: Positive
     force_gain: Positive
@@ -163,19 +165,14 @@ class Constants(_Section):
 
 
 def load_constants(path: Path) -> Constants:
-    """The constants in a file.
+    """The constants in a file, which holds all of them, or names an earlier version as `based_on` and what differs from it.
 
     Raises:
-        ConstantsError: the file is absent, is not YAML, or a key is unknown, missing or out of range; the message names it.
+        ConstantsError: the file is absent, is not YAML, is based on no earlier version, or a key is unknown, missing or out of
+            range; the message names it.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConstantsError(f"there is no file of constants {path}") from None
-    except yaml.YAMLError as error:
-        raise ConstantsError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
-    try:
-        constants = Constants.model_validate(content)
+        constants = Constants.model_validate(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -183,3 +180,26 @@ def load_constants(path: Path) -> Constants:
     if path.name != f"v{constants.version}.yaml":
         raise ConstantsError(f"{path.name} calls itself version {constants.version}: its name must be v{constants.version}.yaml")
     return constants
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401
+    """What a file says, with the rest from the version it is based on."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConstantsError(f"there is no file of constants {path}") from None
+    except yaml.YAMLError as error:
+        raise ConstantsError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or "based_on" not in content:
+        return content
+    version, base = content.get("version"), content.pop("based_on")
+    if not (isinstance(version, int) and isinstance(base, int) and base < version):
+        raise ConstantsError(f"{path.name}: based_on: must be an earlier version than its own, {version}, not {base}")
+    return _changed(_read(path.with_name(f"v{base}.yaml")), content)
+
+
+def _changed(base: Any, changes: Any) -> Any:  # noqa: ANN401
+    """`base` with the values of `changes`, section by section."""
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return base | {key: _changed(base.get(key), value) for key, value in changes.items()}

@@ -1,18 +1,22 @@
-"""The presets: "paper" is `constants/v0.yaml`, every further `constants/vN.yaml` is a preset of its own name."""
+"""The presets: each `constants/vN.yaml` is the preset of its name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "constants"
+DEFAULT = "v1"
+"""The preset of the tasks' files in `workflow/config/tasks`."""
+FORMER_NAMES = {"paper": "v0"}
+"""What records from before version 1 call a preset: they can still be read, played and continued."""
 
 
 def presets() -> tuple[str, ...]:
-    """The names of all presets, "paper" first."""
-    later = sorted(int(file.stem[1:]) for file in FOLDER.glob("v[0-9]*.yaml") if file.stem != "v0")
-    return ("paper", *(f"v{version}" for version in later))
+    """The names of all presets, the default first, then by version."""
+    versions = sorted(int(file.stem[1:]) for file in FOLDER.glob("v[0-9]*.yaml"))
+    return (DEFAULT, *(name for name in map("v{}".format, versions) if name != DEFAULT))
 
 
 def constants_file(preset: str) -> Path:
-    """Where a preset's constants are."""
-    return FOLDER / ("v0.yaml" if preset == "paper" else f"{preset}.yaml")
+    """Where the constants of a preset are, told by its name or its former one."""
+    return FOLDER / f"{FORMER_NAMES.get(preset, preset)}.yaml"

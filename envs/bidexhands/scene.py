@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjtCamLight, mjtGeom, mjtObj, mjtSensor
 
-from envs.bidexhands.constants import Constants, Hand, TaskConstants
+from envs.bidexhands.constants import Constants, Hand, TaskConstants, Thumb
 from envs.bidexhands.hand import ALL_BITS, FINGERS, FIXED_BIT, build_hand, named
 
 HANDS = ("right", "left")
@@ -50,7 +50,7 @@ def build_scene(constants: Constants, task: TaskConstants, view: View, add_objec
         _add_hand(spec, hand, position, rpy, constants.hand)
     add_object(spec)
     model = spec.compile()
-    positions = _reset_positions(model, constants.hand)
+    positions = _reset_positions(model, task.reset_thumb or constants.hand.reset_thumb)
     _damp_bases(model, positions, constants.hand)
     return Scene(model, positions, positions[model.jnt_qposadr[model.actuator_trnid[:, 0]]])
 
@@ -97,10 +97,11 @@ def _add_hand(spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Se
         sensor.intprm[:3] = (data_fields, 3, 1)
 
 
-def _reset_positions(model: mujoco.MjModel, constants: Hand) -> Float[np.ndarray, " positions"]:
+def _reset_positions(model: mujoco.MjModel, thumb: Thumb) -> Float[np.ndarray, " positions"]:
+    """All joints at 0 but the thumbs', THJ4 to THJ0."""
     positions = model.qpos0.copy()
     for hand in HANDS:
-        for joint, angle in zip(("THJ4", "THJ3", "THJ2", "THJ1", "THJ0"), constants.reset_thumb, strict=True):
+        for joint, angle in zip(("THJ4", "THJ3", "THJ2", "THJ1", "THJ0"), thumb, strict=True):
             positions[model.joint(named(hand, joint)).qposadr] = angle
     return positions
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from envs.episodes import EpisodicEnvironment
-from envs.interface import EnvSpec, MissingExtraError, SimState, UnknownPresetError, UnsupportedSimStateError
+from envs.interface import EnvSpec, MissingExtraError, SimState, UnsupportedSimStateError
 from envs.isaac_bridge.connection import (
     COMMAND_VARIABLE,
     OPEN_SECONDS,
@@ -43,8 +43,6 @@ class IsaacGymEnvironment(EpisodicEnvironment):
     """
 
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
-        if preset != "paper":
-            raise UnknownPresetError(f"preset {preset!r} is of the MuJoCo port, the only one of engine 'isaacgym' is 'paper'")
         original, obs_dim, state_dim, episode_limit = TASKS[task]
         spec = EnvSpec(
             task=task,

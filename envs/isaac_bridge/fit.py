@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ import yaml
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
+from envs.bidexhands.presets import DEFAULT, FOLDER
 from envs.interface import EnvironmentsError
 from envs.isaac_bridge.probe_file import Door, ProbeError, ProbeFile, read_probe
 
-CONSTANTS = Path(__file__).parents[1] / "bidexhands" / "constants"
+BASE = int(DEFAULT.removeprefix("v"))  # the version that a new one changes
 ASSET_DAMPING = 100.0  # 1/s, linear and angular, of the original's hands
 WORST_RESIDUAL = 0.1
 NO_SPRING_RESIDUAL = 0.01
@@ -144,23 +144,20 @@ def kind_of_damping(rate: float, h: float) -> str:
 
 
 def write_version(probe_path: Path, folder: Path) -> Path:
-    """Fit the probe's file and write `vN.yaml`, version 0 but for the fitted constants, under the next free number.
+    """Fit the probe's file and write `vN.yaml`, the default version but for the fitted constants, under the next free number.
 
     Raises:
-        ProbeError: the probe's file makes no sense, or the port's constants cannot be revised.
+        ProbeError: the probe's file makes no sense, or the folder lacks the default version.
     """
     probe = read_probe(probe_path)
     fits = fit_probe(probe)
-    try:
-        text = (folder / "v0.yaml").read_text(encoding="utf-8")
-    except OSError as error:
-        raise ProbeError(f"the port's constants cannot be read: {error}") from None
-    version = 1 + max((int(file.stem[1:]) for file in folder.glob("v*.yaml") if file.stem[1:].isdecimal()), default=0)
+    if not (folder / f"{DEFAULT}.yaml").is_file():
+        raise ProbeError(f"there is no {DEFAULT}.yaml in {folder}, which the new version is to be based on")
+    version = 1 + max(int(file.stem[1:]) for file in folder.glob("v*.yaml") if file.stem[1:].isdecimal())
     digest = hashlib.sha256(probe_path.read_bytes()).hexdigest()
-    revised = provenance(version, digest, probe, fits) + revise(text, version, {name: fit.value for name, fit in fits.items()})
     path = folder / f"v{version}.yaml"
     with path.open("x", encoding="utf-8") as file:
-        file.write(revised)
+        file.write(provenance(version, digest, probe, fits) + changes(version, {name: fit.value for name, fit in fits.items()}))
     return path
 
 
@@ -169,7 +166,7 @@ def provenance(version: int, digest: str, probe: ProbeFile, fits: dict[str, Fit]
     h, versions = probe.dt / probe.substeps, probe.versions
     engine = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
     lines = [
-        f"Version {version}: version 0 with four constants fitted to a probe of Isaac Gym.",
+        f"Version {version}: version {BASE} with four constants fitted to a probe of Isaac Gym.",
         f"Probe: SHA-256 {digest}",
         f"of {probe.task}, seed {probe.seed}, dt {probe.dt:.9g}, {probe.substeps} substeps; {engine}",
     ]
@@ -179,32 +176,12 @@ def provenance(version: int, digest: str, probe: ProbeFile, fits: dict[str, Fit]
     return "".join(f"# {line}\n" for line in lines)
 
 
-def revise(text: str, version: int, values: dict[str, float]) -> str:
-    """The port's file with other values and their comments; nothing else changes, which is verified.
-
-    Raises ProbeError: one of the constants is not on a line of its own where it is expected.
-    """
-    targets = {("", "version"): version}
-    targets |= {("hand" if name.endswith("rate") else DOORS[0], name): _tidy(value) for name, value in values.items()}
-    lines, section = [], ""
-    for line in text.splitlines():
-        parts = re.fullmatch(r"(\s*)([\w-]+):(\s*)([^#]*?)(\s*#.*)?", line)
-        if parts and not parts[1]:
-            section = parts[2]
-        key = ("" if parts and not parts[1] else section, parts[2] if parts else "")
-        if parts and key in targets:
-            note = "" if key[1] == "version" else f"   # fitted, see the top of the file; {parts[4]} in version 0"
-            line = f"{parts[1]}{parts[2]}: {targets[key]!r}{note}"
-        lines.append(line)
-    revised = "\n".join(lines) + "\n"
-    expected = yaml.safe_load(text)
-    expected["version"] = version
-    for (section, name), value in targets.items():
-        for part in DOORS if section == DOORS[0] else [section] * bool(section):
-            expected[part][name] = value
-    if yaml.safe_load(revised) != expected:
-        raise ProbeError(f"the port's constants do not hold {', '.join(sorted(values))} where they are expected: they cannot be revised")
-    return revised
+def changes(version: int, values: dict[str, float]) -> str:
+    """What a file of constants says of a version that is the default one but for these values."""
+    hand = {name: _tidy(value) for name, value in values.items() if name.endswith("rate")}
+    door = {name: _tidy(value) for name, value in values.items() if name not in hand}
+    sections = {"hand": hand} | {name: dict(door) for name in DOORS}
+    return yaml.safe_dump({"version": version, "based_on": BASE} | sections, sort_keys=False)
 
 
 def _tidy(value: float) -> float:
@@ -232,7 +209,7 @@ def main() -> None:
     """Fit, write, and say what was found."""
     parser = argparse.ArgumentParser(description="Write the next version of the MuJoCo port's constants from a probe of Isaac Gym.")
     parser.add_argument("probe", type=Path, help="JSON file that probe.py wrote")
-    parser.add_argument("--constants", type=Path, default=CONSTANTS, help="folder with v0.yaml, to which the new version is added")
+    parser.add_argument("--constants", type=Path, default=FOLDER, help=f"folder with {DEFAULT}.yaml, to which the new version is added")
     arguments = parser.parse_args()
     try:
         path = write_version(arguments.probe, arguments.constants)

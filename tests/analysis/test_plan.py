@@ -162,6 +162,18 @@ def test_a_changed_value_is_named_by_its_path_with_both_values_and_what_is_only_
     }
 
 
+def test_hands_recorded_with_version_0_of_their_constants_are_stale(grid_of, leave, results: Path) -> None:
+    """Made before there was version 1, when its name was `paper`, and after."""
+    grid = grid_of((["bottle-cap"], ["mappo"], [1, 2, 3]))
+    for seed, preset in ((1, "paper"), (2, "v0"), (3, "v1")):
+        leave(grid, key(seed, "bottle-cap"), config=changed(grid, key(seed, "bottle-cap"), task__preset=preset) if preset != "v1" else None)
+    plans = by_seed(grid, results)
+    assert [(plans[seed].fate, plans[seed].reason) for seed in (1, 2)] == [
+        ("anew", f'configuration changed: task.preset "{preset}" -> "v1"') for preset in ("paper", "v0")
+    ]
+    assert plans[3].fate == "finished"
+
+
 def test_a_method_without_a_file_is_impossible_and_a_checkouts_program_begins_again(grid_of, leave, results: Path) -> None:
     grid = grid_of((["push-mass"], ["dreamer"], [1]), (["halfcheetah-2x3"], ["happo-checkout"], [1]))
     leave(grid, key(1, "halfcheetah-2x3", "happo-checkout"), "interrupted", steps=10)

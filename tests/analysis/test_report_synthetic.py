@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,19 @@ from synthetic_grid import LABEL, write_synthetic
 from dima.analysis.report.write import write_report
 from dima.grid import Grid, load_grid
 
+ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1_000_000
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        root = name.partition(".")[0]
+        if root in ("torch", "sacred", "safetensors", "vector_quantize_pytorch", "envs", "mujoco", "gymnasium", "snakemake", "harl"):
+            raise ModuleNotFoundError(f"No module named {root!r}", name=root)
+sys.meta_path.insert(0, Absent())
+from dima.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +103,20 @@ def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_comes_again_with_the_same_bytes(place: Path, grid: Grid, report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
+def test_everything_comes_again_with_the_same_bytes_where_nothing_for_training_is_installed(place: Path, report: Path) -> None:
+    """In another process, with another hash seed and time zone: the report, and with it every table and figure; studies and states."""
     first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
-    write_report(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})
+    assert len([path for path in first if path.parent.name == "files"]) == 5 * 3 + 7 * 3
+
+    def dima(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", ABSENT, *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+        return subprocess.run(command, cwd=place, env=environment, check=False, capture_output=True, text=True)
+
+    for command in (["report"], ["studies", "--task", "pen"], ["status"]):
+        result = dima(*command, "--grid", "synthetic")
+        assert result.returncode == 0, result.stderr
     assert {path: path.read_bytes() for path in report.rglob("*") if path.is_file()} == first
+    refused = dima("train", "--grid", "quick", "--task", "push-mass", "--method", "dima", "--seed", "1")
+    message = "dima: This command needs torch, which is not installed: pip install -e '.[training]'.\n"
+    assert (refused.returncode, refused.stderr) == (2, message)

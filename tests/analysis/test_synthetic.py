@@ -115,21 +115,6 @@ def test_all_tables_compile(tables: Path, tmp_path: Path) -> None:
     assert "Overfull \\hbox" not in log
 
 
-@pytest.mark.slow
-def test_figures_of_the_full_grid_have_the_same_bytes_in_another_process(place: Path) -> None:
-    grid = load_grid("synthetic", place / "workflow/config")
-    first = {
-        path: path.read_bytes() for path in write_figures(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})
-    }
-    assert len(first) == 7 * 3
-    for path in first:
-        path.unlink()
-    command = [sys.executable, "-m", "dima", "figures", "--grid", "synthetic"]
-    environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
-    assert {path: path.read_bytes() for path in first} == first
-
-
 def test_synthetic_records_among_real_ones_are_refused(make_grid: Any, results: Path, write_cell: Any, write_status: Any) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1, 2, 3])], "ablation_returns": [(["push-mass"], ["dima-joint"], [1])]})
     write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # MuJoCo Warp compile
 
 
 def make(task: str = "door-open-outward", num_envs: int = 3) -> WarpBiDexHands:
-    return WarpBiDexHands(task, num_envs, 0, "paper", CPU)
+    return WarpBiDexHands(task, num_envs, 0, "v1", CPU)
 
 
 def random_actions(steps: int, worlds: int, scale: float = 0.3) -> np.ndarray:
@@ -40,7 +40,7 @@ def without_forces(state: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("task", TASKS)
 def test_both_engines_agree(task: str) -> None:
     """20 steps of the simulation, in world 0 by the task's script, in the others by chance."""
-    ours, theirs = make(task), BiDexHands(task, 3, 0, "paper")
+    ours, theirs = make(task), BiDexHands(task, 3, 0, "v1")
     for tensor, array in zip(ours.reset(), theirs.reset(), strict=True):
         assert_array_equal(tensor.numpy(), array)
     assert ours.spec.obs_dim == theirs.spec.obs_dim
@@ -62,7 +62,7 @@ def test_both_engines_agree(task: str) -> None:
 def test_a_crowded_world_is_named_and_the_others_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for hardly more than what holds at rest, the world whose hand closes around the bottle has too many constraints."""
     monkeypatch.setattr(warp_worlds, "CONSTRAINTS", 104)
-    env, twin = make("bottle-cap", 2), BiDexHands("bottle-cap", 2, 0, "paper")
+    env, twin = make("bottle-cap", 2), BiDexHands("bottle-cap", 2, 0, "v1")
     env.reset()
     twin.reset()
     actions = np.zeros((2, 2, 26), dtype=np.float32)
@@ -88,7 +88,7 @@ def test_a_crowded_world_is_named_and_the_others_live_on(monkeypatch: pytest.Mon
 
 
 def test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    env, twin = make("pen", 2), BiDexHands("pen", 2, 0, "paper")
+    env, twin = make("pen", 2), BiDexHands("pen", 2, 0, "v1")
     env.reset()
     twin.reset()
     try:
@@ -105,7 +105,7 @@ def test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("task", ["bottle-cap", "door-open-outward"])
 def test_fingertips_feel_the_same_contacts(task: str) -> None:
     """A script plays until fingertips touch something; the next step from that very state is felt alike in both engines."""
-    ours, theirs = make(task, 1), BiDexHands(task, 1, 0, "paper")
+    ours, theirs = make(task, 1), BiDexHands(task, 1, 0, "v1")
     ours.reset()
     _, state = theirs.reset()
     act, data = scripted_controller(theirs.spec), theirs.worlds.data[0]

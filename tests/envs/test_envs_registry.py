@@ -39,6 +39,16 @@ def test_an_unknown_preset_names_the_choices() -> None:
     assert str(caught.value) == "unknown preset of push-mass 'papers' (did you mean 'paper'?): choose one of paper"
 
 
+def test_the_hands_presets_are_versions_and_the_former_name_of_the_first_is_understood() -> None:
+    spec = envs.make("pen").spec
+    assert (spec.preset, spec.lineage.split("/")[0]) == ("v1", "MuJoCo-Pen-v1")
+    former = envs.make("pen", preset="paper").spec
+    assert (former.preset, former.lineage) == ("paper", envs.make("pen", preset="v0").spec.lineage)
+    with pytest.raises(envs.UnknownPresetError) as caught:
+        envs.make("pen", preset="v7")
+    assert str(caught.value) == "unknown preset of pen 'v7': choose one of v0, v1"
+
+
 def test_an_unknown_engine_names_the_choices() -> None:
     with pytest.raises(envs.UnknownEngineError) as caught:
         envs.make("halfcheetah-2x3", engine="bullet")

@@ -460,5 +460,11 @@ def test_senseless_numbers_start_nothing() -> None:
         make(worlds=0)
     with pytest.raises(envs.InvalidArgumentError, match="the seed is -1"):
         make(seed=-1)
-    with pytest.raises(envs.UnknownPresetError, match="the only one of engine 'isaacgym' is 'paper'"):
-        IsaacGymEnvironment("pen", 1, 0, "v1")
+    with pytest.raises(envs.UnknownPresetError, match="unknown preset of pen in engine isaacgym 'v1': choose one of paper"):
+        envs.make("pen", engine="isaacgym", preset="v1")
+
+
+def test_its_own_preset_is_the_default() -> None:
+    env = envs.make("pen", engine="isaacgym")
+    assert env.spec.preset == "paper"
+    env.close()

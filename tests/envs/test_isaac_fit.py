@@ -20,6 +20,8 @@ import pytest
 import yaml
 from numpy.testing import assert_allclose
 
+from envs.bidexhands.constants import load_constants
+from envs.bidexhands.presets import FOLDER
 from envs.bidexhands.tasks import Task
 from envs.isaac_bridge import fit
 from envs.isaac_bridge.probe_file import Body, Door, ProbeError, read_probe
@@ -27,28 +29,8 @@ from envs.isaac_bridge.probe_file import Body, Door, ProbeError, read_probe
 STAND_IN = Path(__file__).parent / "isaac_stand_in"
 PROBE = Path(fit.__file__).with_name("probe.py")
 H = 1 / 120
-
-V0 = """# What a file of constants looks like.
-version: 0   # of the file
-
-hand:
-  linear_damping_rate: 100.0       # [B] 1/s
-  angular_damping_rate: 100.0      # [B] 1/s
-  reset_thumb: [-1.04, 1.2]
-
-bottle-cap:
-  object_spring: 5.0               # [B]
-  object_damping: 1.0
-
-door-open-outward: &door
-  object_spring: 5.0               # [B] of its joints
-  object_damping: 1.0              # [B] likewise
-  force_gain: 0.5                  # [B]
-
-door-open-inward:
-  <<: *door
-  object_rpy: [0.0, 3.14, 0.0]
-"""
+SHIPPED = ("v0.yaml", "v1.yaml")
+DOORS = ("door-open-outward", "door-open-inward")
 
 
 def python38() -> str:
@@ -76,9 +58,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def constants(tmp_path: Path) -> Path:
+    """The shipped versions, as they were before anything was fitted."""
     folder = tmp_path / "constants"
     folder.mkdir()
-    (folder / "v0.yaml").write_text(V0)
+    for name in SHIPPED:
+        shutil.copy(FOLDER / name, folder)
     return folder
 
 
@@ -97,10 +81,10 @@ def test_what_the_stand_in_was_given_is_found_again(
     done = probe(tmp_path / "probe.json", interpreter(), **settings)
     assert done.returncode == 0, done.stderr
     path = fit.write_version(tmp_path / "probe.json", constants)
-    found = yaml.safe_load(path.read_text())
-    assert_allclose([found["hand"][name] for name in ("linear_damping_rate", "angular_damping_rate")], expected[:2], rtol=1e-4)
-    for door in ("door-open-outward", "door-open-inward"):
-        assert_allclose([found[door]["object_spring"], found[door]["object_damping"]], expected[2:], rtol=1e-4)
+    found = load_constants(path)
+    assert_allclose([found.hand.linear_damping_rate, found.hand.angular_damping_rate], expected[:2], rtol=1e-4)
+    for door in map(found.task, DOORS):
+        assert_allclose([door.object_spring, door.object_damping], expected[2:], rtol=1e-4)
     assert [line for line in path.read_text().splitlines() if kind.replace("\\", "") in line]
 
 
@@ -211,6 +195,7 @@ def test_inertia_by_hand() -> None:
 
 def test_a_new_version_changes_four_constants_and_says_why(measured: Path, constants: Path) -> None:
     (constants / "v3.yaml").write_text("taken")
+    before = {name: (constants / name).read_text() for name in (*SHIPPED, "v3.yaml")}
     content = json.loads(measured.read_text())
     for push in content["force"]:
         push["velocity"] = (np.array(push["velocity"]) / 2).tolist()
@@ -218,36 +203,29 @@ def test_a_new_version_changes_four_constants_and_says_why(measured: Path, const
     halved.write_text(json.dumps(content))
     path = fit.write_version(halved, constants)
     assert (path.name, fit.write_version(measured, constants).name) == ("v4.yaml", "v5.yaml")
-    assert (constants / "v3.yaml").read_text() == "taken"
-    assert (constants / "v0.yaml").read_text() == V0
-    old, new = yaml.safe_load(V0), yaml.safe_load(path.read_text())
-    assert new["version"] == 4
+    assert {name: (constants / name).read_text() for name in before} == before
+    new = load_constants(path).model_dump(by_alias=True)
     assert new["hand"]["linear_damping_rate"] == pytest.approx(200, rel=0.1)  # it moves half as fast in the end, not after a step
-    new["hand"]["linear_damping_rate"], new["version"] = 100.0, 0
-    assert new == old
+    new["hand"]["linear_damping_rate"] = 100.0
+    assert new == load_constants(constants / "v1.yaml").model_dump(by_alias=True) | {"version": 4}
     text = path.read_text()
     digest = subprocess.run(["sha256sum", halved], capture_output=True, text=True, check=True).stdout.split()[0]
     assert f"# Probe: SHA-256 {digest}\n" in text
     assert "isaacgym 1.0rc4" in text
     share = float(next(line for line in text.splitlines() if line.startswith("# linear_damping_rate")).split(": ")[1].split(" %")[0])
     assert 1 < share < 10  # no rate fits velocities that were halved
-    assert "  reset_thumb: [-1.04, 1.2]\n" in text
-    assert "  force_gain: 0.5                  # [B]\n" in text
 
 
-def test_the_shipped_constants_can_be_revised(measured: Path, tmp_path: Path) -> None:
-    load = pytest.importorskip("envs.bidexhands.constants").load_constants
-    shutil.copy(fit.CONSTANTS / "v0.yaml", tmp_path)
-    revised = load(fit.write_version(measured, tmp_path))
-    old = load(tmp_path / "v0.yaml").model_dump()
-    assert revised.version == 1
-    assert revised.model_dump() == old | {"version": 1}  # the stand-in has the original's values
+def test_the_stand_ins_constants_are_the_shipped_ones(measured: Path, constants: Path) -> None:
+    """It has the original's values."""
+    revised, old = load_constants(fit.write_version(measured, constants)), load_constants(constants / "v1.yaml")
+    assert revised.model_dump() == old.model_dump() | {"version": 2}
 
 
 @pytest.mark.parametrize("rate", [100.0, 600.0])
 def test_the_ports_own_hand_gives_back_its_damping(rate: float) -> None:
     """Both readings of Isaac Gym's damping, as the port would have them: the forearm pushed for 10 control steps."""
-    task = Task("door-open-outward", "paper")
+    task = Task("door-open-outward", "v1")
     damped = {"linear_damping_rate": rate, "angular_damping_rate": rate}
     task.constants = task.constants.model_copy(update={"hand": task.constants.hand.model_copy(update=damped)})
     scene = task.build_scene()
@@ -318,37 +296,34 @@ def test_nonsense_is_refused_in_one_sentence(case: str, measured: Path, constant
     with pytest.raises(ProbeError, match=message) as caught:
         fit.write_version(path, constants)
     assert "\n" not in str(caught.value)
-    assert [file.name for file in constants.iterdir()] == ["v0.yaml"]
+    assert sorted(file.name for file in constants.iterdir()) == sorted(SHIPPED)
 
 
 def test_numbers_are_written_so_that_yaml_reads_numbers() -> None:
-    values = {"linear_damping_rate": 1234567.0, "angular_damping_rate": 600.0, "object_spring": 1e-5, "object_damping": 0.000123456789}
-    found = yaml.safe_load(fit.revise(V0, 1, values))
-    assert found["hand"]["linear_damping_rate"] == 1234570.0
-    assert found["door-open-inward"] == {
-        "object_spring": 0.0,
-        "object_damping": 0.000123457,
-        "force_gain": 0.5,
-        "object_rpy": [0.0, 3.14, 0.0],
+    values = {"linear_damping_rate": 1234567.0, "angular_damping_rate": 6e16, "object_spring": 1e-5, "object_damping": 0.000123456789}
+    door = {"object_spring": 0.0, "object_damping": 0.000123457}
+    assert yaml.safe_load(fit.changes(2, values)) == {
+        "version": 2,
+        "based_on": 1,
+        "hand": {"linear_damping_rate": 1234570.0, "angular_damping_rate": 6e16},
+        "door-open-outward": door,
+        "door-open-inward": door,
     }
 
 
-def test_a_file_of_constants_that_cannot_be_revised_is_left_alone(measured: Path, constants: Path) -> None:
+def test_what_is_not_there_is_named(measured: Path, constants: Path) -> None:
     with pytest.raises(ProbeError, match="cannot be read: No such file"):
         read_probe(constants / "nothing.json")
-    elsewhere = V0.replace("  linear_damping_rate: 100.0       # [B] 1/s", '  "linear_damping_rate": 100.0')
-    for unexpected in (elsewhere, V0.replace("  <<: *door\n", "  <<: *door\n  object_spring: 3.0\n")):
-        with pytest.raises(ProbeError, match="do not hold linear_damping_rate, object_spring where they are expected"):
-            fit.revise(unexpected, 1, {"linear_damping_rate": 200.0, "object_spring": 4.0})
-    (constants / "v0.yaml").unlink()
-    with pytest.raises(ProbeError, match="the port's constants cannot be read"):
+    (constants / "v1.yaml").unlink()
+    with pytest.raises(ProbeError, match=r"there is no v1.yaml in .*constants, which the new version is to be based on"):
         fit.write_version(measured, constants)
+    assert [file.name for file in constants.iterdir()] == ["v0.yaml"]
 
 
 def test_the_command(measured: Path, constants: Path) -> None:
     command = [sys.executable, "-m", "envs.isaac_bridge.fit", str(measured), "--constants", str(constants)]
     done = subprocess.run(command, cwd=STAND_IN.parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"wrote {constants / 'v1.yaml'}\n# Version 1: version 0 with four constants fitted")
+    assert done.stdout.startswith(f"wrote {constants / 'v2.yaml'}\n# Version 2: version 1 with four constants fitted")
     measured_twice = subprocess.run([*command[:3], str(constants), *command[4:]], cwd=STAND_IN.parents[2], capture_output=True, text=True)
     assert (measured_twice.returncode, measured_twice.stderr.count("\n")) == (1, 1)

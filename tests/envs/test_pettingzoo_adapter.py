@@ -39,6 +39,10 @@ def test_pettingzoos_own_seed_test(task: str) -> None:
     parallel_seed_test(lambda: as_parallel_env(task), num_cycles=15)
 
 
+def test_a_tasks_first_preset_is_the_default() -> None:
+    assert [as_parallel_env(task).spec.preset for task in ("pen", "ant-2x4")] == ["v1", "paper"]
+
+
 @pytest.mark.parametrize(("task", "preset"), [(task, preset) for task, entry in sorted(envs.TASKS.items()) for preset in entry.presets])
 def test_spaces_and_names(task: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

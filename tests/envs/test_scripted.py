@@ -79,3 +79,5 @@ def test_what_has_no_controller_is_refused() -> None:
         scripted_controller(replace(spec, task="juggling"))
     with pytest.raises(envs.EnvironmentsError, match="for ant-2x4 is written for preset paper, not gymnasium-robotics"):
         scripted_controller(replace(spec, task="ant-2x4", preset="gymnasium-robotics"))
+    with pytest.raises(envs.EnvironmentsError, match="for pen is written for preset v0 and v1 and paper, not v12"):
+        scripted_controller(replace(spec, task="pen", preset="v12"))

@@ -72,4 +72,4 @@ def test_other_engines_and_caveats_are_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_isaac_gym_is_labelled_wherever_it_is_listed() -> None:
     for text in (task_table.plain_text(), task_table.markdown()):
-        assert text.count("isaacgym") == text.count("isaacgym (not run against Isaac Gym by us)") == 4
+        assert text.count("isaacgym") == text.count("isaacgym (preset paper; not run against Isaac Gym by us)") == 8

@@ -19,6 +19,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.environment: dict[str, str] = {}
         shutil.copytree(ROOT / "workflow", folder / "workflow")
         for profile in ("local", "slurm"):
             (folder / profile).symlink_to(f"workflow/profiles/{profile}")
@@ -33,7 +34,7 @@ class Stage:
         return subprocess.run(
             [program, "--snakefile", ROOT / "Snakefile", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment, **environment},
             capture_output=True,
             text=True,
             timeout=120,

@@ -37,7 +37,7 @@ def site(stage):
 
 def run(site, *arguments: str, **environment: str) -> str:
     """What Snakemake said; it must succeed."""
-    result = site.snakemake(*arguments, **site.environment, **environment)
+    result = site.snakemake(*arguments, **environment)
     assert result.returncode == 0, result.stderr
     return result.stderr
 
@@ -97,7 +97,7 @@ def test_images_switched_on_or_off_make_no_finished_cell_again(site) -> None:
 @pytest.mark.slow
 def test_a_cell_whose_image_is_missing_or_stale_is_refused_with_what_to_do(site) -> None:
     def refusal() -> str:
-        result = site.snakemake(CELLS["dima"], "--cores", "1", "--sdm", "apptainer", **site.environment)
+        result = site.snakemake(CELLS["dima"], "--cores", "1", "--sdm", "apptainer")
         assert result.returncode != 0
         assert not (site.folder / "results/quick").exists()
         return result.stderr.splitlines()[-1]
@@ -111,6 +111,6 @@ def test_a_cell_whose_image_is_missing_or_stale_is_refused_with_what_to_do(site)
 
 
 def test_an_image_without_a_definition_is_refused_with_the_choices(site) -> None:
-    result = site.snakemake("containers/dimma.sif", "--cores", "1", **site.environment)
+    result = site.snakemake("containers/dimma.sif", "--cores", "1")
     assert result.returncode != 0
     assert result.stderr.splitlines()[-1] == "Unknown image 'dimma'; choose from dima, harl, isaacgym, mongodb."

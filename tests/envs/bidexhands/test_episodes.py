@@ -21,8 +21,8 @@ TASKS = tuple(KINDS)
 UP = 2
 
 
-def made(task: str, num_envs: int = 1) -> BiDexHands:
-    env = envs.make(task, num_envs)
+def made(task: str, num_envs: int = 1, preset: str = "v1") -> BiDexHands:
+    env = envs.make(task, num_envs, preset=preset)
     assert isinstance(env, BiDexHands)
     env.reset()
     return env
@@ -39,18 +39,22 @@ def zeros(env: BiDexHands) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("task", "right", "left", "reward"),
+    ("task", "preset", "right", "left", "reward"),
     [
-        ("door-open-outward", (1, 1.040), (0, 1.108), -0.148),
-        ("door-open-inward", (1, 1.080), (0, 1.176), -0.26),
-        ("pen", (0, 1.272), (1, 1.395), 0.0),
-        ("bottle-cap", (1, 0.806), None, 1.146),
+        ("door-open-outward", "v0", (1, 1.040), (0, 1.108), -0.148),
+        ("door-open-inward", "v0", (1, 1.080), (0, 1.176), -0.26),
+        ("pen", "v0", (0, 1.272), (1, 1.395), 0.0),
+        ("bottle-cap", "v0", (1, 0.806), None, 1.146),
+        ("door-open-outward", "v1", (1, 1.011), (0, 1.098), -0.109),
+        ("door-open-inward", "v1", (1, 1.054), (0, 1.165), -0.219),
+        ("pen", "v1", (0, 1.245), (1, 1.382), 0.0),
+        ("bottle-cap", "v1", (1, 0.806), None, 1.146),
     ],
 )
 def test_what_the_original_geometry_gives_at_reset(
-    task: str, right: tuple[int, float], left: tuple[int, float] | None, reward: float
+    task: str, preset: str, right: tuple[int, float], left: tuple[int, float] | None, reward: float
 ) -> None:
-    env = made(task)
+    env = made(task, preset=preset)
     assert_allclose(reach(env, 0, right[0]), right[1], atol=0.01)
     if left is not None:
         assert_allclose(reach(env, 1, left[0]), left[1], atol=0.01)
@@ -59,6 +63,19 @@ def test_what_the_original_geometry_gives_at_reset(
     assert_allclose(outcome.reward, reward, atol=0.01)
     assert not outcome.failure[0]
     assert not outcome.success[0]
+
+
+@pytest.mark.parametrize("task", ["door-open-inward", "door-open-outward", "pen"])
+def test_version_1_starts_where_version_0_does_once_its_thumbs_are_straight(task: str) -> None:
+    bent, straight = made(task, preset="v0"), made(task, preset="v1")
+    before, after = (fingertip_points(env.readings(), env.task.constants.observation)[0] for env in (bent, straight))
+    assert_allclose(after[:, :4], before[:, :4], rtol=0, atol=1e-12)
+    assert np.linalg.norm(after[:, 4] - before[:, 4], axis=-1).min() > 0.05
+    positions = bent.worlds.data[0].qpos
+    for joint in ("THJ4", "THJ3", "THJ0"):
+        for side in ("right", "left"):
+            positions[bent.worlds.model.joint(named(side, joint)).qposadr[0]] = 0
+    assert_array_equal(positions, straight.worlds.data[0].qpos)
 
 
 def test_where_the_bottle_is_at_reset() -> None:
@@ -243,10 +260,11 @@ def test_what_an_environment_says_it_is() -> None:
     spec = made("door-open-inward").spec
     engine = spec.engine
     assert engine.startswith("mujoco-")
-    assert spec.lineage == f"MuJoCo-DoorOpenInward-v0/gymnasium-robotics-1.4.2/{engine}"
+    assert spec.lineage == f"MuJoCo-DoorOpenInward-v1/gymnasium-robotics-1.4.2/{engine}"
     assert [envs.make(task).spec.lineage.split("/")[0] for task in TASKS] == [
-        "MuJoCo-BottleCap-v0", "MuJoCo-DoorOpenInward-v0", "MuJoCo-DoorOpenOutward-v0", "MuJoCo-Pen-v0",
+        "MuJoCo-BottleCap-v1", "MuJoCo-DoorOpenInward-v1", "MuJoCo-DoorOpenOutward-v1", "MuJoCo-Pen-v1",
     ]  # fmt: skip
+    assert [made("pen", preset=preset).spec.lineage.split("/")[0] for preset in ("v0", "paper")] == ["MuJoCo-Pen-v0"] * 2
 
 
 @pytest.mark.parametrize("task", ["bottle-cap", "door-open-outward"])

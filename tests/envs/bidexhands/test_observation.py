@@ -22,7 +22,7 @@ from envs.bidexhands.presets import constants_file
 from envs.bidexhands.readings import EngineArrays, Readings, find_addresses, fingertip_wrenches, read
 from envs.bidexhands.tasks import KINDS
 
-MEASURES = load_constants(constants_file("paper")).observation
+MEASURES = load_constants(constants_file("v1")).observation
 TASKS = tuple(KINDS)
 
 

@@ -71,7 +71,7 @@ def test_a_predicted_quaternion_need_not_have_norm_1() -> None:
 
 def test_a_door_turns_back_and_forth_through_its_whole_travel() -> None:
     """States made from positions alone, without a step in between."""
-    task = Task("door-open-inward", "paper")
+    task = Task("door-open-inward", "v1")
     scene = task.build_scene()
     model, addresses = scene.model, find_addresses(scene.model, task.kind.links)
     data = mujoco.MjData(model)

@@ -15,7 +15,7 @@ from envs.bidexhands.presets import constants_file
 from envs.bidexhands.readings import Readings
 from envs.bidexhands.rewards import bottle_outcome, bottle_points, door_outcome, door_points, pen_outcome, pen_points
 
-CONSTANTS = load_constants(constants_file("paper"))
+CONSTANTS = load_constants(constants_file("v1"))
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
 QUARTER_ABOUT_X = (np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0)
 FINGERTIP = np.array([0, 0, 0.02])
