@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from .run import CAUGHT, Outcome, try_all
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+JOBS = max(2, os.cpu_count() or 1)
 
 
 def main(names: Sequence[str]) -> int:
@@ -23,7 +25,7 @@ def main(names: Sequence[str]) -> int:
     outcomes: list[Outcome] = []
     try:
         with TemporaryDirectory() as folder:
-            for outcome in try_all(ROOT, Path(folder), _chosen(names)):
+            for outcome in try_all(ROOT, Path(folder), _chosen(names), JOBS):
                 print(f"{outcome.word} {outcome.mutant.name} ({outcome.seconds:.0f} s) {outcome.told}", flush=True)
                 outcomes.append(outcome)
     except MutantError as error:
@@ -50,7 +52,7 @@ def _result(outcomes: Sequence[Outcome], caught: int, seconds: float) -> str:
     lines = [
         "# Mutants",
         "",
-        f"`python -m tests.mutants`: {caught} of {len(outcomes)} caught in {seconds:.0f} s, two at a time.",
+        f"`python -m tests.mutants`: {caught} of {len(outcomes)} caught in {seconds:.0f} s, {JOBS} at a time.",
         f"Commit {origin['commit']}{dirty}; {origin['hardware']}; Python {origin['python']}, torch {origin['versions']['torch']}.",
         "",
         "| mutant | in | what it does | outcome | by | seconds |",

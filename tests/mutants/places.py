@@ -91,7 +91,8 @@ def listed_files(root: Path) -> list[Path]:
     """All that git tracks or does not ignore, and that is there."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    return [root / name for name in listed.stdout.split("\0") if name and (root / name).is_file()]
+    paths = [root / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file() or path.is_symlink()]
 
 
 def _find(spans: dict[str, Span], name: str, who: str) -> Span:

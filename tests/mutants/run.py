@@ -84,9 +84,9 @@ def _read_report(report: Path) -> Tested:
     return Tested(passed, failed, "")
 
 
-def refuse_failing(copy: Path, tests: Sequence[str]) -> None:
+def refuse_failing(copy: Path, tests: Sequence[str], jobs: int) -> None:
     """Run all tests once as the code is. Raises MutantError where one fails, or none of its cases ran: it could catch nothing."""
-    tested = run_tests(copy, tests, "-n", "2", limit=3 * LIMIT_SECONDS)
+    tested = run_tests(copy, tests, "-n", str(jobs), limit=3 * LIMIT_SECONDS)
     if tested.fault or tested.failed:
         raise MutantError(f"Without a mutant the tests do not pass: {tested.fault or ', '.join(tested.failed)}.")
     idle = [test for test in tests if test.rpartition("::")[2] not in tested.passed]
@@ -108,7 +108,7 @@ def try_mutant(root: Path, copy: Path, mutant: Mutant) -> Outcome:
     return Outcome(mutant, word, tested.failed[0] if tested.failed else tested.fault, time.monotonic() - began)
 
 
-def try_all(root: Path, folder: Path, mutants: Sequence[Mutant], jobs: int = 2) -> Iterator[Outcome]:
+def try_all(root: Path, folder: Path, mutants: Sequence[Mutant], jobs: int) -> Iterator[Outcome]:
     """The outcome of each, in their order, from as many copies in `folder` at once as there are jobs.
 
     Raises:
@@ -120,7 +120,7 @@ def try_all(root: Path, folder: Path, mutants: Sequence[Mutant], jobs: int = 2) 
     copies: SimpleQueue[Path] = SimpleQueue()
     for number in range(jobs):
         copies.put(copy_project(root, folder / str(number)))
-    refuse_failing(folder / "0", tests)
+    refuse_failing(folder / "0", tests, jobs)
 
     def in_a_copy(mutant: Mutant) -> Outcome:
         copy = copies.get()
