@@ -118,6 +118,16 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage):
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_changed_number_is_damage(tmp_path):
+    save_checkpoint(tmp_path, 1, {"number": 400})
+    content = tmp_path / "000000000001" / CONTENT
+    text = content.read_text()
+    assert text.count("400") == 1
+    content.write_text(text.replace("400", "401"))
+    with pytest.raises(UserError, match="digest does not fit"):
+        load_checkpoint(tmp_path)
+
+
 def test_no_checkpoint_is_no_error(tmp_path):
     assert load_checkpoint(tmp_path / "absent") == (None, [])
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from dima.cli import main
+from dima.cli import FINISHED_SINCE, main
 from dima.containers.digest import file_digest, image_of_process
 from dima.containers.environment import container_environment
 from dima.containers.recipe import arguments, recipe, require_built
 from dima.errors import UserError
 from dima.record.provenance import commit_of
+from dima.seeds_beside import SEEDS_BESIDE
 
 ROOT = Path(__file__).parents[1]
 DEFINITIONS = sorted((ROOT / "containers").glob("*.def"))
@@ -237,6 +238,12 @@ def test_a_cell_is_called_with_a_clean_environment_no_home_and_explicit_folders(
     }  # fmt: skip
     assert {name: environ[name] for name in HOST} == HOST
     assert container_environment(environ, tmp_path, gpu=True)["APPTAINER_NV"] == "1"
+
+
+def test_what_the_workflow_tells_cells_reaches_into_images(tmp_path: Path) -> None:
+    told = {FINISHED_SINCE: "1e9", SEEDS_BESIDE: "1,2", "CUDA_VISIBLE_DEVICES": "0"}
+    environ = container_environment(told, tmp_path, gpu=True)
+    assert {name: environ[f"APPTAINERENV_{name}"] for name in told} == told
 
 
 def test_the_private_file_of_a_database_is_brought_in_for_reading(tmp_path: Path) -> None:

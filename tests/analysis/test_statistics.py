@@ -62,8 +62,8 @@ def test_interval_agrees_with_all_resamples_of_five() -> None:
 
 
 def test_strata_keep_their_number_of_seeds() -> None:
-    # resampling the four values together would give means from 1 to 5
-    assert bootstrap_interval([np.array([1.0, 1.0]), np.array([5.0, 5.0])], mean_over_seeds).tolist() == [3.0, 3.0]
+    # resampling the five values together would give means from 1 to 5, strata of two or of three each means of 3
+    assert bootstrap_interval([np.array([1.0, 1.0]), np.array([5.0, 5.0, 5.0])], mean_over_seeds).tolist() == [3.4, 3.4]
 
 
 def test_interval_of_a_curve_is_the_interval_of_each_step() -> None:
