@@ -95,9 +95,8 @@ def _current(folder: Path, from_scratch: bool) -> History | None:
         history |= {"digest": done["config_hash"], "budget": done["budget"]}
     if history["digest"] is None and checkpoint and not (from_scratch or history.get("set_aside")):
         raise UserError(_refusal(folder / CONFIG, "which configuration it is of"))
-    finished = history["finished"] or done is not None and done["config_hash"] == history["digest"]
     # a damaged summary is made again from the last checkpoint and the log
-    return history | {"finished": finished and not (checkpoint and None in summaries.values())}
+    return history | {"finished": history["finished"] and not (checkpoint and None in summaries.values())}
 
 
 def _saved_history(folder: Path) -> History:
