@@ -88,7 +88,7 @@ def weights_and_moments(sizes: Sizes) -> int:
         sizes.world_model("reference"),
         Tokenizer(sizes.observation, parameters.tokenizer),
         Actor(sizes.observation, sizes.action, parameters.behavior.actor_hidden),
-        AttentionCritic(sizes.observation, parameters.behavior),
+        AttentionCritic(sizes.agents, sizes.observation, parameters.behavior),
     )
     return 3 * FLOAT * sum(weight.numel() for part in parts for weight in part.parameters())
 

@@ -12,7 +12,7 @@ import torch
 
 from dima.config import TaskConfig
 from dima.errors import CrashedError
-from dima.evaluate import EpisodeResult, Policy, evaluate
+from dima.evaluate import EpisodeResult, EvaluationWorlds, Policy
 
 
 class Evaluated(NamedTuple):
@@ -35,15 +35,14 @@ class Evaluations:
     """
 
     def __init__(self, task: TaskConfig, seed: int, *, beside: bool) -> None:
-        self._task = task
-        self._seed = seed
+        self._worlds = EvaluationWorlds(task, seed)
         self._begun: deque[tuple[int, int]] = deque()
         self._done: deque[list[EpisodeResult]] = deque()
         self._process = None
         if beside:
             context = multiprocessing.get_context("spawn")  # a fork would inherit a GPU it cannot use
             self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="evaluation")
+            self._process = context.Process(target=_serve, args=(theirs, self._worlds), daemon=True, name="evaluation")
             self._process.start()
             theirs.close()
 
@@ -55,10 +54,10 @@ class Evaluations:
     def start(self, policy: Policy, grid_step: int, env_steps: int) -> None:
         """Begin one. The policy must be picklable where it is played in another process."""
         if self._process is None:
-            self._done.append(evaluate(policy, self._task, self._seed, grid_step))
+            self._done.append(self._worlds.evaluate(policy, grid_step))
         else:
             try:
-                self._connection.send((policy, self._task, self._seed, grid_step))
+                self._connection.send((policy, grid_step))
             except OSError as error:
                 raise self._died() from error
         self._begun.append((grid_step, env_steps))
@@ -84,14 +83,15 @@ class Evaluations:
         return CrashedError("The process that evaluates beside training died; the same command continues from the last checkpoint")
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does, and release the worlds."""
+        self._worlds.close()
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self._connection.close()
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, worlds: EvaluationWorlds) -> None:
     """Play what is asked for until the other end is closed, as it is when the training process ends in whatever way."""
     for number in (signal.SIGINT, signal.SIGTERM):  # both may come to all processes of a job
         signal.signal(number, signal.SIG_IGN)  # it ends with the training process, which says what happened
@@ -102,7 +102,7 @@ def _serve(connection: Connection) -> None:
         except EOFError:
             return
         try:
-            answer: object = evaluate(*request)
+            answer: object = worlds.evaluate(*request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the training process
             answer = error
         try:

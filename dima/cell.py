@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 import envs
+from dima.attempts import CHECKPOINT, begin_process, continued_from, drop_earlier_checkpoints
 from dima.background import Evaluations
 from dima.baselines.checkout.run import run_upstream
 from dima.baselines.checkout.upstream import Upstream, find_upstream
@@ -21,19 +21,14 @@ from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.compute import describe
 from dima.config import CellConfig
-from dima.errors import CrashedError, DivergedError, LockedError, StoppedError
+from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
-from dima.record.attempt import why_anew
-from dima.record.files import read_json, write_json
+from dima.record.attempt import COMPLETED, SUMMARY, put_summary_back, read_history, read_summary_file
 from dima.record.provenance import provenance
-from dima.record.run_record import COMPLETED, EvaluationEntry, RunRecord
+from dima.record.run_record import EvaluationEntry, RunRecord
 from dima.record.sacred_record import Metrics, recorded
 from dima.stop_signal import StopSignal
-
-SUMMARY = "summary.json"
-ARCHIVED = ("studies", "film.mp4", "events.jsonl", "status.json", SUMMARY, COMPLETED, "config.json", "provenance.json")
-"""What is set aside of an attempt, the last goes last. Studies and films show its policy and its world model, not the next one's."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         DivergedError: training is not finite any more; what was recorded stays.
         CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
-    if (folder / SUMMARY).exists() and is_finished(config, folder, execution.finished_since) and not execution.from_scratch:
+    if _is_of(config, folder / SUMMARY) and is_finished(config, folder, execution.finished_since) and not execution.from_scratch:
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
@@ -76,15 +71,15 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
         if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
-            _put_summary_back(folder)
+            put_summary_back(folder)
             print(f"{folder}: finished meanwhile, nothing to do.")
             return
-        _prepare_attempt(config, folder, execution, upstream)
+        history = begin_process(config, folder, _start(execution.device, upstream), from_scratch=execution.from_scratch)
         dropout_stream = torch.get_rng_state()
 
         def run(metrics: Metrics) -> None:
             torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
-            record = RunRecord(config, folder, metrics)
+            record = RunRecord(config, folder, history, metrics)
             if upstream:
                 with _told(record, "the same command begins again"):
                     run_upstream(upstream, record)
@@ -100,60 +95,27 @@ def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
 
     A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it planned, or as an earlier
     workflow was killed before the cell came to its end. In between, what another workflow left running may have come to it. A forced
-    cell whose turn in its job has not come still has its old summary.
+    cell whose turn in its job has not come still has its old summary. An attempt that is being set aside is finished for nobody.
     """
+    if (read_history(folder) or {}).get("set_aside"):
+        return False
     forced = 0 < since < math.inf
-    if not forced and _summary(config, folder / SUMMARY):
+    if not forced and _is_of(config, folder / SUMMARY):
         return True
-    return _summary(config, folder / COMPLETED) is not None and (folder / COMPLETED).stat().st_mtime >= since
+    damaged = not forced and (folder / SUMMARY).exists() and read_summary_file(folder / SUMMARY) is None
+    return _is_of(config, folder / COMPLETED) and (damaged or (folder / COMPLETED).stat().st_mtime >= since)
 
 
-def _summary(config: CellConfig, path: Path) -> dict[str, Any] | None:
-    """The summary at `path`, where it is of this configuration."""
-    summary = read_json(path)
-    return summary if summary is not None and summary.get("config_hash") == config.digest() else None
+def _is_of(config: CellConfig, path: Path) -> bool:
+    """Whether the summary at `path` is of this configuration."""
+    return (read_summary_file(path) or {}).get("config_hash") == config.digest()
 
 
-def _put_summary_back(folder: Path) -> None:
-    summary = read_json(folder / COMPLETED)
-    if summary is not None and not (folder / SUMMARY).exists():
-        write_json(folder / SUMMARY, summary)
-
-
-def _prepare_attempt(config: CellConfig, folder: Path, execution: Execution, upstream: Upstream | None = None) -> None:
-    """Continue the attempt in `folder`, or set it aside where it is finished, of another configuration, or unwanted."""
-    history = read_json(folder / "provenance.json")
-    begun = read_json(folder / "config.json")
-    anew = why_anew(history["finished"] if history else None, begun["digest"] if begun else None, config.digest())
-    if anew or ((history or begun) and execution.from_scratch):
-        _set_aside(folder, history["attempt"] if history else _next_attempt(folder))
-        history = None
-    history = history or {"attempt": _next_attempt(folder), "starts": [], "finished": False}
-    accelerator = torch.cuda.get_device_name(execution.device) if execution.device.type == "cuda" else None
-    start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(execution.device.type, accelerator)}
-    if upstream:
-        start["upstream"] = upstream.provenance
-    write_json(folder / "config.json", {"digest": config.digest(), "config": config.model_dump(mode="json")})
-    write_json(folder / "provenance.json", {**history, "starts": [*history["starts"], start]})
-
-
-def _next_attempt(folder: Path) -> int:
-    """One more than the attempts that were set aside: no archive is ever written over."""
-    return 1 + max((int(path.name) for path in (folder / "attempts").glob("[0-9]*")), default=0)
-
-
-def _set_aside(folder: Path, attempt: int) -> None:
-    """Keep the old attempt's log, studies and film under `attempts/<n>`.
-
-    After a kill in between, provenance without configuration says: do this again.
-    """
-    archive = folder / "attempts" / str(attempt)
-    archive.mkdir(parents=True, exist_ok=True)
-    if (folder / "checkpoint").exists():
-        shutil.rmtree(folder / "checkpoint")
-    for name in ARCHIVED:
-        if (folder / name).exists():
-            (folder / name).replace(archive / name)
+def _start(device: torch.device, upstream: Upstream | None) -> dict[str, Any]:
+    """What is to be known of this process: when it was started, with what, and on which machine."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(device.type, accelerator)}
+    return start | ({"upstream": upstream.provenance} if upstream else {})
 
 
 def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
@@ -181,8 +143,16 @@ def _told(record: RunRecord, again: str) -> Iterator[None]:
     except LockedError:  # the status is another process's
         raise
     except BaseException as error:
-        record.last_status("failed", f"{type(error).__name__}: {error}")
+        record.last_status("failed", _reason(error))
         raise
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line; what kind of exception said so comes after it, where nobody expected it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{words or 'no reason given'} ({type(error).__name__})"
 
 
 class _Training:
@@ -206,7 +176,7 @@ class _Training:
 
     def _restore(self) -> None:
         """Load the newest sound checkpoint, if there is one, and open the event log at that point."""
-        state, faults = load_checkpoint(self.folder / "checkpoint")
+        state, faults = load_checkpoint(continued_from(self.folder, self.record.history) / CHECKPOINT)
         for fault in faults:
             print(fault)
         if state is not None:
@@ -244,8 +214,7 @@ class _Training:
 
     def _record_scalars(self, scalars: Scalars) -> None:
         self.record.env_steps = self.learner.env_steps
-        for group, values in scalars.items():
-            self.record.scalars(group, values, epoch=self.learner.epoch)
+        self.record.scalars(scalars, epoch=self.learner.epoch)
 
     def _evaluate_where_due(self) -> None:
         """Evaluate the policy as it is, once for every point of the grid that has been reached.
@@ -264,4 +233,5 @@ class _Training:
 
     def _checkpoint(self) -> None:
         state: dict[str, Any] = {**self.record.state_dict(), "learner": self.learner.state_dict()}
-        save_checkpoint(self.folder / "checkpoint", self.learner.env_steps, state)
+        save_checkpoint(self.folder / CHECKPOINT, self.learner.env_steps, state)
+        drop_earlier_checkpoints(self.folder)

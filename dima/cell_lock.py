@@ -100,6 +100,21 @@ def hold(path: Path, *, wait: bool, unwanted: Callable[[], bool] = lambda: False
             lease.end()
 
 
+def is_held(path: Path, times: Times = Times()) -> bool:  # noqa: B008
+    """Whether a process holds the lock file at `path`; writes nothing, so that it may be asked of a folder that cannot be written to."""
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    holder = _read(path)
+    return bool(holder) and holder.get("host") != platform.node() and time.time() - path.stat().st_mtime < times.stale
+
+
 def _take(path: Path, times: Times) -> IO[str] | None:
     """The locked file, or None where another process holds it."""
     file = path.open("a+", encoding="utf-8")

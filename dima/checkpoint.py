@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from dima.errors import UserError
 from dima.record.files import sync_folder, write_json
+from envs.retry import tried_again
 
 FORMAT = 1
 KEPT = 2
@@ -67,6 +69,11 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
         shutil.rmtree(path)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one, sound or not."""
+    return bool(_numbered(folder))
+
+
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest sound state and one sentence for each damaged checkpoint that was passed over; None where there is no checkpoint.
 
@@ -76,12 +83,17 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     faults: list[str] = []
     for path in reversed(_numbered(folder)):
         try:
-            return _load(path), faults
+            return tried_again(partial(_load, path), _may_pass), faults
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             faults.append(f"Checkpoint {path} is damaged and was passed over ({' '.join(str(error).split())}).")
     if faults:
         raise UserError(f"{' '.join(faults)} No sound checkpoint is left: --from-scratch starts the cell anew and keeps the log.")
     return None, faults
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is the file system's trouble, which a file that is not there is not."""
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
 def _load(path: Path) -> dict[str, Any]:

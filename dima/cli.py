@@ -17,8 +17,9 @@ from dima.analysis.records import FileRecords, Records
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.grid import CellKey, Grid, load_grid
-from dima.options import DATABASE, Commands, add_cell_command, add_command, add_place, add_results, add_source, count, seed, size
-from dima.record.database import SCHEMES, address, database_address, required_address
+from dima.options import Commands, add_cell_command, add_command, add_place, add_results, add_source, count, seed, size
+from dima.places import add_archive_commands, records_of, results_of
+from dima.record.database import database_address, required_address
 from dima.seeds_beside import SEEDS_BESIDE, trained_beside
 from dima.studied import FRAMES
 
@@ -92,8 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     plan = add_command(
         commands, "plan", "show what running the grid would do, the hours and disk it takes, and what is made anew and why", _plan
     )
-    add_results(plan, "--from")
+    add_place(plan, database="")
     plan.set_defaults(interrupted="nothing was written")
+    add_archive_commands(commands)
     text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
     synchronize = commands.add_parser("sync", help=text, description=text)
     synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
@@ -297,33 +299,25 @@ def _report(options: argparse.Namespace) -> None:
 def _write(options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKey, str], Records], list[Path]]) -> None:
     """Write the tables, figures or report of a grid from wherever the records are."""
     grid = load_grid(options.grid)
-    records = _records(options, grid)
-    results = options.results or Path(options.source if isinstance(records, FileRecords) else "results")
+    records = records_of(options, grid)
+    results = options.results or Path(options.sources[0] if options.sources and isinstance(records, FileRecords) else "results")
     for path in write(grid, results, _digests(grid), records):
         print(path)
-
-
-def _records(options: argparse.Namespace, grid: Grid) -> Records:
-    """Where `--from` says that the grid's records are."""
-    if options.source == DATABASE or options.source.startswith(SCHEMES):
-        from dima.analysis.database_records import DatabaseRecords
-
-        return DatabaseRecords(required_address() if options.source == DATABASE else address(options.source, "--from"), grid.name)
-    return FileRecords(Path(options.source) / grid.name / "cells")
 
 
 def _status(options: argparse.Namespace) -> None:
     from dima.analysis.cell_status import show
 
     grid = load_grid(options.grid)
-    show(grid, _records(options, grid), watch=options.watch)
+    show(grid, records_of(options, grid), watch=options.watch)
 
 
 def _plan(options: argparse.Namespace) -> None:
     from dima.analysis.plan import make_plan
     from dima.analysis.plan_text import show
 
-    show(make_plan(load_grid(options.grid), options.results))
+    grid = load_grid(options.grid)
+    show(make_plan(grid, results_of(options, grid), records_of(options, grid)))
 
 
 def _sync(options: argparse.Namespace) -> None:

@@ -23,24 +23,55 @@ class EpisodeResult(NamedTuple):
     success: bool | None
 
 
-def evaluate(policy: Policy, task: TaskConfig, seed: int, grid_step: int) -> list[EpisodeResult]:
-    """`task.evaluation.episodes` episodes side by side, one in each world.
+class EvaluationWorlds:
+    """The worlds of a cell's evaluations: built for the first one, and anew for each where their engine keeps something of the last.
 
-    The worlds are made afresh and seeded from the cell's seed and the step of the evaluation grid alone: what is evaluated when depends
-    on nothing that was evaluated before, and training never notices.
+    They are seeded from the cell's seed and the step of the evaluation grid alone: what is evaluated when depends on nothing that was
+    evaluated before, and training never notices.
 
     Args:
-        policy: observations to deterministic actions.
         task: what is played, and for how many episodes.
         seed: root seed of the cell.
-        grid_step: where on the evaluation grid this is.
     """
-    worlds = task.evaluation.episodes
-    environment = envs.make(
-        task.name, num_envs=worlds, seed=stream_seed(seed, "evaluation", grid_step), preset=task.preset, engine=task.simulator
-    )
-    results: list[EpisodeResult | None] = [None] * worlds
-    observations, _ = environment.reset()
+
+    def __init__(self, task: TaskConfig, seed: int) -> None:
+        self._task, self._seed = task, seed
+        self._environment: envs.BatchedEnvironment | None = None
+
+    def evaluate(self, policy: Policy, grid_step: int) -> list[EpisodeResult]:
+        """`task.evaluation.episodes` episodes side by side, one in each world.
+
+        Args:
+            policy: observations to deterministic actions.
+            grid_step: where on the evaluation grid this is.
+        """
+        seed = stream_seed(self._seed, "evaluation", grid_step)
+        environment = self._environment or self._build(seed)
+        self._environment = None  # kept only if nothing goes wrong
+        try:
+            results = _play(environment, policy, seed)
+        except BaseException:
+            environment.close()
+            raise
+        if environment.starts_afresh:
+            self._environment = environment
+        else:
+            environment.close()
+        return results
+
+    def _build(self, seed: int) -> envs.BatchedEnvironment:
+        task = self._task
+        return envs.make(task.name, num_envs=task.evaluation.episodes, seed=seed, preset=task.preset, engine=task.simulator)
+
+    def close(self) -> None:
+        """Release what the worlds hold."""
+        if self._environment is not None:
+            self._environment.close()
+
+
+def _play(environment: envs.BatchedEnvironment, policy: Policy, seed: int) -> list[EpisodeResult]:
+    results: list[EpisodeResult | None] = [None] * environment.num_envs
+    observations, _ = environment.reset(seed)
     while any(result is None for result in results):
         step = environment.step(policy(observations))
         observations = step.obs
@@ -48,5 +79,4 @@ def evaluate(policy: Policy, task: TaskConfig, seed: int, grid_step: int) -> lis
             if results[world] is None:  # a world that ends early starts again; only its first episode counts
                 success = bool(step.info["success"][world]) if "success" in step.info else None
                 results[world] = EpisodeResult(float(step.info["episode_return"][world]), int(step.info["episode_length"][world]), success)
-    environment.close()
     return [result for result in results if result is not None]

@@ -38,13 +38,15 @@ def add_results(command: argparse.ArgumentParser, option: str) -> None:
 def add_source(command: argparse.ArgumentParser) -> None:
     """Where records come from, and where what is made of them goes."""
     add_place(command)
-    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from, or else results)")
+    command.add_argument(
+        "--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from if one folder, else results)"
+    )
 
 
-def add_place(command: argparse.ArgumentParser) -> None:
-    """Where records come from: files or the database."""
-    text = f"folder of all grids, or {DATABASE} for the database of DIMA_MONGO_URI (default: %(default)s)"
-    command.add_argument("--from", dest="source", default="results", help=text)
+def add_place(command: argparse.ArgumentParser, database: str = f", or {DATABASE} for the database of DIMA_MONGO_URI") -> None:
+    """Where records come from: any number of folders and archives, or the database."""
+    text = f"folders of all grids, archives and folders of archives, together{database} (default: results)"
+    command.add_argument("--from", dest="sources", nargs="+", metavar="PLACE", help=text)
 
 
 def seed(text: str) -> int:

@@ -21,7 +21,7 @@ from rich.progress import Progress
 
 import envs
 from dima.checkpoint import load_checkpoint
-from dima.config import CellConfig
+from dima.config import CellConfig, older_method
 from dima.errors import DivergedError, UserError
 from dima.learner import Learner
 from dima.methods import build_learner
@@ -172,6 +172,8 @@ def _trained_config(order: Order) -> CellConfig:
     try:
         config = CellConfig.model_validate_json(json.dumps(stored["config"]))
     except (ValidationError, KeyError, TypeError) as error:
+        if isinstance(error, ValidationError) and (older := older_method(stored["config"])):
+            raise UserError(f"{order.policy} was {older}: train it again.") from error
         raise UserError(f"{path} holds no configuration that this version can read.") from error
     if config.engine == "checkout":
         raise UserError(f"{order.policy} was trained by the program of a checkout of its method: its policy cannot be loaded here.")

@@ -243,9 +243,16 @@ class Replay:
             episode = torch.searchsorted(ends, position, right=True).clamp(max=episodes - 1)
             return episode, position - (ends[episode] - self._lengths[episode])
         quarter = torch.searchsorted(self._recency, uniform[0], right=True).clamp(max=3)
-        low, high = quarter * episodes // 4, (quarter + 1) * episodes // 4
+        low, high = self._quarter_bound(quarter), self._quarter_bound(quarter + 1)
         episode = low + (uniform[1] * (high - low)).long()
         return episode, (uniform[2] * self._lengths[episode]).long()
+
+    def _quarter_bound(self, quarter: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Number of the first episode of a quarter; that of the fifth is the number of episodes."""
+        episodes = len(self._episodes)
+        if self.config.recency_remainder == "spread":
+            return quarter * episodes // 4
+        return torch.where(quarter == 4, episodes, quarter * (episodes // 4))
 
     def state_dict(self) -> dict[str, Any]:
         """The stored transitions, visits and episode table."""

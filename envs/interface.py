@@ -125,6 +125,8 @@ class BatchedEnvironment(ABC):
     num_envs: int
     steps_per_second: float = 10.0
     """Steps in a second of simulated time; a task without units is watched at 10."""
+    starts_afresh: bool = False
+    """Whether nothing is left of earlier episodes after `reset(seed)`: all that follows is that of new worlds of this seed, bit for bit."""
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:

@@ -79,6 +79,8 @@ class PushMass(EpisodicEnvironment):
     In `push-mass-coupled` it observes (p, v, g, one-hot i).
     """
 
+    starts_afresh = True
+
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
         self._coupled = task == "push-mass-coupled"
         team = "" if self._coupled else task.removeprefix("push-mass").removeprefix("-")

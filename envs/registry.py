@@ -12,7 +12,15 @@ from importlib import import_module
 
 from envs.bidexhands.presets import FORMER_NAMES, presets
 from envs.graphics import import_mujoco
-from envs.interface import BatchedEnvironment, MissingExtraError, UnknownEngineError, UnknownPresetError, UnknownTaskError
+from envs.interface import (
+    BatchedEnvironment,
+    EnvironmentsError,
+    MissingExtraError,
+    UnknownEngineError,
+    UnknownPresetError,
+    UnknownTaskError,
+)
+from envs.retry import tried_again
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ TEAMS: Mapping[str, Registration] = {f"push-mass-{agents}": Registration("toy", 
 def make(task: str, num_envs: int = 1, seed: int = 0, preset: str | None = None, engine: str | None = None) -> BatchedEnvironment:
     """Build `num_envs` worlds of `task` in `engine` with `preset` (None: the first); world j is seeded with `seed * 1000 + j`.
 
-    So more than 1,000 worlds share seeds with those of the next `seed`.
+    So more than 1,000 worlds share seeds with those of the next `seed`. What fails without being refused, as MuJoCo's loader does once
+    in a thousand times, is tried again.
 
     Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError,
     and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
@@ -103,7 +112,7 @@ def make(task: str, num_envs: int = 1, seed: int = 0, preset: str | None = None,
     chosen = registration.engines[name]
     preset = _preset(task, registration, name, preset)
     try:
-        return chosen.load()(task, num_envs, seed, preset)
+        return tried_again(lambda: chosen.load()(task, num_envs, seed, preset), _may_pass)
     except ModuleNotFoundError as error:
         if chosen.extra is None:
             raise
@@ -121,6 +130,11 @@ def _preset(task: str, registration: Registration, engine: str, asked: str | Non
         where = f"{task} in engine {engine}" if own else task
         raise UnknownPresetError(_unknown(f"preset of {where}", asked, choices))
     return asked
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is neither a refusal nor a missing package: worlds are built from files alone, which are there."""
+    return not isinstance(error, EnvironmentsError | ImportError)
 
 
 def _unknown(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -194,14 +193,3 @@ def opengl() -> None:
         pytest.skip(str(error))
     finally:
         environment.close()
-
-
-@pytest.fixture(scope="session")
-def quick_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the README's small grid, once Snakemake has made all of it: minutes, so its tests are of one group, `quick`."""
-    folder = tmp_path_factory.mktemp("quick")
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
-    command = [Path(sys.executable).with_name("snakemake"), "--snakefile", ROOT / "Snakefile", "--cores", "2", "quick"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DIMA_")}
-    subprocess.run(command, cwd=folder, env=environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=1200)
-    return folder / "results/quick"

@@ -5,23 +5,46 @@ With the packages there already, pip has nothing to fetch, and an image takes se
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-UNNEEDED = re.compile(r"(^|/)(\.\.|__pycache__|tests?|include)(/|$)")
+UNNEEDED = re.compile(r"(^|/)(\.\.|tests?|include)(/|$)")
+KEPT = 2  # in the cache: two checkouts may be at work
+
+
+def cached_base(*wanted: str) -> Path:
+    """What `make_base` makes, kept outside the checkout while packages, Python and this file stay the same."""
+    packages = sorted(f"{one.name}=={one.version}" for one in closure(wanted))
+    made_from = [Path(__file__).read_text(encoding="utf-8"), sys.version, sys.base_prefix, *packages]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dima-tests"
+    base = cache / f"base-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}"
+    if not base.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="making-", ignore_cleanup_errors=True) as aside:
+            make_base(Path(aside, "base"), *wanted)
+            with suppress(OSError):  # another process was faster
+                Path(aside, "base").rename(base)
+    os.utime(base)
+    for old in sorted(cache.glob("base-*"), key=os.path.getmtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return base
 
 
 def make_base(root: Path, *wanted: str) -> None:
     """Fill the folder `root`, which must not exist, with a root file system that holds `wanted` (requirements) and what they require."""
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "bookworm", root], check=True, timeout=240)
+    without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *without, "bookworm", root], check=True, timeout=240)
     shutil.rmtree(root / "dev")
     (root / "dev").mkdir()
     for path in [root, *root.rglob("*")]:
@@ -53,7 +76,7 @@ def closure(wanted: tuple[str, ...]) -> list[Distribution]:
 
 def _copy_interpreter(local: Path) -> None:
     base = Path(sys.base_prefix)
-    unneeded = shutil.ignore_patterns("test", "site-packages", "config-*", "__pycache__", "idlelib", "tkinter", "_tkinter*", "lib2to3")
+    unneeded = shutil.ignore_patterns("test", "site-packages", "config-*", "idlelib", "tkinter", "_tkinter*", "lib2to3")
     shutil.copytree(base / "lib" / PYTHON, local / "lib" / PYTHON, symlinks=True, dirs_exist_ok=True, ignore=unneeded)
     binary = local / "bin" / PYTHON
     shutil.copy2(os.path.realpath(sys.executable), binary)

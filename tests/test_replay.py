@@ -10,7 +10,13 @@ from dima.config import ReplayConfig
 from dima.replay import Episode, Replay
 
 CPU = torch.device("cpu")
-CONFIG = ReplayConfig(capacity=50, visit_temperature=20.0, window_sampling="recency", recency_weights=(0.1, 0.1, 0.1, 0.7))
+CONFIG = ReplayConfig(
+    capacity=50,
+    visit_temperature=20.0,
+    window_sampling="recency",
+    recency_weights=(0.1, 0.1, 0.1, 0.7),
+    recency_remainder="newest",
+)
 
 
 def episode(first, length):
@@ -97,6 +103,41 @@ def test_recency_gives_seven_tenths_to_the_newest_quarter():
     last = replay.sample_windows(40_000, 1, generator()).state[:, -1, 0]
     share = torch.bincount((last // 10).long(), minlength=4) / len(last)
     torch.testing.assert_close(share, torch.tensor([0.1, 0.1, 0.1, 0.7]), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("remainder", "episodes"), [("newest", [0.1, 0.1, 0.1] + [0.7 / 4] * 4), ("spread", [0.1] + [0.05] * 4 + [0.35] * 2)]
+)
+def test_episodes_left_over_go_to_the_newest_quarter_or_one_each_to_some(remainder, episodes):
+    """Seven episodes: quarters of 1, 1, 1, 4 as the release cuts them, or of 1, 2, 2, 2."""
+    last = filled([5] * 7, recency_remainder=remainder).sample_windows(40_000, 1, generator()).state[:, -1, 0]
+    share = torch.bincount((last // 5).long(), minlength=7) / len(last)
+    torch.testing.assert_close(share, torch.tensor(episodes), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [27, 1000])
+def test_how_many_targets_are_padding_or_what_followed_the_last_action(steps):
+    """All of a window's ways to lie in an episode: what `docs/fidelity.md` says of windows of 5 transitions, and of the release's 6 states.
+
+    The targets are the states that follow the last three of 5 transitions, or the last three of 6 states.
+    """
+    ours = [min(steps - 1, step + shift) for step in range(steps) for shift in range(5)]
+    replay = filled([steps], capacity=steps)
+    windows = replay.sample_windows(60_000, 5, generator())
+    last = windows.state[:, -1, 0].long()
+    share = torch.bincount(last, minlength=steps) / len(last)
+    torch.testing.assert_close(share, torch.tensor([ours.count(place) / len(ours) for place in range(steps)]), atol=0.004, rtol=0)
+    padded = (~windows.valid[:, 2:]).any(dim=1).float().mean().item()
+    assert padded == pytest.approx(sum(place < 2 for place in ours) / len(ours), abs=0.002)
+
+    theirs = [min(steps - 1, step + shift) for step in range(steps) for shift in range(6)]
+    told = {
+        "what followed the last action": sum(place == steps - 1 for place in ours) / (3 * len(ours)),
+        "padding in ours": sum(place < 2 for place in ours) / len(ours),
+        "padding in the release's": sum(place < 2 for place in theirs) / len(theirs),
+        "a first state in the release's": sum(place < 3 for place in theirs) / (3 * len(theirs)),
+    }
+    assert list(told.values()) == pytest.approx([1 / steps, 3 / (5 * steps), 1 / (2 * steps), 1 / (3 * steps)])
 
 
 def test_few_or_uniformly_sampled_episodes_count_by_length():

@@ -7,13 +7,13 @@ from operator import attrgetter
 import numpy as np
 import pytest
 import torch
+from evaluation import evaluate
 
 from benchmarks.counts import HostQuestions
 from dima.behavior.imagination import imagine
 from dima.behavior.networks import SampledPolicy
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError, UserError
-from dima.evaluate import evaluate
 from dima.grid import CellKey, merge, validate
 from dima.train import DimaLearner
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dima.config import BehaviorConfig, OptimizerConfig
+from dima.config import AdamWConfig, BehaviorConfig
 
 
 class LoopOptimizer:
@@ -50,10 +50,10 @@ def clip_gradients(parameters: Sequence[nn.Parameter], bound: float) -> None:
         gradient.mul_(scale)
 
 
-def model_optimizer(module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0) -> LoopOptimizer:
-    """AdamW; only weights of linear and convolution layers decay."""
+def model_optimizer(module: nn.Module, config: AdamWConfig, warmup_updates: int = 0) -> LoopOptimizer:
+    """AdamW; all parameters decay, or weights of linear and convolution layers alone."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)]
-    decayed = [layer.weight for layer in layers]
+    decayed = list(module.parameters()) if config.decayed == "all" else [layer.weight for layer in layers]
     rest = [parameter for parameter in module.parameters() if all(parameter is not weight for weight in decayed)]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, foreach=False, fused=False)

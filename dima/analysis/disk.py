@@ -18,7 +18,7 @@ class DiskUse:
     """Sizes of files in bytes.
 
     Attributes:
-        checkpoints, records, others: of the whole grid. Records are all else that a cell writes of its training, old attempts included;
+        checkpoints, records, others: of the whole grid, old attempts included. Records are all else that a cell writes of its training;
             others are studies, tables, figures and logs.
         checkpoint: by cell's folder.
         cell: by cell's folder: checkpoint and records but for old attempts, which is what a cell made once takes.
@@ -39,12 +39,13 @@ def disk_use(folder: Path) -> DiskUse:
             use.others += size
             continue
         cell = "/".join(path[1:4])
-        if path[4] == "checkpoint":
+        old = path[4] == "attempts"
+        if "checkpoint" in (path[4], *path[6:7]):
             use.checkpoints += size
-            use.checkpoint[cell] += size
+            use.checkpoint[cell] += 0 if old else size
         else:
             use.records += size
-        if path[4] != "attempts":
+        if not old:
             use.cell[cell] += size
     return use
 

@@ -11,16 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, nan
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from dima.analysis.records import FileRecords, Records
+from dima.config import OLDER_METHOD, older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.record.events import parse_events
 
-State = Literal["completed", "stale", "diverged", "failed", "interrupted", "running", "not run"]
+State = Literal["completed", "stale", "trained by an older method", "diverged", "failed", "interrupted", "running", "not run"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -81,9 +82,16 @@ class Status(Recorded):
     synthetic: str | None = None
 
 
+class Begun(Recorded):
+    """`config.json`: what the attempt was begun with."""
+
+    digest: str
+    config: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed` or `stale`.
+    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older method`.
 
     `synthetic` is what a record that no run made says of itself; None for a real one, and where there is none.
     """
@@ -100,7 +108,8 @@ def load_cells(
 ) -> list[CellRecord]:
     """The records of `keys`, in their order.
 
-    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives for its cell, is `stale`.
+    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives for its cell, is `stale`;
+    where the configuration beside it is that of an older method, `trained by an older method`.
 
     Args:
         grid: of the cells.
@@ -172,7 +181,22 @@ def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_h
         state, label = _state_without_summary(key.folder, records)
         return CellRecord(key, records, state, None, label)
     current = summary.budget == budget and config_hash in (None, summary.config_hash)
-    return CellRecord(key, records, "completed" if current else "stale", summary, summary.synthetic)
+    state: State = "completed" if current else _outdated(key, records, summary)
+    return CellRecord(key, records, state, summary, summary.synthetic)
+
+
+def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
+    """How a summary is out of date, by the configuration that was recorded with it, if any."""
+    begun = read_begun(key, records)
+    if begun is None or begun.digest != summary.config_hash:
+        return "stale"
+    return OLDER_METHOD if older_method(begun.config) else "stale"
+
+
+def read_begun(key: CellKey, records: Records) -> Begun | None:
+    """The cell's `config.json`, None without one. Raises UserError for one that cannot be read."""
+    content = records.read(key.folder, "config.json")
+    return None if content is None else parse(Begun, content, records.place(key.folder, "config.json"))
 
 
 def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:

@@ -22,7 +22,8 @@ class Measured(NamedTuple):
         device: GPU or CPU.
         hardware: what its processes ran on.
         seconds: of training, for `budget` environment steps.
-        size: of its checkpoint and records in bytes; None where its budget is not the grid's any more.
+        size: of its checkpoint and records in bytes; None where its budget is not the grid's any more, or where its checkpoint is not
+            there.
     """
 
     key: CellKey
@@ -53,7 +54,8 @@ def measured_cells(grid: Grid, plans: Sequence[CellPlan], use: DiskUse) -> list[
         device = DEVICES.get(devices.pop() or "") if len(devices) == 1 else None
         if device:
             hardware = " / ".join(sorted({process.hardware for process in summary.provenance}))
-            size = use.cell[plan.key.folder] if plan.fate != "anew" else None
+            whole = summary.engine == "checkout" or use.checkpoint[plan.key.folder] > 0
+            size = use.cell[plan.key.folder] if summary.budget == grid.task(plan.key.task).env_steps and whole else None
             suite = grid.task(plan.key.task).suite
             found.append(Measured(plan.key, suite, device, hardware, summary.wall_seconds, summary.budget, size))
     return found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dima.analysis.cell_plan import CellPlan, cell_plans
 from dima.analysis.disk import DiskUse, disk_use, free_bytes
 from dima.analysis.measured import DEVICES, Estimate, Expectations, Measured, measured_cells
+from dima.analysis.records import Records
 from dima.grid import CellKey, Grid
 
 TO_COME = ("continue", "anew", "new")
@@ -44,10 +45,16 @@ class Plan:
     free: int
 
 
-def make_plan(grid: Grid, results: Path) -> Plan:
-    """The plan of the grid by its folder in `results`. Raises UserError where the grid's configuration is not in order."""
+def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan:
+    """The plan of the grid by its folder in `results`. Raises UserError where the grid's configuration is not in order.
+
+    Args:
+        grid: to run.
+        results: the folder of all grids that it would run in.
+        records: of its cells; by default those in that folder.
+    """
     folder = results / grid.name
-    cells, use = cell_plans(grid, folder / "cells"), disk_use(folder)
+    cells, use = cell_plans(grid, folder / "cells", records), disk_use(folder)
     measured = measured_cells(grid, cells, use)
     expected = Expectations(measured)
     prospects = {cell.key: _prospect(cell, grid, expected, use) for cell in cells if cell.fate in TO_COME}

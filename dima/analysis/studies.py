@@ -15,12 +15,15 @@ from jaxtyping import Float
 
 from dima.analysis.csv_table import text_of
 from dima.analysis.drawing import save_figure, stamp, style
+from dima.analysis.load import read_begun
 from dima.analysis.paths import STUDIES, cell_study_path, cells_with_world_model, study_paths
+from dima.analysis.records import FileRecords
 from dima.analysis.replace_file import replace_file
 from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval
 from dima.analysis.study_figures import FIGURES
 from dima.analysis.study_files import FORMS, Key, Rows, describe, read_study
 from dima.analysis.study_points import Interval, MethodPoints, Point
+from dima.config import older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
@@ -65,13 +68,16 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
     """
     cells = cells_with_world_model(grid, task)
     _refuse_others(grid, results_dir, task, study, cells)
+    records = FileRecords(results_dir / grid.name / "cells")
     seeds: dict[str, list[CellKey]] = defaultdict(list)
     for key in cells:
         seeds[key.method].append(key)
     assembled = []
     labels: dict[str | None, Path] = {}
     for method, keys in seeds.items():
-        paths = [path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()]
+        studied = {key: path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()}
+        _refuse_older(studied, records)
+        paths = list(studied.values())
         files = {path: read_study(path.read_bytes(), str(path), study) for path in paths}
         labels |= {file.synthetic: path for path, file in files.items()}
         points = points_over_seeds(study, {str(path): file.rows for path, file in files.items()})
@@ -87,6 +93,15 @@ def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: 
     for path in sorted((results_dir / grid.name / "cells" / task).glob(f"*/*/studies/{study}.csv")):
         if path not in known:
             raise UserError(f"{path} is of no cell with a world model in grid {grid.name}: remove or move it.")
+
+
+def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None:
+    """What an older method learned is not averaged with what the method learns now."""
+    for key, path in studied.items():
+        begun = read_begun(key, records)
+        older = older_method(begun.config) if begun else ""
+        if older:
+            raise UserError(f"{path} is of a cell {older}: train it again, or remove the file.")
 
 
 def points_over_seeds(study: str, files: Mapping[str, Rows]) -> list[Point]:

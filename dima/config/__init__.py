@@ -4,7 +4,7 @@ The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*
 The models carry no defaults, so that every number of a run can be read in one file.
 """
 
-from dima.config.base import CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict, Suite
+from dima.config.base import AdamWConfig, CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict, Suite
 from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
 from dima.config.checkout_parameters import (
     CheckoutParameters,
@@ -36,11 +36,14 @@ from dima.config.marie_parameters import (
     TokenizerConfig,
     TokenWorldModelConfig,
 )
+from dima.config.older import OLDER_METHOD, older_method
 
 __all__ = [
     "GROUP_CHANNELS",
     "MARIE_EPISODES",
+    "OLDER_METHOD",
     "ActionEncoderConfig",
+    "AdamWConfig",
     "AgentAttentionConfig",
     "AggregationConfig",
     "BehaviorConfig",
@@ -78,4 +81,5 @@ __all__ = [
     "TaskConfig",
     "TokenWorldModelConfig",
     "TokenizerConfig",
+    "older_method",
 ]

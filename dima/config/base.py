@@ -32,11 +32,17 @@ def require(condition: bool, message: str) -> None:
 
 
 class OptimizerConfig(Strict):
-    """Adam or AdamW (where `weight_decay` is positive) with a bound on the global gradient norm."""
+    """An optimiser with a bound on the global gradient norm."""
 
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     gradient_clip: PositiveFloat
+
+
+class AdamWConfig(OptimizerConfig):
+    """AdamW, and what it decays."""
+
+    decayed: Literal["weights", "all"] = Field(description="weights of linear and convolution layers alone, or every parameter")
 
 
 class CollectionConfig(Strict):

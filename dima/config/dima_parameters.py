@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dima.config.base import (
+    AdamWConfig,
     CollectionConfig,
     Compute,
     Count,
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
-    OptimizerConfig,
     PositiveFloat,
     Strict,
     require,
@@ -30,6 +30,20 @@ class ReplayConfig(Strict):
     visit_temperature: PositiveFloat | None = Field(description="weights exp(-visits/temperature); null: 1 - visits/sum of visits")
     window_sampling: Literal["recency", "uniform"]
     recency_weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
+    recency_remainder: Literal["newest", "spread"] = Field(
+        description="where the n mod 4 episodes that are left go: all to the newest quarter, or one each to some"
+    )
+
+    @classmethod
+    def by_visits(cls, capacity: int) -> ReplayConfig:
+        """A memory that is sampled by visits alone, with the weights 1 - visits / all visits, or uniformly."""
+        return cls(
+            capacity=capacity,
+            visit_temperature=None,
+            window_sampling="uniform",
+            recency_weights=(1.0, 1.0, 1.0, 1.0),
+            recency_remainder="spread",
+        )
 
 
 class StateDecoderConfig(Strict):
@@ -42,8 +56,9 @@ class StateDecoderConfig(Strict):
     codebook_size: Count
     codebook_dim: Count
     codebook_decay: Fraction
+    rotation_trick: bool = Field(description="how gradients pass the codebook: turned with the code, or straight through")
     loss: Literal["l1", "l2"]
-    optimizer: OptimizerConfig
+    optimizer: AdamWConfig
     batch_size: Count
     updates_per_epoch: Count
 
@@ -51,7 +66,7 @@ class StateDecoderConfig(Strict):
 class ActionEncoderConfig(Strict):
     """The masked Perceiver over (time, agent) action tokens (dima.md 2.4), or a small encoder of the set of visible tokens (option O4).
 
-    The set encoder reads `token_dim`, `depth`, `heads`, `head_dim` and `feed_forward_multiplier`.
+    The set encoder reads `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias`.
     """
 
     kind: Literal["perceiver", "set"]
@@ -64,6 +79,7 @@ class ActionEncoderConfig(Strict):
     heads: Count
     head_dim: Count
     feed_forward_multiplier: Count
+    attention_bias: bool = Field(description="of queries, keys and values")
 
 
 class DenoiserConfig(Strict):
@@ -86,7 +102,7 @@ class DenoiserConfig(Strict):
     noise_min: PositiveFloat
     noise_max: PositiveFloat
     autoregressive_steps: Count
-    optimizer: OptimizerConfig
+    optimizer: AdamWConfig
     learning_rate_warmup_updates: NonNegativeInt
     batch_size: Count
     updates_per_epoch: Count
@@ -149,9 +165,10 @@ class RewardModelConfig(Strict):
     action_heads: Count
     action_head_dim: Count
     feed_forward_multiplier: Count
+    action_attention_bias: bool = Field(description="of queries, keys and values of the attention over the agents' actions")
     termination: Literal["bernoulli", "categorical"]
     timeout_is_termination: bool
-    optimizer: OptimizerConfig
+    optimizer: AdamWConfig
     optimizer_steps_per_batch: Count
     batch_size: Count
     updates_per_epoch: Count

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dima.config.base import (
+    AdamWConfig,
     CollectionConfig,
     Compute,
     Count,
     Fraction,
     NonNegativeFloat,
-    OptimizerConfig,
     PositiveFloat,
     Strict,
     require,
@@ -30,7 +30,7 @@ class TokenizerConfig(Strict):
     codebook_decay: Fraction
     commitment_coefficient: PositiveFloat
     hidden: Count
-    optimizer: OptimizerConfig
+    optimizer: AdamWConfig
     batch_size: Count = Field(description="time steps; each gives the observations of all agents")
     updates_per_epoch: Count
 
@@ -42,6 +42,7 @@ class AggregationConfig(Strict):
     heads: Count
     head_dim: Count
     feed_forward_multiplier: Count
+    attention_bias: bool = Field(description="of queries, keys and values")
     dropout: Dropout
 
 
@@ -63,10 +64,11 @@ class TokenWorldModelConfig(Strict):
     initial_std: PositiveFloat = Field(description="of weights and embeddings; narrow models need more to learn what the slots tell")
     action_bins: Annotated[int, Field(ge=2)]
     aggregation: AggregationConfig
+    token_head_layers: Count = Field(description="linear layers between an output and the logits of the next token")
     reward_bins: RewardBinsConfig
     timeout_is_termination: bool
     activation_checkpointing: bool = Field(description="keep only the inputs of each layer for the backward pass, and compute it again")
-    optimizer: OptimizerConfig
+    optimizer: AdamWConfig
     batch_size: Count = Field(description="windows of the horizon's length, each of all agents")
     updates_per_epoch: Count
 
@@ -86,9 +88,12 @@ class MarieBehaviorConfig(Strict):
     discount: Fraction
     return_lambda: Fraction
     actor_hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
-    critic_dim: Count
+    critic_dim: Annotated[int, Field(ge=2, multiple_of=2)]
     critic_heads: Count
+    critic_feed_forward: Count
+    critic_agent_code: bool = Field(description="add a fixed code of the agent's number before the attention over the agents")
     critic_hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
+    critic_layer_norm: bool = Field(description="on the input of the last perceptron and after each of its hidden layers")
     huber_delta: PositiveFloat
     ppo_epochs: Count
     clip: PositiveFloat

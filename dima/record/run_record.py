@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,11 @@ import numpy as np
 
 from dima.config import CellConfig
 from dima.errors import DivergedError
-from dima.record.events import Event, EventLog, read_events
-from dima.record.files import read_json, write_json
+from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
+from dima.record.events import Event, EventLog, read_events, rounded
+from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
 from dima.record.summary import summarize
-
-COMPLETED = "completed.json"
-"""The summary again, which no workflow removes."""
 
 
 class EvaluationEntry(NamedTuple):
@@ -40,12 +38,13 @@ class RunRecord:
     """The record of a run in its cell's folder, from the point that the run begins or continues at.
 
     Attributes:
+        history: of the attempt, with this process in it: what `provenance.json` says.
         env_steps: environment steps taken in training, as the status tells them; set by the run.
         latest_return: mean of the latest evaluation.
     """
 
-    def __init__(self, config: CellConfig, folder: Path, metrics: Metrics) -> None:
-        self.config, self.folder = config, folder
+    def __init__(self, config: CellConfig, folder: Path, history: History, metrics: Metrics) -> None:
+        self.config, self.folder, self.history = config, folder, history
         self.env_steps = 0
         self.latest_return: float | None = None
         self._metrics = metrics
@@ -75,6 +74,7 @@ class RunRecord:
             "last_grid_step": self._last_grid_step,
             "latest_return": self.latest_return,
             "wall_seconds": self.wall_seconds,
+            "history": self.history,
         }
 
     def close(self) -> None:
@@ -90,20 +90,22 @@ class RunRecord:
         self._last_grid_step = grid_step
         return grid_step
 
-    def scalars(self, group: str, values: dict[str, float], **place: int) -> None:
-        """A group of numbers at the steps taken so far; `place` says further where they belong."""
-        self._log.write("scalars", self.wall_seconds, env_steps=self.env_steps, **place, group=group, values=values)
-        for name, value in values.items():
-            self._metrics(f"{group}.{name}", value, self.env_steps)
+    def scalars(self, groups: Mapping[str, Mapping[str, float]], **place: int) -> None:
+        """Numbers by group and name at the steps taken so far; `place` says further where they belong."""
+        self._log.scalars(self.wall_seconds, {"env_steps": self.env_steps, **place}, groups)
+        for group, values in groups.items():
+            for name, value in values.items():
+                logged = rounded(value)
+                self._metrics(f"{group}.{name}", value if logged is None else logged, self.env_steps)
 
     def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
         """One evaluation of the policy at `env_steps`, for a point of the grid. Raises DivergedError for a mean that is not finite."""
-        for number, entry in enumerate(entries):
-            known = {"episode": number} if entry.episodes is None else {"episodes": entry.episodes}
-            self._log.write(
-                "evaluation", self.wall_seconds, env_steps=env_steps, grid_step=grid_step, **known,
-                **{"return": entry.episode_return}, length=entry.length, success=entry.success,
-            )  # fmt: skip
+        episodes = [
+            {"return": entry.episode_return, "length": entry.length, "success": entry.success}
+            | ({} if entry.episodes is None else {"episodes": entry.episodes})
+            for entry in entries
+        ]
+        self._log.evaluation(self.wall_seconds, episodes, env_steps=env_steps, grid_step=grid_step)
         mean = float(np.mean([entry.episode_return for entry in entries]))
         if not math.isfinite(mean):
             raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")
@@ -138,10 +140,9 @@ class RunRecord:
             lineage: of the environment: physics engine and versions.
             epochs: rounds of collecting and learning; None where the method does not tell.
         """
-        history = read_json(self.folder / "provenance.json")
         events: list[Event] = read_events(self.folder / "events.jsonl")
-        summary = summarize(self.config, events, history, lineage, epochs, self.wall_seconds)
+        summary = summarize(self.config, events, self.history, lineage, epochs, self.wall_seconds)
         self.status("completed")
-        write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / SUMMARY, summary)
         write_json(self.folder / COMPLETED, summary)
-        write_json(self.folder / "provenance.json", {**history, "finished": True})
+        write_json(self.folder / PROVENANCE, {**self.history, "finished": True})

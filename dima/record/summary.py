@@ -20,7 +20,7 @@ def summarize(
     Args:
         config: of the cell.
         events: effective events of the finished run.
-        history: `provenance.json` of the attempt: its number and one entry for every process of it.
+        history: `provenance.json` of the attempt: its number, one entry for every process of it, and what it continues.
         lineage: of the environment: physics engine and version.
         epochs: rounds of collecting and learning; None where the method does not tell.
         wall_seconds: of all processes together.
@@ -59,4 +59,5 @@ def summarize(
         "attempts": history["attempt"],
         "wall_seconds": round(wall_seconds, 3),
         "provenance": history["starts"],
+        **({"continued": history["continued"]} if "continued" in history else {}),
     }

@@ -8,15 +8,19 @@ from typing import Any
 import torch
 
 from dima.checkpoint import load_checkpoint
-from dima.config import CellConfig, DimaParameters
+from dima.config import CellConfig, DimaParameters, older_method
 from dima.errors import UserError
 from dima.learner import Learner
 from dima.methods import build_learner
+from dima.record.files import read_json
 from dima.train import DimaLearner
 
 
 def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
-    """Everything, on the kind of device that the cell was trained on. Raises UserError where there is no checkpoint."""
+    """Everything, on the kind of device that the cell was trained on.
+
+    Raises UserError where there is no checkpoint, or that of an older method.
+    """
     state = _saved(folder)
     if state is None:
         raise UserError(f"{folder} has no checkpoint to study.")
@@ -27,7 +31,7 @@ def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
 
 
 def acting(config: CellConfig, folder: Path) -> Learner:
-    """What acting needs, on the CPU, whatever device the cell was trained on. Raises UserError where there is no checkpoint."""
+    """What acting needs, on the CPU, whatever device the cell was trained on. Raises UserError as `restored`."""
     state = _saved(folder)
     if state is None:
         raise UserError(f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed.")
@@ -37,6 +41,10 @@ def acting(config: CellConfig, folder: Path) -> Learner:
 
 
 def _saved(folder: Path) -> dict[str, Any] | None:
+    begun = read_json(folder / "config.json")
+    older = older_method(begun["config"]) if begun else ""
+    if older:
+        raise UserError(f"{folder} was {older}: train it again.")
     state, faults = load_checkpoint(folder / "checkpoint")
     for fault in faults:
         print(fault)

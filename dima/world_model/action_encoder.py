@@ -37,14 +37,13 @@ class ActionEncoder(nn.Module):
         self.latents = nn.Parameter(torch.randn(config.latents, config.latent_dim))
         self.latent_norm = nn.LayerNorm(config.latent_dim)
         self.token_norm = nn.LayerNorm(config.token_dim)
-        self.query = nn.Linear(config.latent_dim, inner, bias=False)
-        self.key_value = nn.Linear(config.token_dim, 2 * inner, bias=False)
+        self.query = nn.Linear(config.latent_dim, inner, bias=config.attention_bias)
+        self.key_value = nn.Linear(config.token_dim, 2 * inner, bias=config.attention_bias)
         self.cross_output = nn.Linear(inner, config.latent_dim)
         self.cross_feed_forward_norm = nn.LayerNorm(config.latent_dim)
         self.cross_feed_forward = GatedFeedForward(config.latent_dim, config.feed_forward_multiplier)
-        self.blocks = nn.Sequential(
-            *(GatedBlock(config.latent_dim, config.heads, config.head_dim, config.feed_forward_multiplier) for _ in range(config.depth))
-        )
+        sizes = (config.latent_dim, config.heads, config.head_dim, config.feed_forward_multiplier)
+        self.blocks = nn.Sequential(*(GatedBlock(*sizes, bias=config.attention_bias) for _ in range(config.depth)))
         self.output = nn.Sequential(nn.LayerNorm(config.latent_dim), nn.Linear(config.latent_dim, condition_dim))
 
     def forward(

@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
         bias: whether queries, keys and values have biases.
     """
 
-    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float = 0.0, *, bias: bool = False) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float = 0.0, *, bias: bool) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
@@ -87,12 +87,12 @@ class GatedFeedForward(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """x + Attention(LN x), then x + GEGLU(LN x)."""
+    """x + Attention(LN x), then x + GEGLU(LN x); with `bias` queries, keys and values have biases."""
 
-    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int, dropout: float = 0.0, *, bias: bool) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = SelfAttention(dim, heads, head_dim, dropout)
+        self.attention = SelfAttention(dim, heads, head_dim, dropout, bias=bias)
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, multiplier, dropout)
 

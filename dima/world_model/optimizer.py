@@ -1,4 +1,4 @@
-"""AdamW for the parts of the world model: decay on weights of linear and convolution layers only, warm-up, clipped steps."""
+"""AdamW for the parts of the world model, Adam for MAMBA's networks: what decays, warm-up, clipped steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dima.config import OptimizerConfig
+from dima.config import AdamWConfig, OptimizerConfig
 
 DECAYED = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
 
@@ -18,13 +18,12 @@ class ModelOptimizer:
 
     Args:
         module: what is trained.
-        config: learning rate, weight decay, bound on the gradient norm.
+        config: learning rate, weight decay, bound on the gradient norm. With an `AdamWConfig` what it says decays apart from the gradient;
+            without, Adam adds the decay of everything to the gradient (MAMBA's networks).
         warmup_updates: the learning rate grows linearly from 0 over this many updates, then stays.
-        decoupled: decay the weights of linear and convolution layers alone, as AdamW does; otherwise add the decay of everything to its
-            gradient, as Adam does (MAMBA's networks).
     """
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0, *, decoupled: bool = True) -> None:
+    def __init__(self, module: nn.Module, config: OptimizerConfig, warmup_updates: int = 0) -> None:
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._gradient_clip = config.gradient_clip
         self._warmup_updates = warmup_updates
@@ -32,18 +31,18 @@ class ModelOptimizer:
         self.updates = torch.zeros((), device=device)
         self._full_rate = torch.tensor(config.learning_rate, device=device)
         self._rate = self._full_rate.clone()
-        capturable = device.type == "cuda"
-        if not decoupled:
-            self._optimizer = torch.optim.Adam(
-                self._parameters, lr=self._rate, weight_decay=config.weight_decay, fused=True, capturable=capturable
-            )
-            return
+        kind = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
+        self._optimizer = kind(self._groups(module, config), lr=self._rate, fused=True, capturable=device.type == "cuda")
+
+    def _groups(self, module: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+        """The parameters that decay, and those that do not, if any."""
+        if not isinstance(config, AdamWConfig) or config.decayed == "all":
+            return [{"params": self._parameters, "weight_decay": config.weight_decay}]
         decayed = {id(layer.weight) for layer in module.modules() if isinstance(layer, DECAYED)}
-        groups = [
+        return [
             {"params": [p for p in self._parameters if id(p) in decayed], "weight_decay": config.weight_decay},
             {"params": [p for p in self._parameters if id(p) not in decayed], "weight_decay": 0.0},
         ]
-        self._optimizer = torch.optim.AdamW(groups, lr=self._rate, fused=True, capturable=capturable)
 
     def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
         """Descend along the gradient of `loss`; `repeats` steps with the same gradient (the release's reward model does two)."""

@@ -24,12 +24,8 @@ class JointActionToken(nn.Module):
     def __init__(self, agents: int, action_dim: int, config: RewardModelConfig) -> None:
         super().__init__()
         self.tokens = AgentActionTokens(agents, action_dim, config.dim)
-        self.blocks = nn.Sequential(
-            *(
-                GatedBlock(config.dim, config.action_heads, config.action_head_dim, config.feed_forward_multiplier)
-                for _ in range(config.action_layers)
-            )
-        )
+        sizes = (config.dim, config.action_heads, config.action_head_dim, config.feed_forward_multiplier)
+        self.blocks = nn.Sequential(*(GatedBlock(*sizes, bias=config.action_attention_bias) for _ in range(config.action_layers)))
         self.output = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     def forward(self, actions: Float[Tensor, "batch time agents action"]) -> Float[Tensor, "batch time dim"]:
@@ -168,9 +164,10 @@ class Scoring:
         return reward[:, 0], logits[:, 0]
 
 
-def head(dim: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers of size `dim` and an output."""
-    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, outputs))
+def head(dim: int, outputs: int, layers: int = 3) -> nn.Sequential:
+    """`layers` linear layers, the hidden ones of size `dim`, with ReLU between them."""
+    hidden = [layer for _ in range(layers - 1) for layer in (nn.Linear(dim, dim), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.Linear(dim, outputs))
 
 
 def _initialize(module: nn.Module) -> None:

@@ -19,7 +19,7 @@ class SetEncoder(nn.Module):
         action_dim: A.
         steps: n, the current step included.
         condition_dim: size of the result.
-        config: of it `token_dim`, `depth`, `heads`, `head_dim` and `feed_forward_multiplier`.
+        config: of it `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias`.
         compute: preset of computing.
     """
 
@@ -28,9 +28,8 @@ class SetEncoder(nn.Module):
         self.compute: Compute = compute
         self.tokens = AgentActionTokens(agents, action_dim, config.token_dim)
         self.time = nn.Parameter(torch.randn(steps, config.token_dim))
-        self.blocks = nn.ModuleList(
-            GatedBlock(config.token_dim, config.heads, config.head_dim, config.feed_forward_multiplier) for _ in range(config.depth)
-        )
+        sizes = (config.token_dim, config.heads, config.head_dim, config.feed_forward_multiplier)
+        self.blocks = nn.ModuleList(GatedBlock(*sizes, bias=config.attention_bias) for _ in range(config.depth))
         self.output = nn.Sequential(nn.LayerNorm(config.token_dim), nn.Linear(config.token_dim, condition_dim))
 
     def forward(

@@ -35,7 +35,11 @@ class StateDecoder(nn.Module):
         else:
             code_dim = config.codebook_dim
             self.quantizer = VectorQuantize(
-                dim=code_dim, codebook_size=config.codebook_size, decay=config.codebook_decay, commitment_weight=COMMITMENT_WEIGHT
+                dim=code_dim,
+                codebook_size=config.codebook_size,
+                decay=config.codebook_decay,
+                commitment_weight=COMMITMENT_WEIGHT,
+                rotation_trick=config.rotation_trick,
             )
         self.code_shape = (config.tokens, code_dim)
         self.encoder = _three_layers(state_dim, config.hidden, config.tokens * code_dim)

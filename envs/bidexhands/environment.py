@@ -27,6 +27,8 @@ class BiDexHands(EpisodicEnvironment):
     limit truncates it, and success stays in `info` from the step it is reached until the episode ends.
     """
 
+    starts_afresh = True
+
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
         self.task = Task(task, preset)
         spec = self.task.spec(f"mujoco-{mujoco.__version__}")

@@ -39,6 +39,7 @@ class IsaacGymEnvironment(EpisodicEnvironment):
     """The original task; `reset(seed)` seeds nothing further, since its reset draws nothing.
 
     A failure on the very last step of an episode counts as truncated: the original's buffers do not tell the two apart.
+    It does not start afresh: PhysX keeps contacts from step to step, which only a new process is known to be without.
     Raises IsaacGymError, also from `step`, when the other process refuses, dies or falls silent.
     """
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from envs.interface import EngineError
 from envs.isaac_bridge.protocol import Channel, Message, ProtocolError
+from envs.retry import tried_again
 
 COMMAND_VARIABLE = "DIMA_ISAACGYM_COMMAND"
 SOCKET_VARIABLE = "DIMA_ISAACGYM_SOCKET"
@@ -121,12 +122,20 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _join(path: str) -> socket.socket:
+    """A connection to the server on the socket; one that is about to wait there is given time."""
+    try:
+        return tried_again(lambda: _connect(path), lambda error: isinstance(error, OSError))
+    except OSError as error:
+        raise IsaacGymError(f"no server waits on {path}, named in {SOCKET_VARIABLE}; each serves one environment: {error}") from error
+
+
+def _connect(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(path)
-    except OSError as error:
+    except OSError:
         connection.close()
-        raise IsaacGymError(f"no server waits on {path}, named in {SOCKET_VARIABLE}; each serves one environment: {error}") from error
+        raise
     return connection
 
 

@@ -25,6 +25,8 @@ class MultiAgentMujoco(EpisodicEnvironment):
     Actions reach the robots unclipped, so that the control cost sees them as they are.
     """
 
+    starts_afresh = True
+
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
         name, split = task.split("-")
         n_agents, act_dim = map(int, split.split("x"))

@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
-    "dima", "dima.analysis", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.attempt", "dima.record.database",
-    "dima.record.events", "dima.studied", "dima.yaml_file",
+    "dima", "dima.analysis", "dima.cell_lock", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.archive",
+    "dima.record.attempt", "dima.record.database", "dima.record.events", "dima.record.files", "dima.record.snapshot",
+    "dima.studied", "dima.yaml_file",
 }  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys

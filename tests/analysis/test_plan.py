@@ -132,19 +132,46 @@ def test_every_cell_has_a_fate_and_a_reason(grid_of, leave, results: Path) -> No
     assert plans[15].seconds_left is None
     epochs, sizes = (grid.resolve(key(1)).model_dump()["parameters"][name] for name in ("critic_epochs", "hidden_sizes"))
     assert {seed: plan.reason for seed, plan in plans.items() if plan.fate == "anew"} == {
-        6: "failed before its first checkpoint",
+        6: "failed, and there is no checkpoint of it",
         7: "its summary was removed",
         8: f"configuration changed: parameters.critic_epochs 99 -> {epochs}",
         9: "budget changed: task.env_steps 5000 -> 10000",
         10: f"configuration changed: parameters.hidden_sizes [8] -> {list(sizes)}",
-        11: "the record of its attempt is not whole",
         12: "configuration changed, from one that is not recorded",
     }
     assert {seed: plan.fate for seed, plan in plans.items() if plan.fate in ("finished", "new")} == {1: "finished", 16: "new"}
     unreadable = {seed: plan.reason for seed, plan in plans.items() if plan.fate == "unreadable"}
-    assert unreadable.keys() == {13, 14}
+    assert unreadable.keys() == {11, 13, 14}
+    assert unreadable[11] == "its config.json is missing: it continues if its checkpoint holds what was there, or is refused"
     assert "seed-13/summary.json is not a record of format 1" in unreadable[13]
     assert "seed-14/summary.json belongs to another cell: it says grid trial, push-mass/mappo/seed-1" in unreadable[14]
+
+
+def test_a_raised_budget_continues_where_nothing_depends_on_it(grid_of, leave, results: Path) -> None:
+    shorter = grid_of((["push-mass"], ["mappo"], list(range(1, 8))), env_steps={"push-mass": 4000})
+    leave(shorter, key(1), checkpoint=1)
+    leave(shorter, key(2), "interrupted", checkpoint=1, steps=1000, seconds=100.0)
+    leave(shorter, key(3))
+    (leave(shorter, key(4), checkpoint=1) / "config.json").write_text("{")
+    history = results / "trial/cells" / key(4).folder / "provenance.json"
+    history.write_text(json.dumps({**json.loads(history.read_text()), "digest": shorter.resolve(key(4)).digest(), "budget": 4000}))
+    given_up = leave(shorter, key(5), checkpoint=1) / "provenance.json"
+    given_up.write_text(json.dumps({**json.loads(given_up.read_text()), "set_aside": "configuration"}))
+    (leave(shorter, key(6), "interrupted", checkpoint=1) / "provenance.json").unlink()
+    whole = leave(shorter, key(7), checkpoint=1)
+    (whole / "summary.json").rename(whole / "completed.json")  # as Snakemake removes it
+    plans = by_seed(grid_of((["push-mass"], ["mappo"], list(range(1, 8)))), results)
+
+    raised = {seed: plan.seconds_left for seed, plan in plans.items() if (plan.fate, plan.state) == ("continue", "with a raised budget")}
+    assert raised == {1: 600.0, 2: 900.0, 4: 600.0, 7: 600.0}  # 400 s for 4000 of 10,000 steps; 100 s for 1000 of them
+    assert {seed: plan.reason for seed, plan in plans.items() if plan.fate == "anew"} == {
+        3: "budget changed: task.env_steps 4000 -> 10000; its checkpoint is gone",
+        5: "its last attempt was given up",
+    }
+    assert plans[6].reason == "its provenance.json is missing: it continues if its checkpoint holds what was there, or is refused"
+
+    lower = by_seed(grid_of((["push-mass"], ["mappo"], [1]), env_steps={"push-mass": 3000}), results)
+    assert lower[1].reason == "budget changed: task.env_steps 4000 -> 3000; its budget was not raised"
 
 
 def test_a_changed_value_is_named_by_its_path_with_both_values_and_what_is_only_shown_is_not(grid_of) -> None:
@@ -261,11 +288,14 @@ def test_links_are_not_followed_and_what_is_no_cell_is_other(tmp_path: Path) -> 
     cell = tmp_path / "trial/cells/push-mass/mappo/seed-1"
     (cell / "studies").mkdir(parents=True)
     (cell / "studies/gain.csv").write_text("abc")
+    (cell / "attempts/1/checkpoint").mkdir(parents=True)
+    (cell / "attempts/1/checkpoint/content.json").write_text("1234567")
     (cell / "link").symlink_to(tmp_path / "big")
     length = len(str(tmp_path / "big"))
     (tmp_path / "trial/cells/push-mass/notes").write_text("ab")
     use = disk.disk_use(tmp_path / "trial")
-    assert (use.checkpoints, use.records, use.others) == (0, length, 5)
+    assert (use.checkpoints, use.records, use.others) == (7, length, 5)
+    assert (sum(use.checkpoint.values()), sum(use.cell.values())) == (0, length)
 
 
 @pytest.mark.parametrize(

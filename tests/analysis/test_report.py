@@ -48,6 +48,9 @@ def grid(make_grid: Any) -> Grid:
     )
 
 
+CONTINUED = {"attempt": 1, "digest": "d", "budget": 2000}
+
+
 @pytest.fixture
 def every_state(grid: Grid, results: Path, write_cell: Any, write_status: Any) -> Grid:
     for seed, value in enumerate((5000.0, 5200.0, 5400.0, 5600.0), 1):
@@ -58,7 +61,7 @@ def every_state(grid: Grid, results: Path, write_cell: Any, write_status: Any) -
     folder = write_status(CellKey("push-mass", "dima", 2), "diverged")
     status = {"state": "diverged", "env_steps": 2500, "message": HOSTILE, "wall_seconds": 1800.0}
     (folder / "status.json").write_text(json.dumps(status))
-    (folder / "provenance.json").write_text(json.dumps({"attempt": 2, "starts": [START], "finished": False}))
+    (folder / "provenance.json").write_text(json.dumps({"attempt": 2, "starts": [START], "finished": False, "continued": CONTINUED}))
     (folder / "config.json").write_text(json.dumps({"digest": "d", "config": {"a": {"b": [1, 2]}, HOSTILE: HOSTILE}}))
     write_status(CellKey("push-mass", "dima", 3), "running")
     write_status(CellKey("push-mass", "dima", 4), "completed")
@@ -99,6 +102,8 @@ def test_every_cell_has_a_page_that_says_what_became_of_it(every_state: Grid, re
         (heading,) = page.all("h1")
         assert heading.text == f"{key.method} on {every_state.task(key.task).label}, seed {key.seed}"
         said[key] = page.all("p", class_="lead")[0].text
+    continued = read_page(report / "cells" / f"{CellKey('push-mass', 'dima', 2).folder}.html")
+    assert "2, 1 process, continues attempt 1, whose budget was 2,000 env steps" in continued.all("body")[0].text
     returns = {link.attributes["href"]: link.text for link in index.all("table", class_="cells")[0].all("a")}
     assert set(returns) == {f"cells/{key.folder}.html" for key in every_state.cells}
     assert returns["cells/ant-2x4/dima/seed-3.html"] == "5400.0"

@@ -12,12 +12,12 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from evaluation import evaluate
 
 import dima.cell
 from dima.background import Evaluations
 from dima.cell import Execution, run_cell
 from dima.errors import CrashedError
-from dima.evaluate import evaluate
 from dima.record.events import VARYING, read_events
 from dima.record.files import read_json
 from dima.train import DimaLearner

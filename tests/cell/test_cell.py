@@ -13,12 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-from dima.cell import Execution, _prepare_attempt
 from dima.checkpoint import load_checkpoint
 from dima.cli import FINISHED_SINCE
-from dima.grid import CellKey
 from dima.record.events import read_events
 
 CELL = Path("results/tiny/cells/push-mass")
@@ -116,34 +113,6 @@ def test_another_configuration_starts_a_new_attempt(workplace):
     assert "finished, nothing to do" in train().stdout
 
 
-@pytest.mark.parametrize("moves", range(5))
-def test_setting_an_attempt_aside_survives_a_kill_between_any_two_moves(tiny, tiny_cell, tmp_path, monkeypatch, moves):
-    """The configuration has changed; the process dies after so many files have been moved; the next one finishes the job."""
-    folder = tmp_path / "cell"
-    (folder / "checkpoint/000000000001").mkdir(parents=True)
-    execution = Execution(torch.device("cpu"))
-    _prepare_attempt(tiny.resolve(CellKey("push-mass", "dima", 2)), folder, execution)
-    for name in ("events.jsonl", "status.json", "summary.json"):
-        (folder / name).write_text(f"old {name}")
-    with monkeypatch.context() as context:
-        left = iter(range(moves))
-        move = Path.replace
-
-        def move_or_die(self, target):
-            if "attempts" in str(target) and next(left, None) is None:
-                raise KeyboardInterrupt
-            return move(self, target)
-
-        context.setattr(Path, "replace", move_or_die)
-        with pytest.raises(KeyboardInterrupt):
-            _prepare_attempt(tiny_cell, folder, execution)
-    _prepare_attempt(tiny_cell, folder, execution)
-    assert (folder / "attempts/1/events.jsonl").read_text() == "old events.jsonl"
-    assert sorted(path.name for path in folder.iterdir()) == ["attempts", "config.json", "provenance.json"]
-    history = json.loads((folder / "provenance.json").read_text())
-    assert (history["attempt"], len(history["starts"]), history["finished"]) == (2, 1, False)
-
-
 def test_a_cell_that_is_being_run_is_not_run_twice(workplace):
     lock = CELL / "dima/seed-1/lock"
     lock.parent.mkdir(parents=True)
@@ -159,7 +128,7 @@ def test_a_cell_that_is_being_run_is_not_run_twice(workplace):
 def start_until_it_trains(*options):
     events = CELL / "dima/seed-1/events.jsonl"
     process = subprocess.Popen(command("dima", *options), stderr=subprocess.PIPE, text=True)
-    while not events.exists() or "scalars" not in events.read_text():
+    while not events.exists() or "\n[" not in events.read_text():
         time.sleep(0.01)
     return process
 
@@ -291,6 +260,49 @@ def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, out
     assert json.loads((folder / "status.json").read_text())["state"] == "failed"
     assert train().returncode == 0
     assert outcome() == undisturbed
+
+
+HICCUP = """
+import sys
+from envs.push_mass import PushMass
+from dima.cli import main
+
+build, built = PushMass.__init__, []
+
+def fail_once(self, task, num_envs, seed, preset):
+    built.append(num_envs)
+    if len(built) == 2:  # the first world is that of training
+        raise ValueError("Caught an unknown exception!")
+    build(self, task, num_envs, seed, preset)
+
+PushMass.__init__ = fail_once
+status = main(sys.argv[1:])
+print("built", built)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_a_loader_that_fails_for_a_moment_costs_nothing_and_worlds_are_built_once(workplace, outcome, monkeypatch):
+    result = subprocess.run([sys.executable, "-c", HICCUP, *command()[3:]], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "Caught an unknown exception!; trying again in 0.1 s."
+    assert result.stdout.splitlines()[-1] == "built [1, 2, 2]"
+    disturbed = outcome()
+    (workplace / "undisturbed").mkdir()
+    (workplace / "undisturbed/workflow").symlink_to(workplace / "workflow")
+    monkeypatch.chdir(workplace / "undisturbed")
+    assert train().returncode == 0
+    assert outcome() == disturbed
+
+
+@pytest.mark.slow
+def test_the_status_of_a_failed_cell_is_the_reason(workplace):
+    failing = CRASHING.replace('EngineError("the simulator of world 0 ended")', 'ValueError("Caught an\\nunknown exception!")')
+    result = subprocess.run([sys.executable, "-c", failing, *command()[3:]], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    status = json.loads((CELL / "dima/seed-1/status.json").read_text())
+    assert (status["state"], status["message"]) == ("failed", "Caught an unknown exception! (ValueError)")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from dima.cell_lock import Times, hold
+from dima.cell_lock import Times, hold, is_held
 from dima.errors import LockedError
 
 QUICK = Times(renewal=0.05, stale=1.0, retry=0.05)
@@ -78,3 +78,19 @@ def test_who_holds_it_is_told_apart_on_one_machine(tmp_path):
     path.write_text(json.dumps({"host": os.uname().nodename, "process": 7, "job": None, "since": 0.0}))
     with hold(path, wait=False, times=QUICK):
         pass  # a fresh lease of this machine whose process does not hold the kernel's lock: it was killed
+
+
+def test_whether_it_is_held_is_told_without_writing(tmp_path):
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    assert not path.exists()
+    with hold(path, wait=False, times=QUICK):
+        assert is_held(path)
+    assert not is_held(path)  # left behind empty
+    path.write_text(ELSEWHERE)
+    assert is_held(path, QUICK)
+    os.utime(path, (time.time() - 5, time.time() - 5))
+    assert not is_held(path, QUICK)
+    path.write_text(json.dumps({"host": os.uname().nodename, "process": 7, "job": None, "since": 0.0}))
+    assert not is_held(path, QUICK)  # of a process of this machine that was killed
+    assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]

@@ -151,6 +151,24 @@ def test_the_seed_decides_every_number(make: Made) -> None:
         assert_array_equal(again[key], numbers[:steps], err_msg=key)
 
 
+def test_worlds_that_start_afresh_do_what_new_ones_would(make: Made) -> None:
+    """Whatever was played in them before: as many bits as the engine keeps, its warm start among them, are compared."""
+    used, new = make(2, seed=3), make(2, seed=7)
+    assert used.starts_afresh
+    actions = random_actions(used, min(used.spec.episode_limit + 20, 120))
+    used.reset()
+    roll(used, actions[:-7])  # in the middle of an episode
+    starts = used.reset(7), new.reset()
+    for ours, theirs in zip(*starts, strict=True):
+        assert_array_equal(ours, theirs)
+    one, two = roll(used, actions[::-1]), roll(new, actions[::-1])
+    for key in one:
+        assert_array_equal(one[key], two[key], err_msg=key)
+    saved = used.get_sim_state(), new.get_sim_state()
+    for name, theirs in saved[1]["engine_state"].items():
+        assert saved[0]["engine_state"][name].tobytes() == theirs.tobytes(), name
+
+
 def test_a_reset_without_a_seed_draws_new_episodes_from_the_same_stream(make: Made) -> None:
     env, twin = make(2, seed=3), make(2, seed=3)
     drawn = [env.reset()[1] for _ in range(3)]

@@ -19,6 +19,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import envs
+import envs.retry
 from envs.isaac_bridge import connection
 from envs.isaac_bridge.client import ACT_DIM, TASKS, IsaacGymEnvironment
 from envs.isaac_bridge.connection import COMMAND_VARIABLE, SERVER, SOCKET_VARIABLE, IsaacGymError
@@ -446,6 +447,7 @@ def test_a_server_started_by_hand_serves_one_environment(monkeypatch: pytest.Mon
         env = make("bottle-cap", 1)
         env.reset()
         assert_allclose(where(env.step(push(0.5)).state), [0.05], rtol=1e-6)
+        monkeypatch.setattr(envs.retry, "PAUSES", (0.01,))
         with pytest.raises(IsaacGymError, match=f"no server waits on .*{SOCKET_VARIABLE}; each serves one environment"):
             make("bottle-cap", 1)
         env.close()
@@ -453,6 +455,23 @@ def test_a_server_started_by_hand_serves_one_environment(monkeypatch: pytest.Mon
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_server_that_is_about_to_listen_is_given_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = os.path.relpath(tmp_path / "socket")
+    monkeypatch.setattr(envs.retry, "PAUSES", (0.05,) * 200)
+    with socket.socket(socket.AF_UNIX) as listener:
+
+        def listen() -> None:
+            time.sleep(0.3)
+            listener.bind(path)
+            time.sleep(0.2)  # the file is there, and nobody listens
+            listener.listen(1)
+
+        server = threading.Thread(target=listen)
+        server.start()
+        connection._join(path).close()
+        server.join()
 
 
 def test_senseless_numbers_start_nothing() -> None:

@@ -1,27 +1,65 @@
-"""When an attempt is continued."""
+"""When an attempt is continued, and when a run of a larger budget continues it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from dima.record.attempt import why_anew
+from dima.config import CellConfig
+from dima.grid import CellKey, Grid
+from dima.record.attempt import why_anew, why_not_longer
+
+
+def history_of(config: CellConfig, **changes: Any) -> dict[str, Any]:
+    begun = {"attempt": 1, "starts": [], "finished": False, "digest": config.digest(), "budget": config.task.env_steps}
+    return {**begun, **changes}
+
+
+def with_task(config: CellConfig, **changes: Any) -> CellConfig:
+    return config.model_copy(update={"task": config.task.model_copy(update=changes)})
 
 
 @pytest.mark.parametrize(
-    ("finished", "begun", "why"),
+    ("changes", "why"),
     [
-        (None, None, None),
-        (False, "asked", None),
-        (True, "asked", "finished"),
-        (False, "other", "configuration"),
-        (True, "other", "configuration"),
-        (None, "other", "configuration"),
-        (None, "asked", "torn"),
-        (False, None, "torn"),  # set aside but for the file that goes last
-        (True, None, "finished"),
+        ({}, None),
+        ({"finished": True}, "finished"),
+        ({"digest": "another"}, "configuration"),
+        ({"digest": "another", "finished": True}, "configuration"),
+        ({"digest": None}, "torn"),
+        ({"set_aside": "from scratch"}, "set aside"),
+        ({"set_aside": "configuration", "digest": "another", "finished": True}, "set aside"),
     ],
 )
-def test_an_attempt_is_continued_if_it_is_whole_unfinished_and_of_the_configuration(
-    finished: bool | None, begun: str | None, why: str | None
+def test_an_attempt_is_continued_if_it_is_unfinished_of_the_configuration_and_not_given_up(
+    tiny_cell: CellConfig, changes: dict[str, Any], why: str | None
 ) -> None:
-    assert why_anew(finished, begun, "asked") == why
+    assert why_anew(history_of(tiny_cell, **changes), tiny_cell) == why
+    assert why_anew(None, tiny_cell) is None
+
+
+def test_a_raised_budget_alone_makes_an_attempt_longer(tiny: Grid, tiny_cell: CellConfig) -> None:
+    history = history_of(tiny_cell)  # 400 steps, an evaluation every 200
+    assert why_not_longer(history, with_task(tiny_cell, env_steps=1000)) is None
+    assert why_not_longer(history, with_task(tiny_cell, env_steps=401)) is None
+    for env_steps in (400, 399):
+        assert why_not_longer(history, with_task(tiny_cell, env_steps=env_steps)) == "budget was not raised"
+    other_seed = with_task(tiny_cell, env_steps=1000).model_copy(update={"seed": 9})
+    assert why_not_longer(history, other_seed) == "configuration was changed"
+    assert why_not_longer({**history, "budget": None}, with_task(tiny_cell, env_steps=1000)) == "configuration was changed"
+    shown = with_task(tiny_cell, env_steps=1000, label="Another name")
+    assert why_not_longer(history, shown) is None
+
+
+def test_what_depends_on_the_budget_is_not_made_longer(tiny: Grid, tiny_cell: CellConfig) -> None:
+    mappo = tiny.resolve(CellKey("push-mass", "mappo", 1))
+    for decays, why in ((False, None), (True, "learning rates decay over the budget")):
+        parameters = mappo.parameters.model_copy(update={"linear_learning_rate_decay": decays})
+        config = mappo.model_copy(update={"parameters": parameters})
+        assert why_not_longer(history_of(config), with_task(config, env_steps=1000)) == why
+    checkout = mappo.model_copy(update={"engine": "checkout"})
+    assert why_not_longer(history_of(checkout), with_task(checkout, env_steps=1000)) == "program, that of a checkout, begins again"
+    odd = with_task(tiny_cell, env_steps=350)
+    why = why_not_longer(history_of(odd), with_task(odd, env_steps=1000))
+    assert why == "last evaluation, at 350 steps, is not one that a longer run makes"

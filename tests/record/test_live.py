@@ -247,7 +247,7 @@ def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(workplac
     uri = databases.uri()
     process = start("mappo", uri)
     log = CELL / "mappo/seed-1/events.jsonl"
-    wait_for(log, "scalars")
+    wait_for(log, "\n[")
     time.sleep(0.5)
     process.kill()
     process.communicate()
@@ -268,7 +268,7 @@ def test_a_stopped_cell_is_published_as_interrupted(workplace: Path, databases: 
     longer(workplace, 5000)
     uri = databases.uri()
     process = start("mappo", uri)
-    wait_for(CELL / "mappo/seed-1/events.jsonl", "scalars")
+    wait_for(CELL / "mappo/seed-1/events.jsonl", "\n[")
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 99

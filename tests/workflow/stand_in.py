@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,11 @@ def train(grid: str, task: str, method: str, seed: str) -> None:
     status = {"state": "diverged" if failing else "completed", "env_steps": 4000, "latest_return": 12.5, "wall_seconds": 8.0}
     (folder / "status.json").write_text(json.dumps({**status, "updated": time.time(), "message": "no number" if failing else None}))
     print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']}")
+    if os.environ.get("DYING") == f"{task}/{method}/seed-{seed}":
+        with Path("deaths").open("a") as deaths:
+            deaths.write("*")
+        if Path("deaths").stat().st_size <= 2:
+            os.kill(os.getpid(), signal.SIGKILL)
     if failing:
         sys.exit("dima: the loss is not finite")
     write_record(folder, grid, task, method, int(seed))

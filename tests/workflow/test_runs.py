@@ -59,3 +59,10 @@ def test_a_cell_that_fails_is_shown_with_the_end_of_its_log_and_costs_no_other(s
     made = {str(path.parent.relative_to(stage.folder)) for path in Path(stage.folder).glob("results/*/cells/*/*/*/summary.json")}
     assert made == set(CELLS) - {CELLS[1]}
     assert not (stage.folder / "results/quick/tables").exists()
+
+
+def test_a_cell_that_is_killed_is_tried_again_twice(stage) -> None:
+    stage.write("quick.yaml", QUICK.replace("[dima, dima-joint], seeds: [1, 2]", "[dima], seeds: [1]"))
+    target = f"{CELLS[0]}/summary.json"
+    assert stage.snakemake("--profile", "local", "--cores", "1", target, DYING="push-mass/dima/seed-1").returncode == 0
+    assert (stage.folder / "deaths").read_text(encoding="utf-8") == "***"

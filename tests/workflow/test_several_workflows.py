@@ -17,6 +17,10 @@ import pytest
 import yaml
 from conftest import TINY_MAPPO
 
+from dima.analysis.cell_plan import CellPlan, cell_plans
+from dima.grid import load_grid
+from dima.record.events import VARYING, read_events
+
 ROOT = Path(__file__).parents[2]
 CELL = "results/quick/cells/push-mass/mappo/seed-1"
 
@@ -28,6 +32,7 @@ class Workplace:
 
     def __init__(self, folder: Path, env_steps: int) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         shutil.copytree(ROOT / "workflow", folder / "workflow")
         (folder / "local").symlink_to("workflow/profiles/local")
         task = {"env_steps": env_steps, "evaluation": {"every": env_steps // 4, "episodes": 2}}
@@ -69,6 +74,15 @@ class Workplace:
     def trains(self) -> bool:
         status = self.read("status.json")
         return status is not None and status["state"] == "running" and status["env_steps"] > 0
+
+    def plans(self) -> list[CellPlan]:
+        return cell_plans(load_grid("quick", self.folder / "workflow/config"), self.folder / "results/quick/cells")
+
+    def learned(self) -> tuple[list[dict[str, Any]], bytes]:
+        """The events without the clock, and the last checkpoint's tensors."""
+        events = read_events(self.folder / CELL / "events.jsonl")
+        tensors = max((self.folder / CELL / "checkpoint").iterdir()) / "tensors.safetensors"
+        return [{name: value for name, value in event.items() if name not in VARYING} for event in events], tensors.read_bytes()
 
     def trained(self) -> tuple[int, int]:
         """Attempts, and processes that worked on the last of them."""
@@ -129,3 +143,47 @@ def test_a_finished_cell_is_trained_again_when_forced_or_changed_and_a_comment_c
     place.run()
     assert place.read("summary.json")["attempts"] == 3
     assert place.read("summary.json")["config_hash"] != forced["config_hash"]
+
+
+def test_a_cell_that_is_killed_is_tried_again_in_the_same_workflow(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, env_steps=6_000)
+    with place.start() as workflow:
+        place.wait_until(place.trains, workflow)
+        os.kill(place.read("status.json")["process"], signal.SIGKILL)
+        printed, _ = workflow.communicate(timeout=100)
+    assert workflow.returncode == 0, printed
+    assert place.trained() == (1, 2)
+
+
+def test_a_raised_budget_continues_and_its_beginning_is_the_old_run_bit_for_bit(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "continued", env_steps=400)
+    place.run()
+    log, first = (place.folder / CELL / "events.jsonl").read_bytes(), place.read("summary.json")
+    place.grid["overrides"]["tasks"]["push-mass"]["env_steps"] = 800
+    place.write_grid()
+    (plan,) = place.plans()
+    assert (plan.fate, plan.state) == ("continue", "with a raised budget")
+    assert plan.seconds_left == pytest.approx(first["wall_seconds"])
+
+    place.run()
+    assert "continuing at 400 of 800" in (place.folder / "results/quick/logs/push-mass/mappo/seed-1.log").read_text(encoding="utf-8")
+    assert (place.folder / CELL / "events.jsonl").read_bytes().startswith(log)
+    assert (place.folder / CELL / "attempts/1/events.jsonl").read_bytes() == log
+    assert json.loads((place.folder / CELL / "attempts/1/summary.json").read_text(encoding="utf-8")) == first
+    assert place.read("provenance.json")["continued"] == {"attempt": 1, "digest": first["config_hash"], "budget": 400}
+    summary = place.read("summary.json")
+    assert (summary["attempts"], summary["budget"], summary["continued"]["budget"], len(summary["provenance"])) == (2, 800, 400, 2)
+    assert summary["provenance"][0] == first["provenance"][0]
+    assert place.plans()[0].fate == "finished"
+    subprocess.run([sys.executable, "-m", "dima", "tables", "--grid", "quick"], cwd=place.folder, check=True, timeout=100)
+    assert ",1,1," in (place.folder / "results/quick/tables/final_returns.csv").read_text(encoding="utf-8")
+
+    whole = Workplace(tmp_path / "whole", env_steps=400)
+    whole.grid = place.grid
+    whole.write_grid()
+    whole.run()
+    assert place.learned() == whole.learned()
+
+    place.grid["overrides"]["tasks"]["push-mass"]["env_steps"] = 400
+    place.write_grid()
+    assert place.plans()[0].reason == "budget changed: task.env_steps 800 -> 400; its budget was not raised"

@@ -126,6 +126,18 @@ def test_padded_targets_do_not_count(config, denoiser):
     assert first.item() == second.item()
 
 
+def test_a_padded_target_stays_zero_for_the_substeps_that_follow(config, denoiser):
+    """Its prediction, of whatever stands in its place, is not what they are conditioned on; only they count here."""
+    model = denoiser.float()
+    data = windows(config, torch.tensor([False, False, False, False, True]))
+    read = []
+    model.read.register_forward_hook(lambda _, given, __: read.append(given[0]))
+    model.loss(data, (data.state, data.next_state), torch.Generator().manual_seed(0))
+    assert [signal[:, :, :3].count_nonzero().item() for signal in read[:2]] == [0, 0]
+    assert read[2][:, :, :2].count_nonzero() == 0
+    torch.testing.assert_close(read[2][:, :, 2], config.sigma_data * data.state[:, 4])
+
+
 def test_later_substeps_are_conditioned_on_predictions(config, denoiser):
     """The true state in the middle of a window is replaced by the prediction of it; the first states are not."""
     model = denoiser.float()

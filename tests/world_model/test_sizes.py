@@ -35,6 +35,13 @@ def test_reward_model(paper, state, action, count):
     assert parameters(RewardModel(state, 2, action, 15, paper.parameters.reward_model)) == pytest.approx(count, rel=0.01)
 
 
+def test_every_parameter_of_the_state_decoder_decays_and_elsewhere_weights_alone(paper):
+    config = paper.parameters
+    groups = ModelOptimizer(StateDecoder(17, 2, 19, config.state_decoder), config.state_decoder.optimizer).state_dict()["optimizer"]
+    assert [(group["weight_decay"], len(group["params"])) for group in groups["param_groups"]] == [(0.01, 12)]
+    assert [part.optimizer.decayed for part in (config.denoiser, config.reward_model)] == ["weights", "weights"]
+
+
 def test_only_weights_of_linear_and_convolution_layers_decay(paper):
     model = Denoiser(17, 2, 3, paper.parameters.denoiser)
     groups = ModelOptimizer(model, paper.parameters.denoiser.optimizer).state_dict()["optimizer"]["param_groups"]

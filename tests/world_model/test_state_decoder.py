@@ -82,6 +82,20 @@ def test_the_other_quantizer_is_the_releases(paper):
     assert model.loss(states, torch.full((300, 2, 19), 3.0)).item() == pytest.approx(3.0 + 10 * commitment, rel=1e-4)
 
 
+@pytest.mark.parametrize("rotation_trick", [False, True])
+def test_gradients_pass_the_codebook_straight_through_unless_they_are_turned(tiny_cell, rotation_trick):
+    """Straight through, the gradient of what is decoded is that of the codes it was made from, whatever code was nearest."""
+    torch.manual_seed(0)
+    config = tiny_cell.parameters.state_decoder.model_copy(update={"quantizer": "vq", "rotation_trick": rotation_trick})
+    quantizer = StateDecoder(4, 2, 5, config).train().quantizer
+    codes = torch.randn(3, 12, 64, requires_grad=True)
+    quantized, _, commitment = quantizer(codes)
+    weights = torch.randn_like(quantized)
+    ((quantized * weights).sum() + 0.0 * commitment.sum()).backward()
+    assert codes.grad is not None
+    assert torch.allclose(codes.grad, weights) != rotation_trick
+
+
 def test_it_has_three_layers_of_512_each_way(paper):
     model = StateDecoder(17, 2, 19, paper.parameters.state_decoder)
     for part, sizes in ((model.encoder, [(17, 512), (512, 512), (512, 36)]), (model.decoder, [(36, 512), (512, 512), (512, 38)])):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dima.analysis.load import CellRecord
+from dima.config import older_method
 from dima.grid import CellKey, Grid
 
 FILM = "film.mp4"
@@ -66,15 +67,18 @@ class CellFiles:
 
 def read_cell(grid: Grid, record: CellRecord, config_hash: str | None) -> CellFiles:
     """The files of the record's cell; `config_hash` is the current configuration's."""
-    status, *others = (_object(record, name) for name in ("status.json", "summary.json", "config.json", "provenance.json"))
-    return CellFiles(record, _why(record, grid.task(record.key.task).env_steps, config_hash, status), status, *others)
+    status, summary, config, history = (_object(record, name) for name in ("status.json", "summary.json", "config.json", "provenance.json"))
+    why = _why(record, grid.task(record.key.task).env_steps, config_hash, status, config)
+    return CellFiles(record, why, status, summary, config, history)
 
 
-def _why(record: CellRecord, budget: int, config_hash: str | None, status: Mapping[str, Any]) -> str:
+def _why(record: CellRecord, budget: int, config_hash: str | None, status: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     message = str(status.get("message") or "")
     match record.state:
         case "completed":
             return ""
+        case "trained by an older method":
+            return f"{older_method(config.get('config'))}; not averaged"
         case "stale" if record.summary and record.summary.budget != budget:
             return f"recorded with a budget of {record.summary.budget:,} env steps, the grid now asks for {budget:,}; not averaged"
         case "stale" if record.summary:

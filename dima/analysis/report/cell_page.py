@@ -145,11 +145,19 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         yield "env steps", f"{cell.env_steps:,} of {task.env_steps:,}"
     attempt = summary.attempts if summary else cell.history.get("attempt")
     if isinstance(attempt, int):
-        yield "attempt", f"{attempt}, {len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}"
+        yield "attempt", f"{attempt}, {len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}{_continued(cell)}"
     if cell.record.state != "not run":
         yield "wall time", f"{hours(cell.wall_seconds)}, of all processes of this attempt together"
         yield "energy", "not recorded"
     yield "its folder", f"{cell.key.folder} in the grid's folder cells"
+
+
+def _continued(cell: CellFiles) -> str:
+    """Of a cell whose budget was raised: what it went on from."""
+    match cell.history.get("continued"):
+        case {"attempt": int(attempt), "budget": int(budget)}:
+            return f", continues attempt {attempt}, whose budget was {budget:,} env steps"
+    return ""
 
 
 def _draw(group: ScalarGroup, budget: int) -> DrawnGroup:

@@ -31,7 +31,8 @@ def write_report(
 ) -> list[Path]:
     """Write the report of the grid; returns its first page.
 
-    Equal records give equal bytes. Films lie beside the records in files; a database holds none, and a report from it shows none.
+    Equal records give equal bytes. Films lie beside the records in files; a database and archives hold none, and a report from them shows
+    none.
 
     Args:
         grid: the grid whose cells are shown.

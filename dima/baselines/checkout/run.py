@@ -115,7 +115,7 @@ def _record(evaluation: UpstreamEvaluation, episodes: int, record: RunRecord) ->
     grid_step = record.reached(env_steps)
     if grid_step is None or (grid_step == 0 and env_steps > 0):
         values = {"return": episode_return} | ({} if length is None else {"length": length})
-        record.scalars("upstream_evaluation", values)
+        record.scalars({"upstream_evaluation": values})
         if not math.isfinite(episode_return):
             raise DivergedError(f"an evaluation return at {env_steps} environment steps is not finite")
     else:

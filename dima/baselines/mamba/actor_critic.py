@@ -33,8 +33,8 @@ class MambaActorCritic:
         self.actor = Actor(feature, action_dim, config.actor_hidden, layer_norm=False).to(device)
         self.critic = AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute).to(device).eval()
         self.entropy_coefficient = config.entropy_coefficient
-        self._actor_optimizer = ModelOptimizer(self.actor, config.actor_optimizer, decoupled=False)
-        self._critic_optimizer = ModelOptimizer(self.critic, config.critic_optimizer, decoupled=False)
+        self._actor_optimizer = ModelOptimizer(self.actor, config.actor_optimizer)
+        self._critic_optimizer = ModelOptimizer(self.critic, config.critic_optimizer)
 
     def update(self, rollout: LatentRollout, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """`ppo_epochs` passes over all latent states in shuffled minibatches. Returns mean losses and what they were made from.

@@ -52,11 +52,9 @@ class MambaLearner(NativeLearner):
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.model = RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
         self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
-        self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer, decoupled=False)
+        self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer)
         # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
-        uniform = ReplayConfig(
-            capacity=p.replay_capacity, visit_temperature=None, window_sampling="uniform", recency_weights=(1.0, 1.0, 1.0, 1.0)
-        )
+        uniform = ReplayConfig.by_visits(p.replay_capacity)
         self.replay = Replay(uniform, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device)
         self._streams = RandomStreams(config.seed, STREAMS, device)
         self._acting_model = copy.deepcopy(self.model).cpu()

@@ -72,6 +72,17 @@ class AgentAttention(nn.Module):
 class AgentCritic(nn.Module):
     """One value for each agent from the features of all: Linear, attention over the agents, perceptron with one hidden layer.
 
+    With features of 1280 numbers and a width of 256 these are 789,761 parameters, as the description in baselines.md 2.5 has them:
+
+        Linear 1280 to 256, ReLU                                    327,936
+        attention: queries, keys, values 197,376; output 65,792     263,168
+        two LayerNorms                                                1,024
+        feed-forward, twice Linear 256 to 256                       131,584
+        ReLU, Linear 256 to 256, ReLU, Linear 256 to 1               66,049
+
+    Upstream was measured to have 1.25 million. The 0.46 million more are, to that precision, a perceptron 1280-256-256-256-1 (459,777),
+    for which the way from features to values that is described has no place. If that is what they are, no value depends on them.
+
     Args:
         agents: N.
         feature_dim: size of one agent's feature.

@@ -20,16 +20,16 @@ class MarieActorCritic:
     """Networks, optimisers and the PPO update.
 
     Args:
-        observation_dim: O of one agent.
-        action_dim: A of one agent.
+        shapes: (agents, observation dim, action dim).
         config: of behaviour learning.
         device: where everything lives.
     """
 
-    def __init__(self, observation_dim: int, action_dim: int, config: MarieBehaviorConfig, device: torch.device) -> None:
+    def __init__(self, shapes: tuple[int, int, int], config: MarieBehaviorConfig, device: torch.device) -> None:
         self.config = config
+        agents, observation_dim, action_dim = shapes
         self.actor = Actor(observation_dim, action_dim, config.actor_hidden).to(device)
-        self.critic = AttentionCritic(observation_dim, config).to(device)
+        self.critic = AttentionCritic(agents, observation_dim, config).to(device)
         self.value_normalizer = ValueNormalizer().to(device)
         self.actor_optimizer = adam(self.actor, config.learning_rate, config.adam_epsilon)
         self.critic_optimizer = adam(self.critic, config.learning_rate, config.adam_epsilon)

@@ -29,14 +29,13 @@ class Aggregation(nn.Module):
         self.latents = nn.Parameter(torch.randn(agents, dim))
         self.register_buffer("code", sinusoidal_code(agents, dim), persistent=False)
         self.latent_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.query = nn.Linear(dim, inner, bias=False)
-        self.key_value = nn.Linear(dim, 2 * inner, bias=False)
+        self.query = nn.Linear(dim, inner, bias=config.attention_bias)
+        self.key_value = nn.Linear(dim, 2 * inner, bias=config.attention_bias)
         self.output = nn.Linear(inner, dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, config.feed_forward_multiplier, config.dropout)
-        self.blocks = nn.Sequential(
-            *(GatedBlock(dim, config.heads, config.head_dim, config.feed_forward_multiplier, config.dropout) for _ in range(config.layers))
-        )
+        sizes = (dim, config.heads, config.head_dim, config.feed_forward_multiplier)
+        self.blocks = nn.Sequential(*(GatedBlock(*sizes, config.dropout, bias=config.attention_bias) for _ in range(config.layers)))
 
     def forward(self, tokens: Float[Tensor, "batch agents tokens dim"]) -> Float[Tensor, "batch agents dim"]:
         """One vector for each agent from the embeddings of all agents' observation and action tokens of one step."""

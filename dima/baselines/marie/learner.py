@@ -52,11 +52,9 @@ class MarieLearner(NativeLearner):
         self.tokenizer = Tokenizer(spec.obs_dim, p.tokenizer).to(device).eval()
         sizes = (spec.n_agents, spec.act_dim, p.tokenizer.tokens, p.tokenizer.codebook_size, p.behavior.horizon)
         self.world_model = TokenWorldModel(*sizes, p.world_model, p.compute).to(device).eval()
-        self.actor_critic = MarieActorCritic(spec.obs_dim, spec.act_dim, p.behavior, device)
-        # drawn by visits alone, with the weights 1 - visits / all visits; global states are not kept
-        memory = ReplayConfig(
-            capacity=p.replay_capacity, visit_temperature=None, window_sampling="uniform", recency_weights=(0.25, 0.25, 0.25, 0.25)
-        )
+        self.actor_critic = MarieActorCritic((spec.n_agents, spec.obs_dim, spec.act_dim), p.behavior, device)
+        # global states are not kept
+        memory = ReplayConfig.by_visits(p.replay_capacity)
         self.replay = Replay(memory, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device, ("tokenizer", "world_model"))
         self._optimizers = {
             "tokenizer": ModelOptimizer(self.tokenizer, p.tokenizer.optimizer),

@@ -61,7 +61,7 @@ class TokenWorldModel(nn.Module):
         self.aggregation = Aggregation(agents, config.dim, config.aggregation)
         self.blocks = nn.ModuleList(TransformerBlock(config.dim, config.heads, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.token_head = head(config.dim, codes)
+        self.token_head = head(config.dim, codes, config.token_head_layers)
         self.reward_head = head(config.dim, config.reward_bins.count)
         self.continuation_head = head(config.dim, 1)
         self.reward_bins = RewardBins(config.reward_bins)

@@ -8,13 +8,13 @@ from operator import attrgetter
 import numpy as np
 import pytest
 import torch
+from evaluation import evaluate
 
 from benchmarks.counts import HostQuestions
 from dima.baselines.mamba import learner as module
 from dima.baselines.mamba.learner import MambaLearner
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError
-from dima.evaluate import evaluate
 
 CPU = torch.device("cpu")
 CUT = {"schedule": {"epoch_trigger": "fixed_steps", "min_new_steps": 70}}

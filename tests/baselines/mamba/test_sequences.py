@@ -82,7 +82,7 @@ def test_actions_are_clipped_as_the_environment_clips_them():
 
 
 def test_sequences_start_everywhere_alike_and_wrap_around_the_ring():
-    config = ReplayConfig(capacity=20, visit_temperature=None, window_sampling="uniform", recency_weights=(1.0, 1.0, 1.0, 1.0))
+    config = ReplayConfig.by_visits(20)
     replay = Replay(config, (0, 2, 4, 1), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     for number in range(5):

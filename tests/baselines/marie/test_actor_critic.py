@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from dima.baselines.marie.actor_critic import MarieActorCritic
 from dima.baselines.marie.imagination import TokenRollout
@@ -35,7 +36,7 @@ def rollout(seed=0):
 
 def test_every_agents_value_depends_on_every_agents_observation(config):
     torch.manual_seed(0)
-    critic = AttentionCritic(OBSERVATION, config)
+    critic = AttentionCritic(AGENTS, OBSERVATION, config)
     observations = torch.randn(2, 7, AGENTS, OBSERVATION)
     before = critic(observations)
     assert before.shape == (2, 7, AGENTS)
@@ -47,24 +48,46 @@ def test_every_agents_value_depends_on_every_agents_observation(config):
         assert moved.sum() == AGENTS
 
 
-def test_the_order_of_agents_is_all_the_same_to_the_critic(config):
+@pytest.mark.parametrize("coded", [True, False])
+def test_the_critic_tells_agents_apart_by_their_code_alone(make_cell, coded):
     torch.manual_seed(0)
-    critic = AttentionCritic(OBSERVATION, config)
+    critic = AttentionCritic(AGENTS, OBSERVATION, make_cell(behavior={"critic_agent_code": coded}).parameters.behavior)
     observations = torch.randn(7, AGENTS, OBSERVATION)
-    torch.testing.assert_close(critic(observations.flip(1)), critic(observations).flip(1))
+    turned, expected = critic(observations.flip(1)), critic(observations).flip(1)
+    assert torch.allclose(turned, expected, atol=1e-5) != coded
 
 
 def test_the_releases_critic(paper_marie):
-    critic = AttentionCritic(19, paper_marie.behavior)
+    critic = AttentionCritic(2, 19, paper_marie.behavior)
     linear = [layer for layer in critic.mlp if isinstance(layer, torch.nn.Linear)]
     assert critic.embed[1].out_features == 128
     assert [(layer.in_features, layer.out_features) for layer in linear] == [(128, 128)] * 3 + [(128, 1)]
     torch.testing.assert_close(linear[0].weight @ linear[0].weight.T, 2 * torch.eye(128), rtol=0, atol=1e-4)
 
 
+def test_the_critic_is_what_the_releases_layers_compute(paper_marie):
+    """Step by step: the code, attention of 8 heads and a ReLU feed-forward behind norms, ReLU, norms around the hidden layers."""
+    torch.manual_seed(0)
+    critic = AttentionCritic(2, 19, paper_marie.behavior).double()
+    layer, observations = critic.attention, torch.randn(5, 2, 19, dtype=torch.float64)
+    angles = 1 / 10000 ** (torch.arange(0, 128, 2, dtype=torch.float64) / 128)
+    code = torch.stack([torch.cat([f(n * angles)[:, None] for f in (torch.sin, torch.cos)], dim=1).flatten() for n in range(2)])
+    tokens = (critic.embed[1](F.layer_norm(observations, (19,), *critic.embed[0].parameters()))).relu() + code
+    query, key, value = F.linear(layer.norm1(tokens), layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, dim=-1)
+    query, key, value = (part.view(5, 2, 8, 16).transpose(1, 2) for part in (query, key, value))
+    mixed = (query @ key.transpose(-2, -1) / 4).softmax(dim=-1) @ value
+    tokens = tokens + layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    tokens = tokens + layer.linear2(layer.linear1(layer.norm2(tokens)).relu())
+    hidden = critic.mlp[0](tokens.relu())
+    for linear, norm in ((1, 3), (4, 6), (7, 9)):
+        hidden = critic.mlp[norm](critic.mlp[linear](hidden).relu())
+    torch.testing.assert_close(critic(observations), critic.mlp[10](hidden)[..., 0], rtol=1e-6, atol=1e-6)
+    assert {type(critic.mlp[place]) for place in (0, 3, 6, 9)} == {torch.nn.LayerNorm}
+
+
 def test_returns_are_each_agents_own(config):
     """r + gamma c ((1 - lambda) v' + lambda R'), backwards from the last value, agent by agent."""
-    learner = MarieActorCritic(OBSERVATION, ACTION, config, torch.device("cpu"))
+    learner = MarieActorCritic((AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
     data, values = rollout(), torch.randn(BATCH, TIME + 1, AGENTS)
     found = learner._returns(data, values)
     gamma, lam = config.discount, config.return_lambda
@@ -80,7 +103,7 @@ def test_returns_are_each_agents_own(config):
 def test_an_update_is_ppo_with_every_agents_own_advantage(config):
     """Against a plain one that is written out: the same weights after three passes."""
     torch.manual_seed(0)
-    learner = MarieActorCritic(OBSERVATION, ACTION, config, torch.device("cpu"))
+    learner = MarieActorCritic((AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
     learner.value_normalizer.update(torch.randn(50) * 3 + 1)
     actor, critic, normalizer = (copy.deepcopy(part) for part in (learner.actor, learner.critic, learner.value_normalizer))
     data = rollout()

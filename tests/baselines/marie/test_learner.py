@@ -7,12 +7,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from evaluation import evaluate
 
 import envs
 from dima.baselines.marie.learner import MarieLearner
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError
-from dima.evaluate import evaluate
 from dima.learner import Learner
 from dima.methods import build_learner
 

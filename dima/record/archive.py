@@ -1,0 +1,277 @@
+"""Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records alone.
+
+Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where each cell comes from. The
+others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`. What is read may come from anybody: nothing is believed but what the manifest
+names by a name that a cell's record can have, and no more is unpacked, also in memory, than that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dima.errors import UserError
+from dima.record.snapshot import RECORDS as ATTEMPT
+
+FORMAT = 1
+ENDING = ".tar.xz"
+MANIFEST = "manifest.json"
+RECORDS = (*ATTEMPT, "completed.json")
+"""What a cell writes of its attempt, and the mark that it is finished."""
+STUDIES = tuple(f"studies/{name}" for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz"))
+FILES = RECORDS + STUDIES
+"""The names, and the only names, of a cell's files in an archive. Checkpoints, films and earlier attempts stay where they are."""
+MOST_BYTES = 1 << 28
+"""Of all members together."""
+MOST_OF_MANIFEST = 1 << 22
+MOST_MEMORY = 1 << 26
+"""For unpacking; the preset below takes 9 MiB."""
+PRESET = 6 | lzma.PRESET_EXTREME
+ORIGIN = ("commit", "dirty", "image", "lock", "hardware")
+"""What the manifest says of each process that worked on a cell."""
+
+Files = dict[str, bytes]
+"""A cell's files by name."""
+Cells = dict[str, Files]
+"""Files by cell, `<task>/<method>/seed-<k>`."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+Cell = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+/seed-(0|[1-9][0-9]*)$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class PackedFile(_Strict):
+    """A file of a cell."""
+
+    size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class PackedCell(_Strict):
+    """A cell: the digest of its configuration, what its processes ran with, and its files."""
+
+    config: str | None
+    starts: list[dict[str, Any]]
+    files: dict[str, PackedFile]
+
+
+class Manifest(_Strict):
+    """The content of `manifest.json`."""
+
+    format: int
+    grid: Name
+    cells: dict[Cell, PackedCell]
+
+
+class Archive(NamedTuple):
+    """What an archive holds."""
+
+    grid: str
+    cells: Cells
+
+
+def first_difference(one: Files, other: Files) -> str | None:
+    """The first file in which two records of a cell differ; None where they are one. A study may have been made of one of them alone."""
+    for name in FILES:
+        compared = name in RECORDS or (name in one and name in other)
+        if compared and one.get(name) != other.get(name):
+            return name
+    return None
+
+
+def archive_name(grid: str, task: str, method: str) -> str:
+    """The file name of the archive of a task and method."""
+    return f"{grid}.{task}.{method}{ENDING}"
+
+
+def archives_in(places: Iterable[Path], grid: str) -> list[Path]:
+    """The archives of the grid among files and in folders. Raises UserError where there is none of either."""
+    found: list[Path] = []
+    for place in places:
+        inside = sorted(place.glob(archive_name(grid, "*", "*"))) if place.is_dir() else [place]
+        if not inside:
+            raise UserError(f"There is no archive {archive_name(grid, '<task>', '<method>')} in {place}.")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
+    """An archive of the cells, by cell and name. Equal records give equal bytes."""
+    ordered = {cell: {name: cells[cell][name] for name in FILES if name in cells[cell]} for cell in sorted(cells)}
+    manifest = {"format": FORMAT, "grid": grid, "cells": {cell: _described(files) for cell, files in ordered.items()}}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        _add(archive, MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+        for cell, files in ordered.items():
+            for name, content in files.items():
+                _add(archive, _member(grid, cell, name), content)
+    return lzma.compress(buffer.getvalue(), lzma.FORMAT_XZ, lzma.CHECK_CRC64, PRESET)
+
+
+def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """A cell as the manifest tells it. A record that is no JSON travels too, and is refused by who reads it."""
+    config, provenance = (_object(files.get(name, b"")) for name in ("config.json", "provenance.json"))
+    digest, starts = config.get("digest"), provenance.get("starts")
+    known = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+    return {
+        "config": digest if isinstance(digest, str) else None,
+        "starts": [{name: start.get(name) for name in ORIGIN} for start in known],
+        "files": {name: {"size": len(content), "sha256": _digest(content)} for name, content in files.items()},
+    }
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """A file of nobody and of no time."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o644
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _member(grid: str, cell: str, name: str) -> str:
+    return f"{grid}/cells/{cell}/{name}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_archive(path: Path, grid: str) -> Archive:
+    """What the archive at `path` holds.
+
+    Raises:
+        UserError: one sentence: there is no such file, it is cut or no archive of records, of another format or grid, or holds anything
+            else than its manifest says.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(_Unpacked(file), grid)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"There is no archive {path}.") from None
+    except _ArchiveError as fault:
+        raise UserError(f"{path} {fault}.") from None
+
+
+class _ArchiveError(Exception):
+    """What is wrong with an archive, as the end of a sentence."""
+
+
+class _Unpacked:
+    """The unpacked content of a file, read in pieces and never beyond what is asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        pieces = []
+        while size:
+            piece = self._some(size)
+            size -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def require_end(self) -> None:
+        """Nothing but the zeros that fill the last record of a tar file may follow, and then nothing at all."""
+        left = 2 * tarfile.RECORDSIZE
+        while not self._decompressor.eof:
+            piece = self._decompress(tarfile.BLOCKSIZE)
+            left -= len(piece)
+            if any(piece) or left < 0:
+                raise _ArchiveError("holds more than its manifest names")
+        if self._decompressor.unused_data or self._file.read(1):
+            raise _ArchiveError("goes on after its end")
+
+    def _some(self, size: int) -> bytes:
+        if self._decompressor.eof:
+            raise _ArchiveError("ends before all that its manifest names")
+        return self._decompress(size)
+
+    def _decompress(self, size: int) -> bytes:
+        more = self._file.read(io.DEFAULT_BUFFER_SIZE) if self._decompressor.needs_input else b""
+        if self._decompressor.needs_input and not more:
+            raise _ArchiveError("is cut off")
+        try:
+            return self._decompressor.decompress(more, size)
+        except (lzma.LZMAError, MemoryError):
+            raise _ArchiveError("is no archive of records, or is damaged") from None
+
+
+def _read(unpacked: _Unpacked, grid: str) -> Archive:
+    manifest = _read_manifest(unpacked, grid)
+    cells: Cells = {cell: {} for cell in manifest.cells}
+    for cell, packed in manifest.cells.items():
+        for name, file in packed.files.items():
+            member = _member(grid, cell, name)
+            if _next_size(unpacked, member) != file.size:
+                raise _ArchiveError(f"holds {member} of another size than its manifest says")
+            cells[cell][name] = _content(unpacked, file.size)
+            if _digest(cells[cell][name]) != file.sha256:
+                raise _ArchiveError(f"holds {member} with another content than its manifest says")
+    unpacked.require_end()
+    return Archive(grid, cells)
+
+
+def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
+    size = _next_size(unpacked, MANIFEST)
+    if size > MOST_OF_MANIFEST:
+        raise _ArchiveError("has a manifest that is too large")
+    content = _content(unpacked, size)
+    version = _object(content).get("format")
+    if version != FORMAT:
+        raise _ArchiveError(f"is of format {version!r:.20}, and this version reads format {FORMAT}")
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except (ValidationError, RecursionError):
+        raise _ArchiveError(f"has a manifest that is not of format {FORMAT}") from None
+    if manifest.grid != grid:
+        raise _ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
+    _refuse_names_and_sizes(manifest.cells.values())
+    return manifest
+
+
+def _refuse_names_and_sizes(cells: Iterable[PackedCell]) -> None:
+    files = [(name, file) for cell in cells for name, file in cell.files.items()]
+    for name, _ in files:
+        if name not in FILES:
+            raise _ArchiveError(f"names {name!r:.80}, which is no record of a cell")
+    if sum(file.size for _, file in files) > MOST_BYTES:
+        raise _ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
+
+
+def _next_size(unpacked: _Unpacked, name: str) -> int:
+    """The size of the next member, which must be a file of that name."""
+    try:
+        member = tarfile.TarInfo.frombuf(unpacked.read(tarfile.BLOCKSIZE), "ascii", "strict")
+    except (tarfile.HeaderError, ValueError):
+        raise _ArchiveError("is no archive of records, or is damaged") from None
+    if member.name != name:
+        raise _ArchiveError(f"holds {member.name!r:.80} where {name} should be")
+    if member.type != tarfile.REGTYPE:
+        raise _ArchiveError(f"holds {name} as something else than a file")
+    return member.size
+
+
+def _content(unpacked: _Unpacked, size: int) -> bytes:
+    content = unpacked.read(size)
+    if any(unpacked.read(-size % tarfile.BLOCKSIZE)):
+        raise _ArchiveError("is no archive of records, or is damaged")
+    return content
