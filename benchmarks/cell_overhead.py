@@ -19,19 +19,19 @@ from unittest.mock import patch
 
 import torch
 
-import dima.background
 import dima.cell
 from benchmarks.harl import TASKS, cell
 from benchmarks.timing import Stopwatch, write_result
 from dima.cell import Execution, run_cell
 from dima.config import CellConfig
+from dima.evaluate import EvaluationWorlds
 from dima.learner import Learner
 from dima.methods import build_learner
 
 
 def measure(config: CellConfig) -> dict[str, Any]:
     """Wall seconds of the cell, of its epochs, its evaluations, the rest between them, and once before and after; the rest's share."""
-    evaluation = Stopwatch(dima.background.evaluate)
+    evaluation = Stopwatch(EvaluationWorlds.evaluate)
     epochs: list[Stopwatch] = []
 
     def build(config: CellConfig, device: torch.device) -> Learner:
@@ -42,7 +42,7 @@ def measure(config: CellConfig) -> dict[str, Any]:
 
     with (
         TemporaryDirectory() as folder,
-        patch.object(dima.background, "evaluate", evaluation),
+        patch.object(EvaluationWorlds, "evaluate", lambda *arguments: evaluation(*arguments)),
         patch.object(dima.cell, "build_learner", build),
     ):
         started = time.perf_counter()

@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from made_frames import write_frames
 
-from dima.cell import Execution, _prepare_attempt, is_finished
+from dima.attempts import begin_process
+from dima.cell import is_finished
 from dima.cli import main
 from dima.grid import CellKey, Grid, load_grid
+from dima.record.provenance import provenance
 from dima.record.run_record import EvaluationEntry, RunRecord
 
 QUICK = """experiments:
@@ -27,8 +28,8 @@ def run(grid: Grid, key: CellKey) -> None:
     """What a cell writes of itself, without the training."""
     config, folder = grid.resolve(key), CELLS / key.folder
     folder.mkdir(parents=True)
-    _prepare_attempt(config, folder, Execution(torch.device("cpu")))
-    record = RunRecord(config, folder, lambda *_: None)
+    history = begin_process(config, folder, provenance("cpu", None), from_scratch=False)
+    record = RunRecord(config, folder, history, lambda *_: None)
     record.begin()
     for step in (0, config.task.env_steps):
         record.env_steps = step
