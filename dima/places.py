@@ -57,13 +57,14 @@ def _places(options: argparse.Namespace) -> list[Path]:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from dima.analysis.pack import pack, trained_cells
+    from dima.analysis.pack import pack, unfinished_cells
 
     grid = load_grid(options.grid)
-    trained = trained_cells(grid, [place for place in _places(options) if place.is_dir()])
-    for key in trained:
-        print(f"dima: {key.folder} is being trained and was left out.", file=sys.stderr)
-    for archive in pack(grid, records_of(options, grid), options.to, trained):
+    records = records_of(options, grid)
+    unfinished = unfinished_cells(grid, records, [place for place in _places(options) if place.is_dir()])
+    for key in unfinished:
+        print(f"dima: {key.folder} is not finished and was left out.", file=sys.stderr)
+    for archive in pack(grid, records, options.to, unfinished):
         print(f"{archive.path}: {archive.cells} cells, {archive.size / archive.cells / 1000:.1f} kB each")
 
 

@@ -41,10 +41,12 @@ def pack(grid: Grid, records: Records, target: Path, left_out: Iterable[CellKey]
     return [_write(path, pack_cells(grid.name, cells), len(cells)) for path, cells in archives.items()]
 
 
-def trained_cells(grid: Grid, folders: Iterable[Path]) -> list[CellKey]:
-    """The cells that a process trains in one of the folders of all grids: their records are not at rest."""
+def unfinished_cells(grid: Grid, records: Records, folders: Iterable[Path]) -> list[CellKey]:
+    """The cells that a process trains in one of the folders of all grids, or that go on from a checkpoint, which does not travel."""
     cells_dirs = [folder / grid.name / "cells" for folder in folders]
-    return [key for key in grid.cells if any(is_held(cells_dir / key.folder / "lock") for cells_dir in cells_dirs)]
+    trained = {key for key in grid.cells if any(is_held(cells_dir / key.folder / "lock") for cells_dir in cells_dirs)}
+    going_on = {cell.key for cell in load_cells(grid, grid.cells, records) if cell.state in ("running", "interrupted")}
+    return [key for key in grid.cells if key in trained | going_on]
 
 
 def _archives(grid: Grid, records: Records, target: Path, left_out: set[CellKey]) -> dict[Path, Cells]:

@@ -13,7 +13,7 @@ from made_frames import write_frames
 
 from dima.analysis.cell_plan import cell_plans
 from dima.analysis.cell_status import cell_statuses
-from dima.analysis.pack import pack, trained_cells
+from dima.analysis.pack import pack, unfinished_cells
 from dima.analysis.plan import make_plan
 from dima.analysis.records import Records
 from dima.analysis.report.write import write_report
@@ -133,14 +133,19 @@ def test_records_that_no_table_takes_are_not_packed(grid: Grid, results: Path, w
     assert not (tmp_path / "archives").exists()
 
 
-def test_a_cell_that_is_trained_is_left_out(grid: Grid, results: Path, write_cell: Any, tmp_path: Path) -> None:
+def test_cells_that_are_trained_or_go_on_are_left_out(
+    grid: Grid, results: Path, write_cell: Any, write_status: Any, tmp_path: Path
+) -> None:
     folders = [write_cell(key, 31.0, 4000) for key in KEYS[:2]]
+    write_status(KEYS[2], "interrupted")
+    write_status(KEYS[3], "diverged")  # that is how it ended
+    records = records_in([results], grid)
     with hold(folders[0] / "lock", wait=False):
-        trained = trained_cells(grid, [tmp_path / "none", results])
-        (archive,) = pack(grid, records_in([results], grid), tmp_path / "archives", trained)
-    assert trained == [KEYS[0]]
-    assert read_archive(archive.path, "trial").cells.keys() == {KEYS[1].folder}
-    assert trained_cells(grid, [results]) == []
+        unfinished = unfinished_cells(grid, records, [tmp_path / "none", results])
+        archives = pack(grid, records, tmp_path / "archives", unfinished)
+    assert unfinished == [KEYS[0], KEYS[2]]
+    assert {cell for archive in archives for cell in read_archive(archive.path, "trial").cells} == {KEYS[1].folder, KEYS[3].folder}
+    assert unfinished_cells(grid, records, [results]) == [KEYS[2]]
 
 
 @pytest.fixture
@@ -198,7 +203,7 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
     said = capsys.readouterr()
     archive = tmp_path / f"records/quick.{first.task}.{first.method}.tar.xz"
     assert said.out.startswith(f"{archive}: 1 cells, ")
-    assert said.err == f"dima: {second.folder} is being trained and was left out.\n"
+    assert said.err == f"dima: {second.folder} is not finished and was left out.\n"
     unpacking = ["unpack", "--grid", "quick", "--from", str(archive), "--to", str(tmp_path / "other")]
     assert main(unpacking) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'other/quick'}: 1 cells put back, 0 there already\n"
