@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from remembered import is_remembered, remember
 
 import envs
 from dima.config import CellConfig
@@ -96,6 +97,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not (config.getoption("slow") or config.option.markexpr):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    for item in items:
+        if item.get_closest_marker("remembered") and not config.getoption("every_proof") and is_remembered(item.path):
+            item.add_marker(pytest.mark.skip(reason="it passed with the same code, as tests/remembered says; --every-proof runs it"))
     items.sort(key=_longest_first)
 
 
@@ -105,18 +109,29 @@ def _longest_first(item: pytest.Item) -> float:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Where the time went; what slow tests were left out."""
+    """Where the time went; what slow tests were left out. Dear tests that passed are remembered."""
     if config.option.collectonly:
         return
+    reports = [report for report in chain.from_iterable(terminalreporter.stats.values()) if isinstance(report, pytest.TestReport)]
+    if not (config.option.keyword or config.option.markexpr or any("::" in argument for argument in config.args)):
+        _remember([report for report in reports if "remembered" in report.keywords])
     seconds: Counter[str] = Counter()
-    for report in chain.from_iterable(terminalreporter.stats.values()):
-        if isinstance(report, pytest.TestReport):
-            seconds["/".join(Path(report.location[0]).parts[:2])] += report.duration
+    for report in reports:
+        seconds["/".join(Path(report.location[0]).parts[:2])] += report.duration
     terminalreporter.section("seconds by folder or file")
     for name, spent in seconds.most_common():
         terminalreporter.line(f"{spent:7.1f}  {name}")
     if not config.getoption("slow"):
         terminalreporter.line("Without the slow tests. Everything: python -m pytest --slow")
+
+
+def _remember(reports: list[pytest.TestReport]) -> None:
+    """Note the files whose dear tests all passed; one that was skipped or interrupted leaves its file as it was."""
+    for place in {report.location[0] for report in reports}:
+        outcomes = {(report.nodeid, report.when): report.outcome for report in reports if report.location[0] == place}
+        tests = {nodeid.partition("::")[2] for nodeid, _ in outcomes}
+        if set(outcomes.values()) == {"passed"} and len(outcomes) == 3 * len(tests):
+            remember(ROOT / place, tests)
 
 
 def tiny_config(folder: Path) -> Path:

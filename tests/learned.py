@@ -38,7 +38,7 @@ class Proof:
 
     def digest(self, modules: Iterable[str]) -> str:
         """Of what these modules compute, both cells' configurations and the lock."""
-        parts = [meaning(self._source(name)) for name in sorted(modules)]
+        parts = [meaning(source(self.root, name)) for name in sorted(modules)]
         grid = load_grid(self.grid, self.root / "workflow/config")
         parts += [grid.resolve(CellKey("push-mass", self.method, seed)).model_dump_json() for seed in SEEDS]
         parts.append((self.root / "requirements.lock").read_text(encoding="utf-8"))
@@ -88,10 +88,6 @@ class Proof:
         loaded = results / f"loaded-{seed}"
         return subprocess.Popen([sys.executable, "-c", TRAIN, loaded, *self._arguments(seed), "--results", results], cwd=self.root)
 
-    def _source(self, module: str) -> Path:
-        path = self.root / module.replace(".", "/")
-        return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
 
 def method_modules(loaded: Iterable[str]) -> set[str]:
     """Those of the loaded modules that learn or simulate: what runs, records and displays cells is left out."""
@@ -100,9 +96,15 @@ def method_modules(loaded: Iterable[str]) -> set[str]:
     return {name for name in loaded if name in reached or name.partition(".")[0] == "envs"}
 
 
-def meaning(source: Path) -> str:
+def source(root: Path, module: str) -> Path:
+    """The file of a module."""
+    path = root / f"{module.replace('.', '/')}.py"
+    return path if path.exists() else path.with_suffix("") / "__init__.py"
+
+
+def meaning(path: Path) -> str:
     """The code of a file without comments, docstrings and layout."""
-    tree = ast.parse(source.read_text(encoding="utf-8"))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

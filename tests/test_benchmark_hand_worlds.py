@@ -10,7 +10,11 @@ import pytest
 pytest.importorskip("mujoco_warp", reason="MuJoCo Warp is not installed: pip install -e '.[gpu]'")
 from benchmarks.hand_worlds import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # MuJoCo Warp compiles its kernels when they are first used
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.remembered,
+    pytest.mark.timeout(900),
+]  # MuJoCo Warp compiles its kernels when they are first used
 
 
 def test_a_toy_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,7 @@ print(len(torch._dynamo.utils.compile_times("csv")[0]), torch._dynamo.utils.coun
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="there is no C++ compiler")
 @pytest.mark.parametrize(("method", "tolerance"), [("dima", 1e-4), ("dima-fast", 0.02)])

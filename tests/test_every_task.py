@@ -36,7 +36,7 @@ CELLS = [(task, "dima") for task in sorted(envs.TASKS)] + [
     (task, method) for task in ONE_OF_EACH_SUITE for method in TINY if method != "dima"
 ]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 
 def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[str]:

@@ -19,7 +19,7 @@ from benchmarks.ratios import Measured, Round, rows, whole_epoch
 from benchmarks.workload import PARTS, SIZES, Sizes, random_data, sizes
 from dima.config import DimaParameters
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -19,7 +19,7 @@ from benchmarks.counts import (
 from benchmarks.workload import PARTS, Sizes, random_data, sizes
 from dima.world_model.optimizer import ModelOptimizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 SLACK = 1.02
 OPERATORS = {"state_decoder": 93, "denoiser": 2255, "reward_model": 593, "imagination": 16_499, "behavior": 1256}

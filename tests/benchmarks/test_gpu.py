@@ -18,7 +18,7 @@ from benchmarks.gpu_processes import Bench, FailedError, NoTimeError, mps
 from dima.config import DimaParameters
 from dima.train import DimaLearner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 CPU = torch.device("cpu")
 PARTS = ["state_decoder", "denoiser", "reward_model", "policy"]

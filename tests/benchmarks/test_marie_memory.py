@@ -13,7 +13,7 @@ from dima.grid import merge, validate
 from dima.world_model.attention import KeyValueCache
 from dima.yaml_file import read_yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 SMALL = {
     "world_model": {"dim": 32, "layers": 3, "heads": 2, "batch_size": 3},

@@ -87,6 +87,7 @@ def test_the_error_is_relative_and_of_everything() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("part", PARTS)
 def test_parity_at_the_papers_sizes(part: str) -> None:
     ours, plain = contenders(sizes("paper", denoiser=4, reward_model=4, imagination=4, behavior=20))

@@ -23,7 +23,7 @@ from dima.config import CellConfig
 from dima.grid import merge, validate
 from dima.methods import build_learner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 ROOT = Path(__file__).parents[2]
 ROWS = 2

@@ -20,7 +20,11 @@ TASKS = ("bottle-cap", "door-open-inward", "door-open-outward", "pen")
 CPU = torch.device("cpu")
 STEPS = 10  # 20 of the simulation's
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # MuJoCo Warp compiles its kernels when they are first used
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.remembered,
+    pytest.mark.timeout(900),
+]  # MuJoCo Warp compiles its kernels when they are first used
 
 
 def make(task: str = "door-open-outward", num_envs: int = 3) -> WarpBiDexHands:

@@ -41,6 +41,7 @@ def model_after(cell, conditioning, updates):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize(("conditioning", "share"), [("joint", 0.2), ("sequential", 0.75)])
 def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, share):
     """Fresh actions in stored states: the root mean square error of the velocity, relative to that of "nothing changes".
