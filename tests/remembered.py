@@ -36,12 +36,17 @@ def remember(test_file: Path, tests: Iterable[str]) -> None:
 
 @cache
 def digest(test_file: Path) -> str:
-    """Of the file, all that it imports of the project, directly or not, the configuration and the lock."""
+    """Of the file, of all that it imports of the project, directly or not, and of all that is no Python."""
     parts = [meaning(test_file), meaning(ROOT / "tests/conftest.py")]
     parts += [f"{name}\n{meaning(path)}" for name, path in sorted(_reached(test_file))]
-    parts += [path.read_text(encoding="utf-8") for path in sorted([*ROOT.glob("envs/**/*.yaml"), *ROOT.glob("workflow/config/**/*.yaml")])]
-    parts.append((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    parts += [f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}" for path in _data()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _data() -> list[Path]:
+    """The lock, and all that the packages and the workflow hold beside Python: configurations, rules, templates, the paper's numbers."""
+    files = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return [ROOT / "requirements.lock", *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
 
 
 def _reached(test_file: Path) -> Iterator[tuple[str, Path]]:

@@ -87,6 +87,7 @@ def test_a_time_dependent_controller_is_told_the_step_of_the_episode(tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
     assert main(["train", "--grid", "tiny", "--task", "push-mass", "--method", method, "--seed", "1"]) == 0

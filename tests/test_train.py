@@ -55,6 +55,7 @@ VARIANTS = {
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_seed_same_bits_and_another_seed_others(tiny, tiny_cell, variant, fingerprint):
     cells = [changed(cell, **VARIANTS[variant]) for cell in (tiny_cell, tiny_cell, tiny.resolve(CellKey("push-mass", "dima", 2)))]
@@ -177,6 +178,7 @@ def test_no_update_makes_the_host_wait(tiny_cell, variant, update):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_the_papers_sizes_train(paper):
     """One update of every part at full size; fewer rollouts, which are only more of the same."""
     learner = DimaLearner(changed(paper, behavior={"rollouts": 2}), CPU)

@@ -48,6 +48,7 @@ def in_database(databases: Any, results: Path) -> Callable[[], Records]:  # noqa
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_every_state_gives_the_same_bytes(
     grid: Any, results: Path, write_cell: Any, write_status: Any, in_database: Any, tmp_path: Path
 ) -> None:

@@ -339,6 +339,7 @@ def test_synthetic_pictures_say_so_and_never_stand_among_real_returns(grid: Grid
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid, results: Path, cell: Any, tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         write_frames(cell(grid, "dima", seed, {"random": 0.1 * seed, "descending": 0.2}))

@@ -258,6 +258,7 @@ def test_a_film_is_shown_where_there_is_one(grid: Grid, results: Path, write_cel
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_log_that_cannot_be_trusted_is_refused_or_shown_as_such(every_state: Grid, results: Path) -> None:
     report = report_of(every_state, results)
     before = (report / "index.html").read_bytes()
@@ -294,6 +295,7 @@ def test_no_address_of_a_database_is_ever_shown(grid: Grid, results: Path, write
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_report_has_the_same_bytes_in_another_process_at_another_time(every_state: Grid, results: Path, tmp_path: Path) -> None:
     report = report_of(every_state, results)
     first = {path: path.read_bytes() for path in sorted(report.rglob("*")) if path.is_file()}

@@ -50,6 +50,7 @@ def report(place: Path, grid: Grid) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_every_page_says_that_it_is_synthetic(grid: Grid, report: Path) -> None:
     pages = [report / "index.html", *(report / "cells" / f"{key.folder}.html" for key in grid.cells)]
     assert len(pages) == 1 + 300
@@ -64,6 +65,7 @@ def test_every_page_says_that_it_is_synthetic(grid: Grid, report: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_every_row_of_every_table_is_on_the_first_page_which_is_light_enough(report: Path) -> None:
     index = report / "index.html"
     assert index.stat().st_size < MOST_BYTES
@@ -95,6 +97,7 @@ def word_in(row: Element) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
     shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in read_page(report / "index.html").all("img")}
     for name in ("imagination", "agent_order"):
@@ -103,6 +106,7 @@ def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_everything_comes_again_with_the_same_bytes_where_nothing_for_training_is_installed(place: Path, report: Path) -> None:
     """In another process, with another hash seed and time zone: the report, and with it every table and figure; studies and states."""
     first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}

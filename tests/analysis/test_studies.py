@@ -299,6 +299,7 @@ def test_gains_stand_in_the_order_in_which_actions_are_revealed(grid: Grid, resu
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid, results: Path, write: Any, tmp_path: Path) -> None:
     write_all(write)
     paths = write_studies(grid, results)

@@ -55,7 +55,8 @@ def run_tests(copy: Path, tests: Sequence[str], *options: str, limit: float = LI
     report = copy / "mutant-report.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "--slow", "-p", "no:cacheprovider", f"--junit-xml={report}", *options, *tests]
-    environ = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    # compiled modules are told from changed sources by size and second: a mutant may have both of the original
+    environ = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, cwd=copy, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:

@@ -117,6 +117,7 @@ def check_form(path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_the_frames_of_a_variant_show_what_dima_does(tiny, tmp_path):
     cells = {method: tiny.resolve(CellKey("push-mass", method, 1)) for method in ("dima", "dima-joint")}
     other = {
@@ -213,6 +214,7 @@ def trained(opengl, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_all_kinds_of_world_models_are_shown_the_same_rollout(trained, monkeypatch, capsys):
     """By the command line, as the workflow makes them."""
     from dima.cli import main
@@ -244,6 +246,7 @@ def test_all_kinds_of_world_models_are_shown_the_same_rollout(trained, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_lead_that_has_not_been_trained_is_named(trained, tmp_path):
     _, cells = trained
     config, folder = cells["mamba"]

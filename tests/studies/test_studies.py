@@ -169,6 +169,7 @@ TINY_STEPS = {"evaluation": {"every": 400, "episodes": 2}}
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("conditioning", ["sequential", "deterministic"])
 def test_every_study_of_a_trained_cell(tiny_cell, tmp_path, conditioning):
     dynamics = {"dynamics": "deterministic"} if conditioning == "deterministic" else {}

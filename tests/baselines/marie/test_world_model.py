@@ -226,6 +226,7 @@ def test_fast_multiplies_in_bfloat16_and_loses_little(make_cell, compute, kinds)
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_it_learns_a_pattern(make_cell):
     """Tokens that count up and rewards that follow agent 1's action: both are predicted for both agents.
 
