@@ -33,7 +33,7 @@ rule other:
     output:
         "a",
 """,
-    "tests/conftest.py": "def pytest_addoption(parser):\n    parser.addoption('--slow', action='store_true')\n",
+    "tests/conftest.py": "def pytest_addoption(parser):\n    for name in ('--slow', '--every-proof'):\n        parser.addoption(name, action='store_true')\n",
     "tests/test_sums.py": """import pytest
 from package.sums import Halves, double
 def test_double():

@@ -53,6 +53,8 @@ def contenders(chosen: Sizes) -> tuple[Dima, Plain]:
     return Dima(chosen, data), Plain(chosen, data)
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("part", PARTS)
 def test_parity_in_single_precision(small: Callable[..., Sizes], part: str, case: str) -> None:

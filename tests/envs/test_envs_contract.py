@@ -139,6 +139,8 @@ def test_dimensions_and_types(make: Made) -> None:
         assert (result.info[name].shape, result.info[name].dtype) == ((3,), np.bool_)
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_the_seed_decides_every_number(make: Made) -> None:
     first, second, other = make(2, seed=5), make(2, seed=0), make(2, seed=8)
     starts = [env.reset(seed)[1] for env, seed in ((first, None), (second, 5), (other, None))]
@@ -177,6 +179,8 @@ def test_a_reset_without_a_seed_draws_new_episodes_from_the_same_stream(make: Ma
     assert len(np.unique([state[:, 0] for state in drawn])) == (6 if make.random_start else 1)
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_a_world_does_not_depend_on_how_many_there_are(make: Made) -> None:
     many = make(3, seed=5)
     many.reset()
@@ -187,6 +191,8 @@ def test_a_world_does_not_depend_on_how_many_there_are(make: Made) -> None:
     assert not np.array_equal(large["state"][:, 0], large["state"][:, 1])
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_episodes_end_and_start_within_one_step(make: Made) -> None:
     limit = make.dimensions[4]
     numbers = rolled(make.task, make.preset).numbers
@@ -209,6 +215,8 @@ def test_episodes_end_and_start_within_one_step(make: Made) -> None:
     assert all(np.isfinite(value).all() for value in numbers.values())
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_a_saved_simulation_goes_on_bit_for_bit_in_a_fresh_environment(make: Made) -> None:
     actions, numbers, middle, saved = rolled(make.task, make.preset)
     limit = make.dimensions[4]

@@ -43,6 +43,8 @@ def random_actions(env: envs.BatchedEnvironment, steps: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_a_picture_shows_its_own_world_as_it_is_now(task: str) -> None:
     env = envs.make(task, 2)
     env.reset()
@@ -59,6 +61,8 @@ def test_a_picture_shows_its_own_world_as_it_is_now(task: str) -> None:
     env.close()
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_drawing_leaves_the_simulation_as_it_is(task: str) -> None:
     env, twin = envs.make(task, 2, seed=1), envs.make(task, 2, seed=1)
     _, state = env.reset()
@@ -73,6 +77,8 @@ def test_drawing_leaves_the_simulation_as_it_is(task: str) -> None:
     env.close()
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 def test_states_have_pictures_of_their_own(task: str) -> None:
     env = envs.make(task)
     _, state = env.reset()

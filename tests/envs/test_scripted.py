@@ -34,6 +34,8 @@ def mean_return(task: str, worlds: int, controlled: bool) -> float:
     return returns.mean()
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("task", TASKS)
 def test_a_controller_beats_uniform_actions(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo appends its warnings to a file in the working folder

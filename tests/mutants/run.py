@@ -54,7 +54,8 @@ def run_tests(copy: Path, tests: Sequence[str], *options: str, limit: float = LI
     """The tests of the copy, given by node ids, against its own code, also in processes that they start."""
     report = copy / "mutant-report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "--slow", "-p", "no:cacheprovider", f"--junit-xml={report}", *options, *tests]
+    everything = ["--slow", "--every-proof", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *everything, f"--junit-xml={report}", *options, *tests]
     # compiled modules are told from changed sources by size and second: a mutant may have both of the original
     environ = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(

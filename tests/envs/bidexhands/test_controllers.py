@@ -28,6 +28,8 @@ def play(task: str, preset: str, noise: float = 0.0) -> tuple[float, bool, int]:
     return float(result.info["episode_return"][0]), bool(result.info["success"][0]), int(result.info["episode_length"][0])
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize(("task", "preset", "noise"), RUNS)
 def test_a_script_solves_the_task_and_never_fails_it(task: str, preset: str, noise: float) -> None:
     total, success, length = play(task, preset, noise)

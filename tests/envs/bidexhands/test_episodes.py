@@ -138,6 +138,8 @@ def test_a_held_bottle_stays_held() -> None:
     assert np.ptp(distances[60:]) < 0.005
 
 
+@pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("scale", [0.3, 1.0, 5.0])
 def test_random_actions_stay_finite_and_within_the_clip(task: str, scale: float) -> None:
