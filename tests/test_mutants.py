@@ -33,7 +33,10 @@ rule other:
     output:
         "a",
 """,
-    "tests/conftest.py": "def pytest_addoption(parser):\n    for name in ('--slow', '--every-proof'):\n        parser.addoption(name, action='store_true')\n",
+    "tests/conftest.py": """def pytest_addoption(parser):
+    for name in ("--slow", "--every-proof"):
+        parser.addoption(name, action="store_true")
+""",
     "tests/test_sums.py": """import pytest
 from package.sums import Halves, double
 def test_double():
