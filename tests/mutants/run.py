@@ -56,7 +56,7 @@ def run_tests(copy: Path, tests: Sequence[str], *options: str, limit: float = LI
     report.unlink(missing_ok=True)
     everything = ["--slow", "--every-proof", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", "-q", *everything, f"--junit-xml={report}", *options, *tests]
-    # compiled modules are told from changed sources by size and second: a mutant may have both of the original
+    # Python takes a compiled module for current by the source's size and second, and a mutant may share both with the original
     environ = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, cwd=copy, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
