@@ -44,7 +44,7 @@ def digest(test_file: Path) -> str:
 
 
 def _data() -> list[Path]:
-    """The lock, and every file of the packages and the workflow that is not Python: configurations, rules, templates, the paper's numbers."""
+    """The lock, and every file of the packages and the workflow that is not Python: configurations, rules, templates, numbers."""
     files = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.is_file()]
     return [ROOT / "requirements.lock", *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
 
