@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+PRIOR_COUNT = 1e-4
+EPSILON = 1e-8
 
 
 class RunningNormalizer(nn.Module):
@@ -21,7 +24,7 @@ class RunningNormalizer(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(dim, dtype=torch.float64))
-        self.register_buffer("count", torch.tensor(1e-4, dtype=torch.float64))
+        self.register_buffer("count", torch.tensor(PRIOR_COUNT, dtype=torch.float64))
 
     @torch.no_grad()
     def update(self, states: Float[Tensor, "batch state"]) -> None:
@@ -35,6 +38,15 @@ class RunningNormalizer(nn.Module):
         self.variance.copy_(summed / total)
         self.count.copy_(total)
 
+    def varies(self) -> Bool[Tensor, " state"]:
+        """Which components have varied by more than the epsilon of the z-scores.
+
+        The prior (PRIOR_COUNT states of mean 0 and variance 1) is taken out of the moments: it alone gives a constant component variance.
+        """
+        states = (self.count - PRIOR_COUNT).clamp(min=1.0)
+        prior = PRIOR_COUNT / self.count + self.mean.square() * PRIOR_COUNT / states
+        return self.variance - prior > EPSILON
+
     def forward(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """States in raw units to z-scores, in float32."""
         return (states - self.mean.float()) * self._scale().reciprocal()
@@ -44,4 +56,4 @@ class RunningNormalizer(nn.Module):
         return scores * self._scale() + self.mean.float()
 
     def _scale(self) -> Float[Tensor, " state"]:
-        return (self.variance + 1e-8).sqrt().float()
+        return (self.variance + EPSILON).sqrt().float()

@@ -106,7 +106,7 @@ class DimaLearner(NativeLearner):
 
     def _store(self, part: Episode, continues: bool) -> None:
         self.replay.append(part, continues=continues)
-        self.world_model.normalizer.update(part.state.to(self.world_model.normalizer.mean.device))
+        self.world_model.take_in(part.state)
 
     # An update draws from the replay memory, whose size grows, and then learns from tensors of fixed shapes: what can be a CUDA graph.
 

@@ -44,3 +44,19 @@ def test_a_state_that_never_changes_is_divided_by_a_ten_thousandth():
     normalizer = RunningNormalizer(1)
     normalizer.variance.zero_()
     assert normalizer(torch.tensor([[3.0]])).item() == np.float32(3e4)
+
+
+def test_what_varies_is_known_whatever_the_constant_and_the_batches():
+    """Columns: constants of three sizes, a deviation below and one above the 1e-4 of the epsilon, and a single change at the end."""
+    states = torch.zeros(6000, 6, dtype=torch.float64)
+    states[:, 1], states[:, 2] = 1.0, -300.0
+    states[:, 3:5] = torch.tensor([5e-5, 2e-4], dtype=torch.float64) * torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).repeat(3000, 1)
+    normalizer = RunningNormalizer(6)
+    assert not normalizer.varies().any()
+    normalizer.update(states[:1])
+    assert not normalizer.varies().any()
+    for batch in states[1:].split(999):
+        normalizer.update(batch)
+    assert normalizer.varies().tolist() == [False, False, False, False, True, False]
+    normalizer.update(torch.tensor([[0.0, 1.0, -300.0, 0.0, 0.0, 1.0]]))
+    assert normalizer.varies().tolist() == [False, False, False, False, True, True]

@@ -111,6 +111,7 @@ def test_every_method_that_computes_here_is_counted() -> None:
     """A variant of a method with networks of the same sizes is that method; a checkout's program has networks of its own."""
     methods = {path.stem for path in (CONFIG / "methods").glob("*.yaml") if not path.stem.endswith("-checkout")}
     same = {"dima-cumulative", "dima-fast", "dima-joint", "dima-no-offset-noise", "dima-one-substep", "dima-unscaled-start"}
+    same |= {method for method in methods if method.startswith("dima-swift")}
     assert methods == same | COUNTS.keys()
 
 

@@ -1,4 +1,4 @@
-"""Every variant of DIMA is a YAML file, trains, and differs from DIMA in what its file says alone."""
+"""Every variant of DIMA is a YAML file, trains, and differs from the method that it extends in what its file says alone."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import torch
 import yaml
 from conftest import CONFIG, TINY_DIMA, tiny_config
 
-from dima.grid import CellKey, Grid, load_grid
+from dima.grid import CellKey, Grid, GridFile, load_grid, merge, validate
 from dima.train import DimaLearner
 
-VARIANTS = {
-    path.stem: parameters
-    for path in sorted((CONFIG / "methods").glob("*.yaml"))
-    for content in [yaml.safe_load(path.read_text(encoding="utf-8"))]
-    for parameters in [content["parameters"]]
-    if content.get("extends") == "dima"
-}
+FILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((CONFIG / "methods").glob("dima-*.yaml"))}
+VARIANTS = [name for name, content in FILES.items() if "extends" in content]
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +45,20 @@ def test_a_variant_trains_for_two_epochs(grid, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_differs_in_what_its_file_says(variant):
     """At the paper's sizes, where nothing else is overridden."""
-    content = {"experiments": {"x": [{"tasks": ["halfcheetah-2x3"], "methods": ["dima", variant], "seeds": [1]}]}}
-    from dima.grid import GridFile, validate
-
+    extended = FILES[variant]["extends"]
+    content = {"experiments": {"x": [{"tasks": ["halfcheetah-2x3"], "methods": [extended, variant], "seeds": [1]}]}}
     grid = Grid("x", validate(GridFile, content, "x"), CONFIG)
     ours, base = (
-        leaves(grid.resolve(CellKey("halfcheetah-2x3", name, 1)).parameters.model_dump(mode="json")) for name in (variant, "dima")
+        leaves(grid.resolve(CellKey("halfcheetah-2x3", name, 1)).parameters.model_dump(mode="json")) for name in (variant, extended)
     )
-    said = leaves(VARIANTS[variant])
-    assert {path for path in ours if ours[path] != base[path]} <= said.keys()
-    assert any(ours[path] != base[path] for path in said)
+    said = leaves(FILES[variant]["parameters"])
+    assert {path for path in ours if ours[path] != base.get(path)} <= said.keys()
+    assert any(ours[path] != base.get(path) for path in said)
     assert {path: ours[path] for path in said} == said
+
+
+def test_the_parts_of_the_recipe_are_the_recipe():
+    """dima-swift is what dima-swift-denoiser and dima-swift-policy say, and no more."""
+    parts = [FILES[f"dima-swift-{part}"] for part in ("denoiser", "policy")]
+    assert merge(*(part["parameters"] for part in parts)) == FILES["dima-swift"]["parameters"]
+    assert all(part["for_suite"] == FILES["dima-swift"]["for_suite"] for part in parts)

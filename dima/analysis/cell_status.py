@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from dima.analysis.exploitation import signs_of_exploitation
 from dima.analysis.records import Records
+from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
 COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "last word", "where")
@@ -33,6 +35,7 @@ class CellStatus(NamedTuple):
         silent_seconds: since the cell last said something. A running cell that is killed goes on saying `running`, and falls silent.
         where: the machine of its process.
         synthetic: what a record that no run made says of itself.
+        warning: what the event log warns of.
     """
 
     key: CellKey
@@ -46,6 +49,7 @@ class CellStatus(NamedTuple):
     silent_seconds: float | None = None
     where: str | None = None
     synthetic: str | None = None
+    warning: str = ""
 
 
 def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
@@ -57,11 +61,11 @@ def show(grid: Grid, records: Records, *, watch: bool) -> None:
     """Print the table of the grid's cells, once, or with `watch` again and again until interrupted."""
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
     if not watch:
-        console.print(as_table(cell_statuses(grid, records)))
+        console.print(with_warnings(cell_statuses(grid, records)))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
-            live.update(as_table(cell_statuses(grid, records)), refresh=True)
+            live.update(with_warnings(cell_statuses(grid, records)), refresh=True)
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -74,6 +78,12 @@ def as_table(statuses: Sequence[CellStatus]) -> Table:
     for status in statuses:
         table.add_row(*_cells(status))
     return table
+
+
+def with_warnings(statuses: Sequence[CellStatus]) -> Group:
+    """The table, and below it a line for each cell that is to be warned of."""
+    warnings = [f"{status.key.folder}: {status.warning}" for status in statuses if status.warning]
+    return Group(as_table(statuses), *warnings)
 
 
 def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | None:
@@ -90,7 +100,14 @@ def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
     attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
     silent = max(0.0, time.time() - word["updated"])
     known = (word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
-    return CellStatus(key, *known, word.get("synthetic"))
+    return CellStatus(key, *known, word.get("synthetic"), _warning(records, key))
+
+
+def _warning(records: Records, key: CellKey) -> str:
+    try:
+        return signs_of_exploitation(records.read(key.folder, "events.jsonl") or b"", "events.jsonl")
+    except UserError:  # who tabulates the cell is told of a log that cannot be read
+        return ""
 
 
 def _read(records: Records, key: CellKey, name: str) -> dict[str, Any] | None:

@@ -147,6 +147,16 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     Raises:
         UserError: the event log holds an evaluation without a step or a return, or does not end in the return that the summary gives.
     """
+    curve = read_evaluations(record)
+    final = record.summary.final if record.summary else None
+    if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
+        place = record.records.place(record.key.folder, "events.jsonl")
+        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
+    return curve
+
+
+def read_evaluations(record: CellRecord) -> dict[int, float]:
+    """`read_curve` of a cell in any state, as far as it came. Raises UserError for an evaluation without a step or a return."""
     place = record.records.place(record.key.folder, "events.jsonl")
     returns: dict[int, list[float]] = defaultdict(list)
     for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"):
@@ -154,11 +164,7 @@ def read_curve(record: CellRecord) -> dict[int, float]:
         if not isinstance(step, int) or not isinstance(value, int | float):
             raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
         returns[step].append(value)
-    curve = {step: sum(values) / len(values) for step, values in sorted(returns.items())}
-    final = record.summary.final if record.summary else None
-    if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
-        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
-    return curve
+    return {step: sum(values) / len(values) for step, values in sorted(returns.items())}
 
 
 def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:

@@ -102,6 +102,11 @@ class DenoiserConfig(Strict):
     noise_min: PositiveFloat
     noise_max: PositiveFloat
     autoregressive_steps: Count
+    constant_components: Literal["predicted", "kept"] = Field(
+        default="predicted",
+        exclude_if=lambda value: value == "predicted",  # so that configurations from before this choice keep their digests
+        description="components of the state that have never varied: predicted like the others, or kept and left out of the loss",
+    )
     optimizer: AdamWConfig
     learning_rate_warmup_updates: NonNegativeInt
     batch_size: Count
@@ -118,6 +123,8 @@ class DenoiserConfig(Strict):
             f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above it",
         )
         require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
+        fits = self.dynamics == "diffusion" or self.constant_components == "predicted"
+        require(fits, "constant_components must be predicted where dynamics is deterministic")
         return self
 
 

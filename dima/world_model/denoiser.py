@@ -30,6 +30,7 @@ class Denoiser(nn.Module):
     """
 
     frequencies: Tensor
+    varying: Tensor | None
 
     def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig, compute: Compute = "reference") -> None:
         super().__init__()
@@ -38,6 +39,8 @@ class Denoiser(nn.Module):
         condition, width = config.condition_dim, config.channels[0]
         self.action_encoder = make_action_encoder(agents, action_dim, config, compute)
         self.register_buffer("frequencies", torch.randn(condition // 2))
+        varying = torch.ones(state_dim, dtype=torch.bool) if config.constant_components == "kept" else None
+        self.register_buffer("varying", varying, persistent=False)
         self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
         self.read = nn.Conv1d(state_dim, width, 3, padding=1)
         self.unet = UNet(config.channels, config.blocks, condition)
@@ -59,7 +62,10 @@ class Denoiser(nn.Module):
         self, scaled_noisy: Float[Tensor, "batch state"], history: Float[Tensor, "batch steps state"], modulation: Float[Tensor, "batch m"]
     ) -> Float[Tensor, "batch state"]:
         """F: the raw network on [history, c_in x] stacked along time; only the last time position is read."""
-        signal = torch.cat([history, scaled_noisy[:, None]], dim=1).transpose(1, 2)
+        signal = torch.cat([history, scaled_noisy[:, None]], dim=1)
+        if self.varying is not None:
+            signal = signal * self.varying
+        signal = signal.transpose(1, 2)
         hidden = self.unet(self.read(signal), modulation)
         return self.write(nn.functional.silu(self.write_norm(hidden)))[..., -1]
 
@@ -70,9 +76,10 @@ class Denoiser(nn.Module):
         history: Float[Tensor, "batch steps state"],
         modulation: Float[Tensor, "batch m"],
     ) -> Float[Tensor, "batch state"]:
-        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10)."""
+        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10); a component that is kept is that of the last state."""
         c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
-        return c.c_skip[:, None] * noisy + c.c_out[:, None] * self.network(c.c_in[:, None] * noisy, history, modulation)
+        denoised = c.c_skip[:, None] * noisy + c.c_out[:, None] * self.network(c.c_in[:, None] * noisy, history, modulation)
+        return denoised if self.varying is None else torch.where(self.varying, denoised, history[:, -1])
 
     def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
         """Which actions each denoising step may see when agents (from 0) have their turns in `order`."""
@@ -94,7 +101,7 @@ class Denoiser(nn.Module):
         """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
 
         Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are conditioned on the one-shot
-        predictions of earlier ones. Rows whose target precedes their episode do not count.
+        predictions of earlier ones. Rows whose target precedes their episode do not count, nor do components that are kept.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
@@ -123,7 +130,8 @@ class Denoiser(nn.Module):
             c_skip, c_out, c_in, _ = c
             output = self.network(c_in * noisy[:, step], history, modulations[:, step])
             wanted = (targets[:, step] - c_skip * noisy[:, step]) / c_out
-            losses.append(((output - wanted).square() * counted).sum() / (counted.sum() * output.shape[1]).clamp(min=1))
+            learned = counted.expand_as(output) if self.varying is None else counted & self.varying
+            losses.append(((output - wanted).square() * learned).sum() / learned.sum().clamp(min=1))
             if step + 1 < substeps:
                 predicted = (c_skip * noisy[:, step] + c_out * output).detach()
                 frames[step + steps] = torch.where(counted, predicted, frames[step + steps])

@@ -38,12 +38,22 @@ class WorldModel(nn.Module):
         self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model, parameters.compute)
         self.to(device)
         self.sampler = EulerSampler(model, parameters.sampler, device) if isinstance(model, Denoiser) else DirectSampler(model, device)
+        self.register_load_state_dict_post_hook(lambda model, _: model._find_constants())
 
     def compile_parts(self) -> None:
         """Compile what most of the time goes into, for the shapes that are met; saved weights keep their names."""
         network = self.denoiser.layers if isinstance(self.denoiser, DeterministicModel) else self.denoiser.unet
         for part in (self.denoiser.action_encoder, network, self.reward_model):
             part.compile(dynamic=False)
+
+    def take_in(self, states: Float[Tensor, "batch state"]) -> None:
+        """Newly collected raw states, for the moments that scale and for what is known to be constant."""
+        self.normalizer.update(states.to(self.normalizer.mean.device))
+        self._find_constants()
+
+    def _find_constants(self) -> None:
+        if isinstance(self.denoiser, Denoiser) and self.denoiser.varying is not None:
+            self.denoiser.varying.copy_(self.normalizer.varies())
 
     def scale(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """Raw states to scaled units."""

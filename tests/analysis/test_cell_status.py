@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import time
 from pathlib import Path
 
 import yaml
+from rich.console import Console
 
-from dima.analysis.cell_status import cell_statuses
+from dima.analysis.cell_status import cell_statuses, with_warnings
 from dima.analysis.records import FileRecords
 from dima.grid import load_grid
+from dima.record.events import EventLog
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,3 +85,21 @@ def test_an_unknown_grid_is_refused() -> None:
     )
     assert result.returncode == 2
     assert "quick" in result.stderr
+
+
+def test_a_policy_that_exploits_its_model_is_warned_of_below_the_table(tmp_path: Path) -> None:
+    folder = tmp_path / "quick/cells/push-mass/dima/seed-1"
+    write(folder, "running", 2500, ago=1)
+    log = EventLog(folder / "events.jsonl")
+    for step, value in enumerate((1.0, 9.0, 2.0, 1.5, 0.0)):
+        log.scalars(1.0, {"epoch": step, "env_steps": 100 * step}, {"behavior": {"imagined_reward": float(step)}})
+        log.evaluation(1.0, [{"return": value, "length": 5}] * 2, env_steps=100 * step, grid_step=100 * step)
+    log.close()
+    statuses = cell_statuses(load_grid("quick", ROOT / "workflow/config"), FileRecords(tmp_path / "quick/cells"))
+    assert [status.warning for status in statuses if status.warning] == [
+        "imagined reward rose from 1 to 3.5 while the return fell from 9.0 (at 100 steps) to 0.0:"
+        " the policy may exploit errors of the world model"
+    ]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(with_warnings(statuses))
+    assert "push-mass/dima/seed-1: imagined reward rose from 1 to 3.5" in console.export_text().splitlines()[-1]

@@ -79,7 +79,7 @@ def test_an_evaluation_is_one_line_and_an_event_for_each_episode(tmp_path):
 
 def test_numbers_keep_what_the_report_shows_and_whole_ones_everything(tmp_path):
     write(tmp_path / "e", [math.nan, math.inf, 1.0, 0.123456, -98765.4, 1234567.0])
-    assert values(tmp_path / "e") == [None, None, 1, 0.1235, -98770.0, 1234567]
+    assert values(tmp_path / "e") == [None, None, 1, 0.123, -98800.0, 1234567]
 
 
 def test_a_run_that_repeats_itself_writes_nothing_twice(tmp_path):
@@ -251,6 +251,6 @@ def test_the_log_of_a_million_steps_stays_below_150_kilobytes(tmp_path, recorded
             log.evaluation(seconds, episodes, env_steps=steps, grid_step=steps // 10_000 * 10_000)
     log.close()
     events = read_events(tmp_path / "e")
-    assert [value for event in events if "values" in event for value in event["values"].values()] == pytest.approx(logged, rel=5.1e-4)
+    assert [value for event in events if "values" in event for value in event["values"].values()] == pytest.approx(logged, rel=5.1e-3)
     assert sum(event["kind"] == "evaluation" for event in events) == 1010
     assert (tmp_path / "e").stat().st_size < 150_000

@@ -295,3 +295,55 @@ def test_two_groups_and_a_weight_of_zero_write_the_result(paper):
     assert (model.write_norm.num_groups, model.write_norm.eps, model.write_norm.num_channels) == (2, 1e-5, 64)
     assert not model.write.weight.any()
     assert model.read.kernel_size == model.write.kernel_size == (3,)
+
+
+@pytest.fixture
+def keeping(config):
+    """A denoiser that keeps components 1 and 4, and one of the same weights that predicts them."""
+    models = []
+    for constant_components in ("kept", "predicted"):
+        torch.manual_seed(0)
+        model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"constant_components": constant_components})).double()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        models.append(model.eval())
+    models[0].varying[[1, 4]] = False
+    return models
+
+
+def test_a_constant_component_is_the_last_states_and_is_seen_by_nothing(keeping, inputs):
+    model, plain = keeping
+    noisy, history, actions = inputs
+    revealed = model.revealed(torch.zeros(4, dtype=torch.long))
+    denoised = denoise(model, noisy, history, actions, revealed)
+    assert torch.equal(denoised[:, [1, 4]], history[:, -1, [1, 4]])
+    noisy, history = noisy.clone(), history.clone()
+    noisy[:, [1, 4]], history[:, :, [1, 4]] = 0.0, 0.0
+    varying = [0, 2, 3, 5]
+    assert torch.equal(denoised[:, varying], denoise(plain, noisy, history, actions, revealed)[:, varying])
+
+
+def test_the_loss_leaves_constant_components_out(keeping, config):
+    """One sub-step by hand: the squared error over the other components alone."""
+    model, _ = keeping
+    one = config.model_copy(update={"autoregressive_steps": 1, "constant_components": "kept"})
+    model.config = one
+    generator = torch.Generator().manual_seed(4)
+    states, actions, noise_free = (
+        torch.randn(5, 3, STATE, generator=generator, dtype=torch.float64),
+        torch.randn(5, 3, AGENTS, ACTION, generator=generator, dtype=torch.float64),
+        torch.randn(5, 3, STATE, generator=generator, dtype=torch.float64),
+    )
+    valid = torch.ones(5, 3, dtype=torch.bool)
+    windows = Windows(states, actions, noise_free, torch.zeros(5, AGENTS, 1), valid)
+    loss = model.loss(windows, (states, noise_free), torch.Generator().manual_seed(9))
+    spoilt = noise_free.clone()
+    spoilt[..., [1, 4]] += 100.0
+    states_spoilt = states.clone()
+    states_spoilt[..., [1, 4]] -= 7.0
+    other = model.loss(windows, (states_spoilt, spoilt), torch.Generator().manual_seed(9))
+    assert other.item() == loss.item()
+    spoilt[..., 0] += 1.0
+    assert model.loss(windows, (states, spoilt), torch.Generator().manual_seed(9)).item() != loss.item()
+    model.varying[:] = False
+    assert model.loss(windows, (states, noise_free), torch.Generator().manual_seed(9)).item() == 0.0

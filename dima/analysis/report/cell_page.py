@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dima.analysis.exploitation import signs_of_exploitation
 from dima.analysis.report.cell_files import FILM, CellFiles
 from dima.analysis.report.cell_log import CellLog, ScalarGroup, read_log
 from dima.analysis.report.chart import Chart, Series, make_chart
@@ -14,6 +15,7 @@ from dima.analysis.report.cost import SECONDS_PER_HOUR
 from dima.analysis.report.origins import Origin, origin_of
 from dima.config import TaskConfig
 from dima.errors import UserError
+from dima.record.events import DIGITS
 
 NONE = "–"
 
@@ -86,7 +88,7 @@ def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
     return CellPage(
         cell=cell,
         task=task,
-        facts=list(_facts(cell, task)),
+        facts=[*_facts(cell, task), *_warnings(cell, fault)],
         fault=fault,
         curve=make_chart([series], budget, height=240) if points else None,
         evaluations=[
@@ -152,6 +154,13 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
     yield "its folder", f"{cell.key.folder} in the grid's folder cells"
 
 
+def _warnings(cell: CellFiles, fault: str) -> Iterator[tuple[str, str]]:
+    log = b"" if fault else cell.record.records.read(cell.key.folder, "events.jsonl")
+    warning = signs_of_exploitation(log or b"", "events.jsonl")
+    if warning:
+        yield "warning", warning
+
+
 def _continued(cell: CellFiles) -> str:
     """Of a cell whose budget was raised: what it went on from."""
     match cell.history.get("continued"):
@@ -166,7 +175,7 @@ def _draw(group: ScalarGroup, budget: int) -> DrawnGroup:
     ]
     columns: Sequence[list[float | None]] = list(group.values.values())
     rows = [
-        (step, [NONE if value is None else f"{value:.4g}" for value in row])
+        (step, [NONE if value is None else f"{value:.{DIGITS}g}" for value in row])
         for step, row in zip(group.steps, zip(*columns, strict=True), strict=True)
     ]
     return DrawnGroup(group, charts, rows)
