@@ -1,4 +1,4 @@
-"""A cell: one process, one folder, one lock. The same call starts it, resumes it, or finds it finished (design.md, rules of a cell)."""
+"""A cell: one process, one folder, one lock. One call starts it, resumes it, or finds it finished (docs/design.md#rules-of-a-cell)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ EPSILON = 1e-8
 
 
 class RunningNormalizer(nn.Module):
-    """z(s) = (s - mean) / sqrt(variance + 1e-8), with the moments of every state ever collected (dima.md 2.1).
+    """z(s) = (s - mean) / sqrt(variance + 1e-8), with the moments of every state ever collected (docs/method.md#state-scaling).
 
     Chan's parallel update in float64; the count starts at 1e-4 with mean 0 and variance 1.
     """

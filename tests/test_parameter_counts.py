@@ -42,7 +42,7 @@ SOURCES = {
     "happo": {"actor 1": (36_780, EXACT), "actor 2": (36_780, EXACT)},
     "hasac": {"actor 1": (72_454, EXACT), "critic 1": (72_193, EXACT), "critic 2": (72_193, EXACT)},
 }
-"""dima.md 2.4 and 3; MARIE's as its release counts them; HARL's as measured upstream (baselines.md 2.4, 2.6). MAMBA's were measured with
+"""DIMA's as counted from the release's sizes, MARIE's as its release counts them, HARL's as measured upstream. MAMBA's were measured with
 other actions than these, see `tests/baselines/mamba/test_recurrent_model.py`."""
 
 

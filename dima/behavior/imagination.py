@@ -1,4 +1,4 @@
-"""Rollouts of the current policy inside the world model (dima.md 5.2)."""
+"""Rollouts of the current policy inside the world model (docs/method.md#imagination)."""
 
 from __future__ import annotations
 

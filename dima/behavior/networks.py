@@ -1,4 +1,4 @@
-"""The shared actor, the centralised critic, and the running normalisation of its targets (dima.md 5.1, 5.4)."""
+"""The shared actor, the centralised critic, and the running normalisation of its targets (docs/method.md#actor-and-critic)."""
 
 from __future__ import annotations
 

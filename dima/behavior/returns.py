@@ -19,7 +19,7 @@ def lambda_returns(
 ) -> Float[Tensor, "batch time"]:
     """V_t = r_t + gamma c_t [(1 - lambda) v_{t+1} + lambda V_{t+1}], with V_H = v_H.
 
-    The release multiplies the one-step term by gamma twice (dima.md 5.3); `form` chooses.
+    The release multiplies the one-step term by gamma twice (docs/method.md#returns); `form` chooses.
 
     Args:
         reward: r_t.

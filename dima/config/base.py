@@ -46,7 +46,7 @@ class AdamWConfig(OptimizerConfig):
 
 
 class CollectionConfig(Strict):
-    """When an epoch has collected enough (dima.md 6.2)."""
+    """When an epoch has collected enough (docs/method.md#epochs)."""
 
     epoch_trigger: Literal["episode_end", "fixed_steps"]
     min_new_steps: Count

@@ -38,7 +38,7 @@ class HarlOffPolicyCheckoutParameters(HarlOffPolicySettings):
 
 
 class MarieCheckoutParameters(Strict):
-    """The options of MARIE's own command (baselines.md 1.3); everything else is in its code."""
+    """The options of MARIE's own command (docs/baselines.md#checkouts); everything else is in its code."""
 
     algorithm: Literal["marie-checkout"]
     commit: Commit

@@ -24,7 +24,7 @@ GROUP_CHANNELS = 32
 
 
 class ReplayConfig(Strict):
-    """The replay memory and its two sampling views (dima.md 6.1)."""
+    """The replay memory and its two sampling views (docs/method.md#replay-memory)."""
 
     capacity: Count
     visit_temperature: PositiveFloat | None = Field(description="weights exp(-visits/temperature); null: 1 - visits/sum of visits")
@@ -64,7 +64,7 @@ class StateDecoderConfig(Strict):
 
 
 class ActionEncoderConfig(Strict):
-    """The masked Perceiver over (time, agent) action tokens (dima.md 2.4), or a small encoder of the set of visible tokens (option O4).
+    """The masked Perceiver over (time, agent) action tokens (docs/method.md#action-conditioning), or a small set encoder (option O4).
 
     The set encoder reads `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias`.
     """
@@ -129,7 +129,7 @@ class DenoiserConfig(Strict):
 
 
 class SamplerConfig(Strict):
-    """Euler sampling of the next state, one agent's action a step (dima.md 2.5)."""
+    """Euler sampling of the next state, one agent's action a step (docs/method.md#sampling)."""
 
     steps: Count | Literal["paper"] = Field(description="'paper': 2N for N <= 2 agents, else N (Table 4)")
     order: Literal["descending", "ascending", "random"] | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
@@ -211,7 +211,7 @@ class BehaviorConfig(Strict):
 
 
 class ScheduleConfig(CollectionConfig):
-    """When data is collected and what is trained (Algorithm 1, dima.md 6.2)."""
+    """When data is collected and what is trained (docs/method.md#algorithm-1, docs/method.md#epochs)."""
 
     first_policy_epoch: Count
     first_epoch_update_factor: Count

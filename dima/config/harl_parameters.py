@@ -10,7 +10,7 @@ from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, 
 
 
 class HarlOnPolicySettings(Strict):
-    """HARL's on-policy methods (baselines.md 2.1-2.3); names follow HARL's own YAML where it has one."""
+    """HARL's on-policy methods (docs/baselines.md#mappo-and-happo); names follow HARL's own YAML where it has one."""
 
     rollout_threads: Count
     episode_length: Count
@@ -49,7 +49,7 @@ class HarlOnPolicyParameters(HarlOnPolicySettings):
 
 
 class HarlOffPolicySettings(Strict):
-    """HARL's HASAC (baselines.md 2.1, 2.4)."""
+    """HARL's HASAC (docs/baselines.md#hasac)."""
 
     rollout_threads: Count
     warmup_steps: NonNegativeInt

@@ -20,7 +20,7 @@ from dima.config.base import (
 
 
 class AgentAttentionConfig(Strict):
-    """A post-norm transformer encoder over the agents (baselines.md 2.5)."""
+    """A post-norm transformer encoder over the agents (docs/baselines.md#mamba-world-model)."""
 
     layers: Count
     heads: Count
@@ -29,7 +29,7 @@ class AgentAttentionConfig(Strict):
 
 
 class MambaModelConfig(Strict):
-    """The recurrent world model of discrete latent states, and its training (baselines.md 2.5)."""
+    """The recurrent world model of discrete latent states, and its training (docs/baselines.md#mamba-losses)."""
 
     hidden: Annotated[int, Field(ge=2, multiple_of=2)]
     embedding: Count
@@ -60,7 +60,7 @@ class MambaModelConfig(Strict):
 
 
 class MambaBehaviorConfig(Strict):
-    """Imagination and the multi-agent PPO trained inside it (baselines.md 2.5)."""
+    """Imagination and the multi-agent PPO trained inside it (docs/baselines.md#mamba-behaviour)."""
 
     horizon: Annotated[int, Field(ge=2)] = Field(description="latent states of a rollout; the last one's action is dropped")
     policy_updates_per_epoch: Count

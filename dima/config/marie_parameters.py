@@ -1,4 +1,4 @@
-"""What the native MARIE learner is told (baselines.md 2.6)."""
+"""The parameters of the native MARIE learner (docs/baselines.md#marie)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The action conditioning: a Perceiver over (time, agent) action tokens with a key mask (dima.md 2.4)."""
+"""The action conditioning: a Perceiver over (time, agent) action tokens with a key mask (docs/method.md#action-conditioning)."""
 
 from __future__ import annotations
 

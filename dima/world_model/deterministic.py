@@ -1,4 +1,4 @@
-"""A deterministic model in the denoiser's place, with the same action encoder (dima.md, experiment X2)."""
+"""A deterministic model in the denoiser's place, with the same action encoder (X2 of docs/method.md#variants)."""
 
 from __future__ import annotations
 

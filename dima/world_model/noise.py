@@ -21,7 +21,7 @@ class Preconditioning(NamedTuple):
 
 
 def precondition(sigma: Float[Tensor, " batch"], sigma_data: float, sigma_offset_noise: float) -> Preconditioning:
-    """Eq. 14-17 with sigma' = sqrt(sigma^2 + sigma_offset^2) in the place of sigma (dima.md 2.2; the paper's text has offset 0)."""
+    """Eq. 14-17 with sigma' = sqrt(sigma^2 + sigma_offset^2) for sigma (docs/method.md#preconditioning; the paper's text has offset 0)."""
     total = (sigma.square() + sigma_offset_noise**2).sqrt()
     norm = (total.square() + sigma_data**2).sqrt()
     return Preconditioning(sigma_data**2 / norm.square(), total * sigma_data / norm, 1.0 / norm, total.log() / 4.0)
@@ -36,7 +36,7 @@ def training_noise_levels(
 
 
 def sampling_noise_levels(steps: int, config: SamplerConfig) -> Float[Tensor, " levels"]:
-    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho for i < K, then 0 (dima.md 2.5)."""
+    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho, i < K, then 0 (docs/method.md#noise-levels)."""
     low, high = config.sigma_min ** (1 / config.rho), config.sigma_max ** (1 / config.rho)
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     levels = (high + ramp * (low - high)) ** config.rho

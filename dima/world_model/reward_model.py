@@ -19,7 +19,7 @@ FEED_FORWARD_MULTIPLIER = 4
 
 
 class JointActionToken(nn.Module):
-    """All agents' actions as one token: attention over the agents, mean, LayerNorm, Linear (dima.md 4)."""
+    """All agents' actions as one token: attention over the agents, mean, LayerNorm, Linear (docs/method.md#reward-and-termination)."""
 
     def __init__(self, agents: int, action_dim: int, config: RewardModelConfig) -> None:
         super().__init__()

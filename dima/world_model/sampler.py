@@ -1,4 +1,4 @@
-"""Euler sampling of the next state: every denoising step is told one agent's action (dima.md 2.5)."""
+"""Euler sampling of the next state: every denoising step sees one agent's action (docs/method.md#sampling)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small action conditioning in the Perceiver's place: attention among the visible action tokens, then their mean (dima.md, option O4)."""
+"""A small encoder in the Perceiver's place: attention among the visible action tokens, then their mean (O4 of docs/method.md#variants)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def feature_zscore(state: Float[np.ndarray, "batch state"], n_agents: int) -> Fl
 def states_seen(observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
     """The states behind the observations that `feature_zscore` makes, also behind predicted ones.
 
-    An agent's id entries, v_own where the id is 1 and v_other where it is 0, tell what its numbers were scaled by (dima.md 7.1):
+    An agent's id entries, v_own where the id is 1 and v_other where it is 0, give the scale (docs/method.md#observations):
     sigma = 1 / (v_own - v_other), mu = -sigma v_other, with the mean over the other agents as v_other; its view of the state is
     mu + sigma v. The agents' views are averaged. A gap v_own - v_other below `SMALLEST_GAP`, or none in the right direction, as only a
     prediction can have, counts as that: the state comes out distorted and never infinite.

@@ -11,7 +11,7 @@ from dima.behavior.networks import Actor, Critic, ValueNormalizer
 
 
 def test_the_actor_has_as_many_parameters_as_harls(paper):
-    """36,780 for HalfCheetah-2x3 (baselines.md 2.4)."""
+    """36,780 for HalfCheetah-2x3 (docs/baselines.md#network-sizes)."""
     actor = Actor(19, 3, paper.parameters.behavior.actor_hidden)
     assert sum(parameter.numel() for parameter in actor.parameters()) == 36_780
 

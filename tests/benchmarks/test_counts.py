@@ -46,7 +46,7 @@ def test_an_imagined_step_calls_1100_operators(counted: tuple[Sizes, dict[str, C
 
 
 def test_an_epoch_has_181_tflop_and_the_plain_one_243(counted: tuple[Sizes, dict[str, Counted]]) -> None:
-    """Near what dima.md derives by hand, 180 with shared conditions and 235 without; the plain one scores every prefix anew."""
+    """Near the count by hand (docs/method.md#cost): 180 with shared conditions, 235 without; the plain one scores every prefix again."""
     ours, plain = flops_per_epoch(*counted)
     assert ours <= SLACK * 180.9e12
     assert plain == pytest.approx(243.4e12, rel=0.02)

@@ -47,7 +47,7 @@ def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, sha
     """Fresh actions in stored states: the root mean square error of the velocity, relative to that of "nothing changes".
 
     The bound of the sequential model is loose because it cannot do better: with one agent revealed at a step, and noise removed at
-    every step, the gains of the agents' actions add up to about 1 instead of 2 (dima.md 2.6).
+    every step, the gains of the agents' actions add up to about 1 instead of 2 (docs/method.md#what-one-agent-a-step-implies).
     """
     learner = model_after(tiny_cell, conditioning, 500)
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Parameter counts of the paper's sizes (dima.md 2.4, 3 and 4), and which parameters decay."""
+"""Parameter counts of the paper's sizes (docs/baselines.md#network-sizes), and which parameters decay."""
 
 from __future__ import annotations
 

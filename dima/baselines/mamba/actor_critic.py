@@ -1,4 +1,4 @@
-"""MAMBA's PPO on latent rollouts: one actor on each agent's feature, one critic that attends over the agents (baselines.md 2.5)."""
+"""MAMBA's PPO on latent rollouts: one actor for all agents, a critic that attends over them (docs/baselines.md#mamba-behaviour)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rollouts of the current policy in the latent states of MAMBA's world model (baselines.md 2.5)."""
+"""Rollouts of the current policy in the latent states of MAMBA's world model (docs/baselines.md#mamba-behaviour)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
 
 
 class MambaLearner(NativeLearner):
-    """MAMBA on one task, as a `dima.learner.Learner` (baselines.md 2.5).
+    """MAMBA on one task, as a `dima.learner.Learner` (docs/baselines.md#mamba).
 
     Args:
         config: of the cell; its parameters are `MambaParameters`.

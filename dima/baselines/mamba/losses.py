@@ -1,4 +1,4 @@
-"""What MAMBA's world model learns from (baselines.md 2.5)."""
+"""What MAMBA's world model learns from (docs/baselines.md#mamba-losses)."""
 
 from __future__ import annotations
 

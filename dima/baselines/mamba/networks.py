@@ -1,4 +1,4 @@
-"""The networks that MAMBA's parts are made of: perceptrons, attention over the agents, the critic (baselines.md 2.5)."""
+"""The networks that MAMBA's parts are made of: perceptrons, attention over the agents, the critic (docs/baselines.md#mamba-world-model)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AgentAttention(nn.Module):
 class AgentCritic(nn.Module):
     """One value for each agent from the features of all: Linear, attention over the agents, perceptron with one hidden layer.
 
-    With features of 1280 numbers and a width of 256 these are 789,761 parameters, as the description in baselines.md 2.5 has them:
+    With features of 1280 numbers and a width of 256 these are 789,761 parameters, the layers of docs/baselines.md#mamba-behaviour:
 
         Linear 1280 to 256, ReLU                                    327,936
         attention: queries, keys, values 197,376; output 65,792     263,168

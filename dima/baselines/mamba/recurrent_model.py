@@ -1,4 +1,4 @@
-"""MAMBA's world model: every agent's own recurrent latent state, moved on together by attention over the agents (baselines.md 2.5)."""
+"""MAMBA's world model: a recurrent latent state for each agent, updated by attention over agents (docs/baselines.md#mamba-world-model)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def stored(part: Episode, generator: torch.Generator) -> Episode:
     """What is stored of (a part of) an episode: no global state, and after a true termination two absorbing rows.
 
     An absorbing row has a zero observation, a random action and reward 0. It is marked as terminated and truncated at once, which no
-    environment's step is. A time limit is no termination (baselines.md 2.5, adaptation 7).
+    environment's step is. A time limit is no termination (docs/baselines.md#mamba-adaptations, number 7).
     """
     part = Episode(**_rows(part) | {name: getattr(part, name)[:, :0] for name in ("state", "next_state")})
     if not bool(part.terminated[-1]):
@@ -51,7 +51,7 @@ class Aligned:
 
 
 def aligned(sequences: Sequences, reward_scale: float) -> Aligned:
-    """Stored rows in pairs of neighbours: one row fewer (baselines.md 2.5, data alignment). Rewards are multiplied by `reward_scale`.
+    """Stored rows in pairs of neighbours, one row fewer (docs/baselines.md#mamba-data-alignment); rewards times `reward_scale`.
 
     A row begins an episode after a time limit, and where absorbing rows stop: an episode always follows them.
     """

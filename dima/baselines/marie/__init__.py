@@ -1,1 +1,1 @@
-"""MARIE in PyTorch: observations as tokens, one causal transformer for every agent, a Perceiver between them (baselines.md 2.6)."""
+"""MARIE in PyTorch: observations as tokens, one causal transformer for all agents, a Perceiver between them (docs/baselines.md#marie)."""

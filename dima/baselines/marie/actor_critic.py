@@ -1,4 +1,4 @@
-"""Multi-agent PPO on imagined rollouts: one shared actor, a critic that gives every agent a value of its own (baselines.md 2.6)."""
+"""Multi-agent PPO on imagined rollouts: one shared actor, a critic with a value for each agent (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 

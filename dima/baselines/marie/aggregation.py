@@ -1,4 +1,4 @@
-"""What all agents together see and do in one step, one vector for each of them: a Perceiver (baselines.md 2.6)."""
+"""What all agents together see and do in one step, one vector for each of them: a Perceiver (docs/baselines.md#marie-aggregation)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dima.world_model.attention import GatedBlock, GatedFeedForward
 
 
 class Aggregation(nn.Module):
-    """N learned latents look once at the tokens of all agents, then at one another; latent i is what agent i is told.
+    """N learned latents look once at the tokens of all agents, then at one another; latent i goes to agent i.
 
     Args:
         agents: N.

@@ -1,4 +1,4 @@
-"""Rollouts of the current policy inside the token world model (baselines.md 2.6)."""
+"""Rollouts of the current policy inside the token world model (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MARIE in training: collect, learn the tokenizer, the world model on its tokens, and the policy inside it (baselines.md 2.6)."""
+"""MARIE in training: collect, learn tokenizer, world model on its tokens, and policy inside it (docs/baselines.md#marie-schedule)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The critic that attends over agents, and the policy as it acts outside the world model (baselines.md 2.6)."""
+"""The critic that attends over agents, and the policy as it acts outside the world model (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 

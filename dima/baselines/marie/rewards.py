@@ -1,4 +1,4 @@
-"""Rewards as a distribution over bins of their symlog (baselines.md 2.6; HL-Gauss: Imani and White 2018)."""
+"""Rewards as a distribution over bins of their symlog (docs/baselines.md#marie-rewards; HL-Gauss: Imani and White 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One agent's observation as a few entries of a codebook, and back (baselines.md 2.6)."""
+"""One agent's observation as a few entries of a codebook, and back (docs/baselines.md#marie-tokenizer)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions as tokens, and where each token stands in a block of one agent's step (baselines.md 2.6)."""
+"""Actions as tokens, and the place of each token in a block, one agent's step (docs/baselines.md#marie-tokens)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The causal transformer over blocks of tokens, one sequence for each agent, all with the same weights (baselines.md 2.6)."""
+"""The causal transformer over blocks of tokens: a sequence for each agent, the same weights (docs/baselines.md#marie-world-model)."""
 
 from __future__ import annotations
 

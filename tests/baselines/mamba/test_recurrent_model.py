@@ -59,7 +59,7 @@ def count(network) -> int:
 
 
 def test_as_many_parameters_as_upstream(parameters):
-    """Measured upstream with two agents, 19 observations and 9 actions: model 4.56M, actor 0.40M, critic 1.25M (baselines.md 2.5).
+    """Measured upstream with two agents, 19 observations and 9 actions: model 4.56M, actor 0.40M, critic 1.25M.
 
     Missing are the model's head of available actions (adaptation 5), and of the critic 0.46M: as many as a perceptron with three hidden
     layers on a feature has, for which the critic's description leaves no place.

@@ -69,7 +69,7 @@ RELEASE = {
 
 @pytest.mark.parametrize(("path", "expected"), RELEASE.items(), ids=str)
 def test_marie_has_the_releases_values(path, expected):
-    """baselines.md 2.6, on a MAMuJoCo task of the paper's grid."""
+    """docs/baselines.md#marie-schedule, on a MAMuJoCo task of the paper's grid."""
     cell = load_grid("paper", CONFIG).resolve(CellKey("halfcheetah-2x3", "marie", 1))
     assert attrgetter(path)(cell.parameters) == expected
     assert (cell.engine, cell.compute) == ("native", "reference")

@@ -19,7 +19,7 @@ def observations(rows=40):
 
 
 def test_the_releases_size(paper_marie):
-    """0.67 million weights for 19 observations (baselines.md 2.6), besides 512 codes of 64."""
+    """0.67 million weights for 19 observations (docs/baselines.md#network-sizes), besides 512 codes of 64."""
     tokenizer = Tokenizer(19, paper_marie.tokenizer)
     assert sum(parameter.numel() for parameter in tokenizer.parameters()) == pytest.approx(0.67e6, rel=0.01)
     assert tokenizer.codebook.shape == (512, 64)

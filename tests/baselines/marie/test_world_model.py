@@ -49,7 +49,7 @@ def sequences(actions, ended=(), terminated=()):
 
 
 def test_the_releases_size(paper_marie):
-    """300 and 645 tokens of context, ten layers of four heads, and heads of two and three linear layers (baselines.md 2.6)."""
+    """300 and 645 tokens of context, ten layers of four heads, heads of two and three linear layers (docs/baselines.md#marie-tokens)."""
 
     def made_for(action):
         return TokenWorldModel(2, action, 16, 512, 15, paper_marie.world_model, "reference")
