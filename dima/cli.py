@@ -68,95 +68,90 @@ def _say(message: object, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dima", description="Train cells of a grid, assemble their records, and look at tasks and policies."
+        prog="dima", description="Train and evaluate multi-agent methods; write tables, figures and reports of the results."
     )
     parser.set_defaults(interrupted="the same command continues")
     commands = parser.add_subparsers(required=True, metavar="command")
-    train = add_cell_command(commands, "train", "run one cell, or continue it, or find it finished", _train)
+    train = add_cell_command(commands, "train", "train a cell (resumes if interrupted)", _train)
     add_results(train, "--results")
-    train.add_argument("--checkpoint-seconds", type=float, default=300.0, help="0: after every epoch (default: %(default)s)")
-    train.add_argument("--wait", action="store_true", help="for another process that runs the cell, instead of refusing")
-    train.add_argument("--from-scratch", action="store_true", help="begin a new attempt; the old one's log is kept")
+    interval = "write checkpoints this often (0: every epoch; default: %(default)s)"
+    train.add_argument("--checkpoint-seconds", type=float, default=300.0, help=interval)
+    train.add_argument("--wait", action="store_true", help="wait if the cell is already running")
+    train.add_argument("--from-scratch", action="store_true", help="start a new attempt; keep the old log")
     for name, text, function in (
         ("tables", "write the grid's tables", _tables),
         ("figures", "write the grid's figures", _figures),
-        ("report", "write the grid's report, pages for a browser,", _report),
+        ("report", "write the grid's HTML report", _report),
     ):
-        command = add_command(commands, name, f"{text} from the records alone", function)
+        command = add_command(commands, name, f"{text} from saved results", function)
         add_source(command)
         if name != "report":
-            command.add_argument("--of", choices=PARTS, help="only those of this (default: all)")
-    status = add_command(commands, "status", "show how the grid's cells stand, as each says itself", _status)
-    status.add_argument("--watch", action="store_true", help="go on showing it, until interrupted")
+            command.add_argument("--of", choices=PARTS, help="write only this group (default: all)")
+    status = add_command(commands, "status", "show the progress of every cell", _status)
+    status.add_argument("--watch", action="store_true", help="refresh until interrupted")
     add_place(status)
     status.set_defaults(interrupted="the cells go on")
-    plan = add_command(
-        commands, "plan", "show what running the grid would do, the hours and disk it takes, and what is made anew and why", _plan
-    )
+    plan = add_command(commands, "plan", "show what would run, why, and its cost", _plan)
     add_place(plan, database="")
     plan.set_defaults(interrupted="nothing was written")
     add_archive_commands(commands)
-    text = "bring the database of DIMA_MONGO_URI up to date with the records in files"
+    text = "update MongoDB (DIMA_MONGO_URI) from the recorded files"
     synchronize = commands.add_parser("sync", help=text, description=text)
-    synchronize.add_argument("--grid", default="all", help="a folder of --from (default: %(default)s of them)")
+    synchronize.add_argument("--grid", default="all", help="update only this grid (default: %(default)s)")
     add_results(synchronize, "--from")
     synchronize.set_defaults(command=_sync)
     _add_studies(commands)
     _add_render(commands)
-    tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks, as this installation knows them.")
-    tasks.add_argument("--markdown", action="store_true", help="as the README's table")
+    tasks = commands.add_parser("tasks", help="list the tasks", description="List the tasks of this installation.")
+    tasks.add_argument("--markdown", action="store_true", help="print the README's table")
     tasks.set_defaults(command=_tasks)
 
-    methods = commands.add_parser(
-        "methods", help="list the methods", description="List the methods, as their files in workflow/config tell them."
-    )
-    methods.add_argument("--markdown", action="store_true", help="as the README's table")
+    methods = commands.add_parser("methods", help="list the methods", description="List the methods in workflow/config/methods.")
+    methods.add_argument("--markdown", action="store_true", help="print the README's table")
     methods.set_defaults(command=_methods)
     _add_machine(commands)
     return parser
 
 
 def _add_machine(commands: Commands) -> None:
-    text = "look at this machine and installation: a line for each thing, ok or what to do"
-    doctor = commands.add_parser("doctor", help=text, description=f"{text[0].upper()}{text[1:]}. Status 1: something essential is broken.")
-    doctor.add_argument("--image", action="store_true", help="only what an image holds, as when one is tested while it is built")
+    description = "Check this machine and installation. Exit status 1: something essential is broken."
+    doctor = commands.add_parser("doctor", help="check this machine and installation", description=description)
+    doctor.add_argument("--image", action="store_true", help="check only what an image contains")
     doctor.set_defaults(command=_doctor)
-    text = "build an image that cells can run in, and note its digest in containers/images.lock"
+    text = "build a container image for cells"
     build = commands.add_parser("build-image", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    build.add_argument("name", metavar="NAME", help="of a definition file in containers, without its ending")
+    build.add_argument("name", metavar="NAME", help="build containers/NAME.def")
     build.set_defaults(command=_build_image, interrupted="no image was written")
 
 
 def _add_studies(commands: Commands) -> None:
-    study = add_cell_command(commands, "study", "look at the world model of one cell, as its newest checkpoint has it", _study)
-    study.add_argument("name", metavar="NAME", choices=(*STUDIES, FRAMES), help="%(choices)s")
-    study.add_argument("--segments", type=count, default=100, help="pieces of episodes that are compared (default: %(default)s)")
+    study = add_cell_command(commands, "study", "evaluate the world model of a trained cell", _study)
+    study.add_argument("name", metavar="NAME", choices=(*STUDIES, FRAMES), help="run this study (%(choices)s)")
+    study.add_argument("--segments", type=count, default=100, help="compare this many episode segments (default: %(default)s)")
     add_results(study, "--from")
     study.set_defaults(interrupted="no study was written")
-    studies = add_command(
-        commands, "studies", "write tables and figures of the studies that were made, over the seeds of every method", _studies
-    )
-    studies.add_argument("--task", help="only this one (default: every task of the grid)")
-    studies.add_argument("--study", choices=STUDIES, help="only this one (default: all)")
+    studies = add_command(commands, "studies", "write tables and figures of finished studies", _studies)
+    studies.add_argument("--task", help="write only this task (default: all)")
+    studies.add_argument("--study", choices=STUDIES, help="write only this study (default: all)")
     add_results(studies, "--from")
 
 
 def _add_render(commands: Commands) -> None:
-    text = "film a policy on a task as an MP4"
+    text = "film a policy on a task as MP4"
     render = commands.add_parser("render", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    render.add_argument("task", metavar="TASK")
+    render.add_argument("task", metavar="TASK", help="film this task")
     render.add_argument(
         "--policy",
         default="random",
         metavar="{random,scripted,FOLDER}",
-        help="a folder is that of a cell, whose newest checkpoint then acts, deterministically (default: %(default)s)",
+        help="use this policy (FOLDER: the newest checkpoint of a cell, deterministic; default: %(default)s)",
     )
-    render.add_argument("--steps", type=count, help="over as many episodes as they take (default: one episode)")
-    render.add_argument("--seed", type=seed, default=0, help="of the environment and of random actions (default: %(default)s)")
-    render.add_argument("--preset", help="default: the trained policy's own, else the task's first in `dima tasks`")
-    render.add_argument("--output", type=Path, metavar="FILE.mp4", help="default: TASK.mp4 in the working folder")
-    render.add_argument("-y", "--overwrite", action="store_true", help="replace the output where it exists")
-    render.add_argument("--size", type=size, default=(480, 360), metavar="WIDTHxHEIGHT", help="in pixels (default: 480x360)")
+    render.add_argument("--steps", type=count, help="film this many steps (default: one episode)")
+    render.add_argument("--seed", type=seed, default=0, help="seed the environment and random actions (default: %(default)s)")
+    render.add_argument("--preset", help="use this preset (default: the trained policy's, else the first in `dima tasks`)")
+    render.add_argument("--output", type=Path, metavar="FILE.mp4", help="write this file (default: TASK.mp4)")
+    render.add_argument("-y", "--overwrite", action="store_true", help="replace an existing file")
+    render.add_argument("--size", type=size, default=(480, 360), metavar="WIDTHxHEIGHT", help="set the size in pixels (default: 480x360)")
     render.set_defaults(command=_render, interrupted="no film was written")
 
 

@@ -14,7 +14,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public n
 def add_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
     """A command about one grid; `text` describes it, `function` is called with its options."""
     command = commands.add_parser(name, help=text, description=text)
-    command.add_argument("--grid", required=True, help="a file of workflow/config without its ending")
+    command.add_argument("--grid", required=True, help="use the grid workflow/config/GRID.yaml")
     command.set_defaults(command=function)
     return command
 
@@ -22,30 +22,30 @@ def add_command(commands: Commands, name: str, text: str, function: Callable[[ar
 def add_cell_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
     """A command about one cell that computes."""
     command = add_command(commands, name, text, function)
-    command.add_argument("--task", required=True)
-    command.add_argument("--method", required=True)
-    command.add_argument("--seed", required=True, type=seed, help="one of the grid's seeds")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default: %(default)s)")
+    command.add_argument("--task", required=True, help="use this task of the grid")
+    command.add_argument("--method", required=True, help="use this method of the grid")
+    command.add_argument("--seed", required=True, type=seed, help="use this seed of the grid")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="compute on this device (auto: GPU if present)")
+    command.add_argument("--threads", type=int, default=1, help="use this many CPU threads (default: %(default)s)")
     return command
 
 
 def add_results(command: argparse.ArgumentParser, option: str) -> None:
     """The folder of all grids, by the name `option`."""
-    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="use this results folder (default: %(default)s)")
 
 
 def add_source(command: argparse.ArgumentParser) -> None:
     """Where records come from, and where what is made of them goes."""
     add_place(command)
     command.add_argument(
-        "--to", dest="results", type=Path, metavar="FOLDER", help="where they go (default: --from if one folder, else results)"
+        "--to", dest="results", type=Path, metavar="FOLDER", help="write to this folder (default: --from if one folder, else results)"
     )
 
 
-def add_place(command: argparse.ArgumentParser, database: str = f", or {DATABASE} for the database of DIMA_MONGO_URI") -> None:
+def add_place(command: argparse.ArgumentParser, database: str = f" or {DATABASE}") -> None:
     """Where records come from: any number of folders and archives, or the database."""
-    text = f"folders of all grids, archives and folders of archives, together{database} (default: results)"
+    text = f"read records from folders, archives{database} (default: results)"
     command.add_argument("--from", dest="sources", nargs="+", metavar="PLACE", help=text)
 
 

@@ -18,15 +18,16 @@ RESULTS = Path("results")
 
 def add_archive_commands(commands: Commands) -> None:
     """`dima pack` and `dima unpack`."""
-    packing = add_command(commands, "pack", "pack the grid's records into archives, one a task and method", _pack)
+    packing = add_command(commands, "pack", "pack the grid's records into archives", _pack)
     add_place(packing, database="")
-    packing.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the archives, or one file *.tar.xz for all")
+    packing.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="write archives here, or one *.tar.xz")
     packing.set_defaults(interrupted="the same command packs again")
-    unpacking = add_command(commands, "unpack", "put packed records back, so that their cells are finished", _unpack)
+    unpacking = add_command(commands, "unpack", "restore packed records as finished cells", _unpack)
     unpacking.add_argument(
-        "--from", dest="sources", nargs="+", type=Path, required=True, metavar="PLACE", help="archives and their folders"
+        "--from", dest="sources", nargs="+", type=Path, required=True, metavar="PLACE", help="read these archives or folders of archives"
     )
-    unpacking.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help="folder of all grids (default: %(default)s)")
+    into = "restore into this results folder (default: %(default)s)"
+    unpacking.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help=into)
     unpacking.set_defaults(interrupted="the same command goes on")
 
 

@@ -1,4 +1,4 @@
-"""How the cells of a grid stand, as each says itself: a table for a terminal."""
+"""The progress of every cell of a grid, from its own records: a table for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dima.analysis.records import Records
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
-COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "last word", "where")
+COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "updated", "host")
 SECONDS_BETWEEN_LOOKS = 2.0
 WIDTH_OF_A_FILE = 200
 

@@ -21,13 +21,13 @@ from dima.grid import CellKey, Grid
 
 STUDY = "studies/prediction.csv"
 _EXPLANATION = """\
-ours: error on held-out segments, summed over the steps up to the horizon, of an observed number in its units, averaged over agents,
-numbers and segments; mean ± standard deviation (ddof 1) over the seeds of the cells that were studied; smallest in bold, second smallest
-underlined, between methods that share the physics and have all their seeds; n: studied of planned seeds;
-paper: mean ± deviation, over what it does not say."""
-_HEADING = ("task", "horizon", "method", "n", "ours", "paper", "verdict")
-_NUMERIC = frozenset({"horizon", "n", "ours", "paper"})
-_OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, a cell on what it has collected"
+seeds: studied/planned; ours: absolute error per observation dimension (in its units) on held-out segments, summed over the steps up to the
+horizon, averaged over agents, dimensions and segments; mean ± standard deviation (ddof 1) over seeds; paper: mean ± deviation (it does
+not say over what).
+Smallest error in bold, second smallest underlined, per task; only methods with the same physics and every planned seed compete."""
+_HEADING = ("task", "horizon", "method", "seeds", "ours", "paper", "verdict")
+_NUMERIC = frozenset({"horizon", "seeds", "ours", "paper"})
+_OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def _caption(suite: Sequence[SuiteScores]) -> list[str]:
     banded = any(scores.scores and not scores.few_runs for scores in suite)
     lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"] if banded else []
     reasons = dict.fromkeys(reason for scores in suite for reason in scores.units_only.values())
-    lines += [f"1 is a unit here and no comparison: {reason}" for reason in reasons] or ["dashes: the paper's own mean score of dima"]
+    lines += [f"scores are divided by the paper's dima; not comparable: {reason}" for reason in reasons]
+    lines += [] if reasons else ["dashes: the paper's own mean score of dima"]
     few = [scores.method for scores in suite if scores.scores and scores.few_runs]
     if few:
         lines.append(f"no band, fewer than three runs of a task: {', '.join(few)}")

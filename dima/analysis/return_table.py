@@ -10,11 +10,11 @@ from dima.grid import Grid
 
 TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
 _EXPLANATION = """\
-ours: mean ± standard deviation (ddof 1) over completed seeds of the evaluation return after that many env steps; best in bold, second best
-underlined, among the methods on a task that share the physics and have all their seeds; n: completed of planned seeds;
-IQM: interquartile mean with 95 % stratified bootstrap interval, from three seeds on; paper: mean ± standard deviation (number of runs);
-P(dima >): probability that a run of dima beats a run of the row."""
-_HEADING = ("task", "method", "n", "env steps", "ours", "IQM [95 %]", "paper", "difference", "P(dima >)", "verdict")
+seeds: completed/planned; ours: evaluation return after that many environment steps, mean ± standard deviation (ddof 1) over completed
+seeds; IQM: interquartile mean with 95 % bootstrap interval, for three seeds or more; paper: mean ± standard deviation (number of runs);
+difference: our mean minus the paper's; P(dima better): probability that a dima run beats a run of this method.
+Best mean in bold, second best underlined, per task; only methods with the same physics and every planned seed compete."""
+_HEADING = ("task", "method", "seeds", "env steps", "ours", "IQM [95 %]", "paper", "difference", "P(dima better)", "verdict")
 _NUMERIC = frozenset(_HEADING) - {"task", "method", "verdict"}
 
 

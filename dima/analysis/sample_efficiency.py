@@ -18,12 +18,12 @@ from dima.grid import Grid
 
 SHARES = (0.5, 0.9)
 _EXPLANATION = """\
-area: area under the learning curve of a seed over the steps it spans, that is its mean return over training, mean ± standard deviation
-(ddof 1) over completed seeds; best in bold, second best underlined, among the methods on a task that share the physics and have all their
-seeds; n: completed of planned seeds; steps to 50 %, 90 %: env steps at the first evaluation of a seed with that share of the mean final
-return of our own dima on the task (its runs of the same physics), median over seeds (how many of them get there; those that do not count
-as later than all others; > budget where half of them or more do not)."""
-_HEADING = ("task", "method", "n", "area", *(f"steps to {share:.0%}".replace("%", " %") for share in SHARES), "remarks")
+seeds: completed/planned; mean return: return averaged over all of training (area under a seed's learning curve, divided by its steps),
+mean ± standard deviation (ddof 1) over completed seeds; steps to 50 %, 90 %: environment steps until an evaluation first reaches that share
+of the final return of our dima on the task (same physics), median over seeds, in brackets how many seeds reach it; > budget: half of
+the seeds or more never do.
+Best mean in bold, second best underlined, per task; only methods with the same physics and every planned seed compete."""
+_HEADING = ("task", "method", "seeds", "mean return", *(f"steps to {share:.0%}".replace("%", " %") for share in SHARES), "remarks")
 _NUMERIC = frozenset(_HEADING) - {"task", "method", "remarks"}
 
 
@@ -106,7 +106,7 @@ def efficiency_table(grid: Grid, efficiencies: Sequence[Efficiency]) -> TextTabl
         rows=[_texts(one, notes) for one in efficiencies],
         notes=notes,
         label=label_of(one.row for one in efficiencies),
-        ranks={(number, "area"): one.rank for number, one in enumerate(efficiencies) if one.rank},
+        ranks={(number, "mean return"): one.rank for number, one in enumerate(efficiencies) if one.rank},
     )
 
 

@@ -16,13 +16,13 @@ from dima.analysis.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval,
 from dima.grid import Grid
 
 _EXPLANATION = """\
-score: final return of a run over the paper's final return of dima on that task, so 1 is what the paper has (but see the remarks);
-tasks: those that count, of the suite's; runs: completed ones on them, of all that are planned;
-IQM: interquartile mean of the scores of all runs on all tasks; P(dima >): probability that a run of dima beats one of the row, averaged
-over the tasks; [95 %]: stratified bootstrap interval, runs resampled within each task, where each has three or more.
-Best in bold, second best underlined, among the methods that count on every task with all runs."""
-_HEADING = ("suite", "method", "tasks", "runs", "IQM [95 %]", "mean", "P(dima >) [95 %]", "remarks")
-_NUMERIC = frozenset({"tasks", "runs", "IQM [95 %]", "mean", "P(dima >) [95 %]"})
+score: final return of a run divided by the paper's final return of dima on the task, so that the paper's dima has 1;
+tasks: included/all of the suite; runs: completed on them/planned; IQM, mean: interquartile mean and mean of their scores;
+P(dima better): probability that a dima run beats a run of this method, averaged over tasks; [95 %]: bootstrap interval, runs resampled
+within each task, if every task has three runs or more.
+Best IQM in bold, second best underlined; only methods with every task and every run compete."""
+_HEADING = ("suite", "method", "tasks", "runs", "IQM [95 %]", "mean", "P(dima better) [95 %]", "remarks")
+_NUMERIC = frozenset({"tasks", "runs", "IQM [95 %]", "mean", "P(dima better) [95 %]"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Summary:
         for task in self.scores.few_runs:
             reasons["fewer than three runs"].append(task)
         for task, reason in self.scores.units_only.items():
-            reasons[f"1 is a unit and no comparison, {reason}"].append(task)
+            reasons[f"divided by the paper's dima, not comparable, {reason}"].append(task)
         for task in self.scores.returns:
             if task not in self.scores.units:
                 reasons["no number in the paper to divide by"].append(task)

@@ -15,7 +15,7 @@ from dima.errors import UserError
 from dima.grid import Grid, load_grid
 
 CONFIG = Path(__file__).parents[2] / "workflow/config"
-DATA = "the paper trains and evaluates on 500,000 transitions each, a cell on what it has collected"
+DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
 
 
 @pytest.fixture

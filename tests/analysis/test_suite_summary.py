@@ -99,7 +99,7 @@ def test_where_the_papers_number_is_only_a_unit_it_is_said(make_grid: Any, resul
         write_cell(key, PAPER[key.task], grid.task(key.task).env_steps)
     dima = summaries(grid, results)["dima"]
     assert dima.mean == pytest.approx(1.0)
-    assert dima.remarks == "halfcheetah-2x3: 1 is a unit and no comparison, a smaller budget than the paper's"
+    assert dima.remarks == "halfcheetah-2x3: divided by the paper's dima, not comparable, a smaller budget than the paper's"
 
 
 def test_every_suite_has_lines_of_its_own(make_grid: Any, results: Path) -> None:
