@@ -80,7 +80,7 @@ def test_the_errors_of_the_model_on_held_out_segments_stand_beside_the_papers(gr
     assert write_tables(grid, results) == table_paths(grid, results)
     text = (results / "trial/tables/prediction_error.md").read_text(encoding="utf-8")
     assert (
-        "| pen  |      15 | dima       | 3/3 | 4.500 ± 3.969 | 6.667 ± 1.764 | not comparable [1] |" in text
+        "| pen  |      15 | dima       |   3/3 | 4.500 ± 3.969 | 6.667 ± 1.764 | not comparable [1] |" in text
     )  # sqrt((9 + 2.25 + 20.25) / 2)
 
 
