@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     train = add_cell_command(commands, "train", "train a cell (resumes if interrupted)", _train)
     add_results(train, "--results")
-    interval = "write checkpoints this often (0: every epoch; default: %(default)s)"
-    train.add_argument("--checkpoint-seconds", type=float, default=300.0, help=interval)
+    interval = "write a checkpoint at this interval (0: every epoch; default: %(default)s)"
+    train.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="SECONDS", help=interval)
     train.add_argument("--wait", action="store_true", help="wait if the cell is already running")
     train.add_argument("--from-scratch", action="store_true", help="start a new attempt; keep the old log")
     for name, text, function in (
@@ -92,11 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     add_place(status)
     status.set_defaults(interrupted="the cells go on")
     plan = add_command(commands, "plan", "show what would run, why, and its cost", _plan)
-    add_place(plan, database="")
+    add_place(plan, database=False)
     plan.set_defaults(interrupted="nothing was written")
     add_archive_commands(commands)
     text = "update MongoDB (DIMA_MONGO_URI) from the recorded files"
-    synchronize = commands.add_parser("sync", help=text, description=text)
+    synchronize = commands.add_parser("sync", help=text, description=f"{text[0].upper()}{text[1:]}.")
     synchronize.add_argument("--grid", default="all", help="update only this grid (default: %(default)s)")
     add_results(synchronize, "--from")
     synchronize.set_defaults(command=_sync)

@@ -13,7 +13,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public n
 
 def add_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
     """A command about one grid; `text` describes it, `function` is called with its options."""
-    command = commands.add_parser(name, help=text, description=text)
+    command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     command.add_argument("--grid", required=True, help="use the grid workflow/config/GRID.yaml")
     command.set_defaults(command=function)
     return command
@@ -43,9 +43,10 @@ def add_source(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_place(command: argparse.ArgumentParser, database: str = f" or {DATABASE}") -> None:
+def add_place(command: argparse.ArgumentParser, *, database: bool = True) -> None:
     """Where records come from: any number of folders and archives, or the database."""
-    text = f"read records from folders, archives{database} (default: results)"
+    text = f"read records from folders, archives or {DATABASE}" if database else "read records from folders or archives"
+    text += " (default: results)"
     command.add_argument("--from", dest="sources", nargs="+", metavar="PLACE", help=text)
 
 

@@ -19,7 +19,7 @@ RESULTS = Path("results")
 def add_archive_commands(commands: Commands) -> None:
     """`dima pack` and `dima unpack`."""
     packing = add_command(commands, "pack", "pack the grid's records into archives", _pack)
-    add_place(packing, database="")
+    add_place(packing, database=False)
     packing.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="write archives here, or one *.tar.xz")
     packing.set_defaults(interrupted="the same command packs again")
     unpacking = add_command(commands, "unpack", "restore packed records as finished cells", _unpack)
