@@ -1,8 +1,9 @@
 """Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records alone.
 
 Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where each cell comes from. The
-others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`. What is read may come from anybody: nothing is believed but what the manifest
-names by a name that a cell's record can have, and no more is unpacked, also in memory, than that.
+others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by columns (since format 2). What is read may come from
+anybody: nothing is believed but what the manifest names by a name that a cell's record can have, and no more is unpacked, also in memory,
+than that.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Annotated, Any, BinaryIO, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dima.errors import UserError
+from dima.record.columns import from_columns, to_columns
 from dima.record.snapshot import RECORDS as ATTEMPT
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
 ENDING = ".tar.xz"
-MANIFEST = "manifest.json"
+MANIFEST, EVENTS = "manifest.json", "events.jsonl"
 RECORDS = (*ATTEMPT, "completed.json")
 """What a cell writes of its attempt, and the mark that it is finished."""
 STUDIES = tuple(f"studies/{name}" for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz"))
@@ -51,9 +54,10 @@ class _Strict(BaseModel):
 
 
 class PackedFile(_Strict):
-    """A file of a cell."""
+    """A file of a cell; `stored` is the size of an event log that is stored by columns."""
 
     size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
+    stored: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -114,7 +118,7 @@ def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
         _add(archive, MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         for cell, files in ordered.items():
             for name, content in files.items():
-                _add(archive, _member(grid, cell, name), content)
+                _add(archive, _member(grid, cell, name), _by_columns(name, content) or content)
     return lzma.compress(buffer.getvalue(), lzma.FORMAT_XZ, lzma.CHECK_CRC64, PRESET)
 
 
@@ -126,8 +130,17 @@ def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
     return {
         "config": digest if isinstance(digest, str) else None,
         "starts": [{name: start.get(name) for name in ORIGIN} for start in known],
-        "files": {name: {"size": len(content), "sha256": _digest(content)} for name, content in files.items()},
+        "files": {name: _described_file(name, content) for name, content in files.items()},
     }
+
+
+def _described_file(name: str, content: bytes) -> dict[str, Any]:
+    stored = _by_columns(name, content)
+    return {"size": len(content), "sha256": _digest(content)} | ({} if stored is None else {"stored": len(stored)})
+
+
+def _by_columns(name: str, content: bytes) -> bytes | None:
+    return to_columns(content) if name == EVENTS else None
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -221,13 +234,22 @@ def _read(unpacked: _Unpacked, grid: str) -> Archive:
     for cell, packed in manifest.cells.items():
         for name, file in packed.files.items():
             member = _member(grid, cell, name)
-            if _next_size(unpacked, member) != file.size:
+            stored = file.size if file.stored is None else file.stored
+            if _next_size(unpacked, member) != stored:
                 raise _ArchiveError(f"holds {member} of another size than its manifest says")
-            cells[cell][name] = _content(unpacked, file.size)
-            if _digest(cells[cell][name]) != file.sha256:
+            content = _content(unpacked, stored)
+            cells[cell][name] = content if file.stored is None else _restored(content, member)
+            if (len(cells[cell][name]), _digest(cells[cell][name])) != (file.size, file.sha256):
                 raise _ArchiveError(f"holds {member} with another content than its manifest says")
     unpacked.require_end()
     return Archive(grid, cells)
+
+
+def _restored(stored: bytes, member: str) -> bytes:
+    try:
+        return from_columns(stored)
+    except (ValueError, RecursionError):
+        raise _ArchiveError(f"holds {member} with another content than its manifest says") from None
 
 
 def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
@@ -236,12 +258,12 @@ def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
         raise _ArchiveError("has a manifest that is too large")
     content = _content(unpacked, size)
     version = _object(content).get("format")
-    if version != FORMAT:
-        raise _ArchiveError(f"is of format {version!r:.20}, and this version reads format {FORMAT}")
+    if version not in READ:
+        raise _ArchiveError(f"is of format {version!r:.20}, and this version reads formats {' and '.join(map(str, READ))}")
     try:
         manifest = Manifest.model_validate_json(content)
     except (ValidationError, RecursionError):
-        raise _ArchiveError(f"has a manifest that is not of format {FORMAT}") from None
+        raise _ArchiveError(f"has a manifest that is not of format {version}") from None
     if manifest.grid != grid:
         raise _ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
     _refuse_names_and_sizes(manifest.cells.values())
@@ -253,7 +275,7 @@ def _refuse_names_and_sizes(cells: Iterable[PackedCell]) -> None:
     for name, _ in files:
         if name not in FILES:
             raise _ArchiveError(f"names {name!r:.80}, which is no record of a cell")
-    if sum(file.size for _, file in files) > MOST_BYTES:
+    if sum(max(file.size, file.stored or 0) for _, file in files) > MOST_BYTES:
         raise _ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
 
 

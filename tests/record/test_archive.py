@@ -42,10 +42,22 @@ def test_what_was_packed_is_read_and_the_manifest_tells_where_it_comes_from(tmp_
     ]
     assert {(member.mtime, member.uid, member.gid, member.uname, member.mode) for member in members} == {(0, 0, 0, "", 0o644)}
     origin = {name: START[name] for name in ("commit", "dirty", "image", "lock", "hardware")}
-    assert (manifest["format"], manifest["grid"]) == (1, "trial")
+    assert (manifest["format"], manifest["grid"]) == (2, "trial")
     assert (manifest["cells"][CELL]["config"], manifest["cells"][CELL]["starts"]) == ("c0ffee", [origin])
     assert manifest["cells"][CELL]["files"]["summary.json"] == {"size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
     assert (manifest["cells"][OTHER]["config"], manifest["cells"][OTHER]["starts"]) == (None, [])
+
+
+def test_event_logs_are_stored_by_columns_and_archives_of_before_are_read(tmp_path: Path) -> None:
+    log = b'{"seq":0,"kind":"columns"}\n[0,1,2.5]\n[0,2,3.5]\n'
+    path = tmp_path / "a.tar.xz"
+    path.write_bytes(pack_cells("trial", {CELL: {"events.jsonl": log}}))
+    assert b"\n0,0\n1,2\n2.5,3.5" in lzma.decompress(path.read_bytes())
+    assert read_archive(path, "trial").cells == {CELL: {"events.jsonl": log}}
+    forged = Forged()
+    forged.manifest["format"] = 1
+    path.write_bytes(lzma.compress(forged.tar()))
+    assert CELL in read_archive(path, "trial").cells
 
 
 SCRIPT = """
@@ -154,14 +166,19 @@ HOSTILE: dict[str, Any] = {
     "no manifest": (lambda forged: setattr(forged.members[0][0], "name", "trial/cells/manifest.json"), "where manifest.json should be"),
     "other content": (lambda forged: forged.members.__setitem__(1, (forged.members[1][0], b"!" * 20)), "with another content"),
     "other digest": (change("cells", CELL, "files", "config.json", "sha256", value="0" * 64), "with another content"),
-    "no digest": (change("cells", CELL, "files", "config.json", "sha256", value="0"), "has a manifest that is not of format 1"),
+    "no digest": (change("cells", CELL, "files", "config.json", "sha256", value="0"), "has a manifest that is not of format 2"),
+    "stored otherwise": (change("cells", CELL, "files", "config.json", "stored", value=3), "of another size"),
+    "stored by no columns": (
+        lambda forged: forged.files["config.json"].update(stored=len(forged.members[1][1])),
+        "holds trial/cells/push-mass/dima/seed-1/config.json with another content",
+    ),
     "smaller size": (change("cells", CELL, "files", "config.json", "size", value=3), "of another size"),
     "negative size": (change("cells", CELL, "files", "config.json", "size", value=-1), "has a manifest"),
     "huge size": (change("cells", CELL, "files", "config.json", "size", value=1 << 40), "has a manifest"),
     "huge sizes": (lambda forged: [file.update(size=1 << 27) for file in forged.files.values()], "holds more than 268,435,456 bytes"),
-    "more keys": (change("cells", CELL, "more", value=1), "has a manifest that is not of format 1"),
-    "cells of a list": (change("cells", value=[]), "has a manifest that is not of format 1"),
-    "another version": (change("format", value=2), "is of format 2, and this version reads format 1"),
+    "more keys": (change("cells", CELL, "more", value=1), "has a manifest that is not of format 2"),
+    "cells of a list": (change("cells", value=[]), "has a manifest that is not of format 2"),
+    "another version": (change("format", value=3), "is of format 3, and this version reads formats 1 and 2"),
     "no version": (change("format", value=None), "is of format None, and this version"),
     "another grid": (change("grid", value="quick"), "holds records of grid quick, not of trial"),
 }
