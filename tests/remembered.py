@@ -36,22 +36,32 @@ def remember(test_file: Path, tests: Iterable[str]) -> None:
 
 @cache
 def digest(test_file: Path) -> str:
-    """Of the file, of all that it imports of the project, directly or not, and of all that is no Python."""
-    parts = [meaning(test_file), meaning(ROOT / "tests/conftest.py")]
-    parts += [f"{name}\n{meaning(path)}" for name, path in sorted(_reached(test_file))]
+    """Of the file with its fixtures, of all that they import of the project, directly or not, and of all that is no Python."""
+    files = [test_file, *_fixtures(test_file)]
+    parts = [meaning(path) for path in [*files, ROOT / "tests/conftest.py"]]
+    parts += [f"{name}\n{meaning(path)}" for name, path in sorted(set().union(*map(_reached, files)))]
     parts += [f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}" for path in _data()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def _fixtures(test_file: Path) -> list[Path]:
+    """The conftest.py of every folder below `tests` that the file is in: what that of `tests` imports would be a part of every digest."""
+    folders = [folder for folder in test_file.parents if folder.is_relative_to(ROOT / "tests") and folder != ROOT / "tests"]
+    return [path for folder in folders if (path := folder / "conftest.py").exists()]
+
+
 def _data() -> list[Path]:
-    """The lock, and every file of the packages and the workflow that is not Python: configurations, rules, templates, numbers."""
+    """The locks, and every file of the packages and the workflow that is not Python: configurations, rules, templates, numbers."""
     files = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    return [ROOT / "requirements.lock", *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
+    return [ROOT / "requirements.lock", ROOT / "tests/mongo-server.txt", *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
 
 
 def _reached(test_file: Path) -> Iterator[tuple[str, Path]]:
+    """The modules, by name, that the file rests on."""
     graph = _graph()
     named = {name for name in _imported(test_file) if name in graph.modules}
+    if '"-m", "dima"' in test_file.read_text(encoding="utf-8"):  # it runs the command
+        named.add("dima.__main__")
     reached = named.union(*(graph.find_upstream_modules(name) for name in named))
     if "envs.registry" in reached:  # it imports tasks by name, when they are made
         reached |= {name for name in graph.modules if name.partition(".")[0] == "envs"}

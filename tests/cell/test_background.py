@@ -113,6 +113,7 @@ def _runs(process):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     """Another order within the log, since a result is recorded an epoch later; a killed and continued run repeats that order."""
     run_cell(tiny_cell, tmp_path / "in_turn", Execution(CPU))
@@ -145,6 +146,7 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_cell_that_is_evaluated_after_every_epoch_is_saved_after_every_epoch(tiny_cell, tmp_path, monkeypatch):
     """No checkpoint waits for an evaluation that never ends before the next begins."""
     monkeypatch.setattr(dima.cell, "_evaluates_beside", lambda config, device: True)

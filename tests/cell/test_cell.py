@@ -44,6 +44,7 @@ def _outcome(method, fingerprint):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("method", ["dima", "mappo"])
 def test_a_run_killed_at_random_moments_equals_an_undisturbed_one(workplace, monkeypatch, method, outcome):
     result = train(method)
@@ -71,6 +72,7 @@ def test_a_run_killed_at_random_moments_equals_an_undisturbed_one(workplace, mon
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_finished_cell_does_nothing(workplace):
     train()
     before = {path: path.stat().st_mtime_ns for path in CELL.rglob("*")}
@@ -81,6 +83,7 @@ def test_a_finished_cell_does_nothing(workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_finished_cell_without_its_summary_starts_a_new_attempt_and_keeps_the_old_log(workplace):
     train()
     folder = CELL / "dima/seed-1"
@@ -102,6 +105,7 @@ def test_a_finished_cell_without_its_summary_starts_a_new_attempt_and_keeps_the_
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_another_configuration_starts_a_new_attempt(workplace):
     train()
     grid = workplace / "workflow/config/tiny.yaml"
@@ -134,6 +138,7 @@ def start_until_it_trains(*options):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(workplace, outcome, monkeypatch):
     with start_until_it_trains("--checkpoint-seconds", "1000000") as process:
         process.send_signal(signal.SIGTERM)
@@ -157,6 +162,7 @@ def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(workplace, outcome
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_an_interrupted_cell_ends_at_once_and_continues(workplace):
     with start_until_it_trains() as process:
         process.send_signal(signal.SIGINT)
@@ -168,6 +174,7 @@ def test_an_interrupted_cell_ends_at_once_and_continues(workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize(("then", "processes"), [(signal.SIGCONT, 1), (signal.SIGKILL, 2)], ids=["it ends", "it is killed"])
 def test_who_waits_goes_on_when_the_other_process_does_not(workplace, then, processes):
     with start_until_it_trains() as first:
@@ -201,6 +208,7 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workp
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
     """A workflow plans a cell that another still trains, and removes its summary before its own job for the cell starts."""
     monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
@@ -249,6 +257,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_crashed_simulator_has_its_own_status_and_loses_nothing(workplace, outcome):
     assert train().returncode == 0
     undisturbed = outcome()
@@ -283,6 +292,7 @@ sys.exit(status)
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_loader_that_fails_for_a_moment_costs_nothing_and_worlds_are_built_once(workplace, outcome, monkeypatch):
     result = subprocess.run([sys.executable, "-c", HICCUP, *command()[3:]], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
@@ -297,6 +307,7 @@ def test_a_loader_that_fails_for_a_moment_costs_nothing_and_worlds_are_built_onc
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_the_status_of_a_failed_cell_is_the_reason(workplace):
     failing = CRASHING.replace('EngineError("the simulator of world 0 ended")', 'ValueError("Caught an\\nunknown exception!")')
     result = subprocess.run([sys.executable, "-c", failing, *command()[3:]], capture_output=True, text=True, timeout=120)
@@ -306,6 +317,7 @@ def test_the_status_of_a_failed_cell_is_the_reason(workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
     """No file may grow beyond 20 kB, as on a disk that is full when the first checkpoint is written."""
     limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 20; exec "$@"', "bash", *command()]
@@ -324,6 +336,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_damaged_checkpoints_are_passed_over_or_refused(workplace, outcome):
     train()
     undisturbed = outcome()
@@ -351,6 +364,7 @@ def test_damaged_checkpoints_are_passed_over_or_refused(workplace, outcome):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_sacred_keeps_configuration_and_scalars(workplace):
     train()
     folder = CELL / "dima/seed-1/sacred/1"
@@ -370,6 +384,7 @@ def test_results_may_be_anywhere_and_of_any_name(workplace):
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_provenance_names_where_it_ran(workplace):
     train("mappo")
     (provenance,) = json.loads((CELL / "mappo/seed-1/summary.json").read_text())["provenance"]

@@ -24,7 +24,7 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 OTHERS = ("/sacred", "/lock", "/.lock")
 LONGER = 2 * FIRST
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 
 @pytest.fixture(autouse=True)

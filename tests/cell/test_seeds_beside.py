@@ -16,7 +16,7 @@ from dima.cli import FINISHED_SINCE
 from dima.record.events import read_events
 from dima.seeds_beside import SEEDS_BESIDE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 CELLS, QUICK_CELLS = ([Path(f"results/tiny/cells/push-mass/{method}/seed-{seed}") for seed in (1, 2)] for method in ("dima", "mappo"))
 
 

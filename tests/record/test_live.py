@@ -113,6 +113,7 @@ def test_a_database_that_never_fails_is_what_sync_makes(run_once: Any, attempt: 
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("times", ["once", "again and again", "for ever"])
 def test_a_database_that_fails_at_any_call_is_made_good_for_by_sync(
@@ -189,6 +190,7 @@ def wait_for(path: Path, text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize("method", ["dima", "mappo"])
 def test_what_is_trained_depends_on_no_database(workplace: Path, databases: Any, method: str) -> None:
     """None, one that is there, one that is not: the same events bit for bit."""
@@ -204,6 +206,7 @@ def test_what_is_trained_depends_on_no_database(workplace: Path, databases: Any,
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_server_killed_while_a_cell_runs(workplace: Path, own_server: Any, databases: Any) -> None:
     longer(workplace, 5000)
     process = start("mappo", own_server.uri())
@@ -226,6 +229,7 @@ def test_a_server_killed_while_a_cell_runs(workplace: Path, own_server: Any, dat
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_half_a_minute(workplace: Path, own_server: Any) -> None:
     longer(workplace, 4000)
     process = start("mappo", own_server.uri())
@@ -242,6 +246,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_half_a_minut
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(workplace: Path, databases: Any) -> None:
     longer(workplace, 5000)
     uri = databases.uri()
@@ -264,6 +269,7 @@ def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(workplac
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_stopped_cell_is_published_as_interrupted(workplace: Path, databases: Any) -> None:
     longer(workplace, 5000)
     uri = databases.uri()

@@ -55,6 +55,7 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_no_password_is_left_anywhere(workplace: Path, tmp_path_factory: pytest.TempPathFactory, guarded: Any) -> None:
     shutil.copytree(ROOT / "workflow/rules", workplace / "workflow/rules")
     shutil.copytree(ROOT / "workflow/reference", workplace / "workflow/reference")
@@ -117,6 +118,7 @@ def certificate(folder: Path, days: int) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 @pytest.mark.parametrize(
     ("days", "options", "says"),
     [

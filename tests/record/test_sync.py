@@ -222,6 +222,7 @@ def test_a_run_from_another_configuration_is_refused_with_both_hashes_and_untouc
 
 
 @pytest.mark.slow
+@pytest.mark.remembered
 def test_a_series_of_more_than_16_mb_is_several_documents_in_order(databases: Any, results: Path, attempt: Any) -> None:
     attempt.begin()
     points = 450_000
