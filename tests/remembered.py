@@ -53,7 +53,8 @@ def _fixtures(test_file: Path) -> list[Path]:
 def _data() -> list[Path]:
     """The locks, and every file of the packages and the workflow that is not Python: configurations, rules, templates, numbers."""
     files = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    return [ROOT / "requirements.lock", ROOT / "tests/mongo-server.txt", *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
+    locks = [ROOT / "requirements.lock", ROOT / "tests/mongo-server.txt"]
+    return [*locks, *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
 
 
 def _reached(test_file: Path) -> Iterator[tuple[str, Path]]:
@@ -67,10 +68,11 @@ def _reached(test_file: Path) -> Iterator[tuple[str, Path]]:
         reached |= {name for name in graph.modules if name.partition(".")[0] == "envs"}
     for name in reached:
         yield name, source(ROOT, name)
-    for name in _imported(test_file):
+    for name in _imported(test_file) - {"conftest"}:
         helper = ROOT / "tests" / f"{name.replace('.', '/')}.py"
         if helper.exists():
             yield name, helper
+            yield from _reached(helper)
 
 
 @cache
