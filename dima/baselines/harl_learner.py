@@ -43,6 +43,7 @@ class HarlLearner(ABC):
         task = config.task
         self._worlds = HarlWorlds(envs.make(task.name, worlds, config.seed, task.preset, task.simulator))
         self.lineage = self._worlds.environment.spec.lineage
+        self._device = device
         self._streams = GlobalStreams(config.seed, device)
 
     def run_epoch(self) -> Scalars:

@@ -110,9 +110,10 @@ class HarlOffPolicyLearner(HarlLearner):
 
     @torch.no_grad()
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
-        """tanh of each agent's mean."""
-        actions = [actor.get_actions(observations[:, agent], stochastic=False) for agent, actor in enumerate(self._runner.actor)]
-        return np.stack([action.cpu().numpy() for action in actions], axis=1)
+        """tanh of each agent's mean. One transfer takes the observations to the device, one brings all actions."""
+        seen = torch.from_numpy(observations).to(self._device)
+        actions = [actor.get_actions(seen[:, agent], stochastic=False) for agent, actor in enumerate(self._runner.actor)]
+        return torch.stack(actions, dim=1).cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next epoch reads, copied; the learning rate follows from `env_steps`."""

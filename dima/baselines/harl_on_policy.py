@@ -56,15 +56,12 @@ class HarlOnPolicyLearner(HarlLearner):
 
     @torch.no_grad()
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of each agent's Gaussian, unclipped."""
-        batch = len(observations)
-        rnn_states = np.zeros((batch, self._runner.recurrent_n, self._runner.rnn_hidden_size), dtype=np.float32)
-        masks = np.ones((batch, 1), dtype=np.float32)
-        actions = [
-            actor.act(observations[:, agent], rnn_states, masks, deterministic=True)[0].cpu().numpy()
-            for agent, actor in enumerate(self._runner.actor)
-        ]
-        return np.stack(actions, axis=1)
+        """The mean of each agent's Gaussian, unclipped. One transfer takes the observations to the device, one brings all actions."""
+        runner, seen = self._runner, torch.from_numpy(observations).to(self._device)
+        rnn_states = torch.zeros(len(seen), runner.recurrent_n, runner.rnn_hidden_size, device=self._device)
+        masks = torch.ones(len(seen), 1, device=self._device)
+        actions = [actor.act(seen[:, agent], rnn_states, masks, deterministic=True)[0] for agent, actor in enumerate(runner.actor)]
+        return torch.stack(actions, dim=1).cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next update reads, copied; the learning rate follows from `epoch`."""

@@ -145,6 +145,33 @@ def test_acting_is_deterministic_and_leaves_training_and_global_generators_alone
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+@pytest.mark.parametrize("method", ["mappo", "happo", "hasac"])
+def test_acting_takes_one_transfer_to_the_device_and_one_back(
+    method: str, make_cell: MakeCell, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many agents there are, with the actions of HARL's actors asked one by one."""
+    learner = make_learner(make_cell(method=method))
+    observations = np.random.default_rng(0).normal(size=(5, 2, 5)).astype(np.float32)
+    transfers: list[str] = []
+    from_numpy, cpu = torch.from_numpy, torch.Tensor.cpu
+    monkeypatch.setattr(torch, "from_numpy", lambda array: (transfers.append("to the device"), from_numpy(array))[1])
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (transfers.append("back"), cpu(tensor))[1])
+    actions = learner.act(observations)
+    assert transfers == ["to the device", "back"]
+    for agent, actor in enumerate(learner._runner.actor):
+        np.testing.assert_array_equal(actions[:, agent], acted_alone(method, actor, observations[:, agent]))
+
+
+def acted_alone(method: str, actor: Any, observations: np.ndarray) -> np.ndarray:
+    """What one of HARL's actors does with arrays, as HARL calls it."""
+    with torch.no_grad():
+        if method == "hasac":
+            return actor.get_actions(observations, stochastic=False).numpy()
+        width = actor.actor.hidden_sizes[-1]
+        states, masks = np.zeros((len(observations), 1, width), dtype=np.float32), np.ones((len(observations), 1), dtype=np.float32)
+        return actor.act(observations, states, masks, deterministic=True)[0].numpy()
+
+
 def test_epochs_and_environment_steps_are_counted(make_cell: MakeCell, make_learner: MakeLearner) -> None:
     learner = make_learner(make_cell(rollout_threads=4, episode_length=25))
     assert (learner.env_steps, learner.epoch) == (0, 0)

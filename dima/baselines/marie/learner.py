@@ -65,7 +65,7 @@ class MarieLearner(NativeLearner):
         self._acting = copy.deepcopy(self._trained).cpu()
 
     def run_epoch(self) -> Scalars:
-        """Collect, and learn what is due in this epoch. But for the codebook, the device is asked for numbers once, at the end.
+        """Collect, and learn what is due in this epoch. The device is asked for numbers once, at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.

@@ -33,6 +33,8 @@ class Tokenizer(nn.Module):
         self.quantizer = VectorQuantize(
             dim=config.codebook_dim, codebook_size=config.codebook_size, decay=config.codebook_decay, rotation_trick=False
         )
+        # the library asks the device at every call whether k-means has to begin the codebook, which here it never has to
+        self.quantizer._codebook.init_embed_ = _begin_nothing
 
     def encode(self, observations: Float[Tensor, "*batch observation"]) -> Int[Tensor, "*batch tokens"]:
         """Numbers of the nearest codes; the codebook stays as it is."""
@@ -60,6 +62,10 @@ class Tokenizer(nn.Module):
 
     def _vectors(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch tokens code"]:
         return self.encoder(observations).unflatten(-1, (self.config.tokens, -1))
+
+
+def _begin_nothing(vectors: Tensor, mask: Tensor | None = None) -> None:
+    """The codebook keeps the codes that it was made with."""
 
 
 def _mlp(sizes: list[int]) -> nn.Sequential:

@@ -10,6 +10,7 @@ import torch
 from evaluation import evaluate
 
 import envs
+from benchmarks.counts import HostQuestions
 from dima.baselines.marie.learner import MarieLearner
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError
@@ -174,6 +175,19 @@ def test_the_models_imagine_in_evaluation_mode(make_cell, monkeypatch):
     learner._update_policy()
     assert modes == [[False, True], [False, False]]
     assert torch.equal(learner.tokenizer.codebook, codebook)
+
+
+def test_no_update_makes_the_host_wait(make_cell, monkeypatch):
+    """On a CPU alone `one_hot`, which the codebook calls, looks at the numbers that it is given: here it is what a GPU does."""
+    monkeypatch.setattr(torch.nn.functional, "one_hot", lambda codes, count: (codes[..., None] == torch.arange(count)).long())
+    learner, _ = trained(make_cell(), 1)
+    before = learner.tokenizer.codebook.clone()
+    with HostQuestions() as questions:
+        learner._update_tokenizer()
+        learner._update_world_model()
+        learner._update_policy()
+    assert questions.names == []
+    assert not torch.equal(learner.tokenizer.codebook, before)
 
 
 def test_a_number_that_is_not_finite_stops_the_learner(make_cell):

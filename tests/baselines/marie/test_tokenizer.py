@@ -73,6 +73,18 @@ def test_the_codebook_is_a_running_mean_of_what_it_stands_for(tokenizer):
     assert (codes.bincount(minlength=12) == 0).any(), "some code must be dead here"
 
 
+def test_the_codebook_moves_as_the_librarys_own(tokenizer, make_cell):
+    """Which looks at every call whether k-means has to begin it."""
+    library = Tokenizer(5, make_cell().parameters.tokenizer)
+    del library.quantizer._codebook.init_embed_
+    library.load_state_dict(tokenizer.state_dict())
+    for seed in range(3):
+        inputs = torch.randn(20, 5, generator=torch.Generator().manual_seed(seed))
+        assert tokenizer.train().loss(inputs) == library.train().loss(inputs)
+    for name, value in library.state_dict().items():
+        assert torch.equal(tokenizer.state_dict()[name], value), name
+
+
 def test_gradients_pass_the_codebook_straight_through(tokenizer):
     inputs = observations()
     codes = tokenizer.codebook[tokenizer.encode(inputs)].flatten(1).clone().requires_grad_()
