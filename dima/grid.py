@@ -87,12 +87,13 @@ class Grid:
         name: file name without ending, the first folder below `results/`.
         experiments: for each table, its cells in the order of the file.
         cells: all cells, each once.
+        config_dir: folder of the grid's file and of its tasks and methods.
     """
 
     def __init__(self, name: str, content: GridFile, config_dir: Path) -> None:
         self.name = name
         self._content = content
-        self._config_dir = config_dir
+        self.config_dir = config_dir
         self.experiments = {experiment: _expand(blocks) for experiment, blocks in content.experiments.items()}
         self.cells = list(dict.fromkeys(key for keys in self.experiments.values() for key in keys))
         self._known = frozenset(self.cells)
@@ -104,8 +105,8 @@ class Grid:
     def task(self, name: str) -> TaskConfig:
         """The task's configuration with this grid's overrides. Raises UserError for a task without a file."""
         if name not in self._tasks:
-            _refuse_unknown("task", name, _names(self._config_dir / "tasks"))
-            values = merge({"name": name}, read_yaml(self._config_dir / "tasks" / f"{name}.yaml"))
+            _refuse_unknown("task", name, _names(self.config_dir / "tasks"))
+            values = merge({"name": name}, read_yaml(self.config_dir / "tasks" / f"{name}.yaml"))
             values = merge(values, self._content.overrides.tasks.get(name, {}))
             self._tasks[name] = validate(TaskConfig, values, f"task {name}, grid {self.name}")
         return self._tasks[name]
@@ -129,7 +130,7 @@ class Grid:
         self.require(key)
         task = self.task(key.task)
         if key.method not in self._methods:
-            self._methods[key.method] = _method_files(self._config_dir, key.method)
+            self._methods[key.method] = _method_files(self.config_dir, key.method)
         files = self._methods[key.method]
         suites = _about(key.method, files).suites
         if task.suite not in suites:
@@ -150,15 +151,15 @@ class Grid:
 
     def engine(self, method: str) -> str | None:
         """What runs the method, None for one without a file or that does not say."""
-        return _engine(_method_files(self._config_dir, method)) if self.has_method(method) else None
+        return _engine(_method_files(self.config_dir, method)) if self.has_method(method) else None
 
     def about(self, method: str) -> About | None:
         """What the method is, None for one without a file. Raises UserError for a file that is not in order."""
-        return _about(method, _method_files(self._config_dir, method)) if self.has_method(method) else None
+        return _about(method, _method_files(self.config_dir, method)) if self.has_method(method) else None
 
     def has_method(self, name: str) -> bool:
         """Whether the method has a configuration file, that is, exists."""
-        return name in _names(self._config_dir / "methods")
+        return name in _names(self.config_dir / "methods")
 
     def _refuse_overrides_without_cells(self) -> None:
         """An override that no cell reads is a misspelling: say so instead of running without it."""
@@ -172,7 +173,7 @@ class Grid:
 
     def _refuse_mixed_presets(self) -> None:
         """One suite is one table, and one table holds one reading of the suite's tasks."""
-        known = [self.task(name) for name in sorted({cell.task for cell in self.cells}) if name in _names(self._config_dir / "tasks")]
+        known = [self.task(name) for name in sorted({cell.task for cell in self.cells}) if name in _names(self.config_dir / "tasks")]
         for suite in dict.fromkeys(task.suite for task in known):
             names = {(task.preset, task.simulator): task.name for task in known if task.suite == suite}
             if len(names) > 1:
@@ -204,6 +205,12 @@ def load_grid(name: str, config_dir: Path = CONFIG_DIR) -> Grid:
         raise UserError(f"There is no folder {config_dir}: run this from the repository's root.")
     _refuse_unknown("grid", name, _names(config_dir))
     return Grid(name, validate(GridFile, read_yaml(config_dir / f"{name}.yaml"), f"{name}.yaml"), config_dir)
+
+
+def plain_grid(tasks: Iterable[str], methods: Iterable[str], seeds: Iterable[int] = (1,), config_dir: Path = CONFIG_DIR) -> Grid:
+    """Cells as the files of their tasks and methods have them, without any grid's changes."""
+    block = Block(tasks=tuple(tasks), methods=tuple(methods), seeds=tuple(seeds))
+    return Grid("plain", GridFile(experiments={"cells": (block,)}), config_dir)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

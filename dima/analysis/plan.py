@@ -1,4 +1,4 @@
-"""What running a grid would do and take, reckoned from what its cells left behind."""
+"""What running a grid would do and take, by what its cells left behind, or else by speeds measured elsewhere."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from dima.analysis.cell_plan import CellPlan, cell_plans
 from dima.analysis.disk import DiskUse, disk_use, free_bytes
 from dima.analysis.measured import DEVICES, Estimate, Expectations, Measured, measured_cells
 from dima.analysis.records import Records
+from dima.analysis.speed import Expected, Speeds
 from dima.grid import CellKey, Grid
 
 TO_COME = ("continue", "anew", "new")
 
 
 class Prospect(NamedTuple):
-    """A cell to come: the training time and the bytes that it will still take; None where nothing was measured."""
+    """A cell to come: the training time and the bytes that it will still take.
+
+    Attributes:
+        seconds: by records of the grid; None where nothing was measured.
+        size: likewise.
+        elsewhere: where `seconds` is None, what such a cell takes by speeds measured elsewhere; None where none was.
+    """
 
     seconds: Estimate | None
     size: Estimate | None
+    elsewhere: Expected | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,10 @@ def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan
     measured = measured_cells(grid, cells, use)
     expected = Expectations(measured)
     prospects = {cell.key: _prospect(cell, grid, expected, use) for cell in cells if cell.fate in TO_COME}
+    unknown = [key for key, found in prospects.items() if found.seconds is None]
+    speeds = Speeds(grid)
+    elsewhere = {key[:2]: speeds.expected(key) for key in {key[:2]: key for key in unknown}.values()}  # seeds differ in nothing
+    prospects |= {key: prospects[key]._replace(elsewhere=elsewhere[key[:2]]) for key in unknown}
     return Plan(grid, folder, cells, measured, prospects, use, free_bytes(folder))
 
 

@@ -16,6 +16,7 @@ from dima.analysis.cell_status import WIDTH_OF_A_FILE
 from dima.analysis.disk import text_of_bytes
 from dima.analysis.measured import DEVICES, Measured
 from dima.analysis.plan import TO_COME, Plan, Prospect
+from dima.analysis.speed import Expected, Range
 
 FATES: dict[Fate, str] = {
     "finished": "finished",
@@ -60,7 +61,8 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
     prospects = [plan.prospects[cell.key] for cell in cells if cell.key in plan.prospects]
     yield from (str(len(cells)), *(str(fates[fate] or "") for fate in ("finished", *TO_COME)))
     hours = [f"{_hours(seconds)} {device}" for device, seconds in _seconds(prospects)]
-    yield _known(hours, sum(prospect.seconds is None for prospect in prospects))
+    hours += [f"~{_hours_between(seconds)} {device}" for device, seconds in _elsewhere(prospects)]
+    yield _known(hours, sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects))
     sizes = [prospect.size.amount for prospect in prospects if prospect.size]
     yield _known([text_of_bytes(sum(sizes))] if sizes else [], len(prospects) - len(sizes))
 
@@ -68,6 +70,11 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
 def _hours(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:,.1f}" if hours >= 10 else f"{hours:.2f}" if hours >= 0.1 else f"{hours:.3f}"
+
+
+def _hours_between(seconds: Range) -> str:
+    least, most = map(_hours, seconds)
+    return least if least == most else f"{least} to {most}"
 
 
 def _known(texts: Sequence[str], unknown: int) -> str:
@@ -78,6 +85,13 @@ def _seconds(prospects: Sequence[Prospect]) -> list[tuple[str, float]]:
     """Device -> seconds to come on it, where there are any."""
     known = [prospect.seconds for prospect in prospects if prospect.seconds]
     return [(device, sum(part)) for device in DEVICES.values() if (part := [of.amount for of in known if of.device == device])]
+
+
+def _elsewhere(prospects: Sequence[Prospect]) -> list[tuple[str, Range]]:
+    """Device -> seconds to come on it by speeds measured elsewhere, where there are any."""
+    known = [prospect.elsewhere for prospect in prospects if prospect.elsewhere]
+    parts = {device: [found.seconds for found in known if found.speed.device == device] for device in DEVICES.values()}
+    return [(device, Range(*map(sum, zip(*part, strict=True)))) for device, part in parts.items() if part]
 
 
 def remarks(plan: Plan) -> Iterator[str]:
@@ -94,7 +108,7 @@ def remarks(plan: Plan) -> Iterator[str]:
         if cells:
             yield heading
             yield from _named(cells)
-    yield _hours_to_come(plan)
+    yield from _hours_to_come(plan)
     yield from _disk(plan)
 
 
@@ -107,14 +121,46 @@ def _named(cells: Sequence[CellPlan]) -> Iterator[str]:
         yield f"  {task}/{method}/{', '.join(names)}: {reason}"
 
 
-def _hours_to_come(plan: Plan) -> str:
+def _hours_to_come(plan: Plan) -> Iterator[str]:
     prospects = list(plan.prospects.values())
     if not prospects:
-        return "Nothing would run."
+        yield "Nothing would run."
+        return
     known = [prospect.seconds for prospect in prospects if prospect.seconds]
     hours = " and ".join(f"{_hours(seconds)} h of {device}" for device, seconds in _seconds(prospects))
     others = sum(not of.like for of in known)
-    return f"Time to come: {_total(hours, len(known), others, len(prospects) - len(known))}."
+    elsewhere = [prospect.elsewhere for prospect in prospects if prospect.elsewhere]
+    unknown = len(prospects) - len(known) - len(elsewhere)
+    if known or not elsewhere:
+        yield f"Time to come: {_total(hours, len(known), others, unknown)}."
+    if elsewhere:
+        about = " and ".join(f"{_hours_between(seconds)} h of {device}" for device, seconds in _elsewhere(prospects))
+        more = "" if known or not unknown else f"; {_cells(unknown)} unknown"
+        begin = "In addition" if known else "Time to come"
+        yield f"{begin}: about {about} for {_cells(len(elsewhere))}, by speeds measured elsewhere{more}."
+        yield from _rows_elsewhere(plan)
+
+
+def _rows_elsewhere(plan: Plan) -> Iterator[str]:
+    """Which method's speed on which machine stands for how many cells."""
+    groups: dict[tuple[str, str, str], list[tuple[str, Expected]]] = {}
+    for key, prospect in plan.prospects.items():
+        if prospect.elsewhere:
+            speed = prospect.elsewhere.speed
+            groups.setdefault((key.method, speed.method, speed.hardware), []).append((key.task, prospect.elsewhere))
+    for (method, measured, hardware), found in groups.items():
+        named = method if method == measured else f"{method}, timed as {measured}, with another preset of computing"
+        others = sum(task != one.speed.task for task, one in found)
+        by_others = f", {others} of them by another task" if others else ""
+        epochs = Range(min(one.epochs.least for _, one in found), max(one.epochs.most for _, one in found))
+        yield f"  {named}: {_cells(len(found))}{by_others}, on {hardware}; {_epochs(epochs)} epochs a cell"
+    if any(one.epochs.least < one.epochs.most for group in groups.values() for _, one in group):
+        yield "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first."
+
+
+def _epochs(epochs: Range) -> str:
+    least, most = (f"{count:,.0f}" for count in epochs)
+    return least if least == most else f"{least} to {most}"
 
 
 def _total(amount: str, known: int, others: int, unknown: int) -> str:

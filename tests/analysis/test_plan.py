@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from dima.analysis.cell_plan import PUT_BACK, CellPlan, cell_plans, changed_keys
 from dima.analysis.disk import text_of_bytes
 from dima.analysis.plan import Plan, make_plan
 from dima.analysis.plan_text import measurements, remarks, rows
+from dima.analysis.speed import Speed, SpeedTable
 from dima.grid import CellKey, Grid, load_grid
 
 ROOT = Path(__file__).parents[2]
@@ -278,6 +280,37 @@ def test_the_tables_and_totals_say_so(plan: Plan) -> None:
     ]
 
 
+def test_where_nothing_was_recorded_speeds_measured_elsewhere_tell(grid_of, leave, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DIMA has 11 to 21 epochs in 10,000 steps of episodes of 500 to 250, 21 to 61 in 20,000 of episodes of 750 to 250."""
+    row = {
+        "grid": "paper",
+        "task": "push-mass",
+        "method": "dima-fast",
+        "device": "GPU",
+        "hardware": "A Card",
+        "of": "epochs",
+        "source": "a/b",
+    }
+    speed = Speed(**row, epoch_seconds=360.0, thousand_steps_seconds=36.0, gigabytes=2.0)
+    lengths = {"push-mass": (250, 500), "push-mass-coupled": (250, 750)}
+    monkeypatch.setattr("dima.analysis.speed.read_speeds", lambda: SpeedTable(episode_steps=lengths, speeds=(speed,)))
+    grid = grid_of((["push-mass"], ["mappo", "dima", "hasac"], [1, 2]), (["push-mass-coupled"], ["dima"], [1]))
+    leave(grid, key(1), seconds=3600.0)
+    plan = make_plan(grid, results)
+    assert [row[-2] for row in rows(plan)] == ["1.00 CPU", "~4.70 to 10.7 GPU", "unknown", "1.00 CPU + ~4.70 to 10.7 GPU + ?"]
+    found = list(remarks(plan))
+    assert found[:5] == [
+        "Time to come: at least 1.00 h of CPU for 1 cell; 2 cells unknown.",
+        "In addition: about 4.70 to 10.7 h of GPU for 3 cells, by speeds measured elsewhere.",
+        "  dima, timed as dima-fast, with another preset of computing: 3 cells, 1 of them by another task,"
+        " on A Card; 11 to 61 epochs a cell",
+        "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first.",
+        f"Disk: {plan.folder} takes {found[4].split(' takes ')[1]}",
+    ]
+    alone = make_plan(grid_of((["push-mass"], ["dima", "hasac"], [1])), results)
+    assert next(remarks(alone)) == "Time to come: about 1.20 to 2.20 h of GPU for 1 cell, by speeds measured elsewhere; 1 cell unknown."
+
+
 def test_a_disk_that_will_be_full_is_said(plan: Plan) -> None:
     full = Plan(**{**vars(plan), "free": 1_000_000})
     assert list(remarks(full))[-1] == "The disk will be full: make room for 4.5 MB more before the grid is run."
@@ -316,10 +349,11 @@ def test_the_command_plans_the_papers_grid_before_anything_was_run_and_writes_no
     assert (result.returncode, result.stderr) == (0, "")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["300", "cells:", "300", "not", "begun"]
-    assert lines[2] == ["mamujoco", "dima", "28", "28", "unknown", "unknown"]
-    assert ["all", "300", "300", "unknown", "unknown"] in lines
-    assert "Time to come: unknown for 300 cells, as nothing was measured." in result.stdout.splitlines()
-    assert max(map(len, result.stdout.partition("Time to come")[0].splitlines())) <= 100
+    assert re.fullmatch(r"mamujoco dima 28 28 ~[\d.]+ to [\d.]+ GPU unknown", " ".join(lines[2]))
+    assert ["mamujoco", "hasac", "28", "28", "unknown", "unknown"] in lines
+    assert "Time to come: about " in result.stdout
+    assert "cells, by speeds measured elsewhere; " in result.stdout
+    assert max(map(len, result.stdout.partition("Time to come")[0].splitlines())) <= 120
     assert list(tmp_path.iterdir()) == []
 
 
