@@ -32,6 +32,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/containers.smk"
 include: "workflow/rules/seeds_beside.smk"
+include: "workflow/rules/cards.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/films.smk"
 include: "workflow/rules/paper.smk"

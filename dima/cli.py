@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dima.analysis.paths import PARTS, STUDIES, lead_cell
 from dima.analysis.records import FileRecords, Records
+from dima.cards import take_card
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.grid import CellKey, Grid, load_grid
@@ -208,6 +209,8 @@ def _prepared_device(options: argparse.Namespace, config: CellConfig):  # noqa: 
     """The device on which the cell is to be computed, in a process that is ready for it."""
     if options.threads < 1:
         raise UserError(f"--threads must be at least 1, not {options.threads}.")
+    if options.device != "cpu":
+        take_card(load_grid(options.grid), CellKey(options.task, options.method, options.seed))
     import torch
 
     from dima.compute import prepare_process

@@ -62,6 +62,8 @@ rule cell:
     container:
         image_of
     threads: max(1, len(seeds_of_group()))
+    resources:
+        gpu_percent=gpu_percent,
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
     # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint

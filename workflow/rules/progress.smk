@@ -123,7 +123,9 @@ onstart:
     refuse_unbuilt(JOBS)
     # jobs inherit it, also through Slurm
     os.environ[FINISHED_SINCE] = str(STARTED if any(map(is_forced, cells)) else 0)
-    PROGRESS.start([planned(job) for job in cells], workflow.cores if workflow.local_exec else workflow.nodes)
+    say_who_shares(cells)
+    at_once = min(workflow.cores, cells_at_once(cells)) if workflow.local_exec else workflow.nodes
+    PROGRESS.start([planned(job) for job in cells], at_once)
     calm_snakemake()
 
 

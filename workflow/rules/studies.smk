@@ -78,6 +78,8 @@ rule study:
     container:
         image_of
     threads: 1
+    resources:
+        gpu_percent=gpu_percent,
     shell:
         "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
         " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
@@ -93,6 +95,8 @@ rule frames:
     container:
         image_of
     threads: 1
+    resources:
+        gpu_percent=gpu_percent,
     shell:
         "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
         " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
