@@ -6,17 +6,19 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from dima.cards import CARDS
 from dima.cli import FINISHED_SINCE, main
 from dima.containers.digest import file_digest, image_of_process
 from dima.containers.environment import container_environment
 from dima.containers.recipe import arguments, recipe, require_built
 from dima.errors import UserError
-from dima.record.provenance import commit_of
+from dima.record.provenance import commit_of, note_commit
 from dima.seeds_beside import SEEDS_BESIDE
 
 ROOT = Path(__file__).parents[1]
@@ -216,6 +218,36 @@ def test_an_image_says_what_git_said_when_it_was_built(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == (None, None)
 
 
+def test_a_copied_checkout_says_what_git_said_and_whether_it_was_changed_since(tmp_path: Path) -> None:
+    origin, copy = tmp_path / "origin", tmp_path / "around/copy"
+    for folder in (origin, tmp_path / "around"):
+        (folder / "dima").mkdir(parents=True)
+        (folder / "dima/code.py").write_text(f"# of {folder.name}")
+        committed(folder)
+    (origin / ".gitignore").write_text("build.json")
+    (origin / "dima/code.py").write_text("# changed")
+    commit, dirty = note_commit(origin)
+    assert (len(commit or ""), dirty) == (40, True)
+    committed(origin)
+    assert note_commit(origin) == (commit_of(origin)[0], False) != (commit, False)
+    (origin / "build.json").write_text("{}")  # git tells better
+    assert note_commit(origin)[1] is False
+    shutil.copytree(origin, copy, ignore=shutil.ignore_patterns(".git"))
+    assert commit_of(copy) == commit_of(origin), "and not the repository around it"
+    (copy / "dima/code.py").write_text("# changed again")
+    assert commit_of(copy) == (commit_of(origin)[0], True)
+    (copy / "build.json").unlink()
+    assert commit_of(copy) == note_commit(copy) == (None, None)
+    assert not (copy / "build.json").exists()
+
+
+def committed(folder: Path) -> None:
+    """Put all that is in the folder into a commit of a repository there."""
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(folder)]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message", "all"]):
+        subprocess.run([*git, *command], check=True, timeout=60)
+
+
 def test_a_recorded_image_does_not_make_the_checkout_dirty(tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(tmp_path)]
     (tmp_path / "containers").mkdir()
@@ -241,7 +273,7 @@ def test_a_cell_is_called_with_a_clean_environment_no_home_and_explicit_folders(
 
 
 def test_what_the_workflow_tells_cells_reaches_into_images(tmp_path: Path) -> None:
-    told = {FINISHED_SINCE: "1e9", SEEDS_BESIDE: "1,2", "CUDA_VISIBLE_DEVICES": "0"}
+    told = {FINISHED_SINCE: "1e9", SEEDS_BESIDE: "1,2", CARDS: "GPU-1=81559", "CUDA_VISIBLE_DEVICES": "0"}
     environ = container_environment(told, tmp_path, gpu=True)
     assert {name: environ[f"APPTAINERENV_{name}"] for name in told} == told
 

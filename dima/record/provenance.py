@@ -1,4 +1,8 @@
-"""Where a number comes from: code, lock, image, machine, versions."""
+"""Where a number comes from: code, lock, image, machine, versions.
+
+Where there is no git, a file says what git said: `build.json`, which an image has from its build. For a checkout that is copied to another
+machine, `python -m dima.record.provenance` writes it first, to be copied along.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,17 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from dima.containers.digest import image_of_process
-from dima.record.files import read_json
+from dima.record.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILD = "build.json"
+SOURCES = ("dima", "envs", "benchmarks", "workflow")
+"""Folders of a checkout whose files are compared with those that a copied `build.json` was written for."""
 PACKAGES = (
     "gymnasium", "gymnasium-robotics", "harl-aht", "mujoco", "numpy", "sacred", "safetensors", "snakemake", "torch",
     "vector-quantize-pytorch",
@@ -44,16 +52,35 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
 def commit_of(root: Path) -> tuple[str | None, bool | None]:
     """The commit of the sources in `root`, and whether tracked files differ from it; None for what cannot be told.
 
-    An image has no git, but a file that says what git said when it was built. images.lock is passed over: every build changes it.
+    images.lock is passed over: every build changes it. Without git, `build.json` tells; a copied one also what the sources were, so that
+    a copy that was changed since counts as different.
     """
-    built = read_json(root / "build.json")
-    if built is not None:
-        return built["commit"] or None, built["dirty"]
+    if not (root / ".git").exists():  # git itself would answer for a repository around this folder
+        built = read_json(root / BUILD) or {"commit": None, "dirty": None}
+        changed = "sources" in built and built["sources"] != _digest_of_sources(root)
+        return built["commit"] or None, True if changed else built["dirty"]
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return None, None
     changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)containers/images.lock")
     return commit, None if changes is None else bool(changes)
+
+
+def note_commit(root: Path) -> tuple[str | None, bool | None]:
+    """Write `build.json` for a copy of the checkout in `root`. Returns what it says of the commit: None where git says none."""
+    commit, dirty = commit_of(root)
+    if commit is not None:
+        write_json(root / BUILD, {"commit": commit, "dirty": dirty, "sources": _digest_of_sources(root)})
+    return commit, dirty
+
+
+def _digest_of_sources(root: Path) -> str:
+    """SHA-256 of the names and contents of all source files."""
+    found = hashlib.sha256()
+    files = (path for folder in SOURCES for path in (root / folder).rglob("*") if path.suffix in (".py", ".yaml", ".smk"))
+    for path in sorted(files):
+        found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -84,3 +111,17 @@ def _processor() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> int:
+    """Note the commit for a copy of this checkout; 2 where git tells none."""
+    commit, dirty = note_commit(ROOT)
+    if commit is None:
+        print("No commit can be read here: run this in a clone, with git installed.", file=sys.stderr)
+        return 2
+    print(f"{BUILD}: {commit}{', but tracked files differ from it' if dirty else ''}. Copy it along with the checkout.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
