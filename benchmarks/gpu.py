@@ -1,14 +1,22 @@
-"""How fast DIMA learns on one GPU, against the targets: an epoch on four paths, a whole cell, four seeds at once, memory, parity.
+"""How fast methods learn on one GPU: DIMA against its targets, the pace of any methods, or a profile of the kernels.
 
     python -m benchmarks.gpu --json gpu.json
+    python -m benchmarks.gpu --method dima-fast mamba mappo
+    python -m benchmarks.gpu --profile
 
-Every measurement is made by `benchmarks.gpu_learner` in a process of its own, the most important first. One that fails leaves its reason
-in its place and the others go on; one for which `--minutes` leaves no time is said to be missing. The paths are the preset `reference` or
-`fast`, and plain eager execution or CUDA graphs (with compiled parts where the preset has them). The epochs learn from a full replay
-memory, the cell from what it has collected; its minutes are extrapolated from a few epochs. Kernels are compiled for the first path that
-needs them and kept for the other processes of the command, except for the cell, which compiles its own.
+Every measurement is made in a process of its own, the most important first. One that fails leaves its reason in its place and the others
+go on; one for which `--minutes` leaves no time is said to be missing. The first takes at most 25 s, at toy size: where that fails, nothing
+else is begun.
 
-Without a GPU, `--device cpu --sizes toy` shows that the command works; nothing is a graph there.
+Against the targets (`benchmarks.gpu_learner`, `benchmarks.gpu_targets`) the paths are the preset `reference` or `fast`, and plain eager
+execution or CUDA graphs (with compiled parts where the preset has them). The epochs learn from a full replay memory, the cell from what it
+has collected; its minutes are extrapolated from at most 100 epochs. Kernels are compiled for the first path that needs them and kept for
+the other processes of the command, except for the cell, which compiles its own. Four seeds are trained at once with and without CUDA's MPS.
+
+`--method` (`benchmarks.gpu_pace`) times whole epochs of methods as their files have them and prints rows for workflow/reference/speed.yaml;
+`--profile` (`benchmarks.gpu_profile`) looks into the updates of one.
+
+Without a GPU, `--device cpu --sizes toy` shows that all this works; nothing is a graph there.
 """
 
 from __future__ import annotations
@@ -19,69 +27,125 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.contenders import relative_error
-from benchmarks.gpu_learner import SIZES
-from benchmarks.gpu_processes import Bench, FailedError, NoTimeError
+from benchmarks.gpu_pace import pace_line, speed_row
+from benchmarks.gpu_processes import PACE, PROFILE, Bench, FailedError, NotMeasuredError
+from benchmarks.gpu_profile import profile_text
+from benchmarks.gpu_targets import (
+    AGAIN,
+    BEST,
+    CELL,
+    FAST_EAGER,
+    FIRST,
+    GRAPHS,
+    PEN,
+    PLAIN,
+    SERVED,
+    TOGETHER,
+    WARM,
+    Found,
+    epoch,
+    reason_without,
+    row_line,
+    verdicts,
+)
+from benchmarks.method_cells import TASKS, method_cell
 from benchmarks.timing import shown, spread, write_result
+from dima.errors import UserError
 
 EPOCHS = 5
-CELL_STEPS = {"paper": 30_000, "toy": 400}
-BEST, PLAIN, GRAPHS, AGAIN, FAST_EAGER = "fast, graphs", "reference, eager", "reference, graphs", "reference, graphs, again", "fast, eager"
-CELL, TOGETHER = "cell", "four seeds"
+FIRST_SECONDS, METHOD_SECONDS = 25.0, 300.0
+"""That the first part, and one method of `--method` or `--profile`, may take."""
+CELL_SECONDS = 90.0
+CELL_STEPS = {"paper": (5_000, 1_000, 100), "toy": (100, 50, 6)}
+"""Environment steps of the cell's first epoch and of each that follows, and how many follow where they do not take longer than that."""
 TIMED = {
+    FIRST: ["--sizes", "toy", "--compute", "reference", "--epochs", "2"],
     BEST: ["--compute", "fast", "--epochs", str(EPOCHS)],
-    PLAIN: ["--compute", "reference", "--eager", "--epochs", str(EPOCHS)],
+    PLAIN: ["--compute", "reference", "--eager", "--epochs", "2"],
     GRAPHS: ["--compute", "reference", "--epochs", str(EPOCHS)],
     AGAIN: ["--compute", "reference"],
-    FAST_EAGER: ["--compute", "fast", "--eager", "--epochs", str(EPOCHS)],
+    WARM: ["--compute", "fast"],
+    FAST_EAGER: ["--compute", "fast", "--eager", "--epochs", "2"],
 }
-VERDICT = {None: "", True: "yes", False: "no"}
-Found = dict[str, Any]
+TASK_OF_PEN = {"paper": "pen", "toy": TASKS["toy"]}
 
 
-def measure(bench: Bench, sizes: str) -> dict[str, Found]:
-    """Every measurement by name, the most important first: what it found, or under `missing` or `failed` the reason why not."""
-    found: dict[str, Found] = {}
+class Measurements:
+    """What has been found so far, by name; each is printed as soon as it has ended.
 
-    def take(name: str, measurement: Callable[[], Found]) -> None:
+    Attributes:
+        found: numbers, or under `missing` or `failed` the reason why there are none.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, Found] = {}
+
+    def take(self, name: str, measurement: Callable[[], Found], line: Callable[[str, Found], str]) -> bool:
+        """Make a measurement, and print it by `line`. Returns whether it has numbers."""
         started = time.monotonic()
         try:
-            found[name] = measurement()
-        except NoTimeError as error:
-            found[name] = {"missing": str(error)}
+            found = measurement()
+        except NotMeasuredError as error:
+            found = {"missing": str(error)}
         except FailedError as error:
-            found[name] = {"failed": str(error)}
-        found[name]["wall_seconds"] = time.monotonic() - started
-        print(line_of(name, found[name]), flush=True)
+            found = {"failed": str(error)}
+        self.found[name] = found | {"wall_seconds": time.monotonic() - started}
+        reason = f"FAILED: {found['failed']}" if "failed" in found else found.get("missing")
+        print(f"{name}: {reason}" if reason else line(name, found), flush=True)
+        return reason is None
 
-    def timed(name: str) -> None:
-        take(name, lambda: bench.start(TIMED[name]).result())
 
-    timed(BEST)
-    timed(PLAIN)
-    take(CELL, lambda: bench.start(["--compute", "fast", "--cell-steps", str(CELL_STEPS[sizes])], cache="cell").result())
-    take(TOGETHER, lambda: bench.together(TIMED[BEST]))
-    for name in (GRAPHS, AGAIN, FAST_EAGER):
-        timed(name)
-    return found
+def against_targets(bench: Bench, sizes: str) -> dict[str, Found]:
+    """Every measurement of the targets, the most important first."""
+    taken = Measurements()
+
+    def timed(name: str) -> Callable[[], Found]:
+        return lambda: bench.start(TIMED[name]).result()
+
+    def cell() -> Found:
+        steps = cell_steps(sizes, taken.found[BEST])
+        return bench.start(["--compute", "fast", "--cell-steps", str(steps)], cache="cell").result()
+
+    measurements = {
+        FIRST: lambda: bench.start(TIMED[FIRST], cache="first", seconds=FIRST_SECONDS).result(),
+        BEST: timed(BEST),
+        CELL: cell,
+        PLAIN: timed(PLAIN),
+        TOGETHER: lambda: bench.together(TIMED[BEST], service=False),
+        SERVED: lambda: bench.together(TIMED[BEST], service=True),
+        GRAPHS: timed(GRAPHS),
+        AGAIN: timed(AGAIN),
+        WARM: timed(WARM),
+        PEN: lambda: bench.start([*TIMED[BEST], "--task", TASK_OF_PEN[sizes]]).result(),
+        FAST_EAGER: timed(FAST_EAGER),
+    }
+    for name, measurement in measurements.items():
+        if not taken.take(name, measurement, line_of) and name == FIRST:
+            without = {"missing": "not measured: the first part has no result"}
+            return dict.fromkeys(measurements, without) | taken.found
+    return taken.found
+
+
+def cell_steps(sizes: str, best: Found) -> int:
+    """Environment steps of the cell that is run: as many epochs as fit into its time, by what one of `best` took."""
+    first, each, most = CELL_STEPS[sizes]
+    fit = most if reason_without(best) else int(CELL_SECONDS / epoch(best))
+    return first + each * max(5, min(most, fit))
 
 
 def line_of(name: str, found: Found) -> str:
-    """What is printed of a measurement as soon as it has ended."""
-    if reason := found.get("missing") or found.get("failed"):
-        return f"{name}: {reason if 'missing' in found else f'FAILED: {reason}'}"
+    """What is printed of a measurement of the targets."""
     words = [found["path"]] if "path" in found else [f"{'with' if found['mps'] else 'without'} CUDA MPS"]
-    if name == TOGETHER:
+    if name in (TOGETHER, SERVED):
         words += [f"{len(seconds)} epochs in {sum(seconds):.2f} s" for seconds in found["epoch_seconds"]]
     if "warm_up_seconds" in found:
-        words.append(f"set up {found['set_up_seconds']:.1f} s, first epochs {found['warm_up_seconds']:.1f} s")
+        words.append(f"set up {found['set_up_seconds']:.1f} s, first epoch {found['first_epoch_seconds']:.1f} s")
     if "part_seconds" in found:
         words.append(f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s")
         words += [f"{part} {statistics.median(seconds):.3f} s" for part, seconds in found["part_seconds"].items()]
@@ -91,86 +155,13 @@ def line_of(name: str, found: Found) -> str:
     return f"{name}: " + "; ".join(words + found["remarks"])
 
 
-class Target(NamedTuple):
-    """A number, the measurements it is made of, and its bound; without one it is only told."""
-
-    what: str
-    needs: tuple[str, ...]
-    value: Callable[..., float]
-    bound: float | None = None
-    at_least: bool = False
-    of_speed: bool = True
-
-
-def epoch(found: Found) -> float:
-    """Median seconds of an epoch."""
-    return statistics.median(found["epoch_seconds"])
-
-
-def whole_cell_minutes(found: Found) -> float:
-    """Minutes of the whole cell: its beginning and end as they were, its other steps at the steady pace."""
-    seconds = found["seconds"]
-    pace = seconds["steady"] / found["steady_env_steps"]
-    return (seconds["until_warm"] + pace * found["remaining_env_steps_of_the_whole"] + seconds["after"]) / 60
-
-
-def gigabytes(found: Found) -> float:
-    """Most memory held."""
-    return found["peak_bytes"]["held"] / 1e9
-
-
-def difference(one: Found, other: Found) -> float:
-    """Largest relative error of a part's first losses, as one vector."""
-    pairs = ((torch.tensor(losses), torch.tensor(other["losses"][part])) for part, losses in one["losses"].items())
-    return max(relative_error({"": ours}, {"": theirs}) for ours, theirs in pairs)
-
-
-def weights_differ(one: Found, other: Found) -> bool:
-    """Whether the same epochs left other bits."""
-    return one["weights"] != other["weights"]
-
-
-TARGETS = (
-    Target("seconds of an epoch, fast with graphs", (BEST,), epoch, 1.2),
-    Target("plain eager epoch (reference) over it", (PLAIN, BEST), lambda plain, best: epoch(plain) / epoch(best), 5.0, at_least=True),
-    Target("minutes of the whole cell, extrapolated", (CELL,), whole_cell_minutes, 30.0),
-    Target(
-        "four seeds at once over one", (TOGETHER, BEST),
-        lambda four, one: max(map(sum, four["epoch_seconds"])) / sum(one["epoch_seconds"]), 2.0,
-    ),
-    Target("GB of one seed beside CUDA's context, fast with graphs", (BEST,), gigabytes, 4.0),
-    Target("GB of one seed beside CUDA's context, reference with graphs", (GRAPHS,), gigabytes, 4.0),
-    Target("parts that run as no graph, fast", (BEST,), lambda best: len(best["not_recorded"]), 0),
-    Target("parts that run as no graph, reference", (GRAPHS,), lambda found: len(found["not_recorded"]), 0),
-    Target("host synchronisations in updates", (BEST,), lambda best: best["host_synchronisations"]["updates"], 0, of_speed=False),
-    Target("reference with graphs, two runs: weights differ", (GRAPHS, AGAIN), weights_differ, 0, of_speed=False),
-    Target("reference, graphs and eager: weights differ", (GRAPHS, PLAIN), weights_differ),
-    Target("reference, graphs and eager: first losses, relative", (GRAPHS, PLAIN), difference),
-    Target("fast with graphs and plain eager: first losses, relative", (BEST, PLAIN), difference),
-    Target("plain eager epoch (reference) over fast eager", (PLAIN, FAST_EAGER), lambda plain, fast: epoch(plain) / epoch(fast)),
-    Target("plain eager epoch (reference) over reference with graphs", (PLAIN, GRAPHS), lambda plain, graphs: epoch(plain) / epoch(graphs)),
-)  # fmt: skip
-
-
-def verdicts(found: Mapping[str, Found], *, comparable: bool) -> list[Found]:
-    """A row for every target; those of speed, memory and graphs have a verdict where `comparable`: the paper's sizes on a GPU."""
-    rows = []
-    for target in TARGETS:
-        reasons = [f"{name}: {reason}" for name in target.needs if (reason := found[name].get("missing") or found[name].get("failed"))]
-        value = None if reasons else float(target.value(*(found[name] for name in target.needs)))
-        met = None
-        if value is not None and target.bound is not None and (comparable or not target.of_speed):
-            met = value >= target.bound if target.at_least else value <= target.bound
-        reason = "; ".join(reasons) or None
-        rows.append({"what": target.what, "value": value, "bound": target.bound, "at_least": target.at_least, "met": met, "reason": reason})
-    return rows
-
-
-def row_line(row: Found) -> str:
-    """A row of `verdicts` as a line of the table."""
-    bound = "" if row["bound"] is None else f"{'at least' if row['at_least'] else 'at most'} {row['bound']:g}"
-    value = row["reason"] if row["value"] is None else f"{row['value']:.3g}"
-    return " | ".join([row["what"], value, bound, VERDICT[row["met"]]])
+def of_methods(bench: Bench, module: str, options: argparse.Namespace, line: Callable[[str, Found], str]) -> dict[str, Found]:
+    """What the module measures of every method, in the order given."""
+    taken = Measurements()
+    for method in options.method:
+        arguments = ["--method", method, *(["--task", options.task] if options.task else [])]
+        taken.take(method, lambda: bench.start(arguments, module=module, seconds=METHOD_SECONDS).result(), line)  # noqa: B023 - called at once
+    return taken.found
 
 
 def driver() -> str | None:
@@ -184,28 +175,60 @@ def driver() -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write it as JSON where asked to. Returns 1 where a measurement failed, 2 where there is no GPU, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="DIMA's speed on one GPU.")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--sizes", choices=SIZES, default="paper", help="the paper's, or ones of seconds (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
+    """Measure, print, write it as JSON where asked to. Returns 1 where a measurement failed, 2 for bad input or without a GPU, else 0."""
+    options = _options(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         print("There is no GPU here; --device cpu --sizes toy shows on a CPU that the command works.", file=sys.stderr)
         return 2
+    try:
+        for method in options.method or ():
+            method_cell(method, options.sizes, task=options.task)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     started = time.monotonic()
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = measure(Bench(options.device, options.sizes, options.minutes, Path(folder)), options.sizes)
-    rows = verdicts(found, comparable=options.device == "cuda" and options.sizes == "paper")
-    print("\nwhat | value | target | met", "---|---|---|---", *map(row_line, rows), sep="\n")
+        written = _measured(Bench(options.device, options.sizes, options.minutes, Path(folder)), options)
+    found = written["measurements"]
     done = [one for one in found.values() if "device" in one]
     machine = {name: done[0][name] if done else None for name in ("device", "torch", "cuda")} | {"driver": driver()}
     minutes = (time.monotonic() - started) / 60
     print(f"\n{', '.join(f'{name} {value}' for name, value in machine.items() if value)}; {minutes:.1f} minutes")
     if options.json:
-        write_result(options.json, machine | {"sizes": options.sizes, "minutes": minutes, "targets": rows, "measurements": found})
+        write_result(options.json, machine | {"sizes": options.sizes, "minutes": minutes} | written)
     return int(any("failed" in one for one in found.values()))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Speed on one GPU.")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--sizes", choices=TASKS, default="paper", help="the paper's, or ones of seconds (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)")
+    parser.add_argument("--method", nargs="+", help="time epochs of these methods instead")
+    parser.add_argument("--task", help="for --method (default: halfcheetah-2x3, or push-mass at toy sizes)")
+    parser.add_argument("--profile", action="store_true", help="show the kernels of the updates instead, of --method or dima-fast")
+    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    options = parser.parse_args(arguments)
+    options.method = options.method or (["dima-fast"] if options.profile else None)
+    if options.task and not options.method:
+        parser.error("--task goes with --method or --profile")
+    return options
+
+
+def _measured(bench: Bench, options: argparse.Namespace) -> Found:
+    """What the command was asked for, printed, and as it is written."""
+    if options.profile:
+        return {"measurements": of_methods(bench, PROFILE, options, profile_text)}
+    if options.method:
+        found = of_methods(bench, PACE, options, pace_line)
+        rows = [speed_row(one) for one in found.values() if not reason_without(one)]
+        if options.sizes == "paper" and rows:
+            print("\nFor workflow/reference/speed.yaml:", *rows, sep="\n")
+        return {"measurements": found}
+    found = against_targets(bench, options.sizes)
+    rows = verdicts(found, comparable=options.device == "cuda" and options.sizes == "paper")
+    print("\nwhat | value | target | met", "---|---|---|---", *map(row_line, rows), sep="\n")
+    return {"targets": rows, "measurements": found}
 
 
 if __name__ == "__main__":

@@ -23,24 +23,12 @@ import dima.compute
 import dima.train
 from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
-from benchmarks.workload import CONFIG
+from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from dima.config import CellConfig
-from dima.grid import CellKey, load_grid, merge, validate
+from dima.grid import merge, validate
 from dima.replay import Episode, Replay
 from dima.train import DimaLearner
 
-SIZES = {"paper": ("paper", "halfcheetah-2x3"), "toy": ("quick", "push-mass")}
-"""Grid and task."""
-TOY: dict[str, Any] = {
-    "task": {"env_steps": 1000, "evaluation": {"every": 100, "episodes": 2}},
-    "parameters": {
-        "replay": {"capacity": 1000},
-        **{part: {"batch_size": 8, "updates_per_epoch": 5} for part in ("state_decoder", "denoiser", "reward_model")},
-        "behavior": {"horizon": 3, "rollouts": 8, "policy_updates_per_epoch": 5},
-        "schedule": {"min_new_steps": 50, "warmup_steps": 100, "first_epoch_update_factor": 1},
-    },
-}
-EVERY_PART: dict[str, Any] = {"parameters": {"schedule": {"first_policy_epoch": 1}}}
 COMPARED = 20
 """Updates of every part whose losses are reported, at most."""
 
@@ -48,12 +36,10 @@ Repeat = Callable[[int, Callable[[], Tensor]], Tensor]
 """What stands in the place of `DimaLearner._repeat`, which every part of an epoch goes through."""
 
 
-def cell(sizes: str, compute: str, seed: int) -> CellConfig:
-    """DIMA on the cell of these sizes."""
-    grid, task = SIZES[sizes]
-    found = load_grid(grid, CONFIG).resolve(CellKey(task, "dima", 1)).model_dump(mode="json")
-    changes = merge(TOY if sizes == "toy" else {}, EVERY_PART, {"seed": seed, "parameters": {"compute": compute}})
-    return validate(CellConfig, merge(found, changes), f"{sizes} sizes")
+def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellConfig:
+    """DIMA with another preset of computing, all of whose parts learn from the first epoch on."""
+    found = learning_at_once(method_cell("dima", sizes, task=task, seed=seed)).model_dump(mode="json")
+    return validate(CellConfig, merge(found, {"parameters": {"compute": compute}}), f"{sizes} sizes")
 
 
 def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool) -> dict[str, Any]:
@@ -75,10 +61,11 @@ def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool,
         with patch.object(learner, "_collect", return_value=collected):
             set_up = time.perf_counter() - started
             with patch.object(learner, "_repeat", keeping(losses)):
-                warm_up = sum(seconds_of(learner.run_epoch, device) for _ in range(WARM_UP))
+                warm_up = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
             found: dict[str, Any] = {
                 "set_up_seconds": set_up,
-                "warm_up_seconds": warm_up,
+                "first_epoch_seconds": warm_up[0],
+                "warm_up_seconds": sum(warm_up),
                 "losses": {part: torch.stack(kept).tolist() for part, kept in losses.items()},
                 "weights": digest(learner),
                 "not_recorded": [part for part, graphed in learner._graphed.items() if graphed._recorded is None],
@@ -195,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_learner", description="One measurement of benchmarks.gpu.")
     parser.add_argument("--device", type=torch.device, required=True)
-    parser.add_argument("--sizes", choices=SIZES, required=True)
+    parser.add_argument("--sizes", choices=TASKS, required=True)
+    parser.add_argument("--task")
     parser.add_argument("--compute", choices=("reference", "fast"), required=True)
     parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
     parser.add_argument("--seed", type=int, default=1)
@@ -205,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     dima.compute.prepare_process(options.compute, options.device)
-    config = cell(options.sizes, options.compute, options.seed)
+    config = cell(options.sizes, options.compute, options.seed, options.task)
     graphs = options.device.type == "cuda" and not options.eager
     with ExitStack() as changed:
         if options.eager and options.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The processes of `benchmarks.gpu`: one measurement each, a limit of time, and several at once with CUDA's Multi-Process Service."""
+"""The processes of `benchmarks.gpu`: one measurement each, a limit of time, and several at once, also with CUDA's MPS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,47 @@ import torch
 SEEDS = (1, 2, 3, 4)
 LONGEST = 240.0
 """Seconds that one measurement may take."""
-NO_TIME = "not measured: no time left"
+LEARNER, PACE, PROFILE = "benchmarks.gpu_learner", "benchmarks.gpu_pace", "benchmarks.gpu_profile"
+"""The modules that measure."""
 
 
 class FailedError(Exception):
     """A measurement came to no result; the message says why."""
 
 
-class NoTimeError(Exception):
+class NotMeasuredError(Exception):
+    """A measurement was not made; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not measured: {reason}")
+
+
+class NoTimeError(NotMeasuredError):
     """There was no time left for a measurement."""
+
+    def __init__(self) -> None:
+        super().__init__("no time left")
 
 
 class Child:
-    """A process of `benchmarks.gpu_learner`, ended with all that it started when its time is over.
+    """A process that measures, ended with all that it started when its time is over.
 
     Args:
-        arguments: of its command line.
+        arguments: of its command line: the module, then what that is told.
         environment: its variables.
         seconds: that are left to the command.
         errors: file for its standard error.
+        longest: seconds that it may take itself.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], seconds: float, errors: Path) -> None:
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], seconds: float, errors: Path, longest: float) -> None:
         if seconds <= 0:
-            raise NoTimeError(NO_TIME)
-        self._is_last = seconds < LONGEST
+            raise NoTimeError
+        self._longest = longest
+        self._is_last = seconds < longest
         self._out_of_time = False
         self._errors = errors
-        command = [sys.executable, "-m", "benchmarks.gpu_learner", *arguments]
+        command = [sys.executable, "-m", *arguments]
         with errors.open("w", encoding="utf-8") as file:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment, start_new_session=True
@@ -55,7 +68,7 @@ class Child:
         if self._process.stdin is None or self._process.stdout is None:
             raise TypeError("pipes were asked for")
         self._input, self._output = self._process.stdin, self._process.stdout
-        self._timer = threading.Timer(min(seconds, LONGEST), self._end_of_time)
+        self._timer = threading.Timer(min(seconds, longest), self._end_of_time)
         self._timer.start()
 
     def _end_of_time(self) -> None:
@@ -92,9 +105,9 @@ class Child:
         finally:
             self.end()
         if self._out_of_time and self._is_last:
-            raise NoTimeError(NO_TIME)
+            raise NoTimeError
         if self._out_of_time:
-            raise FailedError(f"it took longer than {LONGEST:.0f} s")
+            raise FailedError(f"it took longer than {self._longest:.0f} s")
         if status != 0:
             complaints = [line.strip() for line in self._errors.read_text(encoding="utf-8").splitlines() if line.strip()]
             raise FailedError(complaints[-1] if complaints else f"exit status {status}")
@@ -117,20 +130,35 @@ class Bench:
         self._folder = folder
         self._started = 0
 
-    def start(self, arguments: Sequence[str], *, cache: str = "shared", **variables: str) -> Child:
-        """A measurement in its process, which finds the kernels that others with the same `cache` have compiled."""
+    @property
+    def seconds_left(self) -> float:
+        """Until all measurements have to be over."""
+        return self._deadline - time.monotonic()
+
+    def start(
+        self, arguments: Sequence[str], *, module: str = LEARNER, cache: str = "shared", seconds: float | None = None, **variables: str
+    ) -> Child:
+        """A measurement in its process, which finds the kernels that others with the same `cache` have compiled.
+
+        Args:
+            arguments: of the module, beside device and sizes; those given here count.
+            module: that measures.
+            cache: of compiled kernels.
+            seconds: that it may take (default: `LONGEST`).
+            variables: of its environment.
+        """
         self._started += 1
         kernels = {f"{name}_CACHE_DIR": str(self._folder / cache / name) for name in ("TORCHINDUCTOR", "TRITON")}
-        return Child(
-            [*self._common, *arguments],
-            os.environ | kernels | variables,
-            self._deadline - time.monotonic(),
-            self._folder / f"errors-{self._started}.txt",
-        )
+        errors = self._folder / f"errors-{self._started}.txt"
+        return Child([module, *self._common, *arguments], os.environ | kernels | variables, self.seconds_left, errors, seconds or LONGEST)
 
-    def together(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """The same measurement for all seeds at once, with CUDA MPS where it can be started; their epochs begin together."""
-        with mps(self._folder) as variables:
+    def together(self, arguments: Sequence[str], *, service: bool) -> dict[str, Any]:
+        """The same measurement for all seeds at once, their epochs beginning together; with `service` by CUDA's MPS.
+
+        Raises:
+            NotMeasuredError: the service is not there, or does not start.
+        """
+        with mps(self._folder) if service else nullcontext({}) as variables:
             children = []
             try:
                 children += [self.start([*arguments, "--waits", "--seed", str(seed)], **variables) for seed in SEEDS]
@@ -143,7 +171,7 @@ class Bench:
                 for child in children:
                     child.end()
         return {
-            "mps": bool(variables),
+            "mps": service,
             "epoch_seconds": [result["epoch_seconds"] for result in results],
             "held_bytes": [result["peak_bytes"]["held"] for result in results],
             "remarks": [remark for result in results for remark in result["remarks"]],
@@ -152,19 +180,25 @@ class Bench:
 
 @contextmanager
 def mps(folder: Path) -> Iterator[dict[str, str]]:
-    """CUDA's Multi-Process Service, of this command alone: the variables of processes that use it, none where it does not work."""
+    """CUDA's Multi-Process Service, started for this command alone and ended after it: the variables of processes that use it.
+
+    Raises:
+        NotMeasuredError: it is not there, or does not start.
+    """
     control = shutil.which("nvidia-cuda-mps-control")
+    if not torch.cuda.is_available():
+        raise NotMeasuredError("there is no GPU")
+    if control is None:
+        raise NotMeasuredError("there is no nvidia-cuda-mps-control here")
     variables = {"CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"), "CUDA_MPS_LOG_DIRECTORY": str(folder / "log")}
-    if control is None or not torch.cuda.is_available():
-        yield {}
-        return
     for path in variables.values():
         Path(path).mkdir()
     environment = os.environ | variables
     probe = [sys.executable, "-c", "import torch; torch.zeros(1, device='cuda')"]
     try:
-        works = all(_succeeds(command, environment) for command in ([control, "-d"], probe))
-        yield variables if works else {}
+        if not all(_succeeds(command, environment) for command in ([control, "-d"], probe)):
+            raise NotMeasuredError("nvidia-cuda-mps-control does not start a service that works here")
+        yield variables
     finally:
         _succeeds([control], environment, "quit\n")
 

@@ -5,16 +5,32 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 import torch
 
 from benchmarks import gpu, gpu_processes
-from benchmarks.gpu import AGAIN, BEST, CELL, FAST_EAGER, GRAPHS, PLAIN, TOGETHER, main, row_line, verdicts
+from benchmarks.gpu import cell_steps, main
 from benchmarks.gpu_cell import whole_cell
-from benchmarks.gpu_learner import SIZES, cell, epochs, fill, waits_of_the_host
-from benchmarks.gpu_processes import Bench, FailedError, NoTimeError, mps
+from benchmarks.gpu_learner import cell, epochs, fill, waits_of_the_host
+from benchmarks.gpu_processes import Bench, FailedError, NoTimeError, NotMeasuredError, mps
+from benchmarks.gpu_targets import (
+    AGAIN,
+    BEST,
+    CELL,
+    FAST_EAGER,
+    FIRST,
+    GRAPHS,
+    PEN,
+    PLAIN,
+    SERVED,
+    TOGETHER,
+    WARM,
+    row_line,
+    verdicts,
+)
+from benchmarks.method_cells import TASKS
 from dima.config import DimaParameters
 from dima.train import DimaLearner
 
@@ -24,12 +40,13 @@ CPU = torch.device("cpu")
 PARTS = ["state_decoder", "denoiser", "reward_model", "policy"]
 
 
-def made(epoch=1.0, losses=1.0, weights="a", waits=0, not_recorded=()):
+def made(epoch=1.0, losses=1.0, weights="a", waits=0, not_recorded=(), first=1.0):
     """What a timed path finds."""
     return {
         **{"path": "A path.", "device": "a GPU", "torch": "2", "cuda": "13"},
         "set_up_seconds": 1.0,
-        "warm_up_seconds": 1.0,
+        "first_epoch_seconds": first,
+        "warm_up_seconds": first + epoch,
         "epoch_seconds": [epoch] * 5,
         "part_seconds": {part: [epoch / 4] * 5 for part in PARTS},
         "peak_bytes": {"held": 3e9},
@@ -43,20 +60,24 @@ def made(epoch=1.0, losses=1.0, weights="a", waits=0, not_recorded=()):
 
 def all_made():
     return {
-        BEST: made(1.2, losses=1.1),
-        PLAIN: made(6.0),
+        FIRST: made(),
+        BEST: made(0.5, losses=1.1, first=45.0),
         CELL: {
             "path": "A path.",
             "env_steps": 15_000,
             "waiting_for_evaluation_seconds": 0.0,
             "steady_env_steps": 10_000,
-            "seconds": {"until_warm": 50.0, "steady": 17.0, "after": 10.0},
+            "seconds": {"until_warm": 50.0, "steady": 6.0, "after": 10.0},
             "remaining_env_steps_of_the_whole": 990_000,
             "remarks": [],
         },
-        TOGETHER: {"mps": True, "epoch_seconds": [[2.0] * 5, [2.4] * 5], "remarks": []},
+        PLAIN: made(6.0),
+        TOGETHER: {"mps": False, "epoch_seconds": [[0.9] * 5, [1.0] * 5], "remarks": []},
+        SERVED: {"mps": True, "epoch_seconds": [[0.7] * 5, [0.8] * 5], "remarks": []},
         GRAPHS: made(2.0, weights="b"),
         AGAIN: made(weights="b"),
+        WARM: made(first=10.0),
+        PEN: made(1.2),
         FAST_EAGER: made(4.0),
     }
 
@@ -64,12 +85,16 @@ def all_made():
 def test_numbers_of_the_targets():
     rows = verdicts(all_made(), comparable=True)
     assert [(pytest.approx(row["value"]), row["met"]) for row in rows] == [
-        (1.2, True),
-        (5.0, True),
-        ((50 + 0.0017 * 990_000 + 10) / 60, True),  # 29.05
+        (0.5, True),
+        ((50 + 0.0006 * 990_000 + 10) / 60, True),  # 10.9
+        (12.0, True),
         (2.0, True),
+        (1.6, True),
         (3.0, True),
         (3.0, True),
+        (45.0, True),
+        (10.0, True),
+        (1.2, True),
         (0, True),
         (0, True),
         (0, True),
@@ -80,24 +105,39 @@ def test_numbers_of_the_targets():
         (1.5, None),
         (3.0, None),
     ]
-    assert row_line(rows[0]) == "seconds of an epoch, fast with graphs | 1.2 | at most 1.2 | yes"
-    assert row_line(rows[1]) == "plain eager epoch (reference) over it | 5 | at least 5 | yes"
+    assert row_line(rows[0]) == "seconds of an epoch's learning, fast with graphs | 0.5 | at most 0.5 (must: 0.8) | yes"
+    assert row_line(rows[2]) == "plain eager epoch (reference) over the first | 12 | at least 12 | yes"
 
 
 def test_what_is_missed():
     found = all_made()
-    found[BEST] = made(1.3, waits=2, not_recorded=["behavior"]) | {"peak_bytes": {"held": 4.1e9}}
+    found[BEST] = made(0.9, waits=2, not_recorded=["behavior"], first=46.0) | {"peak_bytes": {"held": 4.1e9}}
     found[GRAPHS] = made(weights="c", not_recorded=["denoiser"]) | {"peak_bytes": {"held": 5e9}}
-    found[CELL]["seconds"]["steady"] = 18.0
-    found[TOGETHER]["epoch_seconds"][0][0] = 10.0
+    found[WARM], found[PEN] = made(first=11.0), made(1.3)
+    found[CELL]["seconds"]["steady"] = 10.0
+    for together in (TOGETHER, SERVED):
+        found[together]["epoch_seconds"][0] = [2.0] * 5
     rows = verdicts(found, comparable=True)
-    assert [row["met"] for row in rows if row["bound"] is not None] == [False] * 10
-    assert row_line(rows[0]).endswith(" | no")
+    assert [row["met"] for row in rows if row["bound"] is not None] == [False] * 14
+    assert row_line(rows[0]).endswith(" | 0.9 | at most 0.5 (must: 0.8) | no")
+
+
+def test_what_meets_only_what_it_must():
+    rows = verdicts(all_made() | {BEST: made(0.8)}, comparable=True)
+    assert row_line(rows[0]).endswith(" | 0.8 | at most 0.5 (must: 0.8) | only what it must")
+    assert (rows[0]["met"], rows[0]["must_met"]) == (False, True)
 
 
 def test_elsewhere_only_what_does_not_depend_on_the_device_is_judged():
     judged = [row["what"] for row in verdicts(all_made(), comparable=False) if row["met"] is not None]
     assert judged == ["host synchronisations in updates", "reference with graphs, two runs: weights differ"]
+
+
+def test_the_cell_has_as_many_epochs_as_fit_into_its_time():
+    assert cell_steps("paper", made(0.9)) == cell_steps("paper", {"missing": "why"}) == 105_000
+    assert cell_steps("paper", made(3.0)) == 35_000
+    assert cell_steps("paper", made(60.0)) == 10_000
+    assert cell_steps("toy", made(0.1)) == 400
 
 
 class StandIn:
@@ -106,7 +146,7 @@ class StandIn:
     def __init__(self, found):
         self._found = iter(found)
 
-    def start(self, arguments, cache="shared"):
+    def start(self, arguments, **named):
         return self
 
     def result(self):
@@ -115,12 +155,13 @@ class StandIn:
             raise found
         return found
 
-    def together(self, arguments):
+    def together(self, arguments, service):
         return self.result()
 
 
 def test_one_that_fails_is_reported_and_the_others_go_on(tmp_path, monkeypatch, capsys):
-    found = all_made() | {PLAIN: FailedError("torch.OutOfMemoryError: CUDA out of memory"), FAST_EAGER: NoTimeError(gpu_processes.NO_TIME)}
+    found = all_made() | {PLAIN: FailedError("torch.OutOfMemoryError: CUDA out of memory"), FAST_EAGER: NoTimeError()}
+    found[SERVED] = NotMeasuredError("there is no nvidia-cuda-mps-control here")
     found[BEST]["remarks"] = ["Learning of behavior runs eagerly, not as a CUDA graph: why"]
     monkeypatch.setattr(gpu, "Bench", lambda *arguments: StandIn(found.values()))
     status = main(["--device", "cpu", "--sizes", "toy", "--json", str(tmp_path / "found.json")])
@@ -128,22 +169,32 @@ def test_one_that_fails_is_reported_and_the_others_go_on(tmp_path, monkeypatch, 
     printed = capsys.readouterr().out.splitlines()
     assert f"{PLAIN}: FAILED: torch.OutOfMemoryError: CUDA out of memory" in printed
     assert f"{FAST_EAGER}: not measured: no time left" in printed
-    assert printed[0].endswith("; Learning of behavior runs eagerly, not as a CUDA graph: why")
-    assert f"{TOGETHER}: with CUDA MPS; 5 epochs in 10.00 s; 5 epochs in 12.00 s" in printed
+    assert f"{SERVED}: not measured: there is no nvidia-cuda-mps-control here" in printed
+    assert printed[1].endswith("; Learning of behavior runs eagerly, not as a CUDA graph: why")
+    assert f"{TOGETHER}: without CUDA MPS; 5 epochs in 4.50 s; 5 epochs in 5.00 s" in printed
     reason = f"{PLAIN}: torch.OutOfMemoryError: CUDA out of memory"
-    assert f"plain eager epoch (reference) over it | {reason} | at least 5 | " in printed
+    assert f"plain eager epoch (reference) over the first | {reason} | at least 12 | " in printed
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert written["measurements"][PLAIN]["failed"] == "torch.OutOfMemoryError: CUDA out of memory"
     assert written["measurements"][GRAPHS]["weights"] == "b"
-    assert [row["reason"] for row in written["targets"]][:3] == [None, reason, None]
+    assert [row["reason"] for row in written["targets"]][:3] == [None, None, reason]
 
 
-def test_no_time_left(tmp_path, capsys):
+@pytest.mark.parametrize(("error", "status"), [(FailedError("no driver"), 1), (NoTimeError(), 0)])
+def test_where_the_first_part_has_no_result_nothing_else_is_begun(monkeypatch, capsys, error, status):
+    monkeypatch.setattr(gpu, "Bench", lambda *arguments: StandIn([error]))
+    assert main(["--device", "cpu", "--sizes", "toy"]) == status
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == f"{FIRST}: {'FAILED: no driver' if status else 'not measured: no time left'}"
+    assert f"seconds of an epoch's learning, fast with graphs | {BEST}: not measured: the first part has no result | " in printed
+
+
+def test_no_time_left(tmp_path):
     assert main(["--device", "cpu", "--sizes", "toy", "--minutes", "0", "--json", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert [one["missing"] for one in written["measurements"].values()] == ["not measured: no time left"] * 7
+    assert list(written["measurements"]) == list(all_made())
+    assert all(one["missing"].startswith("not measured: ") for one in written["measurements"].values())
     assert {row["value"] for row in written["targets"]} == {None}
-    assert f"seconds of an epoch, fast with graphs | {BEST}: not measured: no time left | " in capsys.readouterr().out
 
 
 def test_without_a_gpu(monkeypatch, capsys):
@@ -180,10 +231,18 @@ def test_a_service_of_our_own_is_used_where_it_works_and_ended(tmp_path, monkeyp
     monkeypatch.setattr(gpu_processes.shutil, "which", lambda name: name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(gpu_processes, "_succeeds", succeeds)
-    with mps(tmp_path) as variables:
-        assert variables.keys() == ({"CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"} if works else set())
+    with nullcontext() if works else pytest.raises(NotMeasuredError, match="does not start a service"), mps(tmp_path) as variables:
+        assert variables.keys() == {"CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"}
         assert len(commands) == 2
     assert commands[-1] == ("nvidia-cuda-mps-control", "quit\n")
+
+
+@pytest.mark.parametrize(("gpu_there", "said"), [(False, "there is no GPU"), (True, "there is no nvidia-cuda-mps-control here")])
+def test_where_there_is_no_service_it_says_why(tmp_path, monkeypatch, gpu_there, said):
+    monkeypatch.setattr(gpu_processes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_there)
+    with pytest.raises(NotMeasuredError, match=f"not measured: {said}"):
+        Bench("cpu", "toy", 5, tmp_path).together([], service=True)
 
 
 def test_the_replay_memory_is_full_of_what_was_collected():
@@ -199,7 +258,7 @@ def test_the_replay_memory_is_full_of_what_was_collected():
             torch.testing.assert_close(values[-count:], values[:count])
 
 
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("sizes", TASKS)
 def test_a_cell_learns_all_parts_from_the_first_epoch_on(sizes):
     config = cell(sizes, "fast", 4)
     assert (config.seed, config.compute) == (4, "fast")
@@ -212,7 +271,7 @@ def test_what_a_path_finds():
     assert [len(timed["epoch_seconds"]), *map(len, timed["part_seconds"].values())] == [2] * 5
     assert list(timed["part_seconds"]) == PARTS
     assert (timed["losses"], timed["weights"]) == (again["losses"], again["weights"])
-    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS, 10)
+    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS[:3], 6) | {"policy": 4}
     assert timed["host_synchronisations"] == {"updates": 0, "epoch": 0}
     assert timed["peak_bytes"]["held"] > 0
     assert "epoch_seconds" not in again
@@ -240,10 +299,13 @@ def test_everything_at_toy_size(tmp_path, capsys):
     assert main(["--device", "cpu", "--sizes", "toy", "--json", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert written.keys() >= {"commit", "device", "driver", "torch", "cuda", "sizes", "minutes", "targets", "measurements"}
-    assert list(written["measurements"]) == [BEST, PLAIN, CELL, TOGETHER, GRAPHS, AGAIN, FAST_EAGER]
+    assert list(written["measurements"]) == list(all_made())
+    assert written["measurements"][SERVED]["missing"] == "not measured: there is no GPU"
     assert written["measurements"][TOGETHER]["mps"] is False
     assert [len(seconds) for seconds in written["measurements"][TOGETHER]["epoch_seconds"]] == [5] * 4
     rows = {row["what"]: row for row in written["targets"]}
+    missing = rows.pop("four seeds at once over one, with MPS")
+    assert (missing["value"], missing["reason"]) == (None, f"{SERVED}: not measured: there is no GPU")
     assert all(row["value"] >= 0 and row["reason"] is None for row in rows.values())
     for what in ("reference with graphs, two runs: weights differ", "reference, graphs and eager: first losses, relative"):
         assert rows[what]["value"] == 0

@@ -1,0 +1,139 @@
+"""Seconds of whole epochs of any method: one measurement of `benchmarks.gpu --method`; its last line is what it found, as JSON.
+
+Every part learns from the first epoch on. After two epochs, in which kernels are compiled and graphs recorded, a replay memory of ours is
+filled with what is in it, as it is in most of a long run, and epochs are timed with their environment steps. Of a method of our own the
+environment steps are also timed apart: a task whose episodes are short has more epochs, not more steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import yaml
+
+import dima.compute
+from benchmarks.gpu_cell import WARM_UP, peak_bytes
+from benchmarks.gpu_learner import fill, seconds_of, waits_of_the_host
+from benchmarks.method_cells import TASKS, learning_at_once, method_cell
+from benchmarks.timing import Stopwatch, shown, spread
+from dima.config import CellConfig
+from dima.learner import Learner
+from dima.methods import build_learner
+from dima.native_learner import NativeLearner
+from dima.record.provenance import ROOT, commit_of
+from dima.replay import Replay
+
+EPOCHS = 5
+SECONDS = 60.0
+"""Once epochs have taken so long together, no other is timed."""
+
+
+def pace(config: CellConfig, device: torch.device) -> dict[str, Any]:
+    """What epochs take.
+
+    Returns:
+        `first_epoch_seconds`, with compilation; `epoch_seconds` and `epoch_steps` of every timed epoch; `collecting_seconds`, those of
+        all of them that environment steps took, None where they cannot be told apart; `host_waits`; `peak_bytes`.
+    """
+    with closing(build_learner(config, device)) as learner:
+        first = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
+        memory = getattr(learner, "replay", None)
+        if isinstance(memory, Replay):
+            fill(memory)
+        timed = _timed_epochs(learner, device)
+        return {"first_epoch_seconds": first[0], **timed, "host_waits": host_waits(learner, device), "peak_bytes": peak_bytes(device)}
+
+
+def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
+    """Seconds and environment steps of up to `EPOCHS` epochs."""
+    seconds: list[float] = []
+    steps: list[int] = []
+    collecting = Stopwatch(learner._collect) if isinstance(learner, NativeLearner) else None
+    with patch.object(learner, "_collect", collecting) if collecting else nullcontext():
+        while len(seconds) < EPOCHS and sum(seconds) < SECONDS:
+            before = learner.env_steps
+            seconds.append(seconds_of(learner.run_epoch, device))
+            steps.append(learner.env_steps - before)
+    return {"epoch_seconds": seconds, "epoch_steps": steps, "collecting_seconds": collecting.seconds if collecting else None}
+
+
+def host_waits(learner: Learner, device: torch.device) -> int:
+    """How often the host waits for the device in one more epoch; of a method of our own without the environment steps."""
+    own = patch.object(learner, "_collect", return_value=learner._collect()) if isinstance(learner, NativeLearner) else nullcontext()
+    with own, waits_of_the_host(device) as waits:
+        learner.run_epoch()
+        return len(waits())
+
+
+def pace_line(name: str, found: Mapping[str, Any]) -> str:
+    """What is printed of a method."""
+    words = [
+        f"{found['task']}, preset {found['compute']}",
+        f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s of {statistics.mean(found['epoch_steps']):.0f} environment steps",
+        f"1,000 steps {1000 * sum(found['epoch_seconds']) / sum(found['epoch_steps']):.3f} s",
+        f"first epoch {found['first_epoch_seconds']:.1f} s",
+        f"host waits {found['host_waits']} times an epoch",
+        f"{found['peak_bytes']['held'] / 1e9:.2f} GB",
+    ]
+    if found["collecting_seconds"] is not None:
+        words[2] += f", {collecting_of_1000(found):.3f} of them without learning"
+    return f"{name}: " + "; ".join(words)
+
+
+def collecting_of_1000(found: Mapping[str, Any]) -> float:
+    """Seconds that 1,000 environment steps take without learning."""
+    return 1000 * found["collecting_seconds"] / sum(found["epoch_steps"])
+
+
+def speed_row(found: Mapping[str, Any]) -> str:
+    """A row of `dima.analysis.speed` as YAML: learning by the epoch, and environment steps apart where they were timed apart."""
+    commit, _ = commit_of(ROOT)
+    own = found["collecting_seconds"] is not None
+    learning = sum(found["epoch_seconds"]) - (found["collecting_seconds"] if own else 0.0)
+    on_gpu = found["cuda"] is not None and found["device"] != "CPU"
+    row = {
+        "grid": "paper",
+        "task": found["task"],
+        "method": found["method"],
+        "device": "GPU" if on_gpu else "CPU",
+        "hardware": found["device"],
+        "epoch_seconds": round(learning / len(found["epoch_seconds"]), 3),
+        "thousand_steps_seconds": round(collecting_of_1000(found), 3) if own else None,
+        "gigabytes": round(found["peak_bytes"]["held"] / 1e9, 1) if on_gpu else None,
+        "of": "epochs",
+        "source": f"python -m benchmarks.gpu --method {found['method']}, commit {commit or 'unknown'}, torch {found['torch']}",
+    }
+    return "  - " + yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=1000).strip()
+
+
+def print_found(measure: Callable[[CellConfig, torch.device], dict[str, Any]], module: str, arguments: Sequence[str] | None) -> None:
+    """The command line of a module that measures one method: `measure` a cell of it and print what it found, as JSON."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description="One measurement of benchmarks.gpu.")
+    parser.add_argument("--device", type=torch.device, required=True)
+    parser.add_argument("--sizes", choices=TASKS, required=True)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--task")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    config = learning_at_once(method_cell(options.method, options.sizes, task=options.task))
+    dima.compute.prepare_process(config.compute, options.device)
+    found = measure(config, options.device)
+    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
+    origin = {"method": options.method, "task": config.task.name, "compute": config.compute}
+    print(json.dumps(origin | {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda} | found), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one method and print it."""
+    print_found(pace, "benchmarks.gpu_pace", arguments)
+
+
+if __name__ == "__main__":
+    main()
