@@ -45,6 +45,7 @@ def imagine(
     history, actions = _scaled(world_model, starts), starts.action
     begins, real = torch.ones_like(starts.valid[:, 0]), starts.observation
     scoring = None if restarts is None else world_model.start_scoring()
+    network = world_model.prepared()
     states, last_actions = [history[:, -1]], [actions[:, -2]]
     observations, taken, scores = [], [], []
     for step in range(config.horizon):
@@ -53,7 +54,7 @@ def imagine(
             observation = torch.where(begins[:, None, None], real, observation)
         action = actor.sample(observation, streams["policy"])
         actions = torch.cat([actions[:, :-1], action[:, None]], dim=1)
-        state = world_model.step(history, actions, streams["order"], streams["noise"])
+        state = world_model.step(history, actions, streams["order"], streams["noise"], network)
         observations.append(observation)
         taken.append(action)
         if scoring is not None:

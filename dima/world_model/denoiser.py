@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from dima.config import Compute, DenoiserConfig
 from dima.replay import Windows
 from dima.world_model.action_encoders import make_action_encoder
+from dima.world_model.dense import Affine, DenseConvolutions, Product
 from dima.world_model.noise import precondition, training_noise_levels
 from dima.world_model.unet import UNet
 
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""`Denoiser.network` for the weights of the moment."""
 GROUP_NORM_EPSILON = 1e-5
 OUTPUT_GROUPS = 2
 
@@ -48,6 +52,8 @@ class Denoiser(nn.Module):
         self.write_norm = nn.GroupNorm(groups, width, GROUP_NORM_EPSILON)
         self.write = nn.Conv1d(width, state_dim, 3, padding=1)
         nn.init.zeros_(self.write.weight)
+        frames = config.conditioning_states + 1
+        self.dense = DenseConvolutions([Product((self.read,), frames, state_dim), *self.unet.products(frames)], self.unet.width)
 
     def modulation(
         self, sigma: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
@@ -61,13 +67,34 @@ class Denoiser(nn.Module):
     def network(
         self, scaled_noisy: Float[Tensor, "batch state"], history: Float[Tensor, "batch steps state"], modulation: Float[Tensor, "batch m"]
     ) -> Float[Tensor, "batch state"]:
-        """F: the raw network on [history, c_in x] stacked along time; only the last time position is read."""
-        signal = torch.cat([history, scaled_noisy[:, None]], dim=1)
+        """F: the raw network on [history, c_in x] in order of time; only the last time is read."""
+        return self.prepared()(scaled_noisy, history, modulation)
+
+    def prepared(self) -> Network:
+        """`network` for many calls between which no weight changes: what depends on weights alone is computed here."""
+        read, *products = self.dense()
+        return lambda scaled_noisy, history, modulation: self._run(scaled_noisy, history, modulation, read, products)
+
+    def _run(
+        self,
+        scaled_noisy: Float[Tensor, "batch state"],
+        history: Float[Tensor, "batch steps state"],
+        modulation: Float[Tensor, "batch m"],
+        read: Affine,
+        products: Sequence[Affine],
+    ) -> Float[Tensor, "batch state"]:
+        frames = torch.cat([history, scaled_noisy[:, None]], dim=1)
         if self.varying is not None:
-            signal = signal * self.varying
-        signal = signal.transpose(1, 2)
-        hidden = self.unet(self.read(signal), modulation)
-        return self.write(nn.functional.silu(self.write_norm(hidden)))[..., -1]
+            frames = frames * self.varying
+        hidden = self.unet(nn.functional.linear(frames.flatten(1), *read), modulation, products)
+        channels, width = self.write.in_channels, self.unet.width
+        signal = hidden.view(len(hidden), channels // width, -1, width).transpose(2, 3).flatten(1, 2)  # [batch, channels, time]
+        last_two = nn.functional.silu(self.write_norm(signal)[..., -2:])
+        return nn.functional.linear(last_two.flatten(1), self.write.weight[..., :2].flatten(1), self.write.bias)
+
+    def compile_network(self) -> None:
+        """Compile it for each shape that is met."""
+        self._run = torch.compile(self._run, dynamic=False)  # type: ignore[method-assign]
 
     def forward(
         self,
@@ -75,10 +102,15 @@ class Denoiser(nn.Module):
         sigma: Float[Tensor, " batch"],
         history: Float[Tensor, "batch steps state"],
         modulation: Float[Tensor, "batch m"],
+        network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
-        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10); a component that is kept is that of the last state."""
+        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F as `prepared`, if it was.
+
+        A component that is kept is that of the last state.
+        """
         c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
-        denoised = c.c_skip[:, None] * noisy + c.c_out[:, None] * self.network(c.c_in[:, None] * noisy, history, modulation)
+        output = (network or self.network)(c.c_in[:, None] * noisy, history, modulation)
+        denoised = c.c_skip[:, None] * noisy + c.c_out[:, None] * output
         return denoised if self.varying is None else torch.where(self.varying, denoised, history[:, -1])
 
     def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
@@ -101,7 +133,8 @@ class Denoiser(nn.Module):
         """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
 
         Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are conditioned on the one-shot
-        predictions of earlier ones. Rows whose target precedes their episode do not count, nor do components that are kept.
+        predictions of earlier ones. No gradient flows through a prediction, so that the predictions come first, without gradients, and
+        the errors of all sub-steps from one batch. Rows whose target precedes their episode do not count, nor do components that are kept.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
@@ -112,27 +145,28 @@ class Denoiser(nn.Module):
         batch, device = len(windows.state), windows.state.device
         states = config.sigma_data * normalized[0] * windows.valid[..., None]
         targets = config.sigma_data * normalized[1][:, steps - 1 :]
+        counted = windows.valid[:, steps - 1 :, None]
         sigma = training_noise_levels((batch, substeps), config, generator, device)
         noise = torch.randn(2, *targets.shape, generator=generator, device=device)
         revealed = self.draw_revealed((batch, substeps), generator)
         # the action conditions of all sub-steps depend on nothing predicted: one call
         actions = windows.action.unfold(1, steps, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
         conditions = self.action_encoder(actions, revealed.flatten(0, 1)[:, None])[:, 0]
-        modulations = self.modulation(sigma.flatten(), conditions).unflatten(0, (batch, substeps))
+        modulations = self.modulation(sigma.flatten(), conditions)
 
         noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]
+        c_skip, c_out, c_in, _ = (part[..., None] for part in precondition(sigma, config.sigma_data, config.sigma_offset_noise))
+        network, by_step = self.prepared(), modulations.detach().unflatten(0, (batch, substeps))
         frames = list(states.unbind(1))
-        losses = []
-        for step in range(substeps):
-            counted = windows.valid[:, steps - 1 + step, None]
-            history = torch.stack(frames[step : step + steps], dim=1)
-            c = (coefficient[:, None] for coefficient in precondition(sigma[:, step], config.sigma_data, config.sigma_offset_noise))
-            c_skip, c_out, c_in, _ = c
-            output = self.network(c_in * noisy[:, step], history, modulations[:, step])
-            wanted = (targets[:, step] - c_skip * noisy[:, step]) / c_out
-            learned = counted.expand_as(output) if self.varying is None else counted & self.varying
-            losses.append(((output - wanted).square() * learned).sum() / learned.sum().clamp(min=1))
-            if step + 1 < substeps:
-                predicted = (c_skip * noisy[:, step] + c_out * output).detach()
-                frames[step + steps] = torch.where(counted, predicted, frames[step + steps])
-        return torch.stack(losses).mean()
+        with torch.no_grad():
+            for step in range(substeps - 1):
+                history = torch.stack(frames[step : step + steps], dim=1)
+                output = network(c_in[:, step] * noisy[:, step], history, by_step[:, step])
+                predicted = c_skip[:, step] * noisy[:, step] + c_out[:, step] * output
+                frames[step + steps] = torch.where(counted[:, step], predicted, frames[step + steps])
+        histories = torch.stack(frames, dim=1).unfold(1, steps, 1).transpose(2, 3)
+        output = network((c_in * noisy).flatten(0, 1), histories.flatten(0, 1), modulations).view_as(targets)
+        wanted = (targets - c_skip * noisy) / c_out
+        learned = counted.expand_as(targets) if self.varying is None else counted & self.varying
+        errors = ((output - wanted).square() * learned).sum(dim=(0, 2))
+        return (errors / learned.sum(dim=(0, 2)).clamp(min=1)).mean()

@@ -37,6 +37,10 @@ class DeterministicModel(nn.Module):
         )
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type] - a Linear
 
+    def compile_network(self) -> None:
+        """Compile the layers for each shape that is met."""
+        self.layers.compile(dynamic=False)
+
     def forward(
         self, history: Float[Tensor, "batch steps state"], actions: Float[Tensor, "batch steps agents action"]
     ) -> Float[Tensor, "batch state"]:
@@ -86,12 +90,16 @@ class DirectSampler:
         """None."""
         return torch.zeros(batch, state_dim, device=self._device)
 
+    def prepared(self) -> None:
+        """Nothing depends on the weights alone."""
+
     def sample(
         self,
         history: Float[Tensor, "batch steps state"],
         actions: Float[Tensor, "batch steps agents action"],
         _order: Int[Tensor, "batch denoising"],
         _noise: Float[Tensor, "batch state"],
+        _network: object = None,
     ) -> Float[Tensor, "batch state"]:
         """The next state in scaled units."""
         return self._model(history, actions)

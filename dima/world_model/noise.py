@@ -14,13 +14,13 @@ from dima.config import DenoiserConfig, SamplerConfig
 class Preconditioning(NamedTuple):
     """The four coefficients of D(x; sigma) = c_skip x + c_out F(c_in x, c_noise)."""
 
-    c_skip: Float[Tensor, " batch"]
-    c_out: Float[Tensor, " batch"]
-    c_in: Float[Tensor, " batch"]
-    c_noise: Float[Tensor, " batch"]
+    c_skip: Float[Tensor, "*batch"]
+    c_out: Float[Tensor, "*batch"]
+    c_in: Float[Tensor, "*batch"]
+    c_noise: Float[Tensor, "*batch"]
 
 
-def precondition(sigma: Float[Tensor, " batch"], sigma_data: float, sigma_offset_noise: float) -> Preconditioning:
+def precondition(sigma: Float[Tensor, "*batch"], sigma_data: float, sigma_offset_noise: float) -> Preconditioning:
     """Eq. 14-17 with sigma' = sqrt(sigma^2 + sigma_offset^2) for sigma (docs/method.md#preconditioning; the paper's text has offset 0)."""
     total = (sigma.square() + sigma_offset_noise**2).sqrt()
     norm = (total.square() + sigma_data**2).sqrt()

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dima.config import SamplerConfig
-from dima.world_model.denoiser import Denoiser
+from dima.world_model.denoiser import Denoiser, Network
 from dima.world_model.noise import sampling_noise_levels
 
 
@@ -46,23 +46,28 @@ class EulerSampler:
         """Where sampling starts."""
         return torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device) * self._initial_scale
 
+    def prepared(self) -> Network:
+        """For many calls of `sample` between which no weight changes."""
+        return self.denoiser.prepared()
+
     def sample(
         self,
         history: Float[Tensor, "batch steps state"],
         actions: Float[Tensor, "batch steps agents action"],
         order: Int[Tensor, "batch denoising"],
         noise: Float[Tensor, "batch state"],
+        network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
         """The next state in scaled units.
 
         Everything that does not depend on the noisy state is computed before the loop: one pass of the action encoder for all agents,
-        and one matrix product for the scales and shifts of all steps.
+        and one matrix product for the scales and shifts of all steps. `network`, if given, is what `prepared` returned.
         """
-        modulations = self._modulations(actions, order)
+        network, modulations = network or self.prepared(), self._modulations(actions, order)
         state = noise
         for step in range(self.steps):
             sigma, next_sigma = self.sigmas[step], self.sigmas[step + 1]
-            denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step])
+            denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step], network)
             state = state + (state - denoised) / sigma * (next_sigma - sigma) if step + 1 < self.steps else denoised
         return state
 

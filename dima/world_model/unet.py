@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -10,33 +12,61 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dima.config import GROUP_CHANNELS
+from dima.world_model.dense import Affine, Product
+
+Modulation = tuple[Tensor, Tensor]
+"""Scale and shift of a norm's channels."""
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution on the short cut where the channels change."""
+    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution on the short cut where the channels change.
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    The second convolution and the short cut are one product.
+
+    Args:
+        channels_in: of the input.
+        channels_out: of the output.
+        width: of the features' order (see `dima.world_model.dense`).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, width: int) -> None:
         super().__init__()
+        self.width = width
         self.norm_channels = (channels_in, channels_out)
         self.first = nn.Conv1d(channels_in, channels_out, 3, padding=1)
         self.second = nn.Conv1d(channels_out, channels_out, 3, padding=1)
         self.shortcut = nn.Conv1d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
         nn.init.zeros_(self.second.weight)
 
-    def forward(self, signal: Float[Tensor, "batch channels time"], modulation: Sequence[Tensor]) -> Float[Tensor, "batch out time"]:
-        """`modulation`: [batch, 2 C] for each of the two norms: scale, then shift."""
-        hidden = self.first(F.silu(adaptive_group_norm(signal, modulation[0])))
-        hidden = self.second(F.silu(adaptive_group_norm(hidden, modulation[1])))
-        return self.shortcut(signal) + hidden
+    def products(self, length: int) -> list[Product]:
+        """The two that `forward` takes, for an input of `length` times."""
+        last = (self.second,) if isinstance(self.shortcut, nn.Identity) else (self.second, self.shortcut)
+        return [Product((self.first,), length, self.width), Product(last, length, self.width)]
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], modulation: Sequence[Modulation], products: Sequence[Affine]
+    ) -> Float[Tensor, "batch out"]:
+        """Each norm has its scale and shift, each of `products` its matrix and bias."""
+        hidden = F.linear(F.silu(adaptive_group_norm(features, *modulation[0], self.width)), *products[0])
+        hidden = F.silu(adaptive_group_norm(hidden, *modulation[1], self.width))
+        if isinstance(self.shortcut, nn.Identity):
+            return features + F.linear(hidden, *products[1])
+        return F.linear(torch.cat([hidden, features], dim=1), *products[1])
+
+
+def group_count(channels: int) -> int:
+    """In how many groups channels are normalised."""
+    return max(1, channels // GROUP_CHANNELS)
 
 
 def adaptive_group_norm(
-    signal: Float[Tensor, "batch channels time"], modulation: Float[Tensor, "batch 2*channels"]
-) -> Float[Tensor, "batch channels time"]:
+    features: Float[Tensor, "batch features"], scale: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"], width: int
+) -> Float[Tensor, "batch features"]:
     """GroupNorm without weights, max(1, C // 32) groups, then x (1 + scale) + shift."""
-    scale, shift = modulation[..., None].chunk(2, dim=1)
-    normalized = F.group_norm(signal, max(1, signal.shape[1] // GROUP_CHANNELS))
-    return torch.addcmul(shift, normalized, 1 + scale)
+    batch, channels = scale.shape
+    grouped = features.view(batch, group_count(channels), -1)
+    normalized = F.layer_norm(grouped, grouped.shape[2:]).view(batch, channels // width, -1, width)
+    return torch.addcmul(shift.view(batch, -1, 1, width), normalized, (1 + scale).view(batch, -1, 1, width)).flatten(1)
 
 
 class UNet(nn.Module):
@@ -48,50 +78,83 @@ class UNet(nn.Module):
         channels: of each level; the time axis is halved between levels.
         blocks: residual blocks of each level on the way down (one more on the way up).
         condition_dim: size of the condition.
+
+    Attributes:
+        width: of the features' order (see `dima.world_model.dense`): it divides every group that is normalised, and every signal.
     """
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int], condition_dim: int) -> None:
         super().__init__()
+        together = [a + b for a, b in itertools.product(channels, repeat=2)]
+        self.width = math.gcd(*(count // group_count(count) for count in (*channels, *together)))
         before = [channels[0], *channels[:-1]]
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
-        for width, previous, count in zip(channels, before, blocks, strict=True):
-            self.down.append(nn.ModuleList(ResidualBlock(previous if index == 0 else width, width) for index in range(count)))
-            skipped = [previous] + [width] * count
-            outputs = [width] * count + [previous]
-            inputs = [width, *outputs[:-1]]
-            ups = (ResidualBlock(a + b, c) for a, b, c in zip(inputs, reversed(skipped), outputs, strict=True))
+        for channel, previous, count in zip(channels, before, blocks, strict=True):
+            self.down.append(nn.ModuleList(self._block(previous if index == 0 else channel, channel) for index in range(count)))
+            skipped = [previous] + [channel] * count
+            outputs = [channel] * count + [previous]
+            inputs = [channel, *outputs[:-1]]
+            ups = (self._block(a + b, c) for a, b, c in zip(inputs, reversed(skipped), outputs, strict=True))
             self.up.insert(0, nn.ModuleList(ups))
-        self.shrink = nn.ModuleList(nn.Conv1d(width, width, 3, stride=2, padding=1) for width in channels[:-1])
-        self.grow = nn.ModuleList(nn.ConvTranspose1d(width, width, 4, stride=2, padding=1) for width in reversed(channels[:-1]))
-        self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1]) for _ in range(2))
-        self._widths = [2 * count for block in self._ordered_blocks() for count in block.norm_channels]
-        self.modulation = nn.Linear(condition_dim, sum(self._widths))
+        self.shrink = nn.ModuleList(nn.Conv1d(channel, channel, 3, stride=2, padding=1) for channel in channels[:-1])
+        self.grow = nn.ModuleList(nn.ConvTranspose1d(channel, channel, 4, stride=2, padding=1) for channel in reversed(channels[:-1]))
+        self.middle = nn.ModuleList(self._block(channels[-1], channels[-1]) for _ in range(2))
+        groups = (*self.down, self.middle, *self.up)
+        self._norms = [count for group in groups for block in _blocks(group) for count in block.norm_channels]
+        self.modulation = nn.Linear(condition_dim, 2 * sum(self._norms))
 
-    def _ordered_blocks(self) -> list[ResidualBlock]:
-        groups = [*self.down, self.middle, *self.up]
-        return [block for group in groups for block in group]  # type: ignore[union-attr] - ModuleLists of ResidualBlocks
+    def _block(self, channels_in: int, channels_out: int) -> ResidualBlock:
+        return ResidualBlock(channels_in, channels_out, self.width)
 
     def modulate(self, condition: Float[Tensor, "*batch condition"]) -> Float[Tensor, "*batch modulation"]:
         """Scales and shifts of all blocks, for `forward`."""
         return self.modulation(condition)
 
-    def forward(
-        self, signal: Float[Tensor, "batch channels time"], modulation: Float[Tensor, "batch modulation"]
-    ) -> Float[Tensor, "batch channels time"]:
-        """Signal of `channels[0]` channels in and out; its length must be divisible by 2^(levels - 1)."""
-        parts = iter(modulation.split(self._widths, dim=-1))
-        skips: list[Tensor] = []
+    def products(self, length: int) -> list[Product]:
+        """Those of `forward` in its order, for a signal of `length` times, which must be divisible by 2^(levels - 1)."""
+        found: list[Product] = []
         for level, group in enumerate(self.down):
-            signal = signal if level == 0 else self.shrink[level - 1](signal)
-            skips.append(signal)
-            for block in group:  # type: ignore[union-attr]
-                signal = block(signal, (next(parts), next(parts)))
-                skips.append(signal)
-        for block in self.middle:
-            signal = block(signal, (next(parts), next(parts)))
+            if level > 0:
+                found.append(Product((self.shrink[level - 1],), length, self.width))  # type: ignore[arg-type] - a Conv1d
+                length //= 2
+            found += _products(group, length)
+        found += _products(self.middle, length)
         for level, group in enumerate(self.up):
-            signal = signal if level == 0 else self.grow[level - 1](signal)
-            for block in group:  # type: ignore[union-attr]
-                signal = block(torch.cat([signal, skips.pop()], dim=1), (next(parts), next(parts)))
-        return signal
+            if level > 0:
+                found.append(Product((self.grow[level - 1],), length, self.width))  # type: ignore[arg-type] - a ConvTranspose1d
+                length *= 2
+            found += _products(group, length)
+        return found
+
+    def forward(
+        self, features: Float[Tensor, "batch features"], modulation: Float[Tensor, "batch modulation"], products: Sequence[Affine]
+    ) -> Float[Tensor, "batch features"]:
+        """Features of `channels[0]` channels in and out; `products` are the matrices and biases of `self.products`."""
+        norms, layers, skips = self._scales_and_shifts(modulation), iter(products), []
+        for level, group in enumerate(self.down):
+            features = features if level == 0 else F.linear(features, *next(layers))
+            skips.append(features)
+            for block in _blocks(group):
+                features = block(features, (next(norms), next(norms)), (next(layers), next(layers)))
+                skips.append(features)
+        for block in _blocks(self.middle):
+            features = block(features, (next(norms), next(norms)), (next(layers), next(layers)))
+        for level, group in enumerate(self.up):
+            features = features if level == 0 else F.linear(features, *next(layers))
+            for block in _blocks(group):
+                features = torch.cat([features, skips.pop()], dim=1)
+                features = block(features, (next(norms), next(norms)), (next(layers), next(layers)))
+        return features
+
+    def _scales_and_shifts(self, modulation: Float[Tensor, "batch modulation"]) -> Iterator[Modulation]:
+        parts = modulation.split([count for count in self._norms for _ in range(2)], dim=1)
+        return zip(parts[::2], parts[1::2], strict=True)
+
+
+def _blocks(group: nn.Module) -> list[ResidualBlock]:
+    return list(group)  # type: ignore[call-overload] - a ModuleList of them
+
+
+def _products(group: nn.Module, length: int) -> list[Product]:
+    return [product for block in _blocks(group) for product in block.products(length)]

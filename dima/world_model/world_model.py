@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dima.config import DimaParameters
 from dima.normalizer import RunningNormalizer
-from dima.world_model.denoiser import Denoiser
+from dima.world_model.denoiser import Denoiser, Network
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
 from dima.world_model.reward_model import RewardModel, Scoring
 from dima.world_model.sampler import EulerSampler
@@ -42,8 +42,8 @@ class WorldModel(nn.Module):
 
     def compile_parts(self) -> None:
         """Compile what most of the time goes into, for the shapes that are met; saved weights keep their names."""
-        network = self.denoiser.layers if isinstance(self.denoiser, DeterministicModel) else self.denoiser.unet
-        for part in (self.denoiser.action_encoder, network, self.reward_model):
+        self.denoiser.compile_network()
+        for part in (self.denoiser.action_encoder, self.reward_model):
             part.compile(dynamic=False)
 
     def take_in(self, states: Float[Tensor, "batch state"]) -> None:
@@ -67,12 +67,17 @@ class WorldModel(nn.Module):
         """Every agent's local observation of a state."""
         return self.state_decoder(scaled / self.sigma_data)
 
+    def prepared(self) -> Network | None:
+        """For many calls of `step` between which no weight changes."""
+        return self.sampler.prepared()
+
     def step(
         self,
         history: Float[Tensor, "batch steps state"],
         actions: Float[Tensor, "batch steps agents action"],
         order_generator: torch.Generator,
         noise_generator: torch.Generator,
+        network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
         """Sample the next state, all in scaled units.
 
@@ -81,10 +86,11 @@ class WorldModel(nn.Module):
             actions: the actions taken in them; the last ones are those of the step being imagined.
             order_generator: of the agents' order, where it is random.
             noise_generator: of the initial noise.
+            network: what `prepared` returned, if no weight has changed since.
         """
         order = self.sampler.draw_order(len(history), order_generator)
         noise = self.sampler.draw_noise(len(history), history.shape[-1], noise_generator)
-        return self.sampler.sample(history, actions, order, noise)
+        return self.sampler.sample(history, actions, order, noise, network)
 
     def score(
         self, scaled: Float[Tensor, "batch time state"], actions: Float[Tensor, "batch time agents action"], generator: torch.Generator

@@ -28,7 +28,11 @@ class Adding(WorldModel):
     def observe(self, state):
         return state[:, None] + torch.arange(AGENTS)[:, None]
 
-    def step(self, history, actions, order_generator, noise_generator):
+    def prepared(self):
+        return "prepared"
+
+    def step(self, history, actions, order_generator, noise_generator, network):
+        assert network == "prepared"
         self.asked.append((history, actions))
         return history[:, -1] + actions[:, -1].sum(dim=(1, 2))[:, None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,10 @@ import torch
 
 from benchmarks.contenders import Dima, Plain, relative_error
 from benchmarks.reference.denoiser import noise_levels
+from benchmarks.reference.unet import unet
 from benchmarks.workload import PARTS, Sizes, random_data, sizes
+from dima.config import CellConfig, DimaParameters
+from dima.world_model.denoiser import Denoiser
 
 JOINT: dict[str, Any] = {"denoiser": {"conditioning": "joint"}}
 CUMULATIVE: dict[str, Any] = {"denoiser": {"conditioning": "cumulative"}}
@@ -81,6 +84,39 @@ def test_every_number_agrees_in_double_precision(small: Callable[..., Sizes], pa
             tolerance = 1e-7 if name == "termination" else 1e-9
             allowed = tolerance * tensor.abs().max().item() + 1e-14
             torch.testing.assert_close(results[name].double(), tensor, rtol=tolerance, atol=allowed)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("state_dim", "past", "channels", "blocks"),
+    [
+        (17, 3, (64, 64, 64), (2, 2, 2)),
+        (6, 3, (64, 64, 64), (1, 1, 1)),
+        (111, 7, (32, 96), (1, 2)),
+        (1, 5, (20, 8), (2, 1)),
+        (5, 2, (32,), (1,)),
+    ],
+)
+def test_products_are_the_networks_convolutions(
+    tiny_cell: CellConfig, state_dim: int, past: int, channels: Sequence[int], blocks: Sequence[int], dtype: torch.dtype, tolerance: float
+) -> None:
+    """The raw network and every gradient, against convolutions one by one."""
+    assert isinstance(tiny_cell.parameters, DimaParameters)
+    config = tiny_cell.parameters.denoiser.model_copy(update={"channels": channels, "blocks": blocks, "conditioning_states": past})
+    torch.manual_seed(0)
+    model = Denoiser(state_dim, 2, 1, config).to(dtype)
+    weights = [*model.read.parameters(), *model.unet.parameters(), *model.write_norm.parameters(), *model.write.parameters()]
+    for weight in weights:
+        weight.data += 0.05 * torch.randn_like(weight)
+    shapes = ((state_dim,), (past, state_dim), (config.condition_dim,))
+    given = noisy, history, condition = [torch.randn(4, *shape, dtype=dtype, requires_grad=True) for shape in shapes]
+    found = model.network(noisy, history, model.unet.modulate(condition))
+    hidden = unet(model.unet, model.read(torch.cat([history, noisy[:, None]], dim=1).transpose(1, 2)), condition)
+    expected = model.write(torch.nn.functional.silu(model.write_norm(hidden)))[..., -1]
+    weight = torch.randn_like(expected)
+    found, expected = ((output, *torch.autograd.grad((output * weight).sum(), [*given, *weights])) for output in (found, expected))
+    for ours, plain in zip(found, expected, strict=True):
+        assert (ours - plain).norm() <= tolerance * plain.norm()
 
 
 def test_the_error_is_relative_and_of_everything() -> None:

@@ -126,16 +126,27 @@ def test_padded_targets_do_not_count(config, denoiser):
     assert first.item() == second.item()
 
 
-def test_a_padded_target_stays_zero_for_the_substeps_that_follow(config, denoiser):
+def calls_of_the_network(model, monkeypatch, data):
+    """What the loss gives it and gets: noisy states, histories, modulations, outputs."""
+    calls, network = [], model.prepared()
+
+    def recorded(*given):
+        calls.append((*given, network(*given)))
+        return calls[-1][-1]
+
+    monkeypatch.setattr(model, "prepared", lambda: recorded)
+    model.loss(data, (data.state, data.next_state), torch.Generator().manual_seed(0))
+    return calls
+
+
+def test_a_padded_target_stays_zero_for_the_substeps_that_follow(config, denoiser, monkeypatch):
     """Its prediction, of whatever stands in its place, is not what they are conditioned on; only they count here."""
     model = denoiser.float()
     data = windows(config, torch.tensor([False, False, False, False, True]))
-    read = []
-    model.read.register_forward_hook(lambda _, given, __: read.append(given[0]))
-    model.loss(data, (data.state, data.next_state), torch.Generator().manual_seed(0))
-    assert [signal[:, :, :3].count_nonzero().item() for signal in read[:2]] == [0, 0]
-    assert read[2][:, :, :2].count_nonzero() == 0
-    torch.testing.assert_close(read[2][:, :, 2], config.sigma_data * data.state[:, 4])
+    histories = [history for _, history, *_ in calls_of_the_network(model, monkeypatch, data)]
+    first, second, third = histories[2].unflatten(0, (5, 3)).unbind(1)
+    assert [history.count_nonzero() for history in (first, second, third[:, :2], *histories[:2])] == [0] * 5
+    torch.testing.assert_close(third[:, 2], config.sigma_data * data.state[:, 4])
 
 
 def test_later_substeps_are_conditioned_on_predictions(config, denoiser):
@@ -201,15 +212,17 @@ def test_what_each_step_of_an_order_sees(config):
 def test_the_network_reads_four_frames_in_time_and_writes_the_last(denoiser, inputs):
     """Time is the axis of the convolutions and the state their channels; whatever it writes for past frames is dropped."""
     noisy, history, _ = inputs
-    read, written = [], []
-    denoiser.read.register_forward_hook(lambda _, given, __: read.append(given[0]))
-    denoiser.write.register_forward_hook(lambda _, __, result: written.append(result))
+    read, normalized = [], []
+    denoiser.unet.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    denoiser.write_norm.register_forward_hook(lambda _, __, result: normalized.append(result))
     modulation = denoiser.modulation(torch.full((4,), 0.7, dtype=torch.float64), torch.zeros(4, 32, dtype=torch.float64))
     output = denoiser.network(noisy, history, modulation)
-    assert read[0].shape == written[0].shape == (4, STATE, 4)
-    assert torch.equal(read[0].transpose(1, 2), torch.cat([history, noisy[:, None]], dim=1))
-    assert torch.equal(output, written[0][:, :, 3])
-    assert not torch.equal(output, written[0][:, :, 2])
+    written = denoiser.write(torch.nn.functional.silu(normalized[0]))
+    assert written.shape == (4, STATE, 4)
+    torch.testing.assert_close(output, written[:, :, 3])
+    assert not torch.allclose(output, written[:, :, 2])
+    signal = denoiser.read(torch.cat([history, noisy[:, None]], dim=1).transpose(1, 2))
+    torch.testing.assert_close(read[0], signal.unflatten(1, (-1, denoiser.unet.width)).transpose(2, 3).flatten(1))
 
 
 def test_the_denoised_state_is_not_clipped(config, inputs):
@@ -225,7 +238,7 @@ def test_offset_noise_is_drawn_for_every_number_alone(config):
     """Targets of 0 and the least noise there is: what the network is shown, over c_in, is the offset noise."""
     quiet = config.model_copy(update={"noise_min": 1e-6, "noise_max": 2e-6, "sigma_offset_noise": 0.3, "autoregressive_steps": 1})
     model, shown = Denoiser(STATE, AGENTS, ACTION, quiet), []
-    model.network = lambda noisy, *_: shown.append(noisy) or noisy
+    model.prepared = lambda: lambda noisy, *_: shown.append(noisy) or noisy
     zeros = torch.zeros(4000, 3, STATE)
     data = Windows(zeros, torch.zeros(4000, 3, AGENTS, ACTION), zeros, torch.zeros(4000, AGENTS, 1), torch.ones(4000, 3, dtype=torch.bool))
     model.loss(data, (zeros, zeros), torch.Generator().manual_seed(0))
@@ -252,18 +265,12 @@ def test_every_substep_has_its_own_noise_level_that_knows_nothing_of_the_agent(c
 
 
 def test_no_gradient_flows_through_a_prediction(config, denoiser, monkeypatch):
-    model, seen = denoiser.float(), []
-    network = model.network
-
-    def recorded(noisy, history, modulation):
-        output = network(noisy, history, modulation)
-        seen.append((history.requires_grad, output.requires_grad))
-        return output
-
-    monkeypatch.setattr(model, "network", recorded)
+    """The predictions come from two calls without gradients, all errors from one call: three times the rows."""
+    model = denoiser.float()
     data = windows(config, torch.ones(5, dtype=torch.bool))
-    model.loss(data, (data.state, data.next_state), torch.Generator().manual_seed(0))
-    assert seen == [(False, True)] * 3
+    calls = calls_of_the_network(model, monkeypatch, data)
+    found = [(len(noisy), history.requires_grad, output.requires_grad) for noisy, history, _, output in calls]
+    assert found == [(5, False, False), (5, False, False), (15, False, True)]
 
 
 def test_the_condition_knows_who_acted_and_when(denoiser, inputs):

@@ -83,7 +83,10 @@ class BestDenoiser(Denoiser):
     def modulation(self, sigma, action_condition):
         return action_condition
 
-    def forward(self, noisy, sigma, history, modulation):
+    def prepared(self):
+        return self.network
+
+    def forward(self, noisy, sigma, history, modulation, network):
         known, variance = modulation[:, :1], modulation[:, 1:]
         noise = (sigma.square() + self.offset_noise**2)[:, None]
         return history[:, -1] + known + variance / (variance + noise) * (noisy - history[:, -1] - known)

@@ -5,29 +5,35 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dima.world_model.dense import DenseConvolutions
 from dima.world_model.unet import ResidualBlock, UNet, adaptive_group_norm
 
 
-def test_adaptive_group_norm_by_hand():
+@pytest.mark.parametrize("width", [4, 16])
+def test_adaptive_group_norm_by_hand(width):
     """32 channels are one group, 64 are two: each is normalised over its channels and all of time, then x (1 + scale) + shift."""
     for channels, groups in ((32, 1), (64, 2), (16, 1)):
         signal = torch.randn(3, channels, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         scale, shift = torch.linspace(-1, 1, channels).double(), torch.linspace(5, 7, channels).double()
-        result = adaptive_group_norm(signal, torch.cat([scale, shift]).expand(3, -1))
+        features = signal.unflatten(1, (-1, width)).transpose(2, 3).flatten(1)
+        result = adaptive_group_norm(features, scale.expand(3, -1), shift.expand(3, -1), width)
         grouped = signal.view(3, groups, -1)
         deviation = grouped.var(dim=-1, correction=0, keepdim=True) + 1e-5
         normal = ((grouped - grouped.mean(dim=-1, keepdim=True)) / deviation.sqrt()).view_as(signal)
-        torch.testing.assert_close(result, normal * (1 + scale[:, None]) + shift[:, None])
+        expected = normal * (1 + scale[:, None]) + shift[:, None]
+        torch.testing.assert_close(result, expected.unflatten(1, (-1, width)).transpose(2, 3).flatten(1))
 
 
 @pytest.mark.parametrize(("channels_in", "channels_out"), [(8, 8), (8, 16)])
 def test_a_block_begins_as_its_short_cut(channels_in, channels_out):
     """The weight of the second convolution starts at zero: all that is added is its bias."""
-    block = ResidualBlock(channels_in, channels_out)
+    block = ResidualBlock(channels_in, channels_out, 8)
     signal = torch.randn(2, channels_in, 4)
-    modulation = [torch.randn(2, 2 * channels) for channels in (channels_in, channels_out)]
+    modulation = [(torch.randn(2, channels), torch.randn(2, channels)) for channels in (channels_in, channels_out)]
     expected = block.shortcut(signal) + block.second.bias[:, None]
-    torch.testing.assert_close(block(signal, modulation), expected)
+    products = DenseConvolutions(block.products(4), 8)()
+    found = block(signal.unflatten(1, (-1, 8)).transpose(2, 3).flatten(1), modulation, products)
+    torch.testing.assert_close(found, expected.unflatten(1, (-1, 8)).transpose(2, 3).flatten(1))
     assert isinstance(block.shortcut, torch.nn.Identity) == (channels_in == channels_out)
 
 
@@ -36,13 +42,16 @@ def test_the_papers_network_halves_time_twice_and_has_17_blocks(paper):
     config = paper.parameters.denoiser
     net = UNet(config.channels, config.blocks, config.condition_dim)
     assert [len(group) for group in (*net.down, net.middle, *net.up)] == [2, 2, 2, 2, 3, 3, 3]
-    lengths = []
-    for layer in (*net.shrink, *net.grow):
-        layer.register_forward_hook(lambda _, given, result: lengths.append((given[0].shape[-1], result.shape[-1])))
-    condition = torch.randn(5, 256)
-    assert net(torch.randn(5, 64, 4), net.modulate(condition)).shape == (5, 64, 4)
-    assert lengths == [(4, 2), (2, 1), (1, 2), (2, 4)]
+    assert [length for (first, *_), length, _ in net.products(4) if first in net.shrink or first in net.grow] == [4, 2, 1, 2]
+    products = DenseConvolutions(net.products(4), net.width)()
+    assert net(torch.randn(5, 256), net.modulate(torch.randn(5, 256)), products).shape == (5, 256)
     assert {(layer.kernel_size, layer.stride) for layer in net.shrink} == {((3,), (2,))}
     assert {(layer.kernel_size, layer.stride, layer.padding) for layer in net.grow} == {((4,), (2,), (1,))}
     # the level's input and both its blocks come back on the way up, beside the 64 channels from below
     assert [block.first.in_channels for group in net.up for block in group] == [128] * 9
+
+
+@pytest.mark.parametrize(("channels", "width"), [((64, 64, 64), 32), ((32, 96), 32), ((32,), 32), ((8, 20), 4), ((20,), 20)])
+def test_the_order_of_features_fits_every_group(channels, width):
+    """Groups of 32, of a whole signal below, of two signals of 8 and 20 channels together (28), and of two of 32 (2 groups)."""
+    assert UNet(channels, [1] * len(channels), 16).width == width
