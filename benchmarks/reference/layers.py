@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from dima.world_model.attention import AgentActionTokens, GatedBlock, GatedFeedForward, SelfAttention
 
+EVERY = slice(None)
+
 
 def mlp(
     layers: nn.Sequential, inputs: Float[Tensor, "*batch inputs"], activation: Callable[[Tensor], Tensor]
@@ -28,12 +30,13 @@ def attention(
     value: Float[Tensor, "batch heads keys dim"],
     visible: Bool[Tensor, "batch queries_or_one keys"] | None = None,
     dropout: float = 0.0,
+    read: slice = EVERY,
 ) -> Float[Tensor, "batch queries heads*dim"]:
     """softmax(q k / sqrt d) v with scores of minus infinity where a key is not visible; the heads side by side."""
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if visible is not None:
         scores = scores.masked_fill(~visible[:, None], -math.inf)
-    weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
+    weights = dropped(scores.softmax(dim=-1), dropout, read)
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
@@ -47,10 +50,20 @@ def self_attention(
     tokens: Float[Tensor, "batch time dim"],
     visible: Bool[Tensor, "batch time time"] | None = None,
     dropout: float = 0.0,
+    read: slice = EVERY,
 ) -> Float[Tensor, "batch time dim"]:
     """Every token asks all visible tokens; `dropout` of the attention weights and of the result."""
     query, key, value = (split_heads(part, layer.heads) for part in layer.query_key_value(tokens).chunk(3, dim=-1))
-    return F.dropout(layer.output(attention(query, key, value, visible, dropout)), dropout, training=dropout > 0)
+    return dropped(layer.output(attention(query, key, value, visible, dropout, read)), dropout, read)
+
+
+def dropped(values: Float[Tensor, "*batch time dim"], dropout: float, read: slice = EVERY) -> Float[Tensor, "*batch time dim"]:
+    """Dropout of the tokens that anything will `read`; `dima` does not compute the others, and draws no numbers for them."""
+    if read is EVERY:
+        return F.dropout(values, dropout, training=dropout > 0)
+    kept = values.clone()
+    kept[..., read, :] = F.dropout(values[..., read, :], dropout, training=dropout > 0)
+    return kept
 
 
 def geglu(layer: GatedFeedForward, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from benchmarks.reference.layers import action_tokens, gated_block, mlp, self_attention
+from benchmarks.reference.layers import EVERY, action_tokens, dropped, gated_block, mlp, self_attention
 from dima.replay import Segments
 from dima.world_model.reward_model import JointActionToken, RewardModel, TransformerBlock
 
@@ -33,9 +33,12 @@ def score(
     visible = causal_within_episodes(torch.stack([numbers, numbers], dim=2).flatten(1))
     pairs = torch.stack([state_token(model.state_token, states), joint_action_token(model.action_token, actions)], dim=2)
     tokens = F.dropout(pairs.flatten(1, 2) + model.position[: 2 * time], dropout, training=dropout > 0)
-    for block in model.blocks:
+    *first, last = model.blocks
+    for block in first:
         tokens = transformer_block(block, tokens, visible, dropout)  # type: ignore[arg-type] - a list of TransformerBlocks
-    outputs = model.norm(tokens)[:, 1::2]
+    actions_alone = slice(1, None, 2)
+    tokens = transformer_block(last, tokens, visible, dropout, actions_alone)  # type: ignore[arg-type]
+    outputs = model.norm(tokens)[:, actions_alone]
     return mlp(model.reward_head, outputs, F.relu)[:, :, 0], mlp(model.termination_head, outputs, F.relu)
 
 
@@ -62,12 +65,16 @@ def joint_action_token(layer: JointActionToken, actions: Float[Tensor, "batch ti
 
 
 def transformer_block(
-    block: TransformerBlock, tokens: Float[Tensor, "batch time dim"], visible: Bool[Tensor, "batch time time"], dropout: float
+    block: TransformerBlock,
+    tokens: Float[Tensor, "batch time dim"],
+    visible: Bool[Tensor, "batch time time"],
+    dropout: float,
+    read: slice = EVERY,
 ) -> Float[Tensor, "batch time dim"]:
-    """x + Attention(LN x), then x + MLP(LN x) with a GELU, dropout after each."""
-    tokens = tokens + self_attention(block.attention, block.attention_norm(tokens), visible, dropout)
+    """x + Attention(LN x), then x + MLP(LN x) with a GELU, dropout after each (of the tokens that anything will `read`)."""
+    tokens = tokens + self_attention(block.attention, block.attention_norm(tokens), visible, dropout, read)
     hidden = mlp(block.feed_forward, block.feed_forward_norm(tokens), F.gelu)
-    return tokens + F.dropout(hidden, dropout, training=dropout > 0)
+    return tokens + dropped(hidden, dropout, read)
 
 
 def reward_model_loss(

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import ActionEncoderConfig, Compute
-from dima.world_model.attention import AgentActionTokens, GatedBlock, GatedFeedForward
+from dima.world_model.attention import AgentActionTokens, GatedBlock, GatedFeedForward, mean_after
 from dima.world_model.precision import reduced_precision
 
 
@@ -53,8 +53,8 @@ class ActionEncoder(nn.Module):
         with reduced_precision(self.compute, actions.device):
             latents = self._attend(self._tokens(actions), self._key_mask(revealed, actions.shape[1]))
             latents = latents + self.cross_feed_forward(self.cross_feed_forward_norm(latents))
-            latents = self.blocks(latents)
-        return self.output(latents.mean(dim=1)).view(*revealed.shape[:2], -1)
+            mean = mean_after(self.blocks, latents)
+        return self.output(mean).view(*revealed.shape[:2], -1)
 
     def _tokens(self, actions: Float[Tensor, "batch steps agents action"]) -> Float[Tensor, "batch tokens token"]:
         return (self.tokens(actions) + self.time[:, None]).flatten(1, 2)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+FEW = {"cpu": 2, "cuda": 6}
+"""The most keys of which scores are sums, by the kind of device."""
+MODERATE = 64
+"""The most keys whose attention on a CPU may be products of matrices."""
 
 
 class KeyValueCache:
@@ -31,6 +38,49 @@ class KeyValueCache:
         return self._kept[0][:, :, : self._filled], self._kept[1][:, :, : self._filled]
 
 
+def attend(
+    query: Float[Tensor, "batch heads queries dim"],
+    key: Float[Tensor, "batch heads keys dim"],
+    value: Float[Tensor, "batch heads keys dim"],
+    allowed: Bool[Tensor, "#batch 1 queries keys"] | None = None,
+    dropout: float = 0.0,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "batch heads queries dim"]:
+    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with `dropout` of the softmax.
+
+    Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that is pointwise. On a CPU the
+    fused kernel is slow in bfloat16, where products of matrices are fast, and has no dropout.
+    """
+    keys, cpu = key.shape[2], key.device.type == "cpu"
+    few = keys <= FEW.get(key.device.type, 0)
+    if not few and not (cpu and keys <= MODERATE and (key.dtype == torch.bfloat16 or dropout > 0)):
+        return F.scaled_dot_product_attention(query, key, value, allowed, dropout, is_causal=causal)
+    if causal:
+        allowed = torch.ones(1, 1, query.shape[2], keys, dtype=torch.bool, device=key.device).tril()
+    return (attend_by_sums if few else attend_by_products)(query, key, value, allowed, dropout)
+
+
+def attend_by_sums(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
+    """`attend` with no product of matrices; takes memory for queries x keys x dim numbers where it is not compiled."""
+    scores = (query[:, :, :, None] * key[:, :, None]).sum(dim=-1)
+    return (_weights(scores, query.shape[3], allowed, dropout)[..., None] * value[:, :, None]).sum(dim=3)
+
+
+def attend_by_products(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
+    """`attend` as one product for the scores and one with the values."""
+    return _weights(query @ key.transpose(2, 3), query.shape[3], allowed, dropout) @ value
+
+
+def _weights(
+    scores: Float[Tensor, "batch heads queries keys"], dim: int, allowed: Bool[Tensor, "#batch 1 queries keys"] | None, dropout: float
+) -> Float[Tensor, "batch heads queries keys"]:
+    scores = scores * dim**-0.5
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
+    return F.dropout(scores.softmax(dim=-1), dropout)
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention with heads of a chosen size.
 
@@ -52,23 +102,36 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         tokens: Float[Tensor, "batch time dim"],
-        allowed: Bool[Tensor, "batch time keys"] | None = None,
+        allowed: Bool[Tensor, "#batch asked keys"] | None = None,
         *,
         causal: bool = False,
         cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "batch time dim"]:
+        asked: slice | None = None,
+    ) -> Float[Tensor, "batch asked dim"]:
         """`allowed[b, i, j]`: token i may look at token j; `causal` says the same for all j <= i without a mask.
 
-        With a `cache` the tokens follow those in it, and j counts from the first of them.
+        With a `cache` the tokens follow those in it, and j counts from the first of them. The result is that of the tokens `asked` alone,
+        which i counts; None: of all.
         """
-        batch, time, _ = tokens.shape
-        query, key, value = self.query_key_value(tokens).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = self._projected(tokens, asked)
         if cache is not None:
             key, value = cache.extend(key, value)
         dropout = self.dropout if self.training else 0.0
-        mask = None if allowed is None else allowed[:, None]
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
-        return F.dropout(self.output(mixed.transpose(1, 2).reshape(batch, time, -1)), self.dropout, self.training)
+        mixed = attend(query, key, value, None if allowed is None else allowed[:, None], dropout, causal=causal)
+        return F.dropout(self.output(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
+
+    def _projected(self, tokens: Float[Tensor, "batch time dim"], asked: slice | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the tokens `asked`, keys and values of all, [batch, heads, time, dim] each."""
+        layer, parts = self.query_key_value, (-1, self.heads, self.query_key_value.out_features // (3 * self.heads))
+        if asked is None:
+            query, key, value = layer(tokens).unflatten(2, parts).unbind(2)
+        else:
+            sizes = [layer.out_features // 3, 2 * layer.out_features // 3]
+            weight, weights = layer.weight.split(sizes)
+            bias, biases = (None, None) if layer.bias is None else layer.bias.split(sizes)
+            (query,) = F.linear(tokens[:, asked], weight, bias).unflatten(2, parts).unbind(2)
+            key, value = F.linear(tokens, weights, biases).unflatten(2, parts).unbind(2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 
 
 class GatedFeedForward(nn.Module):
@@ -82,8 +145,12 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Apply the same two layers to every token."""
+        return self.narrow(self.widened(tokens))
+
+    def widened(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch wide"]:
+        """What `narrow` is applied to."""
         value, gate = self.widen(tokens).chunk(2, dim=-1)
-        return self.narrow(F.dropout(value * F.gelu(gate), self.dropout, self.training))
+        return F.dropout(value * F.gelu(gate), self.dropout, self.training)
 
 
 class GatedBlock(nn.Module):
@@ -102,6 +169,21 @@ class GatedBlock(nn.Module):
         """One block over all tokens, or where `allowed` says so."""
         tokens = tokens + self.attention(self.attention_norm(tokens), allowed)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+
+    def mean(self, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch dim"]:
+        """The mean of the outputs of all tokens; `narrow` is linear, so that the mean of what it gives is what it gives for a mean."""
+        tokens = tokens + self.attention(self.attention_norm(tokens))
+        wide = self.feed_forward.widened(self.feed_forward_norm(tokens))
+        return tokens.mean(dim=1) + self.feed_forward.narrow(wide.mean(dim=1))
+
+
+def mean_after(blocks: nn.Sequential, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch dim"]:
+    """The mean over all tokens after the gated `blocks`, of which there may be none."""
+    for block in blocks:
+        if block is blocks[-1]:
+            return block.mean(tokens)  # type: ignore[operator] - a GatedBlock
+        tokens = block(tokens)
+    return tokens.mean(dim=1)
 
 
 class AgentActionTokens(nn.Module):

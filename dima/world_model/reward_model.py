@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from dima.config import Compute, RewardModelConfig
 from dima.replay import Segments
-from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention
+from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention, mean_after
 from dima.world_model.precision import reduced_precision
 
 INITIAL_STD = 0.02
 FEED_FORWARD_MULTIPLIER = 4
+ACTIONS = slice(1, None, 2)
+"""The actions among the tokens; a step is scored where its action is."""
 
 
 class JointActionToken(nn.Module):
@@ -30,8 +32,8 @@ class JointActionToken(nn.Module):
 
     def forward(self, actions: Float[Tensor, "batch time agents action"]) -> Float[Tensor, "batch time dim"]:
         """One token for each step."""
-        tokens = self.blocks(self.tokens(actions.flatten(0, 1)))
-        return self.output(tokens.mean(dim=1)).unflatten(0, actions.shape[:2])
+        mean = mean_after(self.blocks, self.tokens(actions.flatten(0, 1)))
+        return self.output(mean).unflatten(0, actions.shape[:2])
 
 
 class TransformerBlock(nn.Module):
@@ -46,11 +48,19 @@ class TransformerBlock(nn.Module):
         self.feed_forward = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), nn.Dropout(dropout))
 
     def forward(
-        self, tokens: Float[Tensor, "batch time dim"], allowed: Bool[Tensor, "batch time keys"] | None, cache: KeyValueCache | None = None
-    ) -> Tensor:
-        """Causal attention, inside episodes where `allowed` says so; with a `cache` and nothing said, to all in it and all tokens."""
+        self,
+        tokens: Float[Tensor, "batch time dim"],
+        allowed: Bool[Tensor, "#batch asked keys"] | None,
+        cache: KeyValueCache | None = None,
+        asked: slice | None = None,
+    ) -> Float[Tensor, "batch asked dim"]:
+        """Causal attention, inside episodes where `allowed` says so; with a `cache` and nothing said, to all in it and all tokens.
+
+        The result, and the rows of `allowed`, are those of the tokens `asked`; None: of all.
+        """
         causal = allowed is None and cache is None
-        tokens = tokens + self.attention(self.attention_norm(tokens), allowed, causal=causal, cache=cache)
+        attended = self.attention(self.attention_norm(tokens), allowed, causal=causal, cache=cache, asked=asked)
+        tokens = (tokens if asked is None else tokens[:, asked]) + attended
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
 
@@ -109,15 +119,20 @@ class RewardModel(nn.Module):
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
         """Rewards and termination logits of the steps that follow those in `caches`, one of each block, if any.
 
-        `position` holds the embeddings of their tokens, `allowed` says what they see (None: all that came before).
+        `position` holds the embeddings of their tokens. `allowed` says what they see, or is None where nothing precedes them: all that
+        came before in the rollout.
         """
         state_tokens = self.state_token(states)
         with reduced_precision(self.compute, states.device):
             tokens = torch.stack([state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2).flatten(1, 2)
             tokens = F.dropout(tokens + position, self.config.dropout, self.training)
-            for block, cache in zip(self.blocks, caches, strict=True):
+            *first, (last, last_cache) = zip(self.blocks, caches, strict=True)
+            for block, cache in first:
                 tokens = block(tokens, allowed, cache)
-        outputs = self.norm(tokens[:, 1::2])
+            if allowed is None:
+                allowed = torch.ones(1, tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
+            outputs = last(tokens, allowed[:, ACTIONS], last_cache, ACTIONS)  # nothing reads what it would make of states
+        outputs = self.norm(outputs)
         return self.reward_head(outputs)[..., 0], self.termination_head(outputs)
 
     def loss(self, states: Float[Tensor, "batch time state"], segments: Segments) -> dict[str, Float[Tensor, ""]]:
