@@ -15,7 +15,7 @@ from dima.config import GROUP_CHANNELS
 from dima.world_model.dense import Affine, Product
 
 Modulation = tuple[Tensor, Tensor]
-"""Scale and shift of a norm's channels."""
+"""What a norm's channels are multiplied by, and what is added to them."""
 
 
 class ResidualBlock(nn.Module):
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch features"], modulation: Sequence[Modulation], products: Sequence[Affine]
     ) -> Float[Tensor, "batch out"]:
-        """Each norm has its scale and shift, each of `products` its matrix and bias."""
+        """Each norm has its factor and shift, each of `products` its matrix and bias."""
         hidden = F.linear(F.silu(adaptive_group_norm(features, *modulation[0], self.width)), *products[0])
         hidden = F.silu(adaptive_group_norm(hidden, *modulation[1], self.width))
         if isinstance(self.shortcut, nn.Identity):
@@ -60,19 +60,19 @@ def group_count(channels: int) -> int:
 
 
 def adaptive_group_norm(
-    features: Float[Tensor, "batch features"], scale: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"], width: int
+    features: Float[Tensor, "batch features"], factor: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"], width: int
 ) -> Float[Tensor, "batch features"]:
-    """GroupNorm without weights, max(1, C // 32) groups, then x (1 + scale) + shift."""
-    batch, channels = scale.shape
+    """GroupNorm without weights, max(1, C // 32) groups, then x factor + shift."""
+    batch, channels = factor.shape
     grouped = features.view(batch, group_count(channels), -1)
     normalized = F.layer_norm(grouped, grouped.shape[2:]).view(batch, channels // width, -1, width)
-    return torch.addcmul(shift.view(batch, -1, 1, width), normalized, (1 + scale).view(batch, -1, 1, width)).flatten(1)
+    return torch.addcmul(shift.unflatten(1, (-1, 1, width)), normalized, factor.unflatten(1, (-1, 1, width))).flatten(1)
 
 
 class UNet(nn.Module):
     """Down path, middle and up path with skip connections; every block is modulated by the condition.
 
-    All scales and shifts come from one matrix product, `modulate`, because the condition is the same for every block.
+    All factors and shifts come from one matrix product, `modulate`, because the condition is the same for every block.
 
     Args:
         channels: of each level; the time axis is halved between levels.
@@ -82,6 +82,8 @@ class UNet(nn.Module):
     Attributes:
         width: of the features' order (see `dima.world_model.dense`): it divides every group that is normalised, and every signal.
     """
+
+    is_factor: Tensor
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int], condition_dim: int) -> None:
         super().__init__()
@@ -103,13 +105,15 @@ class UNet(nn.Module):
         groups = (*self.down, self.middle, *self.up)
         self._norms = [count for group in groups for block in _blocks(group) for count in block.norm_channels]
         self.modulation = nn.Linear(condition_dim, 2 * sum(self._norms))
+        is_factor = [torch.full((count,), value) for count in self._norms for value in (1.0, 0.0)]
+        self.register_buffer("is_factor", torch.cat(is_factor), persistent=False)
 
     def _block(self, channels_in: int, channels_out: int) -> ResidualBlock:
         return ResidualBlock(channels_in, channels_out, self.width)
 
     def modulate(self, condition: Float[Tensor, "*batch condition"]) -> Float[Tensor, "*batch modulation"]:
-        """Scales and shifts of all blocks, for `forward`."""
-        return self.modulation(condition)
+        """Factors and shifts of all blocks, for `forward`; a factor is 1 + scale, and the 1 is added to the bias once for all rows."""
+        return F.linear(condition, self.modulation.weight, self.modulation.bias + self.is_factor)
 
     def products(self, length: int) -> list[Product]:
         """Those of `forward` in its order, for a signal of `length` times, which must be divisible by 2^(levels - 1)."""
@@ -131,7 +135,7 @@ class UNet(nn.Module):
         self, features: Float[Tensor, "batch features"], modulation: Float[Tensor, "batch modulation"], products: Sequence[Affine]
     ) -> Float[Tensor, "batch features"]:
         """Features of `channels[0]` channels in and out; `products` are the matrices and biases of `self.products`."""
-        norms, layers, skips = self._scales_and_shifts(modulation), iter(products), []
+        norms, layers, skips = self._factors_and_shifts(modulation), iter(products), []
         for level, group in enumerate(self.down):
             features = features if level == 0 else F.linear(features, *next(layers))
             skips.append(features)
@@ -147,7 +151,7 @@ class UNet(nn.Module):
                 features = block(features, (next(norms), next(norms)), (next(layers), next(layers)))
         return features
 
-    def _scales_and_shifts(self, modulation: Float[Tensor, "batch modulation"]) -> Iterator[Modulation]:
+    def _factors_and_shifts(self, modulation: Float[Tensor, "batch modulation"]) -> Iterator[Modulation]:
         parts = modulation.split([count for count in self._norms for _ in range(2)], dim=1)
         return zip(parts[::2], parts[1::2], strict=True)
 

@@ -11,16 +11,16 @@ from dima.world_model.unet import ResidualBlock, UNet, adaptive_group_norm
 
 @pytest.mark.parametrize("width", [4, 16])
 def test_adaptive_group_norm_by_hand(width):
-    """32 channels are one group, 64 are two: each is normalised over its channels and all of time, then x (1 + scale) + shift."""
+    """32 channels are one group, 64 are two: each is normalised over its channels and all of time, then multiplied and shifted."""
     for channels, groups in ((32, 1), (64, 2), (16, 1)):
         signal = torch.randn(3, channels, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        scale, shift = torch.linspace(-1, 1, channels).double(), torch.linspace(5, 7, channels).double()
+        factor, shift = torch.linspace(-1, 1, channels).double(), torch.linspace(5, 7, channels).double()
         features = signal.unflatten(1, (-1, width)).transpose(2, 3).flatten(1)
-        result = adaptive_group_norm(features, scale.expand(3, -1), shift.expand(3, -1), width)
+        result = adaptive_group_norm(features, factor.expand(3, -1), shift.expand(3, -1), width)
         grouped = signal.view(3, groups, -1)
         deviation = grouped.var(dim=-1, correction=0, keepdim=True) + 1e-5
         normal = ((grouped - grouped.mean(dim=-1, keepdim=True)) / deviation.sqrt()).view_as(signal)
-        expected = normal * (1 + scale[:, None]) + shift[:, None]
+        expected = normal * factor[:, None] + shift[:, None]
         torch.testing.assert_close(result, expected.unflatten(1, (-1, width)).transpose(2, 3).flatten(1))
 
 
@@ -55,3 +55,13 @@ def test_the_papers_network_halves_time_twice_and_has_17_blocks(paper):
 def test_the_order_of_features_fits_every_group(channels, width):
     """Groups of 32, of a whole signal below, of two signals of 8 and 20 channels together (28), and of two of 32 (2 groups)."""
     assert UNet(channels, [1] * len(channels), 16).width == width
+
+
+def test_a_condition_scales_by_1_plus_its_product():
+    """On the way down and in the middle all norms have 8 channels, on the way up 16 and 8: factors, then shifts."""
+    torch.manual_seed(0)
+    net, condition = UNet((8,), (1,), 4), torch.randn(3, 4)
+    widths = [8] * 12 + [16, 16, 8, 8] * 2
+    found, products = (whole.split(widths, dim=1) for whole in (net.modulate(condition), net.modulation(condition)))
+    for number, (part, product) in enumerate(zip(found, products, strict=True)):
+        torch.testing.assert_close(part, product + 1 if number % 2 == 0 else product)
