@@ -9,7 +9,7 @@ on a CPU, collect alone, which an untrained actor does as fast as a trained one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.timing import Stopwatch, shown, spread, write_result
 from benchmarks.workload import CONFIG
+from dima.collect import Sampling
 from dima.config import CellConfig
 from dima.grid import CellKey, load_grid
 from dima.train import DimaLearner
@@ -27,16 +28,35 @@ LEARNING = "quick"
 HEAD = "grid | task | seconds for 1,000 steps | of them the environment | its engine alone | collecting, of an epoch"
 
 
+class Policies:
+    """Stands in the place of `_collect_with`, and counts the seconds in which policies act.
+
+    Attributes:
+        seconds: so far.
+    """
+
+    def __init__(self, collect_with: Callable[[Sampling], dict[str, float]]) -> None:
+        self._collect_with = collect_with
+        self.seconds = 0.0
+
+    def __call__(self, sampling: Sampling) -> dict[str, float]:
+        watch = Stopwatch(sampling)
+        report = self._collect_with(watch)
+        self.seconds += watch.seconds
+        return report
+
+
 def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
     """Shares of wall time in `epochs` epochs after the first, whose warm-up is another one; without `learning` they only collect."""
     with closing(DimaLearner(config, torch.device("cpu"))) as learner:
         (learner.run_epoch if learning else learner._collect)()
-        environment = learner._collector.environment
+        environment, policies = learner._collector.environment, Policies(learner._collect_with)
         environment._advance = engine = Stopwatch(environment._advance)
-        environment.step = stepping = Stopwatch(environment.step)
+        environment.play = playing = Stopwatch(environment.play)
+        learner._collect_with = policies
         learner._collect = collecting = Stopwatch(learner._collect)
         epoch = Stopwatch(learner.run_epoch if learning else learner._collect)
-        watches = (epoch, collecting, stepping, engine)
+        watches = (epoch, collecting, playing, engine, policies)
         taken = []
         for _ in range(epochs):
             before = [watch.seconds for watch in watches]
@@ -48,10 +68,10 @@ def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
         "grid": config.grid,
         "task": config.task.name,
         "epochs": epochs,
-        "seconds_per_1000_steps": spread([1000 * collected / steps for steps, _, collected, _, _ in taken]),
-        "environment_share": spread([stepped / collected for _, _, collected, stepped, _ in taken]),
-        "engine_share": spread([advanced / collected for _, _, collected, _, advanced in taken]),
-        "epoch_share": spread([collected / whole for _, whole, collected, _, _ in taken]) if learning else None,
+        "seconds_per_1000_steps": spread([1000 * collected / steps for steps, _, collected, *_ in taken]),
+        "environment_share": spread([(played - acted) / collected for *_, collected, played, _, acted in taken]),
+        "engine_share": spread([advanced / collected for *_, collected, _, advanced, _ in taken]),
+        "epoch_share": spread([collected / whole for _, whole, collected, *_ in taken]) if learning else None,
     }
 
 

@@ -13,7 +13,7 @@ import envs
 from dima.config import CellConfig, CollectionConfig
 from dima.errors import UserError
 from dima.random import stream_seed
-from dima.replay import FIELDS, Episode
+from dima.replay import Episode
 
 Sampling = Callable[[Float[np.ndarray, "1 agents observation"], Float[np.ndarray, "1 agents action"]], Float[np.ndarray, "1 agents action"]]
 """Actions that a policy draws, from observations and standard normal noise."""
@@ -25,6 +25,9 @@ class Collector:
     Args:
         config: of the cell: task, preset and seed.
         schedule: when an epoch has collected enough.
+
+    Attributes:
+        at_start: whether the next step is the first of an episode: what a policy remembers ends there.
 
     Raises:
         UserError: the task has another number of agents than its configuration says.
@@ -42,9 +45,10 @@ class Collector:
             raise UserError(f"Task {task.name} has {self.spec.n_agents} agents, its configuration says {task.agents}.")
         self._noise = np.random.Generator(np.random.PCG64(stream_seed(config.seed, "exploration")))
         self._observation, self._state = self.environment.reset()
-        self._pending: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self._pending: list[envs.Played] = []
         self._returns: list[float] = []
         self._continues = False  # what is collected next continues an episode of which a part was stored
+        self.at_start = True
 
     def collect(self, sampling: Sampling, env_steps: int, store: Callable[[Episode, bool], None]) -> tuple[int, dict[str, float]]:
         """Step until an epoch's worth of new steps is stored (dima.md 6.2). Returns how many, and what is worth a line in the log.
@@ -54,14 +58,15 @@ class Collector:
             env_steps: taken so far.
             store: is given each episode, or part of one, and whether it continues the one given before.
         """
-        schedule, new_steps = self._schedule, 0
+        new_steps = 0
         while True:
-            warming = env_steps + new_steps < schedule.warmup_steps
-            ended = self.step(None if warming and schedule.warmup_policy == "random" else sampling)
-            new_steps += 1
-            total = env_steps + new_steps
-            enough = new_steps >= schedule.min_new_steps and total >= schedule.warmup_steps or total >= self._budget
-            stop = enough and (ended or schedule.epoch_trigger == "fixed_steps")
+            left = self._steps_left(new_steps, env_steps + new_steps)
+            warming = self._schedule.warmup_policy == "random" and env_steps + new_steps < self._schedule.warmup_steps
+            if warming:
+                left = min(left, self._schedule.warmup_steps - env_steps - new_steps)
+            ended = self.play(None if warming else sampling, left)
+            new_steps += len(self._pending[-1].reward)
+            stop = self._enough(new_steps, env_steps + new_steps) and (ended or self._schedule.epoch_trigger == "fixed_steps")
             if ended or stop:
                 store(self.take(), self._continues)
                 self._continues = not ended
@@ -69,38 +74,56 @@ class Collector:
                 returns, self._returns = self._returns, []
                 return new_steps, {"episodes": len(returns), **({"episode_return": float(np.mean(returns))} if returns else {})}
 
-    @property
-    def at_start(self) -> bool:
-        """Whether the next step is the first of an episode: what a policy remembers ends there."""
-        return not self._continues and not self._pending["reward"]
+    def _enough(self, new_steps: int, total: int) -> bool:
+        """Whether an epoch may end here."""
+        schedule = self._schedule
+        return new_steps >= schedule.min_new_steps and total >= schedule.warmup_steps or total >= self._budget
 
-    def step(self, sampling: Sampling | None) -> bool:
-        """One environment step with a sampled action (uniform in [-1, 1] without a policy); whether the episode ended with it."""
-        observation, state = self._observation, self._state
-        action = self._sample(sampling, observation)
-        result = self.environment.step(action)
-        self._observation, self._state = result.obs, result.state
-        row = (state, observation, action, result.reward, result.terminated, result.truncated, result.info["final_state"])
-        for name, values in zip(("state", "observation", "action", "reward", "terminated", "truncated", "next_state"), row, strict=True):
-            self._pending[name].append(values[0])
-        ended = bool(result.terminated[0] or result.truncated[0])
-        if ended:
-            self._returns.append(float(result.info["episode_return"][0]))
-        return ended
+    def _steps_left(self, new_steps: int, total: int) -> int:
+        """After how many further steps there is something to decide, unless the episode ends before."""
+        schedule = self._schedule
+        if schedule.epoch_trigger != "fixed_steps":
+            return self.spec.episode_limit
+        enough = max(schedule.min_new_steps - new_steps, schedule.warmup_steps - total)
+        return max(1, min(enough, self._budget - total, self.spec.episode_limit))
+
+    def play(self, sampling: Sampling | None, steps: int) -> bool:
+        """Up to `steps` steps with sampled actions (uniform in [-1, 1] without a policy); whether the episode ended with the last."""
+        before = self._noise.bit_generator.state
+        noise = self._drawn(steps, uniform=sampling is None)
+
+        def act(observation: Float[np.ndarray, "1 agents observation"], step: int) -> Float[np.ndarray, "1 agents action"]:
+            action = noise[step] if sampling is None else sampling(observation, noise[step])
+            self.at_start = False
+            return action
+
+        played = self.environment.play(act, steps, self._observation, self._state)
+        taken = len(played.reward)
+        if taken < steps:  # the noise of steps that were not taken is that of the next ones
+            self._noise.bit_generator.state = before
+            self._drawn(taken, uniform=sampling is None)
+        self._pending.append(played)
+        self._observation, self._state = played.next_obs, played.next_state
+        self.at_start = played.terminated or played.truncated
+        if self.at_start:
+            self._returns.append(played.episode_return)
+        return self.at_start
+
+    def _drawn(self, steps: int, *, uniform: bool) -> Float[np.ndarray, "steps 1 agents action"]:
+        """Uniform or standard normal numbers: the same, bit for bit, as drawn step by step."""
+        shape = (steps, 1, self.spec.n_agents, self.spec.act_dim)
+        return self._noise.uniform(-1.0, 1.0, shape).astype(np.float32) if uniform else self._noise.standard_normal(shape, dtype=np.float32)
 
     def take(self) -> Episode:
         """The steps since the last call, as (a part of) an episode."""
-        arrays = {name: torch.from_numpy(np.stack(rows)) for name, rows in self._pending.items()}
-        self._pending = {name: [] for name in FIELDS}
-        return Episode(**arrays)
-
-    def _sample(
-        self, sampling: Sampling | None, observation: Float[np.ndarray, "1 agents observation"]
-    ) -> Float[np.ndarray, "1 agents action"]:
-        shape = (1, self.spec.n_agents, self.spec.act_dim)
-        if sampling is None:
-            return self._noise.uniform(-1.0, 1.0, shape).astype(np.float32)
-        return sampling(observation, self._noise.standard_normal(shape, dtype=np.float32))
+        parts, self._pending = self._pending, []
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("observation", "action", "reward")}
+        arrays["state"] = np.concatenate([part.state[:-1] for part in parts])
+        arrays["next_state"] = np.concatenate([part.state[1:] for part in parts])
+        for name in ("terminated", "truncated"):
+            arrays[name] = np.zeros(len(arrays["reward"]), dtype=np.bool_)
+            arrays[name][-1] = getattr(parts[-1], name)
+        return Episode(**{name: torch.from_numpy(values) for name, values in arrays.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Environment and exploration noise, once all steps and returns have been taken."""
@@ -122,6 +145,7 @@ class Collector:
             self.environment.set_sim_state(state["environment"])
             self._observation, self._state = state["observation"], state["state"]
             self._continues = bool(state["continues"])
+        self.at_start = not self._continues
 
 
 def saved_simulation(environment: envs.BatchedEnvironment) -> envs.SimState | None:

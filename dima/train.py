@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
-from dima.behavior.networks import MeanPolicy, SampledPolicy
+from dima.behavior.networks import DirectPolicy, MeanPolicy
 from dima.collect import Collector
 from dima.compute import why_not_compiled
 from dima.config import CellConfig, DimaParameters
@@ -102,7 +102,7 @@ class DimaLearner(NativeLearner):
         return {"collect": collected} | self._read(reports, weights, *actors)
 
     def _collect(self) -> dict[str, float]:
-        return self._collect_with(SampledPolicy(self._acting_actor))
+        return self._collect_with(DirectPolicy(self._acting_actor))
 
     def _store(self, part: Episode, continues: bool) -> None:
         self.replay.append(part, continues=continues)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envs.interface import (
+    Acting,
     BatchedEnvironment,
     CrowdedError,
     EngineError,
@@ -12,6 +13,7 @@ from envs.interface import (
     MissingExtraError,
     MissingGraphicsError,
     NonFiniteError,
+    Played,
     SimState,
     SimStateMismatchError,
     StepResult,
@@ -25,6 +27,7 @@ from envs.registry import TASKS, Engine, Registration, make
 
 __all__ = [
     "TASKS",
+    "Acting",
     "BatchedEnvironment",
     "CrowdedError",
     "Engine",
@@ -35,6 +38,7 @@ __all__ = [
     "MissingExtraError",
     "MissingGraphicsError",
     "NonFiniteError",
+    "Played",
     "Registration",
     "SimState",
     "SimStateMismatchError",

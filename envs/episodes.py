@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from envs.interface import (
+    Acting,
     BatchedEnvironment,
     EnvSpec,
     InvalidArgumentError,
     NonFiniteError,
+    Played,
     SimState,
     SimStateMismatchError,
     StepResult,
@@ -39,6 +42,10 @@ class EpisodicEnvironment(BatchedEnvironment):
     @abstractmethod
     def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         """Step the engine; returns the rewards and where the task ended the episode."""
+
+    def _engine_settings(self) -> AbstractContextManager[object]:
+        """What has to hold while `_advance` is called; entered once for many calls."""
+        return nullcontext()
 
     def _task_info(self) -> dict[str, np.ndarray]:
         """What the step's `info` says beyond the shared entries, before an ended episode gives way to the next: `success`."""
@@ -70,7 +77,8 @@ class EpisodicEnvironment(BatchedEnvironment):
     def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
         self._require_started()
         actions = self._checked_actions(actions)
-        reward, terminated = self._advance(actions)
+        with self._engine_settings():
+            reward, terminated = self._advance(actions)
         self._lengths += 1
         final_obs, final_state = self._read()
         broken_states = np.flatnonzero(~np.isfinite(final_state).all(axis=1))
@@ -97,6 +105,70 @@ class EpisodicEnvironment(BatchedEnvironment):
             what = "the state" if worlds[0] in broken_states else "the reward"
             raise self._non_finite(what, worlds, int(info["episode_length"][worlds[0]]), result)
         return result
+
+    def play(
+        self, act: Acting, steps: int, obs: Float[np.ndarray, "batch agents observation"], state: Float[np.ndarray, "batch state"]
+    ) -> Played:
+        self._require_started()
+        self._require_single_world()
+        spec = self.spec
+        steps = min(steps, spec.episode_limit - int(self._lengths[0]))
+        states = np.empty((steps + 1, 1, spec.state_dim), dtype=np.float32)
+        observations = np.empty((steps + 1, 1, spec.n_agents, spec.obs_dim), dtype=np.float32)
+        actions = np.empty((steps, 1, spec.n_agents, spec.act_dim), dtype=np.float32)
+        rewards = np.empty((steps, 1))
+        states[0], observations[0] = state, obs
+        taken, terminated = 0, np.zeros(1, dtype=np.bool_)
+        with self._engine_settings():
+            for step in range(steps):
+                action = act(observations[step], step)
+                actions[step] = action if step else self._checked_actions(action)
+                rewards[step], terminated = self._advance(actions[step])
+                self._lengths += 1
+                states[step + 1] = engine_state = self._engine_state()
+                observations[step + 1] = self._observe(engine_state)
+                taken = step + 1
+                if terminated[0]:
+                    break
+        return self._played(states[: taken + 1], observations[: taken + 1], actions[:taken, 0], rewards[:taken, 0], bool(terminated[0]))
+
+    def _played(
+        self,
+        states: Float[np.ndarray, "states 1 state"],
+        observations: Float[np.ndarray, "states 1 agents observation"],
+        actions: Float[np.ndarray, "time agents action"],
+        rewards: Float[np.ndarray, " time"],
+        terminated: bool,
+    ) -> Played:
+        """What `play` returns, after the checks and with the next episode begun where one ended."""
+        self._require_finite(actions, states[1:, 0], rewards)
+        self._returns[0] = np.concatenate([self._returns, rewards]).cumsum()[-1]
+        truncated = not terminated and bool(self._lengths[0] >= self.spec.episode_limit)
+        ends = terminated, truncated, float(self._returns[0])
+        obs, state = observations[-1], states[-1]
+        if terminated or truncated:
+            self._begin(np.arange(1))
+            obs, state = self._read()
+        return Played(states[:, 0], observations[:-1, 0], actions, rewards.astype(np.float32), *ends, obs, state)
+
+    def _require_finite(
+        self,
+        actions: Float[np.ndarray, "time agents action"],
+        successors: Float[np.ndarray, "time state"],
+        rewards: Float[np.ndarray, " time"],
+    ) -> None:
+        """Begin a new episode and raise NonFiniteError, naming what came first, unless all numbers of the last steps are finite."""
+        found = {
+            "the action": ~np.isfinite(actions).all(axis=(1, 2)),
+            "the state": ~np.isfinite(successors).all(axis=1),
+            "the reward": ~np.isfinite(rewards),
+        }
+        broken = np.flatnonzero(np.logical_or.reduce(list(found.values())))
+        if broken.size:
+            first = int(broken[0])
+            step = int(self._lengths[0]) - len(rewards) + first + 1
+            self._begin(np.arange(1))
+            raise self._non_finite(next(what for what, of_steps in found.items() if of_steps[first]), [0], step)
 
     def get_sim_state(self) -> SimState:
         self._require_started()
@@ -165,6 +237,10 @@ class EpisodicEnvironment(BatchedEnvironment):
     def _read(self) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
         state = self._engine_state()
         return self._observe(state).astype(np.float32), state.astype(np.float32)
+
+    def _require_single_world(self) -> None:
+        if self.num_envs != 1:
+            raise InvalidArgumentError(f"play steps a single world, this environment has {self.num_envs}")
 
     def _require_started(self) -> None:
         if not self._started:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -118,6 +118,30 @@ class StepResult(NamedTuple):
     info: dict[str, np.ndarray]
 
 
+class Played(NamedTuple):
+    """T consecutive steps of the only world, all of one episode.
+
+    `state` [T + 1, s]: before each step, and the true successor of the last. `observation` [T, n, o], `action` [T, n, a] and
+    `reward` [T]: of each step. `terminated`, `truncated`: whether the last step ended the episode, and how.
+    `episode_return`: of the episode so far, summed in float64. `next_obs` [1, n, o] and `next_state` [1, s]: what the next step begins
+    with, which is the start of the next episode where this one ended.
+    """
+
+    state: Float[np.ndarray, "states state"]
+    observation: Float[np.ndarray, "time agents observation"]
+    action: Float[np.ndarray, "time agents action"]
+    reward: Float[np.ndarray, " time"]
+    terminated: bool
+    truncated: bool
+    episode_return: float
+    next_obs: Float[np.ndarray, "1 agents observation"]
+    next_state: Float[np.ndarray, "1 state"]
+
+
+Acting = Callable[[Float[np.ndarray, "1 agents observation"], int], Float[np.ndarray, "1 agents action"]]
+"""The action for an observation; the number counts the steps of one `BatchedEnvironment.play` from 0."""
+
+
 class BatchedEnvironment(ABC):
     """B independent worlds of one task; world j draws from its own random stream, seeded with `seed * 1000 + j`."""
 
@@ -138,6 +162,37 @@ class BatchedEnvironment(ABC):
 
         Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, after which the other worlds can go on.
         """
+
+    def play(
+        self, act: Acting, steps: int, obs: Float[np.ndarray, "batch agents observation"], state: Float[np.ndarray, "batch state"]
+    ) -> Played:
+        """Step the only world until its episode ends, at most `steps` times, from what `reset` or the last step returned.
+
+        The same numbers as from `step`, bit for bit, and the same errors. Environments may check actions, states and rewards at the end
+        of all steps: where one is not finite, the world has then gone on after it, and begun a new episode.
+        """
+        if self.num_envs != 1:
+            raise InvalidArgumentError(f"play steps a single world, this environment has {self.num_envs}")
+        now, observations, actions, results = obs, [], [], list[StepResult]()
+        for step in range(steps):
+            observations.append(now)
+            actions.append(np.asarray(act(now, step), dtype=np.float32))
+            results.append(self.step(actions[-1]))
+            now = results[-1].obs
+            if results[-1].terminated[0] or results[-1].truncated[0]:
+                break
+        last = results[-1]
+        return Played(
+            state=np.concatenate([state, *(result.info["final_state"] for result in results)]),
+            observation=np.concatenate(observations),
+            action=np.concatenate(actions),
+            reward=np.concatenate([result.reward for result in results]),
+            terminated=bool(last.terminated[0]),
+            truncated=bool(last.truncated[0]),
+            episode_return=float(last.info["episode_return"][0]),
+            next_obs=last.obs,
+            next_state=last.state,
+        )
 
     @abstractmethod
     def get_sim_state(self) -> SimState:

@@ -182,7 +182,7 @@ def test_no_update_makes_the_host_wait(tiny_cell, variant, update):
 def test_the_papers_sizes_train(paper):
     """One update of every part at full size; fewer rollouts, which are only more of the same."""
     learner = DimaLearner(changed(paper, behavior={"rollouts": 2}), CPU)
-    while not learner._collector.step(SampledPolicy(learner._acting_actor)):
+    while not learner._collector.play(SampledPolicy(learner._acting_actor), 1):
         pass
     learner._store(learner._collector.take(), False)
     for update in (learner._update_state_decoder, learner._update_denoiser, learner._update_reward_model, learner._update_policy):
@@ -196,7 +196,7 @@ def test_what_is_collected_is_what_happened(tiny_cell):
 
     learner = DimaLearner(tiny_cell, CPU)
     for _ in range(120):
-        ended = learner._collector.step(SampledPolicy(learner._acting_actor))
+        ended = learner._collector.play(SampledPolicy(learner._acting_actor), 1)
         learner._store(learner._collector.take(), False) if ended else None
     twin = envs.make("push-mass", seed=stream_seed(1, "environment"))
     observation, state = twin.reset()
@@ -300,7 +300,7 @@ def test_one_world_is_stepped_and_its_actions_are_not_clipped(tiny_cell):
     assert learner._collector.environment.num_envs == 1
     torch.nn.init.constant_(learner._acting_actor.mean.bias, 3.0)
     for _ in range(20):
-        learner._collector.step(SampledPolicy(learner._acting_actor))
+        learner._collector.play(SampledPolicy(learner._acting_actor), 1)
     assert learner._collector.take().action.mean().item() == pytest.approx(3.0, abs=0.3)
 
 

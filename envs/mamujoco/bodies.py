@@ -48,10 +48,11 @@ def reward(
     contact: Float[np.ndarray, "batch forces"] | None,
 ) -> Float[np.ndarray, " batch"]:
     """The body's reward, term by term in gymnasium's order, so that it comes out the same to the last bit."""
-    costs = body.control_cost * np.square(controls).sum(axis=1)
+    costs = body.control_cost * np.add.reduce(np.square(controls), axis=1)
     if contact is not None:
-        costs = costs + body.contact_cost * np.square(contact).sum(axis=1)
-    return velocity + np.where(healthy, body.bonus, body.dying_bonus) - costs
+        costs = costs + body.contact_cost * np.add.reduce(np.square(contact), axis=1)
+    bonus = body.bonus if body.bonus == body.dying_bonus else np.where(healthy, body.bonus, body.dying_bonus)
+    return velocity + bonus - costs
 
 
 def _always_healthy(

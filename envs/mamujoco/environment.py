@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 
 import mujoco
@@ -56,6 +57,9 @@ class MultiAgentMujoco(EpisodicEnvironment):
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
         self.robots.reset(worlds)
+
+    def _engine_settings(self) -> AbstractContextManager[object]:
+        return self.robots.running()
 
     def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         return self.robots.step(self._view.controls(actions))

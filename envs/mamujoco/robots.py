@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import gymnasium
@@ -58,6 +59,12 @@ class Robots:
             if self.contact is not None:
                 self.contact[world] = data.cfrc_ext.clip(-1, 1).ravel()
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """MuJoCo's clock is off, and its warnings become Python's at the end; around one call of `step` or many."""
+        with clock_off, as_python_warnings(dropped=BROKEN):
+            yield
+
     def step(self, controls: Float[np.ndarray, "batch actuators"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         """Apply the controls for one control step; returns the rewards and where the task ended the episode.
 
@@ -105,8 +112,7 @@ class Robots:
 
     def _simulate(self) -> None:
         try:
-            with clock_off, as_python_warnings(dropped=BROKEN):
-                self._batch.step(nstep=self._robot.frame_skip)
+            self._batch.step(nstep=self._robot.frame_skip)
         except SimulationError as error:
             # These worlds stand still while the others moved on: made non-finite, so that they are seen to be broken.
             self._batch.state[error.ids] = np.nan

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from dima.behavior.networks import Actor, Critic, ValueNormalizer
+from dima.behavior.networks import Actor, Critic, DirectPolicy, SampledPolicy, ValueNormalizer
 
 
 def test_the_actor_has_as_many_parameters_as_harls(paper):
@@ -31,6 +32,22 @@ def test_samples_have_the_policys_moments():
     samples, policy = actor.sample(observations, torch.Generator().manual_seed(0)), actor(observations[:1])
     torch.testing.assert_close(samples.mean(0), policy.mean[0], atol=4e-3, rtol=0)
     torch.testing.assert_close(samples.std(0), policy.stddev[0], atol=4e-3, rtol=0)
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_direct_calls_give_the_bits_of_the_modules(layer_norm):
+    """Also after the weights have changed in place, as they do at the end of an epoch."""
+    torch.manual_seed(0)
+    actor, random = Actor(19, 3, [128, 128, 128], layer_norm=layer_norm), np.random.default_rng(0)
+    with torch.no_grad():
+        actor.std_logit.normal_()
+    direct, sampled = DirectPolicy(actor), SampledPolicy(actor)
+    for _ in range(3):
+        observations, noise = (random.standard_normal((1, 2, size), dtype=np.float32) for size in (19, 3))
+        np.testing.assert_array_equal(direct(observations, noise), sampled(observations, noise))
+        with torch.no_grad():
+            for layer in (*actor.trunk.parameters(), *actor.mean.parameters()):
+                layer += 0.1 * torch.randn_like(layer)
 
 
 def test_one_value_for_each_state():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import pickle
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -169,6 +172,29 @@ def test_worlds_that_start_afresh_do_what_new_ones_would(make: Made) -> None:
     saved = used.get_sim_state(), new.get_sim_state()
     for name, theirs in saved[1]["engine_state"].items():
         assert saved[0]["engine_state"][name].tobytes() == theirs.tobytes(), name
+
+
+def test_playing_is_stepping(make: Made) -> None:
+    """The same bits, in parts of any length and through the ends of episodes, and the simulation is then the same."""
+    played, twin = make(1, seed=4), make(1, seed=4)
+    limit = 45
+    for env in (played, twin):
+        env.spec = replace(env.spec, episode_limit=limit)
+    actions = random_actions(played, limit + 20)
+    starts, taken = [env.reset() for env in (played, twin)], 0
+    for length in itertools.cycle((1, 37, limit)):
+        steps = min(length, len(actions) - taken)
+        ours = played.play(lambda obs, step, first=taken: actions[first + step], steps, *starts[0])
+        theirs = envs.BatchedEnvironment.play(twin, lambda obs, step, first=taken: actions[first + step], steps, *starts[1])
+        for name, value in theirs._asdict().items():
+            assert_array_equal(getattr(ours, name), value, err_msg=name)
+            assert getattr(getattr(ours, name), "dtype", None) == getattr(value, "dtype", None)
+        starts = [(part.next_obs, part.next_state) for part in (ours, theirs)]
+        taken += len(ours.reward)
+        if taken == len(actions):
+            break
+    saved = [pickle.dumps(env.get_sim_state()) for env in (played, twin)]
+    assert saved[0] == saved[1]
 
 
 def test_a_reset_without_a_seed_draws_new_episodes_from_the_same_stream(make: Made) -> None:

@@ -34,7 +34,7 @@ def model_after(cell, conditioning, updates):
     sizes = merge(SIZES, {"denoiser": {"conditioning": conditioning}})
     learner = DimaLearner(validate(type(cell), merge(cell.model_dump(mode="json"), {"parameters": sizes}), "test"), torch.device("cpu"))
     for _ in range(2000):
-        learner._store(learner._collector.take(), False) if learner._collector.step(None) else None
+        learner._store(learner._collector.take(), False) if learner._collector.play(None, 1) else None
     for _ in range(updates):
         learner._update_denoiser()
     return learner
