@@ -12,6 +12,8 @@ from torch import Tensor
 
 from dima.config import ReplayConfig
 
+LEAST_WEIGHT = 1e-30
+"""Of a row that was visited most, relative to that visited least: not 0, or it would be drawn no sooner than one that is no candidate."""
 FIELDS = ("state", "observation", "action", "reward", "terminated", "truncated", "next_state")
 
 
@@ -68,13 +70,15 @@ class Sequences:
 class Replay:
     """Ring of the newest `capacity` transitions.
 
-    Sampling draws from the generator it is given and never synchronises with the host: the counts it needs are host integers.
+    Sampling draws from the generator it is given and never synchronises with the host: the counts it needs are on the device as well.
 
     Args:
         config: capacity and sampling rules.
         shapes: (state dim, agents, observation dim, action dim).
         device: where everything lives.
         models: those that draw by visits, which are counted for each apart.
+        fixed_shapes: draw by visits among `capacity` rows, of which those that hold nothing yet are never chosen: a CUDA graph then stays
+            valid while the memory fills. Otherwise only among the rows that are filled, which is the same and takes less time.
     """
 
     def __init__(
@@ -83,8 +87,11 @@ class Replay:
         shapes: tuple[int, int, int, int],
         device: torch.device,
         models: Sequence[str] = ("state_decoder", "reward_model"),
+        *,
+        fixed_shapes: bool = False,
     ) -> None:
         self.config = config
+        self._fixed_shapes = fixed_shapes
         self.size = 0
         self.total = 0
         states, agents, observations, actions = shapes
@@ -109,7 +116,10 @@ class Replay:
         weights = torch.tensor(config.recency_weights, dtype=torch.float64)
         self._recency = (weights.cumsum(0) / weights.sum()).to(device)
         self._device = device
-        self._index_episodes()
+        # what sampling reads, changed in place: rows in use and the first of them, episodes, and for each of these, oldest first, the
+        # number of its first transition, its length, and the summed lengths up to its end
+        self._filled, self._oldest, self._count = (torch.zeros((), dtype=torch.long, device=device) for _ in range(3))
+        self._starts, self._lengths, self._ends = (torch.zeros(config.capacity, dtype=torch.long, device=device) for _ in range(3))
 
     def append(self, episode: Episode, *, continues: bool = False) -> None:
         """Store an episode, or with `continues` the next part of the newest one, over the oldest transitions where the ring is full.
@@ -134,7 +144,11 @@ class Replay:
 
     def _index_episodes(self) -> None:
         table = torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2).to(self._device)
-        self._starts, self._lengths = table[:, 0].contiguous(), table[:, 1].contiguous()
+        for column, values in enumerate((self._starts, self._lengths)):
+            values.zero_()[: len(table)] = table[:, column]
+        self._ends.copy_(self._lengths.cumsum(0))
+        for number, value in ((self._filled, self.size), (self._oldest, self.total - self.size), (self._count, len(self._episodes))):
+            number.fill_(value)
 
     @property
     def device(self) -> torch.device:
@@ -182,7 +196,7 @@ class Replay:
     def sample_starts(self, count: int, generator: torch.Generator) -> Float[Tensor, "batch agents observation"]:
         """Joint observations of uniformly drawn steps of uniformly drawn episodes, of those still whole (baselines.md 2.6)."""
         uniform = torch.rand(2, count, generator=generator, device=self._device, dtype=torch.float64)
-        episode = (uniform[0] * len(self._episodes)).long()
+        episode = (uniform[0] * self._count).long()
         step = (uniform[1] * self._lengths[episode]).long()
         return self._data["observation"][(self._starts[episode] + step) % self.config.capacity]
 
@@ -192,25 +206,28 @@ class Replay:
         Weighted sampling without replacement as the smallest of E_i / p_i with E_i ~ Exp(1): unlike `torch.multinomial` it asks the
         device nothing.
         """
-        candidates = self.size - length + 1
-        if candidates < 1:
+        if self.size < length:
             raise ValueError(f"{self.size} stored transitions hold no segment of {length}.")
-        oldest = self.total - self.size
-        starts = torch.arange(oldest, oldest + candidates, device=self._device) % self.config.capacity
+        candidates = self._filled - length + 1
+        place = torch.arange(self.config.capacity if self._fixed_shapes else self.size - length + 1, device=self._device)
+        is_candidate = place < candidates
+        starts = (self._oldest + place) % self.config.capacity
         visits = self._visits[model]
-        past = visits[starts]
-        temperature = self.config.visit_temperature
-        if temperature is None:
-            weights = (1.0 - past / past.sum().clamp(min=1.0)).clamp(min=1e-6)
-        else:
-            weights = torch.exp(-(past - past.min()) / temperature)
-        drawn: list[Tensor] = []
-        while sum(map(len, drawn)) < count:
-            keys = torch.empty_like(weights).exponential_(generator=generator) / weights
-            drawn.append(starts[keys.topk(min(count - sum(map(len, drawn)), candidates), largest=False).indices])
-        rows = torch.cat(drawn)
+        weights = self._weights(visits[starts], is_candidate)
+        keys = (torch.empty_like(weights).exponential_(generator=generator) / weights).masked_fill(~is_candidate, torch.inf)
+        order = keys.topk(min(count, len(place)), largest=False).indices
+        # where there are fewer than `count`, all are drawn equally often, but for the first of the order once more
+        rows = starts[order[torch.arange(count, device=self._device) % candidates]]
         visits.index_add_(0, rows, torch.ones_like(rows, dtype=visits.dtype))
         return rows
+
+    def _weights(self, visits: Float[Tensor, " rows"], is_candidate: Bool[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """p of every candidate, times what is the same for all; of the other rows whatever it may be."""
+        temperature = self.config.visit_temperature
+        if temperature is None:
+            return (1.0 - visits / torch.where(is_candidate, visits, 0.0).sum().clamp(min=1.0)).clamp(min=1e-6)
+        fewest = torch.where(is_candidate, visits, torch.inf).min()
+        return torch.exp(-(visits - fewest) / temperature).clamp(min=LEAST_WEIGHT)
 
     def sample_windows(self, count: int, length: int, generator: torch.Generator) -> Windows:
         """`count` windows of `length` transitions: the last is a sampled one or up to `length` - 1 steps later (dima.md 6.1b).
@@ -235,24 +252,23 @@ class Replay:
 
     def _sample_episode_steps(self, count: int, generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         """Episode numbers and steps in them: quarters by age with the recency weights, then uniform; with < 4 episodes by length."""
-        episodes = len(self._episodes)
         uniform = torch.rand(3, count, generator=generator, device=self._device, dtype=torch.float64)
-        if self.config.window_sampling == "uniform" or episodes < 4:
-            ends = self._lengths.cumsum(0)
-            position = (uniform[0] * ends[-1]).long()
-            episode = torch.searchsorted(ends, position, right=True).clamp(max=episodes - 1)
-            return episode, position - (ends[episode] - self._lengths[episode])
+        position = (uniform[0] * self._ends[-1]).long()
+        episode = torch.minimum(torch.searchsorted(self._ends, position, right=True), self._count - 1)
+        step = position - (self._ends[episode] - self._lengths[episode])
+        if self.config.window_sampling == "uniform":
+            return episode, step
         quarter = torch.searchsorted(self._recency, uniform[0], right=True).clamp(max=3)
         low, high = self._quarter_bound(quarter), self._quarter_bound(quarter + 1)
-        episode = low + (uniform[1] * (high - low)).long()
-        return episode, (uniform[2] * self._lengths[episode]).long()
+        by_age = low + (uniform[1] * (high - low)).long()
+        few = self._count < 4
+        return torch.where(few, episode, by_age), torch.where(few, step, (uniform[2] * self._lengths[by_age]).long())
 
     def _quarter_bound(self, quarter: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Number of the first episode of a quarter; that of the fifth is the number of episodes."""
-        episodes = len(self._episodes)
         if self.config.recency_remainder == "spread":
-            return quarter * episodes // 4
-        return torch.where(quarter == 4, episodes, quarter * (episodes // 4))
+            return quarter * self._count // 4
+        return torch.where(quarter == 4, self._count, quarter * (self._count // 4))
 
     def state_dict(self) -> dict[str, Any]:
         """The stored transitions, visits and episode table."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dima.config import ReplayConfig
 from dima.replay import Episode, Replay
@@ -35,8 +37,8 @@ def episode(first, length):
     )
 
 
-def filled(lengths, **changes):
-    replay = Replay(CONFIG.model_copy(update=changes), (1, 2, 3, 1), CPU)
+def filled(lengths, *, fixed_shapes=False, **changes):
+    replay = Replay(CONFIG.model_copy(update=changes), (1, 2, 3, 1), CPU, fixed_shapes=fixed_shapes)
     first = 0
     for length in lengths:
         replay.append(episode(first, length))
@@ -165,6 +167,53 @@ def test_a_batch_has_no_step_twice_while_there_are_enough():
     states, _ = replay.sample_steps(40, "state_decoder", generator())
     assert sorted(states[:, 0].tolist()) == list(range(40))
     assert len(replay.sample_steps(100, "state_decoder", generator())[0]) == 100
+
+
+@pytest.mark.parametrize("visit_temperature", [20.0, None])
+@pytest.mark.parametrize("lengths", [[7], [7, 5, 3], [20, 20], [30, 30, 30, 3, 11]])
+def test_drawing_among_all_rows_is_drawing_among_the_filled_ones(lengths, visit_temperature):
+    """The same rows for the same numbers, whether the memory is almost empty, full or overwritten, also where a batch holds some twice."""
+    memories = [filled(lengths, fixed_shapes=fixed, visit_temperature=visit_temperature) for fixed in (False, True)]
+    for count in (3, 7, 30, 120):
+        steps = (memory.sample_steps(count, "state_decoder", generator(count))[0] for memory in memories)
+        torch.testing.assert_close(*steps, rtol=0, atol=0)
+        segments = (memory.sample_segments(count, 5, "reward_model", generator(count)).state for memory in memories)
+        torch.testing.assert_close(*segments, rtol=0, atol=0)
+    for model in ("state_decoder", "reward_model"):
+        torch.testing.assert_close(*(memory._visits[model] for memory in memories), rtol=0, atol=0)
+
+
+class Shapes(TorchDispatchMode):
+    """The shapes of all that operators return."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.found.append((func.name(), [value.shape for value in tree_leaves(result) if isinstance(value, torch.Tensor)]))
+        return result
+
+
+def test_the_shapes_of_all_steps_stay_the_same_while_the_memory_fills():
+    """What a CUDA graph needs; and it reads what is stored later."""
+    replay, found = filled([9], fixed_shapes=True), []
+    for length in (0, 20, 40):
+        if length:
+            replay.append(episode(100, length))
+        with Shapes() as shapes:
+            replay.sample_steps(6, "state_decoder", generator())
+            replay.sample_segments(6, 5, "reward_model", generator())
+            replay.sample_windows(6, 3, generator())
+        found.append(shapes.found)
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_row_that_was_visited_far_more_than_another_is_still_sooner_drawn_than_one_that_holds_nothing():
+    replay = filled([4], fixed_shapes=True)
+    replay._visits["state_decoder"][0] = 1e5
+    assert sorted(replay.sample_steps(4, "state_decoder", generator())[0][:, 0].tolist()) == [0, 1, 2, 3]
 
 
 def test_visited_steps_are_drawn_less_by_exp_of_visits_over_20():
