@@ -1,6 +1,7 @@
 """The kernels of a method's updates by part, its attention by shape, and how far streams overlap: `benchmarks.gpu --profile`.
 
-The last line is what was found, as JSON. On a CPU the operators that call no other stand for kernels, all of them on one stream.
+The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no other
+operator called, all of them on one stream.
 
 A part is an update of a learner of ours, a method called `_update_<part>`. Attention is found in a first, uncompiled call of each update
 and each of its shapes is then timed by itself: inside graphs and compiled parts no shape can be seen. An epoch that is looked at has few
@@ -199,12 +200,15 @@ def kernels_of(call: Callable[[], object], device: torch.device) -> tuple[list[K
 
 
 def is_kernel(event: FunctionEvent, on_gpu: bool) -> bool:
-    """Whether an event is work of the device, or on a CPU an operator that calls no other."""
+    """Whether an event is work of the device, or on a CPU an operator that no other operator called."""
     if event.is_user_annotation:
         return False
     if on_gpu:
         return event.device_type == torch.autograd.DeviceType.CUDA
-    return event.name.startswith("aten::") and not event.cpu_children
+    caller = event.cpu_parent
+    while caller is not None and not caller.name.startswith("aten::"):
+        caller = caller.cpu_parent
+    return event.name.startswith("aten::") and caller is None
 
 
 def busy(kernels: Iterable[Kernel]) -> float:

@@ -151,19 +151,17 @@ def test_time_in_kernels_and_time_in_which_one_runs() -> None:
 def test_what_counts_as_a_kernel() -> None:
     cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
 
-    def event(device, name="aten::mm", children=(), annotation=False):
-        return SimpleNamespace(device_type=device, name=name, cpu_children=list(children), is_user_annotation=annotation)
+    def event(device, name="aten::mm", caller=None, annotation=False):
+        return SimpleNamespace(device_type=device, name=name, cpu_parent=caller, is_user_annotation=annotation)
 
     assert [is_kernel(event(cuda), True), is_kernel(event(cpu), True), is_kernel(event(cuda, annotation=True), True)] == [
         True,
         False,
         False,
     ]
-    assert [is_kernel(event(cpu), False), is_kernel(event(cpu, children=[1]), False), is_kernel(event(cpu, "step"), False)] == [
-        True,
-        False,
-        False,
-    ]
+    linear, backward = event(cpu, "aten::linear"), event(cpu, "MmBackward0")
+    events = [event(cpu), event(cpu, caller=backward), backward, event(cpu, caller=linear), event(cpu, "aten::t", event(cpu, "x", linear))]
+    assert [is_kernel(one, False) for one in events] == [True, True, False, False, False]
 
 
 def test_attention_is_counted_by_what_decides_its_cost() -> None:
