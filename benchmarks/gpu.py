@@ -2,6 +2,7 @@
 
     python -m benchmarks.gpu --json gpu.json
     python -m benchmarks.gpu --method dima-fast mamba mappo
+    python -m benchmarks.gpu --method dima dima-swift --compute fast
     python -m benchmarks.gpu --profile
 
 Every measurement is made in a process of its own, the most important first. One that fails leaves its reason in its place and the others
@@ -159,7 +160,8 @@ def of_methods(bench: Bench, module: str, options: argparse.Namespace, line: Cal
     """What the module measures of every method, in the order given."""
     taken = Measurements()
     for method in options.method:
-        arguments = ["--method", method, *(["--task", options.task] if options.task else [])]
+        given = {"--method": method, "--task": options.task, "--compute": options.compute}
+        arguments = [word for name, value in given.items() if value for word in (name, value)]
         taken.take(method, lambda: bench.start(arguments, module=module, seconds=METHOD_SECONDS).result(), line)  # noqa: B023 - called at once
     return taken.found
 
@@ -182,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         for method in options.method or ():
-            method_cell(method, options.sizes, task=options.task)
+            method_cell(method, options.sizes, task=options.task, compute=options.compute)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -206,12 +208,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)")
     parser.add_argument("--method", nargs="+", help="time epochs of these methods instead")
     parser.add_argument("--task", help="for --method (default: halfcheetah-2x3, or push-mass at toy sizes)")
+    parser.add_argument("--compute", choices=("reference", "fast"), help="preset of computing for --method (default: the method's own)")
     parser.add_argument("--profile", action="store_true", help="show the kernels of the updates instead, of --method or dima-fast")
     parser.add_argument("--json", type=Path, help="write what was found to this file")
     options = parser.parse_args(arguments)
     options.method = options.method or (["dima-fast"] if options.profile else None)
-    if options.task and not options.method:
-        parser.error("--task goes with --method or --profile")
+    if (options.task or options.compute) and not options.method:
+        parser.error("--task and --compute go with --method or --profile")
     return options
 
 

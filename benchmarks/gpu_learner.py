@@ -25,7 +25,6 @@ from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from dima.config import CellConfig
-from dima.grid import merge, validate
 from dima.replay import Episode, Replay
 from dima.train import DimaLearner
 
@@ -38,8 +37,7 @@ Repeat = Callable[[int, Callable[[], Tensor]], Tensor]
 
 def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellConfig:
     """DIMA with another preset of computing, all of whose parts learn from the first epoch on."""
-    found = learning_at_once(method_cell("dima", sizes, task=task, seed=seed)).model_dump(mode="json")
-    return validate(CellConfig, merge(found, {"parameters": {"compute": compute}}), f"{sizes} sizes")
+    return learning_at_once(method_cell("dima", sizes, task=task, seed=seed, compute=compute))
 
 
 def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool) -> dict[str, Any]:

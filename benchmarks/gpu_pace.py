@@ -102,6 +102,7 @@ def speed_row(found: Mapping[str, Any]) -> str:
         "grid": "paper",
         "task": found["task"],
         "method": found["method"],
+        "compute": found["compute"],
         "device": "GPU" if on_gpu else "CPU",
         "hardware": found["device"],
         "epoch_seconds": round(learning / len(found["epoch_seconds"]), 3),
@@ -120,9 +121,10 @@ def print_found(measure: Callable[[CellConfig, torch.device], dict[str, Any]], m
     parser.add_argument("--sizes", choices=TASKS, required=True)
     parser.add_argument("--method", required=True)
     parser.add_argument("--task")
+    parser.add_argument("--compute")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    config = learning_at_once(method_cell(options.method, options.sizes, task=options.task))
+    config = learning_at_once(method_cell(options.method, options.sizes, task=options.task, compute=options.compute))
     dima.compute.prepare_process(config.compute, options.device)
     found = measure(config, options.device)
     name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"

@@ -1,11 +1,11 @@
 """The kernels of a method's updates by part, its attention by shape, and how far streams overlap: `benchmarks.gpu --profile`.
 
-The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no other
-operator called, all of them on one stream.
+The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no other operator called, all
+of them on one stream.
 
-A part is an update of a learner of ours, a method called `_update_<part>`. Attention is found in a first, uncompiled call of each update
-and each of its shapes is then timed by itself: inside graphs and compiled parts no shape can be seen. An epoch that is looked at has few
-updates, since every kernel costs the profiler time.
+A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention is found in a first, uncompiled call
+of each, and every shape of it is then timed alone: inside graphs and compiled parts no shape can be seen. An epoch that is looked at has
+few updates, since every kernel costs the profiler time.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from dima.methods import build_learner
 from dima.native_learner import NativeLearner
 from dima.replay import Replay
 
-UPDATES = {"updates_per_epoch": 20, "policy_updates_per_epoch": 1}
+UPDATES = {"updates_per_epoch": 20, "policy_updates_per_epoch": 2}
 """In an epoch that is looked at, at most."""
 MILLISECONDS = 100.0
 """A part is looked at for so long, but for one update at least and `UPDATES` at most."""
-WARM_UP, REPEATS, SHOWN = 2, 20, 14
+WARM_UP, REPEATS, SHOWN = 3, 20, 14
 
 Update = Callable[[], Tensor]
 

@@ -77,11 +77,11 @@ def measurable_methods() -> list[str]:
     return [method.name for method in method_summaries(CONFIG) if method.engine != "checkout"]
 
 
-def method_cell(method: str, sizes: str, *, task: str | None = None, seed: int = 1) -> CellConfig:
-    """A cell of the method at the sizes of its file (`paper`) or at toy sizes.
+def method_cell(method: str, sizes: str, *, task: str | None = None, seed: int = 1, compute: str | None = None) -> CellConfig:
+    """A cell of the method at the sizes of its file (`paper`) or at toy sizes, with its own preset of computing or another.
 
     Raises:
-        UserError: there is no such method or task, or the method is another checkout's program.
+        UserError: there is no such method or task, the method is another checkout's program, or it has no presets.
     """
     key = CellKey(task or TASKS[sizes], method, seed)
     values = plain_grid([key.task], [method], [seed], CONFIG).resolve(key).model_dump(mode="json")
@@ -89,8 +89,11 @@ def method_cell(method: str, sizes: str, *, task: str | None = None, seed: int =
         raise UserError(
             f"Method {method} is another checkout's program; the methods that can be timed are {', '.join(measurable_methods())}."
         )
+    if compute and "compute" not in values["parameters"]:
+        raise UserError(f"Method {method} has no presets of computing: it runs HARL's code.")
     small = {"task": TOY_TASK, "parameters": TOY[values["parameters"]["algorithm"]]} if sizes == "toy" else {}
-    return validate(CellConfig, merge(values, small), f"{sizes} sizes of {method}")
+    preset = {"parameters": {"compute": compute}} if compute else {}
+    return validate(CellConfig, merge(values, small, preset), f"{sizes} sizes of {method}")
 
 
 def learning_at_once(config: CellConfig) -> CellConfig:

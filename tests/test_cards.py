@@ -54,7 +54,7 @@ def test_a_cell_takes_what_was_measured_and_cudas_own_or_a_whole_card() -> None:
     """2.5 and 1 GB of 25.757 and 8.590 GB are 13.6 and 40.7 %; of a method whose preset differs, and elsewhere, nothing is known."""
     grid = plain_grid(["halfcheetah-2x3", "halfcheetah-6x1", "pen"], ["dima", "dima-fast"], config_dir=CONFIG)
     table = read_speeds(ROOT / "workflow/reference")
-    (row,) = (speed for speed in table.speeds if speed.method == "dima-fast" and speed.device == "GPU")
+    row = next(speed for speed in table.speeds if (speed.method, speed.compute, speed.device) == ("dima", "fast", "GPU"))
     speeds = Speeds(grid, SpeedTable(episode_steps=table.episode_steps, speeds=(row.model_copy(update={"gigabytes": 2.5}),)))
     big, small = Card("GPU-aa", 24564), Card("GPU-bb", 8192)
 

@@ -143,13 +143,14 @@ def _hours_to_come(plan: Plan) -> Iterator[str]:
 
 def _rows_elsewhere(plan: Plan) -> Iterator[str]:
     """Which method's speed on which machine stands for how many cells."""
-    groups: dict[tuple[str, str, str], list[tuple[str, Expected]]] = {}
+    groups: dict[tuple[str, str, bool, str], list[tuple[str, Expected]]] = {}
     for key, prospect in plan.prospects.items():
         if prospect.elsewhere:
             speed = prospect.elsewhere.speed
-            groups.setdefault((key.method, speed.method, speed.hardware), []).append((key.task, prospect.elsewhere))
-    for (method, measured, hardware), found in groups.items():
-        named = method if method == measured else f"{method}, timed as {measured}, with another preset of computing"
+            other = speed.compute != plan.grid.resolve(key).compute
+            groups.setdefault((key.method, speed.compute, other, speed.hardware), []).append((key.task, prospect.elsewhere))
+    for (method, compute, other, hardware), found in groups.items():
+        named = f"{method}, timed with the preset {compute}" if other else method
         others = sum(task != one.speed.task for task, one in found)
         by_others = f", {others} of them by another task" if others else ""
         epochs = Range(min(one.epochs.least for _, one in found), max(one.epochs.most for _, one in found))

@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from dima.analysis.reference import REFERENCE_DIR
-from dima.config import CellConfig, CollectionConfig, HarlOffPolicySettings, HarlOnPolicySettings, Strict
+from dima.config import CellConfig, CollectionConfig, Compute, HarlOffPolicySettings, HarlOnPolicySettings, Strict
 from dima.config.base import Count, NonNegativeFloat, PositiveFloat
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, plain_grid, validate
 from dima.yaml_file import read_yaml
 
 PAPER = "paper"
-"""In a row: of a method as its file has it, with no grid's changes."""
+"""In a row: of a method as its file has it, with no grid's changes; the preset of computing is another matter."""
 
 
 class Speed(Strict):
@@ -29,6 +29,7 @@ class Speed(Strict):
     grid: str
     task: str
     method: str
+    compute: Compute = Field(description="preset of computing")
     device: Literal["GPU", "CPU"]
     hardware: str = Field(description="the card's name, or the processor's as records have it")
     epoch_seconds: PositiveFloat = Field(description="learning; all of an epoch where thousand_steps_seconds is null")
@@ -117,11 +118,11 @@ class Speeds:
         """By the row that suits the cell best; None where none does.
 
         A row suits the cells of its own grid, and those of others that have the parameters of its method's file, whatever their preset of
-        computing. Best is a row of a GPU, before one of a CPU; of the method itself, before one that differs in the preset; of the task
-        itself, before another of the suite.
+        computing. Best is a row of a GPU, before one of a CPU; of the cell's preset, before another; of the task itself, before another
+        of the suite.
         """
-        rows = self.rows(key)
-        best = min(rows, key=lambda speed: (speed.device != "GPU", speed.method != key.method, speed.task != key.task), default=None)
+        rows, compute = self.rows(key), self._grid.resolve(key).compute
+        best = min(rows, key=lambda speed: (speed.device != "GPU", speed.compute != compute, speed.task != key.task), default=None)
         return best and self.expected_by(best, key)
 
     def expected_by(self, speed: Speed, key: CellKey) -> Expected | None:
@@ -134,8 +135,9 @@ class Speeds:
         return Expected(epochs, Range(*(count * speed.epoch_seconds + steps for count in epochs)), speed)
 
     def gigabytes(self, key: CellKey) -> float | None:
-        """GPU memory that a cell holds, the most that was measured of its method; None where nothing was."""
-        return max((speed.gigabytes for speed in self.rows(key) if speed.gigabytes and speed.method == key.method), default=None)
+        """GPU memory that a cell holds, the most that was measured of its method and preset; None where nothing was."""
+        compute = self._grid.resolve(key).compute
+        return max((speed.gigabytes for speed in self.rows(key) if speed.gigabytes and speed.compute == compute), default=None)
 
     def rows(self, key: CellKey) -> list[Speed]:
         """The rows that suit a cell."""

@@ -18,23 +18,24 @@ def markdown() -> str:
     tasks = list(dict.fromkeys(key.task for key in paper.cells))
     grid = plain_grid(tasks, dict.fromkeys(speed.method for speed in rows), config_dir=CONFIG_DIR)
     speeds = Speeds(grid, table)
-    machines = dict.fromkeys((speed.method, speed.hardware) for speed in rows)
-    lines = [line for method, hardware in machines for line in _lines(speeds, tasks, method, hardware)]
+    paths = dict.fromkeys((speed.method, speed.compute, speed.hardware) for speed in rows)
+    lines = [line for path in paths for line in _lines(speeds, tasks, path)]
     return "\n".join([_line(COLUMNS), _line(["---"] * len(COLUMNS)), *lines, "", _missing(paper, rows)])
 
 
-def _lines(speeds: Speeds, tasks: list[str], method: str, hardware: str) -> Iterator[str]:
-    """One line for all the tasks of which it says the same."""
+def _lines(speeds: Speeds, tasks: list[str], path: tuple[str, str, str]) -> Iterator[str]:
+    """Of a method, a preset and a machine: one line for all the tasks of which it says the same."""
+    method, compute, hardware = path
     alike: dict[tuple[str, ...], list[str]] = {}
     for task in tasks:
         key = CellKey(task, method, 1)
-        own = [speed for speed in speeds.rows(key) if (speed.method, speed.hardware) == (method, hardware)]
+        own = [speed for speed in speeds.rows(key) if (speed.method, speed.compute, speed.hardware) == path]
         best = min(own, key=lambda speed: speed.task != task, default=None)
         found = speeds.expected_by(best, key) if best and (best.task == task or best.of != "updates") else None
         if found:
             alike.setdefault(_cells(task, found), []).append(task)
     for cells, those in alike.items():
-        yield _line([f"`{method}`", hardware, ", ".join(those), *cells])
+        yield _line([f"`{method}`{'' if compute == 'reference' else f', {compute}'}", hardware, ", ".join(those), *cells])
 
 
 def _cells(task: str, found: Expected) -> tuple[str, ...]:

@@ -285,7 +285,8 @@ def test_where_nothing_was_recorded_speeds_measured_elsewhere_tell(grid_of, leav
     row = {
         "grid": "paper",
         "task": "push-mass",
-        "method": "dima-fast",
+        "method": "dima",
+        "compute": "fast",
         "device": "GPU",
         "hardware": "A Card",
         "of": "epochs",
@@ -302,8 +303,7 @@ def test_where_nothing_was_recorded_speeds_measured_elsewhere_tell(grid_of, leav
     assert found[:5] == [
         "Time to come: at least 1.00 h of CPU for 1 cell; 2 cells unknown.",
         "In addition: about 4.70 to 10.7 h of GPU for 3 cells, by speeds measured elsewhere.",
-        "  dima, timed as dima-fast, with another preset of computing: 3 cells, 1 of them by another task,"
-        " on A Card; 11 to 61 epochs a cell",
+        "  dima, timed with the preset fast: 3 cells, 1 of them by another task, on A Card; 11 to 61 epochs a cell",
         "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first.",
         f"Disk: {plan.folder} takes {found[4].split(' takes ')[1]}",
     ]

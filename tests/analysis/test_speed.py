@@ -92,10 +92,10 @@ def test_speeds_of_single_updates_are_those_of_the_benchmark() -> None:
     epochs = {row["precision"]: row["ours_seconds"] for row in found if row["part"] == "epoch"}
     collecting = json.loads((ROOT / "benchmarks/evidence/harl/collecting.json").read_text())["rows"]
     (steps,) = (row["seconds_per_1000_steps"]["median"] for row in collecting if (row["grid"], row["task"]) == ("paper", "halfcheetah-2x3"))
-    rows = {speed.method: speed for speed in TABLE.speeds if speed.of == "updates"}
-    for method, precision in (("dima", "float32"), ("dima-fast", "bfloat16")):
-        assert rows[method].epoch_seconds == pytest.approx(epochs[precision], rel=1e-3)
-        assert rows[method].thousand_steps_seconds == pytest.approx(steps, abs=1e-3)
+    rows = {speed.compute: speed for speed in TABLE.speeds if speed.of == "updates"}
+    for compute, precision in (("reference", "float32"), ("fast", "bfloat16")):
+        assert rows[compute].epoch_seconds == pytest.approx(epochs[precision], rel=1e-3)
+        assert rows[compute].thousand_steps_seconds == pytest.approx(steps, abs=1e-3)
 
 
 def test_every_row_names_what_there_is() -> None:
@@ -111,7 +111,9 @@ def test_every_row_names_what_there_is() -> None:
 def made(**changes: Any) -> Speed:
     """A row of DIMA on a GPU."""
     row = {"grid": PAPER, "task": "halfcheetah-2x3", "method": "dima", "device": "GPU", "hardware": "A Card", "epoch_seconds": 2.0}
-    return Speed(**row | {"thousand_steps_seconds": 0.5, "gigabytes": 3.0, "of": "epochs", "source": "a/place"} | changes)
+    return Speed(
+        **row | {"compute": "reference", "thousand_steps_seconds": 0.5, "gigabytes": 3.0, "of": "epochs", "source": "a/place"} | changes
+    )
 
 
 def speeds(grid: Grid, *rows: Speed) -> Speeds:
@@ -129,11 +131,11 @@ def test_a_cells_time_is_that_of_its_epochs_and_its_steps() -> None:
 
 
 def test_the_row_that_suits_best_is_taken() -> None:
-    """A GPU's before a CPU's, the method's own before one of another preset, the task's own before another task's."""
+    """A GPU's before a CPU's, one of the cell's preset before another, the task's own before another task's."""
     rows = [
-        made(task="halfcheetah-6x1", method="dima-fast", device="CPU", hardware="1"),
-        made(method="dima", device="CPU", hardware="2"),
-        made(method="dima-fast", hardware="3"),
+        made(task="halfcheetah-6x1", compute="fast", device="CPU", hardware="1"),
+        made(device="CPU", hardware="2"),
+        made(compute="fast", hardware="3"),
         made(task="halfcheetah-3x2", hardware="4"),
         made(hardware="5"),
     ]
@@ -142,7 +144,9 @@ def test_the_row_that_suits_best_is_taken() -> None:
         found = speeds(paper, *rows[:count]).expected(key)
         assert found is not None
         assert found.speed.hardware == str(count)
-    assert speeds(paper, made(method="dima-fast")).gigabytes(key) is None, "another preset takes other memory"
+    assert speeds(paper, made(compute="fast")).gigabytes(key) is None, "another preset takes other memory"
+    fast = speeds(plain_grid([key.task], ["dima-fast"], config_dir=CONFIG), made(compute="fast"))
+    assert fast.gigabytes(CellKey(key.task, "dima-fast", 1)) == 3.0, "which differs from dima in the preset alone"
 
 
 def test_small_networks_are_not_expected_to_take_what_large_ones_took() -> None:
@@ -177,12 +181,13 @@ def test_the_page_carries_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_says_what_is_measured_what_is_not_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         made(),
-        made(device="CPU", hardware="1 core", of="updates", gigabytes=None),
+        made(compute="fast", device="CPU", hardware="1 core", of="updates", gigabytes=None),
         made(method="mappo", device="CPU", hardware="2 cores", gigabytes=None, of="cells", thousand_steps_seconds=None),
     ]
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(speed_page, "read_speeds", lambda: SpeedTable(episode_steps=LENGTHS, speeds=tuple(rows)))
     lines = speed_page.markdown().splitlines()
+    assert "| `dima`, fast | 1 core | halfcheetah-2x3 | 996 | 42 |  | [extrapolated from single updates](../a/place) |" in lines
     assert "| `dima` | A Card | halfcheetah-2x3 | 996 | 42 | 3 | [extrapolated from epochs](../a/place) |" in lines
     other = "[extrapolated from halfcheetah-2x3](../a/place)"
     assert f"| `dima` | A Card | ant-2x4, ant-4x2 | 996 to 4,976 | 42 to 174 | 3 | {other} |" in lines

@@ -29,7 +29,7 @@ from benchmarks.method_cells import TOY, learning_at_once, measurable_methods, m
 from benchmarks.workload import CONFIG
 from dima.analysis.speed import Speed
 from dima.errors import UserError
-from dima.grid import load_grid, method_summaries, validate
+from dima.grid import load_grid, merge, method_summaries, validate
 from dima.methods import LEARNERS, build_learner
 
 CPU = torch.device("cpu")
@@ -50,13 +50,20 @@ def test_at_the_papers_sizes_a_cell_is_that_of_the_papers_grid() -> None:
 
 
 @pytest.mark.parametrize("method", measurable_methods())
-def test_toy_sizes_keep_what_makes_a_variant_differ(method: str) -> None:
-    """Its parameters differ from those of the method that it extends, if it extends one; and every part learns at once."""
-    config = learning_at_once(method_cell(method, "toy"))
-    base = next(one.extends for one in method_summaries(CONFIG) if one.name == method)
-    assert base is None or config.parameters != learning_at_once(method_cell(base, "toy")).parameters
-    schedule = config.parameters.model_dump().get("schedule", {})
-    assert {value for name, value in schedule.items() if name.startswith("first_")} <= {1}
+def test_toy_sizes_change_sizes_alone_and_then_every_part_learns_at_once(method: str) -> None:
+    """So that a variant keeps what makes it differ, but for sizes and numbers of updates."""
+    paper = method_cell(method, "paper", task="push-mass").parameters.model_dump(mode="json")
+    toy = method_cell(method, "toy").parameters
+    assert toy.model_dump(mode="json") == merge(paper, TOY[toy.algorithm])
+    at_once = learning_at_once(method_cell(method, "toy")).parameters.model_dump(mode="json")
+    firsts = {name: 1 for name in at_once.get("schedule", {}) if name.startswith("first_")}
+    assert at_once == merge(toy.model_dump(mode="json"), {"schedule": firsts} if firsts else {})
+
+
+def test_a_preset_can_be_chosen_where_a_method_has_presets() -> None:
+    assert [method_cell("dima", "toy", compute=compute).compute for compute in (None, "fast")] == ["reference", "fast"]
+    with pytest.raises(UserError, match="Method mappo has no presets of computing"):
+        method_cell("mappo", "toy", compute="fast")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_the_row_of_a_method_is_one_of_the_table() -> None:
     (row,) = yaml.safe_load(speed_row(FOUND))
     speed = validate(Speed, row, "test")
     assert (speed.epoch_seconds, speed.thousand_steps_seconds, speed.gigabytes) == (2.25, 0.5, 3.3)
-    assert (speed.task, speed.method, speed.device, speed.hardware, speed.of) == ("pen", "dima-fast", "GPU", "A Card", "epochs")
+    assert (speed.task, speed.method, speed.compute, speed.device, speed.hardware) == ("pen", "dima-fast", "fast", "GPU", "A Card")
     assert speed.source.startswith("python -m benchmarks.gpu --method dima-fast, commit ")
     (row,) = yaml.safe_load(speed_row(FOUND | {"collecting_seconds": None, "device": "CPU"}))
     assert (row["epoch_seconds"], row["thousand_steps_seconds"], row["gigabytes"], row["device"]) == (2.5, None, None, "CPU")
@@ -138,7 +145,7 @@ def test_bad_input_is_one_sentence(arguments: list[str], said: str, capsys) -> N
 def test_a_task_without_a_method_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         gpu.main(["--task", "pen", "--device", "cpu"])
-    assert "--task goes with --method or --profile" in capsys.readouterr().err
+    assert "--task and --compute go with --method or --profile" in capsys.readouterr().err
 
 
 def test_time_in_kernels_and_time_in_which_one_runs() -> None:
@@ -189,7 +196,7 @@ def test_attention_is_counted_by_what_decides_its_cost() -> None:
 def test_an_epoch_that_is_looked_at_has_few_updates() -> None:
     few = few_updates(method_cell("dima", "paper")).parameters.model_dump()
     assert [few[part]["updates_per_epoch"] for part in ("state_decoder", "denoiser", "reward_model")] == [20, 20, 20]
-    assert few["behavior"]["policy_updates_per_epoch"] == 1
+    assert few["behavior"]["policy_updates_per_epoch"] == 2
     assert few_updates(method_cell("mappo", "paper")).parameters == method_cell("mappo", "paper").parameters
 
 

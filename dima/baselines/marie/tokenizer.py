@@ -64,7 +64,7 @@ class Tokenizer(nn.Module):
         return self.encoder(observations).unflatten(-1, (self.config.tokens, -1))
 
 
-def _begin_nothing(vectors: Tensor, mask: Tensor | None = None) -> None:
+def _begin_nothing(data: Tensor, mask: Tensor | None = None) -> None:
     """The codebook keeps the codes that it was made with."""
 
 
