@@ -147,13 +147,20 @@ class Speeds:
         return self._suiting[key[:2]]
 
     def _suits(self, speed: Speed, config: CellConfig) -> bool:
-        if self._grid.task(speed.task).suite != config.task.suite:
+        if self._suite_of(speed.task) != config.task.suite:
             return False
         if speed.grid != PAPER:
             return (speed.grid, speed.method) == (self._grid.name, config.method)
         if not self._grid.has_method(speed.method):
             return False
         return _without_preset(self._plain.resolve(CellKey(config.task.name, speed.method, 1))) == _without_preset(config)
+
+    def _suite_of(self, task: str) -> str | None:
+        """None of a task that this grid's folder does not have."""
+        try:
+            return self._grid.task(task).suite
+        except UserError:
+            return None
 
 
 def _without_preset(config: CellConfig) -> dict[str, object]:

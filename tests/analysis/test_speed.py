@@ -163,6 +163,17 @@ def test_small_networks_are_not_expected_to_take_what_large_ones_took() -> None:
     assert found.seconds == Range(4 * 2.0 + 8 * 0.5, 4 * 2.0 + 8 * 0.5)
 
 
+def test_rows_of_tasks_that_a_folder_does_not_have_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/push-mass.yaml").symlink_to(CONFIG / "tasks/push-mass.yaml")
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods/dima.yaml").write_text((CONFIG / "methods/dima.yaml").read_text().partition("for_task:")[0])
+    grid = plain_grid(["push-mass"], ["dima"], config_dir=tmp_path)
+    found = speeds(grid, made(), made(task="push-mass", hardware="Another")).expected(CellKey("push-mass", "dima", 1))
+    assert found is not None
+    assert found.speed.hardware == "Another"
+
+
 def test_a_table_that_is_not_in_order_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"There is no configuration file .*speed\.yaml"):
         read_speeds(tmp_path)
