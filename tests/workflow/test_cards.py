@@ -60,7 +60,11 @@ def test_no_more_cells_run_than_the_cards_hold(shared) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("cards", "arguments"), [(0, ["--profile", "local"]), (2, [])], ids=["no card", "no profile"])
+@pytest.mark.parametrize(
+    ("cards", "arguments"),
+    [(0, ["--profile", "local"]), (2, []), (2, ["--profile", "local", "--config", "share_gpus=false"])],
+    ids=["no card", "no profile", "turned off"],
+)
 def test_without_cards_or_the_profile_nothing_changes(shared, cards: int, arguments: list[str]) -> None:
     most, seen, said = shared(cards, *arguments)
     assert (most > 2, seen) == (True, {"none"})

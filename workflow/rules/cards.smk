@@ -20,7 +20,8 @@ def computes_on_gpus() -> bool:
         return False
 
 
-SHARED = find_cards() if config.get("share_gpus") and workflow.is_main_process and computes_on_gpus() else []
+WANTED = str(config.get("share_gpus", False)).lower() == "true"  # Snakemake reads `false` on the command line as a word
+SHARED = find_cards() if WANTED and workflow.is_main_process and computes_on_gpus() else []
 if SHARED:
     os.environ[CARDS] = as_text(SHARED)  # jobs inherit it
     if "gpu_percent" not in workflow.global_resources:
