@@ -147,9 +147,9 @@ def line_of(name: str, found: Found) -> str:
         words += [f"{len(seconds)} epochs in {sum(seconds):.2f} s" for seconds in found["epoch_seconds"]]
     if "warm_up_seconds" in found:
         words.append(f"set up {found['set_up_seconds']:.1f} s, first epoch {found['first_epoch_seconds']:.1f} s")
-    if "part_seconds" in found:
+    if "stage_seconds" in found:
         words.append(f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s")
-        words += [f"{part} {statistics.median(seconds):.3f} s" for part, seconds in found["part_seconds"].items()]
+        words += [f"{stage} {statistics.median(seconds):.3f} s" for stage, seconds in found["stage_seconds"].items()]
         words.append(f"host waits {found['host_synchronisations']['epoch']} times an epoch")
     if name == CELL:
         words.append(f"{found['env_steps']:,} steps, {found['waiting_for_evaluation_seconds']:.1f} s of them waiting for evaluations")

@@ -31,8 +31,12 @@ from dima.train import DimaLearner
 COMPARED = 20
 """Updates of every part whose losses are reported, at most."""
 
-Repeat = Callable[[int, Callable[[], Tensor]], Tensor]
-"""What stands in the place of `DimaLearner._repeat`, which every part of an epoch goes through."""
+STAGES = {"world_model": "_model_updates", "policy": "_policy_updates"}
+"""Of an epoch's learning, and what of a learner does each: one call an epoch. The world model's three parts share a graph."""
+
+Reports = dict[str, Tensor]
+Watching = Callable[[str, Callable[[], Reports]], Reports]
+"""What is done around a stage, given its name."""
 
 
 def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellConfig:
@@ -41,7 +45,7 @@ def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellCo
 
 
 def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool) -> dict[str, Any]:
-    """Seconds of whole epochs and of their parts, host synchronisations, peak memory, first losses, digest of the weights after warm-up.
+    """Seconds of whole epochs and of their stages, host synchronisations, peak memory, first losses, digest of the weights after warm-up.
 
     Args:
         config: of the cell.
@@ -58,7 +62,7 @@ def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool,
         seconds: dict[str, list[float]] = {}
         with patch.object(learner, "_collect", return_value=collected):
             set_up = time.perf_counter() - started
-            with patch.object(learner, "_repeat", keeping(losses)):
+            with watched(learner, keeping(losses)):
                 warm_up = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
             found: dict[str, Any] = {
                 "set_up_seconds": set_up,
@@ -66,15 +70,15 @@ def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool,
                 "warm_up_seconds": sum(warm_up),
                 "losses": {part: torch.stack(kept).tolist() for part, kept in losses.items()},
                 "weights": digest(learner),
-                "not_recorded": [part for part, graphed in learner._graphed.items() if graphed._recorded is None],
+                "not_recorded": not_recorded(learner),
             }
             if waits:
                 print("ready", flush=True)
                 input()
             if count:
-                with patch.object(learner, "_repeat", timing(seconds, device)):
+                with watched(learner, timing(seconds, device)):
                     found["epoch_seconds"] = [seconds_of(learner.run_epoch, device) for _ in range(count)]
-                found |= {"part_seconds": seconds, "peak_bytes": peak_bytes(device)}
+                found |= {"stage_seconds": seconds, "peak_bytes": peak_bytes(device)}
                 found["host_synchronisations"] = host_synchronisations(learner, device)
     return found
 
@@ -105,33 +109,46 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def part_of(update: Callable[[], Tensor]) -> str:
-    """Which part an update of the learner is of; imagination and PPO are `policy`."""
-    return update.__name__.removeprefix("_update_")
+@contextmanager
+def watched(learner: DimaLearner, watch: Watching) -> Iterator[None]:
+    """Every stage of the learner's epochs goes through `watch`."""
+    with ExitStack() as changed:
+        for stage, attribute in STAGES.items():
+            updates = getattr(learner, attribute)
+            changed.enter_context(
+                patch.object(learner, attribute, lambda work, stage=stage, updates=updates: watch(stage, lambda: updates(work)))
+            )
+        yield
 
 
-def keeping(losses: dict[str, list[Tensor]]) -> Repeat:
+def not_recorded(learner: DimaLearner) -> list[str]:
+    """The parts that no graph holds."""
+    stages = [getattr(learner, attribute) for attribute in STAGES.values()]
+    return [part for part in learner.REPORTED if not any(stage.records(part) for stage in stages)]
+
+
+def keeping(losses: dict[str, list[Tensor]]) -> Watching:
     """Keep what the first updates of every part report."""
 
-    def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
-        results = [update() for _ in range(times)]
-        kept = losses.setdefault(part_of(update), [])
-        kept += results[: max(0, COMPARED - len(kept))]
-        return torch.stack(results).mean(dim=0)
+    def watch(stage: str, call: Callable[[], Reports]) -> Reports:
+        reports = call()
+        for part, reported in reports.items():
+            kept = losses.setdefault(part, [])
+            kept += reported[: max(0, COMPARED - len(kept))]
+        return reports
 
-    return repeat
+    return watch
 
 
-def timing(seconds: dict[str, list[float]], device: torch.device) -> Repeat:
-    """Add the wall time of every part of every epoch to its list."""
+def timing(seconds: dict[str, list[float]], device: torch.device) -> Watching:
+    """Add the wall time of every stage of every epoch to its list."""
 
-    def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
-        results: list[Tensor] = []
-        taken = seconds_of(lambda: results.append(DimaLearner._repeat(times, update)), device)
-        seconds.setdefault(part_of(update), []).append(taken)
-        return results[0]
+    def watch(stage: str, call: Callable[[], Reports]) -> Reports:
+        found: list[Reports] = []
+        seconds.setdefault(stage, []).append(seconds_of(lambda: found.append(call()), device))
+        return found[0]
 
-    return repeat
+    return watch
 
 
 def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[str, int]:
@@ -139,14 +156,14 @@ def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[st
     inside = 0
     with waits_of_the_host(device) as waits:
 
-        def repeat(times: int, update: Callable[[], Tensor]) -> Tensor:
+        def watch(stage: str, call: Callable[[], Reports]) -> Reports:
             nonlocal inside
             before = len(waits())
-            result = DimaLearner._repeat(times, update)
+            reports = call()
             inside += len(waits()) - before
-            return result
+            return reports
 
-        with patch.object(learner, "_repeat", repeat):
+        with watched(learner, watch):
             learner.run_epoch()
         return {"updates": inside, "epoch": len(waits())}
 

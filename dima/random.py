@@ -29,6 +29,7 @@ class RandomStreams:
     """
 
     def __init__(self, root_seed: int, names: Sequence[str], device: torch.device) -> None:
+        self._root_seed = root_seed
         self._device = device
         self._generators = {name: torch.Generator(device).manual_seed(stream_seed(root_seed, name)) for name in names}
         torch.manual_seed(stream_seed(root_seed, "dropout"))
@@ -48,7 +49,7 @@ class RandomStreams:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue every stream from where `state` was taken.
+        """Continue every stream from where `state` was taken; one that an older checkpoint does not know begins as in a new run.
 
         Raises:
             UserError: it was taken on another kind of device, whose streams are other ones.
@@ -59,7 +60,10 @@ class RandomStreams:
                 f"continue with --device {state['device']}, or start anew with --from-scratch."
             )
         for name, stream in self._generators.items():
-            stream.set_state(state["named"][name].cpu())
+            if name in state["named"]:
+                stream.set_state(state["named"][name].cpu())
+            else:
+                stream.manual_seed(stream_seed(self._root_seed, name))
         torch.set_rng_state(state["global"]["cpu"].cpu())
         if self._device.type == "cuda" and "cuda" in state["global"]:
             torch.cuda.set_rng_state(state["global"]["cuda"].cpu(), self._device)

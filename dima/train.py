@@ -16,15 +16,18 @@ from dima.behavior.networks import DirectPolicy, MeanPolicy
 from dima.collect import Collector
 from dima.compute import why_not_compiled
 from dima.config import CellConfig, DimaParameters
-from dima.graphs import Graphed
+from dima.gpu import needed_memory, require_memory
+from dima.graphs import Updates
 from dima.learner import Scalars
 from dima.native_learner import NativeLearner
 from dima.random import RandomStreams, stream_seed
-from dima.replay import Episode, Replay, Segments, Windows
+from dima.replay import Episode, Replay
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
-STREAMS = ("replay", "noise", "order", "policy", "ends")
+MODEL_STREAMS = ("state_decoder", "denoiser", "reward_model")
+"""Of the parts of the world model, each of which draws from its own alone, so that their updates may take turns in any order."""
+BEHAVIOR_STREAMS = ("replay", "noise", "order", "policy", "ends")
 
 
 class DimaLearner(NativeLearner):
@@ -34,6 +37,9 @@ class DimaLearner(NativeLearner):
         config: of the cell; its parameters are `DimaParameters`.
         device: of networks and replay memory. The environment is stepped with a copy of the actor on the CPU.
         graphs: run updates as CUDA graphs where the device is a GPU.
+
+    Raises:
+        UserError: the GPU has too little free memory, or the task another number of agents than its configuration says.
     """
 
     REPORTED = {
@@ -50,33 +56,27 @@ class DimaLearner(NativeLearner):
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
+        if device.type == "cuda":
+            require_memory(needed_memory(p, shapes), device)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.world_model = WorldModel(shapes, p, device).eval()
         self.actor_critic = ActorCritic(shapes, p.behavior, device)
-        self.replay = Replay(p.replay, shapes, device)
+        captured = graphs and device.type == "cuda"
+        self.replay = Replay(p.replay, shapes, device, fixed_shapes=captured)
         self._optimizers = {
             "state_decoder": ModelOptimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
             "denoiser": ModelOptimizer(self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates),
             "reward_model": ModelOptimizer(self.world_model.reward_model, p.reward_model.optimizer),
         }
-        self._streams = RandomStreams(config.seed, STREAMS, device)
+        self._streams = RandomStreams(config.seed, (*MODEL_STREAMS, *BEHAVIOR_STREAMS), device)
         if why_not_compiled(p.compute, device) is None:
             self.world_model.compile_parts()
-        drawn_from = [self._streams[name] for name in ("noise", "order", "policy", "ends")]
-        captured = graphs and device.type == "cuda"
         asking = ("state_decoder", "behavior") if p.state_decoder.quantizer == "vq" else ()
         if captured and asking:
             print(f"Learning of {' and '.join(asking)} runs eagerly, not as a CUDA graph: the quantizer vq asks the device at every call.")
-        learning = {
-            "state_decoder": self._learn_state_decoder,
-            "denoiser": self._learn_denoiser,
-            "reward_model": self._learn_reward_model,
-            "behavior": self._learn_policy,
-        }
-        self._graphed = {
-            name: Graphed(f"Learning of {name}", learn, drawn_from, enabled=captured and name not in asking)
-            for name, learn in learning.items()
-        }
+        recorded = [part for part in self.REPORTED if captured and part not in asking]
+        self._model_updates = Updates([self._streams[name] for name in MODEL_STREAMS], recorded)
+        self._policy_updates = Updates([self._streams[name] for name in BEHAVIOR_STREAMS], recorded, per_graph=1)
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
 
     def run_epoch(self) -> Scalars:
@@ -89,17 +89,20 @@ class DimaLearner(NativeLearner):
         self.epoch += 1
         factor = p.schedule.first_epoch_update_factor if self.epoch == 1 else 1
         collected = self._collect()
-        reports = {
-            "state_decoder": self._repeat(factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
-            "denoiser": self._repeat(factor * p.denoiser.updates_per_epoch, self._update_denoiser),
-            "reward_model": self._repeat(factor * p.reward_model.updates_per_epoch, self._update_reward_model),
-        }
+        reports = self._model_updates(
+            {
+                "state_decoder": (factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
+                "denoiser": (factor * p.denoiser.updates_per_epoch, self._update_denoiser),
+                "reward_model": (factor * p.reward_model.updates_per_epoch, self._update_reward_model),
+            }
+        )
         if self.epoch >= p.schedule.first_policy_epoch:
-            reports["behavior"] = self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)
+            reports |= self._policy_updates({"behavior": (p.behavior.policy_updates_per_epoch, self._update_policy)})
         behavior = self.actor_critic
         weights = [*self.world_model.parameters(), *behavior.actor.parameters(), *behavior.critic.parameters()]
         actors = (list(actor.parameters()) for actor in (behavior.actor, self._acting_actor))
-        return {"collect": collected} | self._read(reports, weights, *actors)
+        means = {part: reported.mean(dim=0) for part, reported in reports.items()}
+        return {"collect": collected} | self._read(means, weights, *actors)
 
     def _collect(self) -> dict[str, float]:
         return self._collect_with(DirectPolicy(self._acting_actor))
@@ -108,39 +111,27 @@ class DimaLearner(NativeLearner):
         self.replay.append(part, continues=continues)
         self.world_model.take_in(part.state)
 
-    # An update draws from the replay memory, whose size grows, and then learns from tensors of fixed shapes: what can be a CUDA graph.
+    # An update asks the device nothing and always has the same shapes, however full the replay memory is: what a CUDA graph can be.
 
     def _update_state_decoder(self) -> Float[Tensor, " reported"]:
-        states, observations = self.replay.sample_steps(self.parameters.state_decoder.batch_size, "state_decoder", self._streams["replay"])
-        return self._graphed["state_decoder"](states, observations)
-
-    def _learn_state_decoder(
-        self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]
-    ) -> Float[Tensor, " reported"]:
-        decoder = self.world_model.state_decoder.train()
+        decoder, stream = self.world_model.state_decoder.train(), self._streams["state_decoder"]
+        states, observations = self.replay.sample_steps(self.parameters.state_decoder.batch_size, "state_decoder", stream)
         loss = decoder.loss(self.world_model.normalizer(states), observations)
         self._optimizers["state_decoder"].step(loss)
         decoder.eval()
         return loss.detach()[None]
 
     def _update_denoiser(self) -> Float[Tensor, " reported"]:
-        config = self.parameters.denoiser
-        length = config.conditioning_states + config.autoregressive_steps - 1
-        return self._graphed["denoiser"](self.replay.sample_windows(config.batch_size, length, self._streams["replay"]))
-
-    def _learn_denoiser(self, windows: Windows) -> Float[Tensor, " reported"]:
-        normalizer = self.world_model.normalizer
+        config, stream, normalizer = self.parameters.denoiser, self._streams["denoiser"], self.world_model.normalizer
+        windows = self.replay.sample_windows(config.batch_size, config.conditioning_states + config.autoregressive_steps - 1, stream)
         normalized = normalizer(windows.state), normalizer(windows.next_state)
-        loss = self.world_model.denoiser.loss(windows, normalized, self._streams["noise"])
+        loss = self.world_model.denoiser.loss(windows, normalized, stream)
         self._optimizers["denoiser"].step(loss)
         return loss.detach()[None]
 
     def _update_reward_model(self) -> Float[Tensor, " reported"]:
-        count, horizon = self.parameters.reward_model.batch_size, self.parameters.behavior.horizon
-        return self._graphed["reward_model"](self.replay.sample_segments(count, horizon, "reward_model", self._streams["replay"]))
-
-    def _learn_reward_model(self, segments: Segments) -> Float[Tensor, " reported"]:
-        model = self.world_model.reward_model.train()
+        model, horizon = self.world_model.reward_model.train(), self.parameters.behavior.horizon
+        segments = self.replay.sample_segments(model.config.batch_size, horizon, "reward_model", self._streams["reward_model"])
         losses = model.loss(self.world_model.normalizer(segments.state), segments)
         self._optimizers["reward_model"].step(losses["reward"] + losses["termination"], model.config.optimizer_steps_per_batch)
         model.eval()
@@ -151,12 +142,8 @@ class DimaLearner(NativeLearner):
         # where ends are sampled, every rollout may begin anew at each of its steps but the first
         sets = config.horizon if self.parameters.reward_model.termination == "categorical" else 1
         windows = self.replay.sample_windows(sets * config.rollouts, steps, self._streams["replay"])
-        return self._graphed["behavior"](windows)
-
-    def _learn_policy(self, windows: Windows) -> Float[Tensor, " reported"]:
-        rollouts, total = self.parameters.behavior.rollouts, len(windows.state)
-        starts, restarts = windows.rows(0, rollouts), windows.rows(rollouts, total) if total > rollouts else None
-        rollout = imagine(self.world_model, self.actor_critic.actor, starts, self.parameters.behavior, self._streams, restarts)
+        starts, restarts = windows.rows(0, config.rollouts), windows.rows(config.rollouts, len(windows.state)) if sets > 1 else None
+        rollout = imagine(self.world_model, self.actor_critic.actor, starts, config, self._streams, restarts)
         return self._reported("behavior", self.actor_critic.update(rollout))
 
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
@@ -174,8 +161,8 @@ class DimaLearner(NativeLearner):
 
     def _act_with_what_was_learned(self) -> None:
         self._acting_actor.load_state_dict(self.actor_critic.actor.state_dict())
-        for graphed in self._graphed.values():
-            graphed.forget()
+        for updates in (self._model_updates, self._policy_updates):
+            updates.forget()
 
     def _parts(self) -> dict[str, Any]:
         return {

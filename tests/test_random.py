@@ -37,6 +37,15 @@ def test_every_stream_continues():
     assert (draw(other, "a"), draw(other, "b"), torch.rand(3).tolist()) == expected
 
 
+def test_a_stream_that_an_older_checkpoint_does_not_know_begins_as_in_a_new_run():
+    older, new = RandomStreams(1, ["a"], CPU), RandomStreams(1, ["a", "b"], CPU)
+    draw(older, "a")
+    state, expected = older.state_dict(), draw(older, "a")
+    first = draw(new, "b")
+    new.load_state_dict(state)
+    assert (draw(new, "a"), draw(new, "b")) == (expected, first)
+
+
 def test_streams_of_another_device_are_refused():
     streams = RandomStreams(1, ("replay",), torch.device("cpu"))
     with pytest.raises(UserError, match=r"was made on cuda.* continue with --device cuda, or start anew with --from-scratch"):

@@ -15,7 +15,7 @@ from dima.behavior.networks import SampledPolicy
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError, UserError
 from dima.grid import CellKey, merge, validate
-from dima.train import DimaLearner
+from dima.train import BEHAVIOR_STREAMS, MODEL_STREAMS, DimaLearner
 
 CPU = torch.device("cpu")
 
@@ -88,6 +88,43 @@ def test_a_restored_learner_goes_on_bit_for_bit(tiny_cell, tmp_path, variant, fi
     restored.load_state_dict(load_checkpoint(tmp_path)[0])
     assert restored.run_epoch() == expected
     assert fingerprint(restored.state_dict()) == fingerprint(learner.state_dict())
+
+
+def in_any_order(seed):
+    """In the place of `Updates`: the parts' updates in a random order."""
+    random = np.random.default_rng(seed)
+
+    def updates(work):
+        reports = {name: [] for name in work}
+        for name in random.permutation([name for name, (times, _) in work.items() for _ in range(times)]):
+            reports[name].append(work[name][1]())
+        return {name: torch.stack(reported) for name, reported in reports.items()}
+
+    return updates
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_world_models_parts_may_take_turns_in_any_order(tiny_cell, variant, fingerprint):
+    """As they do side by side on a GPU: the same bits of weights, moments, streams and reports."""
+    found = []
+    for seed in (None, 0, 1):
+        learner = DimaLearner(changed(tiny_cell, **VARIANTS[variant]), CPU)
+        if seed is not None:
+            learner._model_updates = in_any_order(seed)
+        found.append(([learner.run_epoch() for _ in range(2)], fingerprint(learner.state_dict())))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_checkpoint_from_before_parts_had_streams_of_their_own_continues(tiny_cell):
+    learner, _ = trained(tiny_cell, 1)
+    state = learner.state_dict()
+    state["streams"] = state["streams"] | {"named": {name: state["streams"]["named"][name] for name in BEHAVIOR_STREAMS}}
+    restored = DimaLearner(tiny_cell, CPU)
+    restored.load_state_dict(state)
+    for name in MODEL_STREAMS:
+        assert torch.equal(restored._streams[name].get_state(), DimaLearner(tiny_cell, CPU)._streams[name].get_state())
+    restored.run_epoch()
+    assert restored.env_steps == 200
 
 
 def test_epochs_end_with_episodes_after_enough_new_steps(tiny_cell):

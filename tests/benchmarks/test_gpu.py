@@ -13,7 +13,7 @@ import torch
 from benchmarks import gpu, gpu_processes
 from benchmarks.gpu import cell_steps, main
 from benchmarks.gpu_cell import whole_cell
-from benchmarks.gpu_learner import cell, epochs, fill, waits_of_the_host
+from benchmarks.gpu_learner import STAGES, cell, epochs, fill, waits_of_the_host
 from benchmarks.gpu_processes import Bench, FailedError, NoTimeError, NotMeasuredError, mps
 from benchmarks.gpu_targets import (
     AGAIN,
@@ -37,7 +37,7 @@ from dima.train import DimaLearner
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 CPU = torch.device("cpu")
-PARTS = ["state_decoder", "denoiser", "reward_model", "policy"]
+PARTS = ["state_decoder", "denoiser", "reward_model", "behavior"]
 
 
 def made(epoch=1.0, losses=1.0, weights="a", waits=0, not_recorded=(), first=1.0):
@@ -48,7 +48,7 @@ def made(epoch=1.0, losses=1.0, weights="a", waits=0, not_recorded=(), first=1.0
         "first_epoch_seconds": first,
         "warm_up_seconds": first + epoch,
         "epoch_seconds": [epoch] * 5,
-        "part_seconds": {part: [epoch / 4] * 5 for part in PARTS},
+        "stage_seconds": {stage: [epoch / 2] * 5 for stage in STAGES},
         "peak_bytes": {"held": 3e9},
         "losses": {"denoiser": [[1.0], [losses]]},
         "weights": weights,
@@ -268,10 +268,10 @@ def test_a_cell_learns_all_parts_from_the_first_epoch_on(sizes):
 
 def test_what_a_path_finds():
     timed, again = (epochs(cell("toy", "reference", 1), CPU, count, eager=eager, waits=False) for count, eager in ((2, False), (0, True)))
-    assert [len(timed["epoch_seconds"]), *map(len, timed["part_seconds"].values())] == [2] * 5
-    assert list(timed["part_seconds"]) == PARTS
+    assert [len(timed["epoch_seconds"]), *map(len, timed["stage_seconds"].values())] == [2] * 3
+    assert list(timed["stage_seconds"]) == list(STAGES)
     assert (timed["losses"], timed["weights"]) == (again["losses"], again["weights"])
-    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS[:3], 6) | {"policy": 4}
+    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS[:3], 6) | {"behavior": 4}
     assert timed["host_synchronisations"] == {"updates": 0, "epoch": 0}
     assert timed["peak_bytes"]["held"] > 0
     assert "epoch_seconds" not in again
