@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from dima.background import Evaluations
 from dima.baselines.checkout.run import run_upstream
 from dima.baselines.checkout.upstream import Upstream, find_upstream
 from dima.cell_lock import Lease, hold
-from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.checkpoint import load_checkpoint
+from dima.checkpoint_writer import CheckpointWriter
 from dima.compute import describe
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
@@ -163,6 +165,7 @@ class _Training:
         self.config, self.folder, self.execution, self.learner, self.record = config, folder, execution, learner, record
         self._beside = _evaluates_beside(config, execution.device)
         self._evaluations: Evaluations
+        self._checkpoints: CheckpointWriter
 
     def run(self) -> None:
         """From where the newest checkpoint stands to the budget, then the summary."""
@@ -171,6 +174,7 @@ class _Training:
             with (
                 closing(self.record),
                 closing(Evaluations(self.config.task, self.config.seed, beside=self._beside)) as self._evaluations,
+                CheckpointWriter(self.folder / CHECKPOINT, partial(drop_earlier_checkpoints, self.folder)) as self._checkpoints,
             ):
                 self._train()
 
@@ -195,6 +199,7 @@ class _Training:
         saved = time.monotonic()
         while learner.env_steps < budget:
             scalars = learner.run_epoch()
+            self._checkpoints.refuse_if_failed()
             self._lease.refuse_if_lost()  # before anything is written to what may be another process's by now
             self._record_scalars(scalars)
             if self._evaluations.pending:  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
@@ -204,12 +209,14 @@ class _Training:
                 self._checkpoint()
                 saved = time.monotonic()
                 if stop:
+                    self._checkpoints.wait()
                     raise StoppedError(f"Stopped at a checkpoint at {learner.env_steps:,} environment steps; the same command continues.")
             self._evaluate_where_due()
             record.status("running")
         if self._evaluations.pending:
             self._record_evaluation()
         self._checkpoint()
+        self._checkpoints.wait()
         record.finish(learner.lineage, learner.epoch)
 
     def _record_scalars(self, scalars: Scalars) -> None:
@@ -233,5 +240,4 @@ class _Training:
 
     def _checkpoint(self) -> None:
         state: dict[str, Any] = {**self.record.state_dict(), "learner": self.learner.state_dict()}
-        save_checkpoint(self.folder / CHECKPOINT, self.learner.env_steps, state)
-        drop_earlier_checkpoints(self.folder)
+        self._checkpoints.write(self.learner.env_steps, state)

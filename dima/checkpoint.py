@@ -10,7 +10,7 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,32 +27,51 @@ KEPT = 2
 TENSORS, CONTENT = "tensors.safetensors", "content.json"
 
 
+class Packed(NamedTuple):
+    """A state, copied: its tensors and arrays, on the host, and everything else as JSON that says where they belong."""
+
+    tensors: dict[str, Tensor]
+    content: str
+
+
+def pack(state: dict[str, Any]) -> Packed:
+    """A copy of `state`: nested dicts, lists and tuples of tensors, arrays and plain values.
+
+    Raises:
+        TypeError: the state holds something else.
+    """
+    tensors: dict[str, Tensor] = {}
+    content = _pack(state, "", tensors)
+    return Packed(tensors, json.dumps(content, sort_keys=True))
+
+
 def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
-    """Write `state` as `folder/<number>`, whole or not at all, and drop all but the last two.
+    """`write_checkpoint` of a state that is packed first, which may raise TypeError."""
+    write_checkpoint(folder, number, pack(state))
+
+
+def write_checkpoint(folder: Path, number: int, packed: Packed) -> None:
+    """Write a state as `folder/<number>`, whole or not at all, and drop all but the last two.
 
     Checkpoints with a larger number are damaged ones that were passed over: they go, too, or they would count as the newest.
 
     Args:
         folder: of the cell's checkpoints.
         number: grows from one checkpoint to the next (environment steps).
-        state: nested dicts, lists and tuples of tensors, arrays and plain values.
+        packed: the state.
 
     Raises:
         OSError: the disk is full or cannot be written; earlier checkpoints are untouched.
-        TypeError: the state holds something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, Tensor] = {}
-    content = _pack(state, "", tensors)
     aside, target = folder / f".{number:012d}.{os.getpid()}", folder / f"{number:012d}"
     for stale in folder.glob(".*"):
         shutil.rmtree(stale)
     aside.mkdir()
     try:
-        save_file(tensors, aside / TENSORS)
-        text = json.dumps(content, sort_keys=True)
-        digest = _digest(aside / TENSORS, text)
-        write_json(aside / CONTENT, {"format": FORMAT, "digest": digest, "content": text})
+        save_file(packed.tensors, aside / TENSORS)
+        digest = _digest(aside / TENSORS, packed.content)
+        write_json(aside / CONTENT, {"format": FORMAT, "digest": digest, "content": packed.content})
         _sync_file(aside / TENSORS)
         sync_folder(aside)
         if target.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import dima.cell
 from dima.background import Evaluated
 from dima.cell import Execution, run_cell
+from dima.checkpoint import has_checkpoint
 from dima.config import CellConfig, TaskConfig
 from dima.evaluate import EpisodeResult
 from dima.grid import CellKey, Grid
@@ -120,6 +122,8 @@ def half_a_run(config: CellConfig, results: Path) -> None:
     def last_words(record: RunRecord, *arguments: Any, **place: int) -> None:
         scalars(record, *arguments, **place)
         if record.env_steps == 100 * HALF:
+            while not has_checkpoint(results / CELL / "checkpoint"):  # it is written beside training
+                time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGKILL)
 
     RunRecord.scalars = last_words  # in a process of its own

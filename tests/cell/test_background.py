@@ -17,6 +17,7 @@ from evaluation import evaluate
 import dima.cell
 from dima.background import Evaluations
 from dima.cell import Execution, run_cell
+from dima.checkpoint_writer import CheckpointWriter
 from dima.errors import CrashedError
 from dima.record.events import VARYING, read_events
 from dima.record.files import read_json
@@ -151,8 +152,8 @@ def test_a_cell_that_is_evaluated_after_every_epoch_is_saved_after_every_epoch(t
     """No checkpoint waits for an evaluation that never ends before the next begins."""
     monkeypatch.setattr(dima.cell, "_evaluates_beside", lambda config, device: True)
     saved = []
-    save = dima.cell.save_checkpoint
-    monkeypatch.setattr(dima.cell, "save_checkpoint", lambda folder, number, state: (saved.append(number), save(folder, number, state)))
+    write = CheckpointWriter.write
+    monkeypatch.setattr(CheckpointWriter, "write", lambda writer, number, state: (saved.append(number), write(writer, number, state)))
     often = tiny_cell.task.evaluation.model_copy(update={"every": 100})
     config = tiny_cell.model_copy(update={"task": tiny_cell.task.model_copy(update={"evaluation": often})})
     run_cell(config, tmp_path, Execution(CPU, checkpoint_seconds=0))

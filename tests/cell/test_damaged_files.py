@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from counting_cell import CELL, HALF, config_of, contents, count_instead_of_training, effective, half_a_run, in_a_process, run
 
-import dima.cell
+import dima.checkpoint_writer
 from dima.checkpoint import load_checkpoint, save_checkpoint
 from dima.grid import Grid
 
@@ -112,7 +112,7 @@ def test_from_scratch_keeps_the_checkpoint_until_there_is_a_new_one(half, tiny, 
 
 
 def die_before_the_first_checkpoint(config, results) -> None:
-    dima.cell.save_checkpoint = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # in a process of its own
+    dima.checkpoint_writer.write_checkpoint = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # in a process of its own
     run(config, results, from_scratch=True)
 
 
