@@ -213,11 +213,13 @@ def _prepared_device(options: argparse.Namespace, config: CellConfig):  # noqa: 
         take_card(load_grid(options.grid), CellKey(options.task, options.method, options.seed))
     import torch
 
+    from dima.compiled import keep_kernels
     from dima.compute import prepare_process
 
     device = _device(options.device)
     torch.set_num_threads(options.threads)
     prepare_process(config.compute, device)
+    keep_kernels(options.results, config.compute, device)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return device
 
@@ -236,11 +238,15 @@ def _environments_errors() -> Iterator[None]:
 def _device(name: str):  # noqa: ANN202 - torch is imported late: `dima tables` runs without it
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda was asked for, but torch finds no GPU; choose cpu or auto.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    from dima.containers.environment import GPU
+    from dima.gpu import why_no_gpu
+
+    reason = why_no_gpu() if name != "cpu" else None
+    if name == "cuda" and reason:
+        raise UserError(f"--device cuda was asked for, but {reason}; choose cpu or auto.")
+    if reason and GPU.exists():
+        print(f"This machine's GPU is not used: {reason}.", flush=True)
+    return torch.device("cpu" if reason or name == "cpu" else "cuda")
 
 
 def _render(options: argparse.Namespace) -> None:

@@ -77,7 +77,7 @@ def describe(compute: Compute, device: torch.device, *, graphs: bool, eager: boo
     if compute == "reference":
         words = "float32, the same bits every time on this device"
     else:
-        slow = "" if has_bfloat16(device) else ", which this processor emulates slowly"
+        slow = "" if has_bfloat16(device) else f", which this {'GPU' if device.type == 'cuda' else 'processor'} emulates slowly"
         words = f"bfloat16 where it is safe{slow}, TF32 or float32 elsewhere, not the same bits every time"
     if eager:
         return f"Preset {compute} on {where}: {words}; every operator runs by itself."

@@ -65,6 +65,17 @@ def test_the_preset_is_described():
     )
 
 
+def test_a_gpu_without_bfloat16_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    monkeypatch.setattr(compute, "why_not_compiled", lambda preset, device: None)
+    said = describe("fast", GPU, graphs=True)
+    assert said == (
+        "Preset fast on Tesla T4: bfloat16 where it is safe, which this GPU emulates slowly, TF32 or float32 elsewhere, "
+        "not the same bits every time; compiled; CUDA graphs."
+    )
+
+
 def test_the_fast_preset_says_what_it_gives_up(monkeypatch):
     monkeypatch.setattr(compute, "has_bfloat16", lambda device: False)
     said = describe("fast", CPU, graphs=False)
