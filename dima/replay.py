@@ -225,8 +225,8 @@ class Replay:
         """p of every candidate, times what is the same for all; of the other rows whatever it may be."""
         temperature = self.config.visit_temperature
         if temperature is None:
-            return (1.0 - visits / torch.where(is_candidate, visits, 0.0).sum().clamp(min=1.0)).clamp(min=1e-6)
-        fewest = torch.where(is_candidate, visits, torch.inf).min()
+            return (1.0 - visits / visits.masked_fill(~is_candidate, 0.0).sum().clamp(min=1.0)).clamp(min=1e-6)
+        fewest = visits.masked_fill(~is_candidate, torch.inf).min()
         return torch.exp(-(visits - fewest) / temperature).clamp(min=LEAST_WEIGHT)
 
     def sample_windows(self, count: int, length: int, generator: torch.Generator) -> Windows:
