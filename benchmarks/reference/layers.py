@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.world_model.attention import AgentActionTokens, GatedBlock, GatedFeedForward, SelfAttention
+from dima.world_model.dropout import dropout as drop
 
 EVERY = slice(None)
 
@@ -60,9 +61,9 @@ def self_attention(
 def dropped(values: Float[Tensor, "*batch time dim"], dropout: float, read: slice = EVERY) -> Float[Tensor, "*batch time dim"]:
     """Dropout of the tokens that anything will `read`; `dima` does not compute the others, and draws no numbers for them."""
     if read is EVERY:
-        return F.dropout(values, dropout, training=dropout > 0)
+        return drop(values, dropout, training=True)
     kept = values.clone()
-    kept[..., read, :] = F.dropout(values[..., read, :], dropout, training=dropout > 0)
+    kept[..., read, :] = drop(values[..., read, :], dropout, training=True)
     return kept
 
 

@@ -32,7 +32,7 @@ def score(
     numbers = torch.zeros(states.shape[:2]) if episode is None else episode
     visible = causal_within_episodes(torch.stack([numbers, numbers], dim=2).flatten(1))
     pairs = torch.stack([state_token(model.state_token, states), joint_action_token(model.action_token, actions)], dim=2)
-    tokens = F.dropout(pairs.flatten(1, 2) + model.position[: 2 * time], dropout, training=dropout > 0)
+    tokens = dropped(pairs.flatten(1, 2) + model.position[: 2 * time], dropout)
     *first, last = model.blocks
     for block in first:
         tokens = transformer_block(block, tokens, visible, dropout)  # type: ignore[arg-type] - a list of TransformerBlocks

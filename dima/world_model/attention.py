@@ -9,6 +9,8 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from dima.world_model.dropout import dropout
+
 FEW = {"cpu": 2, "cuda": 6}
 """The most keys of which scores are sums, by the kind of device."""
 MODERATE = 64
@@ -43,42 +45,42 @@ def attend(
     key: Float[Tensor, "batch heads keys dim"],
     value: Float[Tensor, "batch heads keys dim"],
     allowed: Bool[Tensor, "#batch 1 queries keys"] | None = None,
-    dropout: float = 0.0,
+    dropped: float = 0.0,
     *,
     causal: bool = False,
 ) -> Float[Tensor, "batch heads queries dim"]:
-    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with `dropout` of the softmax.
+    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with dropout of the softmax.
 
     Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that is pointwise. On a CPU the
     fused kernel is slow in bfloat16, where products of matrices are fast, and has no dropout.
     """
     keys, cpu = key.shape[2], key.device.type == "cpu"
     few = keys <= FEW.get(key.device.type, 0)
-    if not few and not (cpu and keys <= MODERATE and (key.dtype == torch.bfloat16 or dropout > 0)):
-        return F.scaled_dot_product_attention(query, key, value, allowed, dropout, is_causal=causal)
+    if not few and not (cpu and keys <= MODERATE and (key.dtype == torch.bfloat16 or dropped > 0)):
+        return F.scaled_dot_product_attention(query, key, value, allowed, dropped, is_causal=causal)
     if causal:
         allowed = torch.ones(1, 1, query.shape[2], keys, dtype=torch.bool, device=key.device).tril()
-    return (attend_by_sums if few else attend_by_products)(query, key, value, allowed, dropout)
+    return (attend_by_sums if few else attend_by_products)(query, key, value, allowed, dropped)
 
 
-def attend_by_sums(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
+def attend_by_sums(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float) -> Tensor:
     """`attend` with no product of matrices; takes memory for queries x keys x dim numbers where it is not compiled."""
     scores = (query[:, :, :, None] * key[:, :, None]).sum(dim=-1)
-    return (_weights(scores, query.shape[3], allowed, dropout)[..., None] * value[:, :, None]).sum(dim=3)
+    return (_weights(scores, query.shape[3], allowed, dropped)[..., None] * value[:, :, None]).sum(dim=3)
 
 
-def attend_by_products(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropout: float) -> Tensor:
+def attend_by_products(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float) -> Tensor:
     """`attend` as one product for the scores and one with the values."""
-    return _weights(query @ key.transpose(2, 3), query.shape[3], allowed, dropout) @ value
+    return _weights(query @ key.transpose(2, 3), query.shape[3], allowed, dropped) @ value
 
 
 def _weights(
-    scores: Float[Tensor, "batch heads queries keys"], dim: int, allowed: Bool[Tensor, "#batch 1 queries keys"] | None, dropout: float
+    scores: Float[Tensor, "batch heads queries keys"], dim: int, allowed: Bool[Tensor, "#batch 1 queries keys"] | None, probability: float
 ) -> Float[Tensor, "batch heads queries keys"]:
     scores = scores * dim**-0.5
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -math.inf)
-    return F.dropout(scores.softmax(dim=-1), dropout)
+    return dropout(scores.softmax(dim=-1), probability, training=True)
 
 
 class SelfAttention(nn.Module):
@@ -116,9 +118,9 @@ class SelfAttention(nn.Module):
         query, key, value = self._projected(tokens, asked)
         if cache is not None:
             key, value = cache.extend(key, value)
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(query, key, value, None if allowed is None else allowed[:, None], dropout, causal=causal)
-        return F.dropout(self.output(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        mask, dropped = None if allowed is None else allowed[:, None], self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, mask, dropped, causal=causal)
+        return dropout(self.output(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
     def _projected(self, tokens: Float[Tensor, "batch time dim"], asked: slice | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the tokens `asked`, keys and values of all, [batch, heads, time, dim] each."""
@@ -150,7 +152,7 @@ class GatedFeedForward(nn.Module):
     def widened(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch wide"]:
         """What `narrow` is applied to."""
         value, gate = self.widen(tokens).chunk(2, dim=-1)
-        return F.dropout(value * F.gelu(gate), self.dropout, self.training)
+        return dropout(value * F.gelu(gate), self.dropout, self.training)
 
 
 class GatedBlock(nn.Module):

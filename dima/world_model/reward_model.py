@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dima.config import Compute, RewardModelConfig
 from dima.replay import Segments
 from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention, mean_after
+from dima.world_model.dropout import Dropout, dropout
 from dima.world_model.precision import reduced_precision
 
 INITIAL_STD = 0.02
@@ -45,7 +46,7 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, heads, dim // heads, dropout, bias=True)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.feed_forward = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), nn.Dropout(dropout))
+        self.feed_forward = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), Dropout(dropout))
 
     def forward(
         self,
@@ -125,7 +126,7 @@ class RewardModel(nn.Module):
         state_tokens = self.state_token(states)
         with reduced_precision(self.compute, states.device):
             tokens = torch.stack([state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2).flatten(1, 2)
-            tokens = F.dropout(tokens + position, self.config.dropout, self.training)
+            tokens = dropout(tokens + position, self.config.dropout, self.training)
             *first, (last, last_cache) = zip(self.blocks, caches, strict=True)
             for block, cache in first:
                 tokens = block(tokens, allowed, cache)

@@ -63,9 +63,9 @@ def test_a_tenth_of_the_weights_is_dropped_and_the_rest_grows():
     """Equal weights of 1/40 over 40 keys and values of 1: each result is the share that is left over 0.9, 1 on average."""
     torch.manual_seed(0)
     zeros, ones = torch.zeros(50, 4, 40, 8), torch.ones(50, 4, 40, 8)
-    found = attend(zeros, zeros, ones, dropout=0.1)[..., 0]
+    found = attend(zeros, zeros, ones, dropped=0.1)[..., 0]
     kept = found * 0.9 * 40
-    torch.testing.assert_close(kept, kept.round(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(kept, kept.round(), atol=1e-3, rtol=0)
     assert found.mean().item() == pytest.approx(1.0, abs=0.003)
     assert kept.var().item() == pytest.approx(40 * 0.1 * 0.9, rel=0.1)
 

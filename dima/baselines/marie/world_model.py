@@ -17,6 +17,7 @@ from dima.baselines.marie.tokens import BlockLayout, action_bins
 from dima.config import Compute, TokenWorldModelConfig
 from dima.replay import Sequences
 from dima.world_model.attention import KeyValueCache
+from dima.world_model.dropout import dropout
 from dima.world_model.precision import reduced_precision
 from dima.world_model.reward_model import TransformerBlock, head
 
@@ -97,7 +98,7 @@ class TokenWorldModel(nn.Module):
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "rows tokens dim"]:
         """Outputs at tokens number `first` and on; those before are in `caches`, one of each layer."""
-        tokens = F.dropout(tokens + self.position[first : first + tokens.shape[1]], self.config.dropout, self.training)
+        tokens = dropout(tokens + self.position[first : first + tokens.shape[1]], self.config.dropout, self.training)
         with reduced_precision(self.compute, tokens.device):
             for number, block in enumerate(self.blocks):
                 tokens = self._run(block, tokens, allowed) if caches is None else block(tokens, allowed, caches[number])
