@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -67,13 +68,11 @@ class ActionEncoder(nn.Module):
     def _attend(
         self, tokens: Float[Tensor, "batch tokens token"], visible: Bool[Tensor, "batch masks tokens"]
     ) -> Float[Tensor, "batch*masks latents latent"]:
-        """Every mask of a row has the same queries; they stand side by side, so that keys and values are not copied for each mask."""
+        """Every mask of a row has the same queries and keys, and so the same scores but for those that it hides."""
         batch, masks, count = visible.shape
-        latents = len(self.latents)
-        query = self.query(self.latent_norm(self.latents)).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        query = query.repeat(1, masks, 1).expand(batch, -1, -1, -1)
+        query = self.query(self.latent_norm(self.latents)).unflatten(-1, (self.heads, -1))
         key, value = self.key_value(self.token_norm(tokens)).view(batch, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = visible[:, None].repeat_interleave(latents, dim=2)
-        mixed = F.scaled_dot_product_attention(query, key, value, seen)
-        mixed = mixed.unflatten(2, (masks, latents)).permute(0, 2, 3, 1, 4).reshape(batch * masks, latents, -1)
-        return self.latents + self.cross_output(mixed)
+        scores = torch.einsum("lhd,bhkd->bhlk", query * query.shape[-1] ** -0.5, key)[:, :, None]
+        weights = scores.masked_fill(~visible[:, None, :, None], -math.inf).softmax(dim=-1)
+        mixed = (weights.flatten(2, 3) @ value).unflatten(2, (masks, -1))  # [batch, heads, masks, latents, dim]
+        return self.latents + self.cross_output(mixed.permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 1))
