@@ -30,6 +30,8 @@ class Machine:
             self.put(f"commands/{name}", script)
         for name in ("apt-get", "apptainer", "mmdebstrap"):
             self.put(f"commands/{name}", "true")
+        self.put("environment/bin/python", "true")
+        self.put("environment/bin/pip", NOTE)
         self.put(".venv-mongo/bin/pip", NOTE)
         self.put(".venv-mongo/bin/secantusd-py", "true")
 
@@ -40,7 +42,9 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
-    def run(self, setup: str = "touch set_up", tests: str = "touch -- tested") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, setup: str = "touch set_up && cp -r environment .venv", tests: str = "touch -- tested"
+    ) -> subprocess.CompletedProcess[str]:
         """`.ci/run`, where `setup && tests` is the README's second command."""
         blocks = [f"```sh\n{command}\n```\n" for command in ("touch first && true", f"{setup} && {tests}", "touch third && true")]
         readme = f"## Quick start\n\n{blocks[0]}\n{blocks[1]}\n## After\n\n{blocks[2]}"
@@ -71,10 +75,10 @@ def test_it_runs_the_second_command_and_ends_as_it_does(machine: Machine, tests:
 
 
 def test_it_asks_for_the_slow_tests_too_in_a_fresh_environment_with_bytecode(machine: Machine) -> None:
-    (machine.folder / ".venv").mkdir()
-    result = machine.run(tests='sh -c \'ls -d .venv; echo "$PYTHONDONTWRITEBYTECODE" "$@"\' sh')
+    machine.put(".venv/of_before", "")
+    result = machine.run(tests='sh -c \'ls .venv/of_before; echo "$PYTHONDONTWRITEBYTECODE" "$@"\' sh')
     assert result.stdout.splitlines()[-2:-1] == [" --slow"]
-    assert "cannot access '.venv'" in result.stderr
+    assert "cannot access '.venv/of_before'" in result.stderr
 
 
 def test_it_tests_nothing_where_the_setup_fails(machine: Machine) -> None:
@@ -101,6 +105,16 @@ def test_it_installs_all_debian_packages_at_once_and_opengl_where_there_is_none(
     }  # fmt: skip
 
 
+def test_it_installs_triton_where_torch_has_brought_none(machine: Machine) -> None:
+    machine.put("environment/bin/python", "exit 1")
+    assert "no Triton could be installed" not in machine.run().stderr
+    assert "pip install -q --no-build-isolation -c requirements.lock -e .[triton]" in machine.asked
+    machine.put("environment/bin/pip", "exit 1")
+    result = machine.run()
+    assert result.returncode == 0
+    assert "no Triton could be installed" in result.stderr
+
+
 def test_it_installs_no_debian_packages_for_another_user(machine: Machine) -> None:
     machine.put("commands/id", "echo 1000")
     result = machine.run()
@@ -116,6 +130,7 @@ def test_it_installs_no_debian_packages_for_another_user(machine: Machine) -> No
         ("commands/apptainer", "exit 1", "", "Apptainer (with mmdebstrap, as root)"),
         (".ci/slurm-node", '[ "$1" = packages ]', "no Slurm could be started", "Slurm"),
         (".venv-mongo/bin/secantusd-py", "", "", "MongoDB server"),
+        ("environment/bin/python", "exit 1", "", "Triton"),
         (".ci/install-apptainer", "exit 1", "no Apptainer could be installed", ""),
         (".ci/debian-packages", "exit 1", "no OpenGL or no mmdebstrap could be installed", ""),
         (".venv-mongo/bin/pip", "exit 1", "no MongoDB server could be installed", ""),
@@ -136,11 +151,11 @@ def test_it_goes_on_without_and_says_at_the_end_for_want_of_what_tests_were_skip
 
 
 def test_it_ends_with_the_seconds_of_each_stage_and_of_all(machine: Machine) -> None:
-    last = machine.run(setup="sleep 1.1", tests="sh -c 'sleep 1.1; exit 3' sh").stdout.splitlines()[-1]
+    last = machine.run(setup="sleep 1.1 && cp -r environment .venv", tests="sh -c 'sleep 1.1; exit 3' sh").stdout.splitlines()[-1]
     match = re.fullmatch(r"\.ci/run: (\d+) s: (.*), tests (\d+)", last)
     assert match, last
     stages = {stage.rpartition(" ")[0] for stage in match[2].split(", ")}
-    assert stages == {"Debian packages", "Apptainer", "Slurm", "Python packages", "MongoDB server"}
+    assert stages == {"Debian packages", "Apptainer", "Slurm", "Python packages", "Triton", "MongoDB server"}
     assert 1 <= int(match[3]) < int(match[1]) <= 30
 
 
