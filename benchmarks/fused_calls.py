@@ -55,15 +55,14 @@ class Bench:
 
     def plain(self) -> Network:
         """Layer by layer."""
-        return self.denoiser.network
+        return self.denoiser.prepared()
 
-    def plain_compiled(self) -> Network:
-        """As a learner of the preset `fast` compiles it."""
-        self.denoiser.unet.compile(dynamic=False)
-        return self.denoiser.network
+    def compile_plain(self) -> None:
+        """From now on the plain network is compiled, as a learner of the preset `fast` has it."""
+        self.denoiser.compile_network()
 
     def fused(self, launch: Launch) -> Callable[[], Network]:
-        """What `Denoiser.prepared` is to the plain network."""
+        """Likewise, fused."""
         return FusedNetwork(self.layout, launch).prepared
 
     def inputs(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from dima.cell_lock import Lease, hold
 from dima.checkpoint import load_checkpoint
 from dima.checkpoint_writer import CheckpointWriter
 from dima.compute import describe
-from dima.config import CellConfig
+from dima.config import CellConfig, DimaParameters
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learner import Learner, Scalars
 from dima.methods import build_learner
@@ -193,8 +193,10 @@ class _Training:
         learner, record, budget = self.learner, self.record, self.config.task.env_steps
         record.status("running")
         if self.config.engine == "native":
-            device, eager = self.execution.device, self.config.parameters.algorithm != "dima"
-            print(describe(self.config.compute, device, graphs=device.type == "cuda", eager=eager), flush=True)
+            device, p = self.execution.device, self.config.parameters
+            denoiser = p.denoiser if isinstance(p, DimaParameters) else None
+            graphs = device.type == "cuda"
+            print(describe(self.config.compute, device, graphs=graphs, eager=denoiser is None, denoiser=denoiser), flush=True)
         self._evaluate_where_due()
         saved = time.monotonic()
         while learner.env_steps < budget:

@@ -8,8 +8,11 @@ import shutil
 
 import torch
 
-from dima.config import Compute
+from dima.config import Compute, DenoiserConfig
+from dima.kernels.tables import TIMES, WIDTH
 
+FUSED_ON: frozenset[str] = frozenset()
+"""Names of the cards where `python -m benchmarks.fused_unet` found the fused network right, and faster than the compiled one."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
@@ -68,10 +71,31 @@ def why_not_compiled(compute: Compute, device: torch.device) -> str | None:
     return None if any(map(shutil.which, ("cc", "gcc", "clang"))) else "there is no C compiler, which triton needs"
 
 
-def describe(compute: Compute, device: torch.device, *, graphs: bool, eager: bool = False) -> str:
+def why_not_fused(config: DenoiserConfig, device: torch.device, compute: Compute) -> str | None:
+    """Why the denoiser's network is not one kernel, as `dima.world_model.fused` has it; None where it is."""
+    if compute == "reference":
+        return "the preset reference runs every operator by itself"
+    if config.dynamics != "diffusion":
+        return f"the dynamics are {config.dynamics}"
+    if set(config.channels) != {WIDTH}:
+        return f"the kernel is for {WIDTH} channels at every level, not for {', '.join(map(str, config.channels))}"
+    if config.conditioning_states + 1 != TIMES:
+        return f"the kernel is for {TIMES - 1} conditioning states, not for {config.conditioning_states}"
+    if device.type != "cuda":
+        return "the kernel is for a GPU"
+    card = torch.cuda.get_device_name(device)
+    return why_not_compiled(compute, device) or (None if card in FUSED_ON else f"it has not been measured on {card}")
+
+
+def describe(compute: Compute, device: torch.device, *, graphs: bool, eager: bool = False, denoiser: DenoiserConfig | None = None) -> str:
     """One line: the preset, its precision, and which path runs, with the reason for every faster one that does not.
 
-    `eager`: the method knows no faster path.
+    Args:
+        compute: the preset.
+        device: that learns.
+        graphs: whether updates are CUDA graphs.
+        eager: the method knows no faster path.
+        denoiser: of a method that has one.
     """
     where = device.type if device.type != "cuda" else torch.cuda.get_device_name(device)
     if compute == "reference":
@@ -84,4 +108,8 @@ def describe(compute: Compute, device: torch.device, *, graphs: bool, eager: boo
     without = why_not_compiled(compute, device)
     compiled = "compiled" if without is None else f"not compiled ({without})"
     captured = "CUDA graphs" if graphs else f"no CUDA graphs ({'the device is a CPU' if device.type != 'cuda' else 'not wanted'})"
-    return f"Preset {compute} on {where}: {words}; {compiled}; {captured}."
+    parts = [words, compiled, captured]
+    if denoiser is not None and compute == "fast":
+        layered = why_not_fused(denoiser, device, compute)
+        parts.insert(2, "the U-Net as one kernel" if layered is None else f"the U-Net layer by layer ({layered})")
+    return f"Preset {compute} on {where}: {'; '.join(parts)}."

@@ -14,7 +14,7 @@ from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
 from dima.behavior.networks import DirectPolicy, MeanPolicy
 from dima.collect import Collector
-from dima.compute import why_not_compiled
+from dima.compute import why_not_compiled, why_not_fused
 from dima.config import CellConfig, DimaParameters
 from dima.gpu import needed_memory, require_memory
 from dima.graphs import Updates
@@ -22,6 +22,7 @@ from dima.learner import Scalars
 from dima.native_learner import NativeLearner
 from dima.random import RandomStreams, stream_seed
 from dima.replay import Episode, Replay
+from dima.world_model.denoiser import Denoiser
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
@@ -71,6 +72,9 @@ class DimaLearner(NativeLearner):
         self._streams = RandomStreams(config.seed, (*MODEL_STREAMS, *BEHAVIOR_STREAMS), device)
         if why_not_compiled(p.compute, device) is None:
             self.world_model.compile_parts()
+        denoiser = self.world_model.denoiser
+        if isinstance(denoiser, Denoiser) and why_not_fused(p.denoiser, device, p.compute) is None:
+            denoiser.fuse()
         asking = ("state_decoder", "behavior") if p.state_decoder.quantizer == "vq" else ()
         if captured and asking:
             print(f"Learning of {' and '.join(asking)} runs eagerly, not as a CUDA graph: the quantizer vq asks the device at every call.")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dima import compute
-from dima.compute import describe, why_not_compiled
+from dima.compute import describe, why_not_compiled, why_not_fused
 from dima.grid import CellKey, load_grid, merge, validate
 from dima.train import DimaLearner
 
@@ -94,6 +94,47 @@ def test_why_nothing_is_compiled_on_a_gpu(monkeypatch, missing, reason):
     monkeypatch.setitem(sys.modules, "triton", sys)
     monkeypatch.setattr(compute.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert why_not_compiled("fast", GPU) is None
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A GPU with all that compiling for it takes."""
+    monkeypatch.setattr(compute.torch.cuda, "get_device_name", lambda device: "Card")
+    monkeypatch.setitem(sys.modules, "triton", sys)
+    monkeypatch.setattr(compute.shutil, "which", lambda name: f"/usr/bin/{name}")
+    return GPU
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "it has not been measured on Card"),
+        ({"channels": (64, 32, 64)}, "the kernel is for 64 channels at every level, not for 64, 32, 64"),
+        ({"conditioning_states": 7}, "the kernel is for 3 conditioning states, not for 7"),
+        ({"dynamics": "deterministic"}, "the dynamics are deterministic"),
+    ],
+)
+def test_why_the_unet_is_not_one_kernel_on_a_gpu(paper, card, changes, reason):
+    assert why_not_fused(paper.parameters.denoiser.model_copy(update=changes), card, "fast") == reason
+
+
+def test_the_unet_is_one_kernel_on_a_card_where_it_was_measured_and_with_the_preset_fast_alone(paper, card, monkeypatch):
+    monkeypatch.setattr(compute, "FUSED_ON", {"Card"})
+    monkeypatch.setattr(compute, "has_bfloat16", lambda device: True)
+    config = paper.parameters.denoiser
+    assert why_not_fused(config, card, "fast") is None
+    assert why_not_fused(config, CPU, "fast") == "the kernel is for a GPU"
+    assert why_not_fused(config, card, "reference") == "the preset reference runs every operator by itself"
+    assert describe("fast", card, graphs=True, denoiser=config).endswith(
+        "elsewhere, not the same bits every time; compiled; the U-Net as one kernel; CUDA graphs."
+    )
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert why_not_fused(config, card, "fast") == "triton is not installed"
+
+
+def test_the_cells_line_says_why_the_unet_is_not_one_kernel(paper):
+    said = describe("fast", CPU, graphs=False, denoiser=paper.parameters.denoiser)
+    assert "; the U-Net layer by layer (the kernel is for a GPU); no CUDA graphs" in said
 
 
 def changed(cell, **parameters):

@@ -13,6 +13,8 @@ from dima.config import Compute, DenoiserConfig
 from dima.replay import Windows
 from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.dense import Affine, DenseConvolutions, Product
+from dima.world_model.fused.layout import Layout
+from dima.world_model.fused.network import FusedNetwork
 from dima.world_model.noise import precondition, training_noise_levels
 from dima.world_model.unet import UNet
 
@@ -54,6 +56,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.write.weight)
         frames = config.conditioning_states + 1
         self.dense = DenseConvolutions([Product((self.read,), frames, state_dim), *self.unet.products(frames)], self.unet.width)
+        self._fused: FusedNetwork | None = None
 
     def modulation(
         self, sigma: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
@@ -72,6 +75,8 @@ class Denoiser(nn.Module):
 
     def prepared(self) -> Network:
         """`network` for many calls between which no weight changes: what depends on weights alone is computed here."""
+        if self._fused is not None:
+            return self._fused.prepared()
         read, *products = self.dense()
         return lambda scaled_noisy, history, modulation: self._run(scaled_noisy, history, modulation, read, products)
 
@@ -95,6 +100,10 @@ class Denoiser(nn.Module):
     def compile_network(self) -> None:
         """Compile it for each shape that is met."""
         self._run = torch.compile(self._run, dynamic=False)  # type: ignore[method-assign]
+
+    def fuse(self) -> None:
+        """From now on the network is one kernel, on the weights' device. `dima.compute.why_not_fused` says where it can be."""
+        self._fused = FusedNetwork(Layout(self.read, self.unet, self.write_norm, self.write))
 
     def forward(
         self,

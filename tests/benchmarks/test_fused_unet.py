@@ -20,8 +20,8 @@ def command(monkeypatch, tmp_path):
     """The command with the plain network in place of the fused one; with `WRONG` its output is a tenth too large."""
 
     def fused(bench, launch):
-        plain = bench.plain()
-        return lambda: lambda *inputs: plain(*inputs) * (1.1 if launch == WRONG else 1.0)
+        factor = 1.1 if launch == WRONG else 1.0
+        return lambda: lambda *inputs: bench.plain()(*inputs) * factor
 
     def run(*arguments):
         code = main(["--device", "cpu", "--json", str(tmp_path / "found.json"), *arguments])
