@@ -34,18 +34,29 @@ from benchmarks.timing import write_result
 from dima.compute import prepare_process
 from dima.world_model.fused.network import FusedNetwork, Launch
 
+
+def name_of(launch: Launch) -> str:
+    """Its sizes in words."""
+    weights = str(launch.weights).removeprefix("torch.")
+    sizes = f"{launch.rows} rows, {launch.warps} warps, {launch.terms} products, {launch.stages} stages, {weights}"
+    return sizes if launch.precision == "tf32" else f"{sizes} products"
+
+
 LAUNCHES = {
-    "8 rows, 8 warps": Launch(),
-    "4 rows, 4 warps": Launch(rows=4, warps=4),
-    "16 rows, 8 warps": Launch(rows=16),
-    "8 rows, 8 warps, float16": Launch(terms=4, weights=torch.float16),
-    "4 rows, 4 warps, float16": Launch(rows=4, warps=4, terms=4, weights=torch.float16),
-    "16 rows, 8 warps, float16": Launch(rows=16, terms=4, weights=torch.float16),
-    "8 rows, 4 warps": Launch(warps=4),
-    "8 rows, 8 warps, not pipelined": Launch(stages=1),
+    name_of(launch): launch
+    for launch in (
+        Launch(),
+        Launch(rows=4),
+        Launch(weights=torch.float16),
+        Launch(rows=16, terms=2),
+        Launch(rows=4, warps=4, weights=torch.float16),
+        Launch(rows=16, weights=torch.float16),
+        Launch(terms=2, stages=5),
+        Launch(stages=1),
+    )
 }
 """The most telling first, and before all the project's own."""
-EXACT = {"8 rows, 8 warps, float32 products": Launch(terms=1, precision="ieee")}
+EXACT = {name_of(launch): launch for launch in (Launch(terms=1, precision="ieee"),)}
 MOST = {"ieee": 1e-4, "tf32": 2e-2}
 """Relative error, by the precision of products; float16 rounds as TF32 does."""
 CHECKING_SHARE = 0.55

@@ -110,7 +110,7 @@ def forward_kernel(
         ROWS: of a tile, at least 4.
         BLOCK: of state dimensions at a time.
         TERMS: products at once.
-        STAGES: of their pipeline; 1: none.
+        STAGES: of their pipeline, as Triton counts; 1: none.
         PRECISION: of products of float32.
     """
     program = tl.program_id(0)
@@ -121,10 +121,11 @@ def forward_kernel(
     finish(steps, y, scale, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
     for number in range(1, n_steps):
         step = steps + number * FIELDS
+        begin, end = tl.load(step), tl.load(step + 1)
         bias, residual, scale, shift = start(step, raws, modulation, row_stride, biases, program, rows, ROWS)
         tl.debug_barrier()
         y = tl.zeros((ROWS * 4, 64), tl.float32)
-        y = products(y, sides, terms, squares, tl.load(step), tl.load(step + 1), ROWS, TERMS, STAGES, PRECISION) + residual + bias
+        y = products(y, sides, terms, squares, begin, end, ROWS, TERMS, STAGES, PRECISION) + residual + bias
         finish(step, y, scale, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
     tl.debug_barrier()
     normal, _ = normalize(load_slot(raws, last, ROWS), 4, ROWS)

@@ -111,7 +111,7 @@ def products(
 ):  # fmt: skip
     """y and the products of the terms from `first` to `end`, TERMS of them as one.
 
-    This loop alone may be pipelined (STAGES > 1: copies run ahead of the products), for nothing is written in it.
+    This loop alone may be pipelined (STAGES > 1), for nothing is written in it.
     """
     k, c = tl.arange(0, TERMS * 64)[:, None], tl.arange(0, 64)[None, :]
     for begin in tl.range(first, end, TERMS, num_stages=STAGES):

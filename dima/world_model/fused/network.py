@@ -29,18 +29,22 @@ WEIGHT_ROWS = 16
 class Launch:
     """How the kernels are launched: it changes speed and rounding, nothing else.
 
+    The defaults let two programs share a multiprocessor of an H100, and most steps take their products in one round. No time has been
+    measured yet: `python -m benchmarks.fused_unet` compares launches.
+
     Attributes:
         rows: of a tile: 4, 8 or 16.
         warps: of a program.
         terms: products taken as one.
-        stages: of the pipeline that copies what they read; 1: none.
+        stages: of the pipeline of these rounds as Triton counts them: with 5 a round is copied while the one before is multiplied, with 1
+            nothing is copied ahead.
         precision: of products of float32: TF32 or float32.
         weights: type in which weights, and what they are multiplied with, are read. float16 has TF32's 10 bits, but no range for gradients.
     """
 
     rows: int = 8
     warps: int = 8
-    terms: int = 2
+    terms: int = 4
     stages: int = 2
     precision: Literal["tf32", "ieee"] = "tf32"
     weights: torch.dtype = torch.float32
