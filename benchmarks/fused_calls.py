@@ -69,7 +69,7 @@ class Bench:
         """Scaled noisy states, histories, modulation."""
         shapes = ((rows, self.state_dim), (rows, 3, self.state_dim), (rows, self.layout.modulated))
         noisy, history, modulation = (torch.randn(shape, device=self.device) for shape in shapes)
-        return noisy, history, 0.5 * modulation
+        return noisy, history, modulation
 
     def without_gradients(self, prepared: Callable[[], Network], rows: int) -> Callable[[], Tensor]:
         """A call of weights that were prepared before."""

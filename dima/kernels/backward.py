@@ -9,13 +9,13 @@ import triton
 import triton.language as tl
 
 from dima.kernels.tile import (
+    factor_and_shift,
     group_mean,
     load_slot,
     modulation_at,
     normalize,
     products,
     rows_inside,
-    scale_and_shift,
     store_slot,
 )
 
@@ -87,16 +87,16 @@ def last_gradient(
 
 @triton.jit
 def through_activation(
-    dh, normal, length, scale_at, shift_at, modulation, row_stride, d_modulation, d_row_stride, program, rows, ROWS: tl.constexpr
+    dh, normal, length, factor_at, shift_at, modulation, row_stride, d_modulation, d_row_stride, program, rows, ROWS: tl.constexpr
 ):  # fmt: skip
-    """Gradient [ROWS, 4, 2, 32] of what was normalised, from that of its activation dh [M, 64]; stores those of scale and shift."""
+    """Gradient [ROWS, 4, 2, 32] of what was normalised, from that of its activation dh [M, 64]; stores those of factor and shift."""
     here = (tl.arange(0, 4) < length)[None, :, None, None]
     inside = rows_inside(program, rows, ROWS)
-    scale, shift = scale_and_shift(modulation, row_stride, scale_at, shift_at, program, rows, ROWS)
-    da = tl.where(here, through_silu(tl.reshape(dh, (ROWS, 4, 2, 32)), normal * scale + shift), 0.0)
-    tl.store(modulation_at(d_modulation, d_row_stride, scale_at, program, ROWS), tl.sum(da * normal, 1)[:, None, :, :], mask=inside)
+    factor, shift = factor_and_shift(modulation, row_stride, factor_at, shift_at, program, rows, ROWS)
+    da = tl.where(here, through_silu(tl.reshape(dh, (ROWS, 4, 2, 32)), normal * factor + shift), 0.0)
+    tl.store(modulation_at(d_modulation, d_row_stride, factor_at, program, ROWS), tl.sum(da * normal, 1)[:, None, :, :], mask=inside)
     tl.store(modulation_at(d_modulation, d_row_stride, shift_at, program, ROWS), tl.sum(da, 1)[:, None, :, :], mask=inside)
-    return da * scale
+    return da * factor
 
 
 @triton.jit(do_not_specialize=["rows", "n_steps", "n_raws"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from dima.kernels.tile import activated, load_slot, normalize, products, scale_and_shift, store_slot
+from dima.kernels.tile import activated, factor_and_shift, load_slot, normalize, products, store_slot
 
 
 @triton.jit
@@ -48,18 +48,18 @@ def write_states(
 
 @triton.jit
 def start(step, raws, modulation, row_stride, biases, program, rows, ROWS: tl.constexpr):
-    """What a step adds to its products and how it is modulated: bias, residual, scale, shift.
+    """What a step adds to its products and how it is modulated: bias, residual, factor, shift.
 
     None of it was written by the step before, so that it may be read before the barrier.
     """
     first, second, c = tl.load(step + 3), tl.load(step + 4), tl.arange(0, 64)
     bias = tl.load(biases + first * 64 + c) + tl.load(biases + second * 64 + c, mask=second + 0 * c >= 0, other=0.0)
-    scale, shift = scale_and_shift(modulation, row_stride, tl.load(step + 9), tl.load(step + 10), program, rows, ROWS)
-    return bias[None, :], load_slot(raws, tl.load(step + 5), ROWS), scale, shift
+    factor, shift = factor_and_shift(modulation, row_stride, tl.load(step + 9), tl.load(step + 10), program, rows, ROWS)
+    return bias[None, :], load_slot(raws, tl.load(step + 5), ROWS), factor, shift
 
 
 @triton.jit
-def finish(step, y, scale, shift, raws, sides, modulation, row_stride, program, rows, ROWS: tl.constexpr):
+def finish(step, y, factor, shift, raws, sides, modulation, row_stride, program, rows, ROWS: tl.constexpr):
     """Leave a step's output y [M, 64], and its activations, where later steps read them."""
     length, raw, side = tl.load(step + 2), tl.load(step + 6), tl.load(step + 7)
     activation, skip = tl.load(step + 8), tl.load(step + 11)
@@ -69,10 +69,10 @@ def finish(step, y, scale, shift, raws, sides, modulation, row_stride, program, 
         store_slot(sides, side, y, ROWS)
     if activation >= 0:
         normal, _ = normalize(y, length, ROWS)
-        store_slot(sides, activation, activated(normal, scale, shift, ROWS), ROWS)
+        store_slot(sides, activation, activated(normal, factor, shift, ROWS), ROWS)
         if skip >= 0:
-            scale, shift = scale_and_shift(modulation, row_stride, tl.load(step + 12), tl.load(step + 13), program, rows, ROWS)
-            store_slot(sides, skip, activated(normal, scale, shift, ROWS), ROWS)
+            factor, shift = factor_and_shift(modulation, row_stride, tl.load(step + 12), tl.load(step + 13), program, rows, ROWS)
+            store_slot(sides, skip, activated(normal, factor, shift, ROWS), ROWS)
 
 
 @triton.jit(do_not_specialize=["rows", "n_steps", "n_raws", "n_sides", "last"])
@@ -86,7 +86,7 @@ def forward_kernel(
 
     Args:
         signal: three past states and the scaled noisy one.
-        modulation: scales and shifts of all norms, `row_stride` numbers a row.
+        modulation: factors and shifts of all norms, `row_stride` numbers a row.
         row_stride: of the modulation.
         squares: [terms, 64, 64].
         read: [3, state_dim, 64].
@@ -116,17 +116,17 @@ def forward_kernel(
     program = tl.program_id(0)
     raws += program.to(tl.int64) * n_raws * (ROWS * 256)
     sides += program.to(tl.int64) * n_sides * (ROWS * 256)
-    bias, _, scale, shift = start(steps, raws, modulation, row_stride, biases, program, rows, ROWS)
+    bias, _, factor, shift = start(steps, raws, modulation, row_stride, biases, program, rows, ROWS)
     y = read_states(signal, read, program, rows, state_dim, ROWS, BLOCK, PRECISION) + bias
-    finish(steps, y, scale, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
+    finish(steps, y, factor, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
     for number in range(1, n_steps):
         step = steps + number * FIELDS
         begin, end = tl.load(step), tl.load(step + 1)
-        bias, residual, scale, shift = start(step, raws, modulation, row_stride, biases, program, rows, ROWS)
+        bias, residual, factor, shift = start(step, raws, modulation, row_stride, biases, program, rows, ROWS)
         tl.debug_barrier()
         y = tl.zeros((ROWS * 4, 64), tl.float32)
         y = products(y, sides, terms, squares, begin, end, ROWS, TERMS, STAGES, PRECISION) + residual + bias
-        finish(step, y, scale, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
+        finish(step, y, factor, shift, raws, sides, modulation, row_stride, program, rows, ROWS)
     tl.debug_barrier()
     normal, _ = normalize(load_slot(raws, last, ROWS), 4, ROWS)
     channel = tl.arange(0, 2)[:, None] * 32 + tl.arange(0, 32)[None, :]

@@ -13,13 +13,13 @@ FORWARD_FIELDS = 16
 """Numbers in a row of the forward table; two rows are a cache line.
 
 First term, end of the terms, times, first bias, second bias, residual's slot, slot of the output in `raws`, in `sides`;
-then slot, first scale and first shift of the first activation, and of the second. -1: there is none.
+then slot, first factor and first shift of the first activation, and of the second. -1: there is none.
 """
 BACKWARD_FIELDS = 12
 """Numbers in a row of the backward table.
 
 First term of the raw output's gradient, end of those, times, step whose gradient is added as it is (-1: none), activations, step;
-then end of the terms, first scale and first shift of the first activation, and of the second.
+then end of the terms, first factor and first shift of the first activation, and of the second.
 """
 WEIGHT_FIELDS = 3
 """Numbers in a row of the table of weights: what the product read (encoded), step, bias whose gradient is the same sum (-1: none)."""

@@ -45,17 +45,17 @@ def rows_inside(program, rows, ROWS: tl.constexpr):
 
 
 @triton.jit
-def scale_and_shift(modulation, row_stride, scale, shift, program, rows, ROWS: tl.constexpr):
-    """1 + scale and shift, [ROWS, 1, 2, 32] each; 1 and 0 where `scale` < 0 or there is no row."""
-    wanted = rows_inside(program, tl.where(scale < 0, 0, rows), ROWS)
-    scales = tl.load(modulation_at(modulation, row_stride, scale, program, ROWS), mask=wanted, other=0.0)
-    return 1.0 + scales, tl.load(modulation_at(modulation, row_stride, shift, program, ROWS), mask=wanted, other=0.0)
+def factor_and_shift(modulation, row_stride, factor, shift, program, rows, ROWS: tl.constexpr):
+    """What is multiplied and added after a norm, [ROWS, 1, 2, 32] each; 0 where `factor` < 0 or there is no row."""
+    wanted = rows_inside(program, tl.where(factor < 0, 0, rows), ROWS)
+    factors = tl.load(modulation_at(modulation, row_stride, factor, program, ROWS), mask=wanted, other=0.0)
+    return factors, tl.load(modulation_at(modulation, row_stride, shift, program, ROWS), mask=wanted, other=0.0)
 
 
 @triton.jit
-def activated(normal, scale, shift, ROWS: tl.constexpr):
+def activated(normal, factor, shift, ROWS: tl.constexpr):
     """SiLU of what was normalised and modulated, [M, 64]."""
-    argument = normal * scale + shift
+    argument = normal * factor + shift
     return tl.reshape(argument * tl.sigmoid(argument), (ROWS * 4, 64))
 
 

@@ -71,9 +71,9 @@ def carried_out(layout, signal, modulation, *, keep):
         for slots, slot in ((raws, raw), (sides, side)):
             if slot >= 0:
                 slots[slot, :, :length] = y
-        for slot, scale, shift in (activations[0:3], activations[3:6]):
+        for slot, factor, shift in (activations[0:3], activations[3:6]):
             if slot >= 0:
-                argument = normalised(y) * (1 + modulation[:, None, scale : scale + 64]) + modulation[:, None, shift : shift + 64]
+                argument = normalised(y) * modulation[:, None, factor : factor + 64] + modulation[:, None, shift : shift + 64]
                 sides[slot, :, :length] = argument * argument.sigmoid()
     h = torch.nn.functional.silu(normalised(raws[last]) * weight + bias)
     return h[:, 2] @ write[0] + h[:, 3] @ write[1] + write_bias
@@ -109,7 +109,7 @@ def test_a_barrier_is_between_every_write_and_read_of_a_slot(denoiser, keep):
             assert holds["raw", residual][1] < number - 1
             read["raw", residual] = number
         made = [(("raw", raw), number), (("side", side), Source(number))]
-        made += [(("side", slot), Source(number, scale, shift)) for slot, scale, shift in (activations[0:3], activations[3:6])]
+        made += [(("side", slot), Source(number, factor, shift)) for slot, factor, shift in (activations[0:3], activations[3:6])]
         for place, what in made:
             if place[1] >= 0:
                 assert place[1] < (n_raws if place[0] == "raw" else n_sides)

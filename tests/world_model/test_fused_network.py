@@ -44,7 +44,7 @@ def errors(state_dim, blocks, rows, tile, terms, stages, weights="float32", grad
         parameter.data += 0.05 * torch.randn_like(parameter)
     launch = Launch(rows=tile, terms=terms, stages=stages, precision="ieee", weights=getattr(torch, weights))
     fused = FusedNetwork(Layout(denoiser.read, denoiser.unet, denoiser.write_norm, denoiser.write), launch)
-    modulation = 0.5 * torch.randn(rows, fused.layout.modulated + 64)[:, :-64]  # not contiguous, as in training
+    modulation = torch.randn(rows, fused.layout.modulated + 64)[:, :-64]  # not contiguous, as in training
     inputs = [torch.randn(rows, state_dim), torch.randn(rows, 3, state_dim), modulation]
     if not gradients:
         with torch.no_grad():

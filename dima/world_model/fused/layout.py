@@ -25,12 +25,12 @@ class Source(NamedTuple):
 
     Attributes:
         step: whose output it is.
-        scale: where its 64 scales begin in the modulation; -1: it is raw.
+        factor: where its 64 factors begin in the modulation; -1: it is raw.
         shift: likewise.
     """
 
     step: int
-    scale: int = -1
+    factor: int = -1
     shift: int = -1
 
 
@@ -120,7 +120,7 @@ class Layout:
     def sources(self, step: int) -> list[Source]:
         """What products read of a step's output: itself first, then up to two activations (of the next layer and of a skip connection)."""
         found = dict.fromkeys(term.source for _, term in self.terms() if term.source.step == step)
-        return sorted(found, key=lambda source: source.scale >= 0)
+        return sorted(found, key=lambda source: source.factor >= 0)
 
     def _take(self, parameter: Tensor | None) -> Int[Tensor, "*shape"]:
         """Positions of a parameter's numbers, in its shape."""
@@ -163,10 +163,10 @@ class Layout:
         return output
 
     def _activate(self, steps: Sequence[int]) -> list[Source]:
-        """Outputs side by side with the next scales and shifts. A group of 32 channels is always within one of them."""
-        scale, shift = self.modulated, self.modulated + WIDTH * len(steps)
+        """Outputs side by side with the next factors and shifts. A group of 32 channels is always within one of them."""
+        factor, shift = self.modulated, self.modulated + WIDTH * len(steps)
         self.modulated = shift + WIDTH * len(steps)
-        return [Source(step, scale + WIDTH * index, shift + WIDTH * index) for index, step in enumerate(steps)]
+        return [Source(step, factor + WIDTH * index, shift + WIDTH * index) for index, step in enumerate(steps)]
 
     def _convolve(self, layer: nn.Module, sources: Sequence[Source], length: int) -> int:
         """A new step with this convolution. Returns its number."""

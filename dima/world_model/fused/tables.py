@@ -97,7 +97,7 @@ def forward_tables(layout: Layout, *, keep: bool) -> ForwardTables:
         first, second = (*step.biases, -1)[:2]
         row = [begin, end, step.length, first, second, raws.get(step.residual, -1), raws.get(number, -1), sides.get(Source(number), -1)]
         for source in layout.sources(number):
-            row += [sides[source], source.scale, source.shift] if source.scale >= 0 else []
+            row += [sides[source], source.factor, source.shift] if source.factor >= 0 else []
         rows.append(row)
     counts = [max(used.values()) + 1 for used in (raws, sides)]
     return ForwardTables(_table(rows, FORWARD_FIELDS), _integers(terms), counts[0], counts[1] + keep, raws[len(rows) - 1])
@@ -115,11 +115,11 @@ def backward_tables(layout: Layout) -> BackwardTables:
     for number in reversed(range(len(layout.steps) - 1)):
         begin = len(terms)
         terms += readers.get(Source(number), [])
-        activations = [source for source in layout.sources(number) if source.scale >= 0]
+        activations = [source for source in layout.sources(number) if source.factor >= 0]
         row = [begin, len(terms), layout.steps[number].length, residuals.get(number, -1), len(activations), number]
         for source in activations:
             terms += readers[source]
-            row += [len(terms), source.scale, source.shift]
+            row += [len(terms), source.factor, source.shift]
         rows.append(row)
     codes, weights = zip(*terms, strict=True)
     return BackwardTables(_table(rows, BACKWARD_FIELDS), _integers(codes), torch.tensor(weights))
