@@ -51,7 +51,7 @@ class Collector:
         self.at_start = True
 
     def collect(self, sampling: Sampling, env_steps: int, store: Callable[[Episode, bool], None]) -> tuple[int, dict[str, float]]:
-        """Step until an epoch's worth of new steps is stored (dima.md 6.2). Returns how many, and what is worth a line in the log.
+        """Step until an epoch's worth of new steps is stored (docs/method.md#epochs). Returns how many, and what is worth logging.
 
         Args:
             sampling: the policy that is being trained.

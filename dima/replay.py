@@ -194,14 +194,14 @@ class Replay:
         return (starts[:, None] + torch.arange(length, device=self._device)) % self.config.capacity
 
     def sample_starts(self, count: int, generator: torch.Generator) -> Float[Tensor, "batch agents observation"]:
-        """Joint observations of uniformly drawn steps of uniformly drawn episodes, of those still whole (baselines.md 2.6)."""
+        """Joint observations of uniform steps of uniformly drawn episodes that are still whole (docs/baselines.md#marie-behaviour)."""
         uniform = torch.rand(2, count, generator=generator, device=self._device, dtype=torch.float64)
         episode = (uniform[0] * self._count).long()
         step = (uniform[1] * self._lengths[episode]).long()
         return self._data["observation"][(self._starts[episode] + step) % self.config.capacity]
 
     def _least_visited(self, count: int, length: int, model: str, generator: torch.Generator) -> Int[Tensor, " batch"]:
-        """Start rows, without replacement where there are enough, with p ~ exp(-visits/20) or 1 - visits/sum (dima.md 6.1).
+        """Start rows, without replacement if there are enough, p ~ exp(-visits/20) or 1 - visits/sum (docs/method.md#replay-memory).
 
         Weighted sampling without replacement as the smallest of E_i / p_i with E_i ~ Exp(1): unlike `torch.multinomial` it asks the
         device nothing.
@@ -230,7 +230,7 @@ class Replay:
         return torch.exp(-(visits - fewest) / temperature).clamp(min=LEAST_WEIGHT)
 
     def sample_windows(self, count: int, length: int, generator: torch.Generator) -> Windows:
-        """`count` windows of `length` transitions: the last is a sampled one or up to `length` - 1 steps later (dima.md 6.1b).
+        """`count` windows of `length` transitions; the last is a drawn one or up to `length` - 1 later (docs/method.md#replay-memory).
 
         Windows that start before their episode are padded on the left with zeros; `valid` says which transitions are real.
         `observation` is the joint observation at the last transition.

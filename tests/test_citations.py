@@ -23,8 +23,6 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 SUFFIXES = (".py", ".yaml", ".smk", ".md")
 WRITTEN_BY_RUNS = {"tables/final_returns.md", "tables/ablation_returns.md", "tables/prediction_error.md"}
 """Pages below `results/<grid>` that the workflow writes: named, not cited."""
-CITE_OLD_NAMES = {"dima/collect.py", "dima/replay.py", "dima/world_model/denoiser.py"}
-"""Modules under change elsewhere whose docstrings still cite the pages by their former names. To be emptied."""
 
 
 class Citation(NamedTuple):
@@ -104,7 +102,7 @@ def test_there_are_citations_of_every_kind() -> None:
 
 
 def test_every_citation_leads_somewhere() -> None:
-    looked_at = [citation for citation in FOUND if citation.source not in CITE_OLD_NAMES and citation.target not in WRITTEN_BY_RUNS]
+    looked_at = [citation for citation in FOUND if citation.target not in WRITTEN_BY_RUNS]
     assert [why for citation in looked_at if (why := fault(citation))] == []
 
 

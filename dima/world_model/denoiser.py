@@ -75,6 +75,12 @@ class Denoiser(nn.Module):
 
     def prepared(self) -> Network:
         """`network` for many calls between which no weight changes: what depends on weights alone is computed here."""
+        network, varying = self._prepared(), self.varying
+        if varying is None:
+            return network
+        return lambda scaled_noisy, history, modulation: network(scaled_noisy * varying, history * varying, modulation)
+
+    def _prepared(self) -> Network:
         if self._fused is not None:
             return self._fused.prepared()
         read, *products = self.dense()
@@ -88,10 +94,8 @@ class Denoiser(nn.Module):
         read: Affine,
         products: Sequence[Affine],
     ) -> Float[Tensor, "batch state"]:
-        frames = torch.cat([history, scaled_noisy[:, None]], dim=1)
-        if self.varying is not None:
-            frames = frames * self.varying
-        hidden = self.unet(nn.functional.linear(frames.flatten(1), *read), modulation, products)
+        frames = torch.cat([history.flatten(1), scaled_noisy], dim=1)
+        hidden = self.unet(nn.functional.linear(frames, *read), modulation, products)
         channels, width = self.write.in_channels, self.unet.width
         signal = hidden.view(len(hidden), channels // width, -1, width).transpose(2, 3).flatten(1, 2)  # [batch, channels, time]
         last_two = nn.functional.silu(self.write_norm(signal)[..., -2:])
@@ -139,7 +143,7 @@ class Denoiser(nn.Module):
         return rank <= agent[..., None]
 
     def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
-        """Mean over the autoregressive sub-steps of the preconditioned denoising error (dima.md 2.3).
+        """Mean over the autoregressive sub-steps of the preconditioned denoising error (docs/method.md#denoising-loss).
 
         Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are conditioned on the one-shot
         predictions of earlier ones. No gradient flows through a prediction, so that the predictions come first, without gradients, and
