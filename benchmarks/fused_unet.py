@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fused_unet", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--state-dim", type=int, default=17, help="numbers of a state, 17 as HalfCheetah has")
-    parser.add_argument("--seconds", type=float, default=80, help="nothing begins after these")
+    parser.add_argument("--seconds", type=float, default=65, help="nothing begins after these")
     parser.add_argument("--compile-only", action="store_true", help="compile for an H100, with or without a GPU")
     parser.add_argument("--json", type=Path, help="where to write what was found")
     parser.add_argument("--warm-caches", action="store_true", help=argparse.SUPPRESS)

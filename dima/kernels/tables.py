@@ -4,8 +4,6 @@ from __future__ import annotations
 
 WIDTH = 64
 """Channels of every layer."""
-GROUP = 32
-"""Channels that are normalised together."""
 TIMES = 4
 """Times at the widest level: three past states and the noisy next one."""
 
@@ -28,7 +26,10 @@ WEIGHT_FIELDS = 3
 def encoded(slot: int, length: int, stride: int, offset: int, spread: int) -> int:
     """output[t] reads time (stride t + offset) / spread of a slot with `length` times, as one number that is never 0.
 
-    `kernels.tile.source_time` decodes it. 0 stands for a term that reads nothing.
+    `kernels.tile.source_time` and `source_slot` decode it. 0 stands for a term that reads nothing.
+
+    Raises:
+        ValueError: a number has no room.
     """
     fields = ((length, 4), (stride, 4), (offset + 8, 4), (spread - 1, 1), (slot, 18))
     code = shift = 0
