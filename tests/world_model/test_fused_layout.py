@@ -79,6 +79,11 @@ def carried_out(layout, signal, modulation, *, keep):
     return h[:, 2] @ write[0] + h[:, 3] @ write[1] + write_bias
 
 
+def reads(times, length, stride, offset, spread):
+    """Pairs of an output's time and the source's that it reads."""
+    return {(t, s) for t in range(times) for s in range(length) if spread * s == stride * t + offset}
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_the_tables_are_the_network(denoiser, keep):
     layout = layout_of(denoiser)
@@ -139,6 +144,20 @@ def test_the_way_back_goes_every_way_once(denoiser):
         known.add(number)
     assert known == set(range(len(layout.steps)))
     assert sorted(weights.tolist()) == list(range(len(weights))) == list(range(len(list(layout.terms()))))
+
+
+def test_a_term_backwards_is_its_adjoint(denoiser):
+    """The gradient of source[s] has a part from output[t] if that read source[s], and from no other."""
+    layout = layout_of(denoiser)
+    terms = list(layout.terms())
+    _, codes, weights = backward_tables(layout)
+    for code, index in zip(codes.tolist(), weights.tolist(), strict=True):
+        number, term = terms[index]
+        slot, *backwards = decoded(code)
+        forwards = reads(layout.steps[number].length, term.length, term.stride, term.offset, term.spread)
+        assert slot == number
+        assert {(t, s) for s, t in reads(term.length, *backwards)} == forwards
+        assert forwards
 
 
 def test_every_bias_is_summed_once(denoiser):
