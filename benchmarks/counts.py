@@ -1,7 +1,8 @@
-"""Numbers without noise: floating-point operations, operator calls, and how often the host waits for the device."""
+"""Numbers without noise: floating-point operations, operator calls, kernels, and how often the host waits for the device."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ from dima.train import DimaLearner
 
 NO_WORK = frozenset({"aten::_unsafe_view", "aten::lift_fresh", "aten::empty.memory_format", "aten::empty_like", "aten::empty_strided"})
 WAITING = frozenset({"local_scalar_dense", "nonzero", "unique", "unique2", "masked_select", "equal"})
+PRODUCT = re.compile(r"^ +extern_kernels\.\w+\(", re.MULTILINE)
+WRITTEN = re.compile(r"^ +(?:cpp|triton)_\w+(?:\.run)?\(", re.MULTILINE)
+"""Calls of kernels in what Inductor generates."""
 
 
 class OperatorCalls(TorchDispatchMode):
@@ -82,6 +86,25 @@ def operator_calls(call: Callable[[], Any]) -> int:
     with OperatorCalls() as calls:
         call()
     return calls.count
+
+
+class Launches(NamedTuple):
+    """Kernels of compiled code: a library's products of matrices, and those that the compiler has written."""
+
+    products: int
+    written: int
+
+
+def launches(call: Callable[[], Any]) -> Launches:
+    """How many kernels the compiled code launches that `call` compiles, on the way forward and back, as it says itself.
+
+    On a CPU the compiler writes C++ where it would write Triton on a GPU; what it fuses is nearly the same.
+    """
+    from torch._inductor.utils import run_and_get_code  # takes seconds to import
+
+    _, codes = run_and_get_code(call)
+    bodies = [code[code.index("def call(") :] for code in codes]
+    return Launches(*(sum(len(pattern.findall(body)) for body in bodies) for pattern in (PRODUCT, WRITTEN)))
 
 
 class Counted(NamedTuple):
