@@ -25,15 +25,17 @@ Result = TypeVar("Result")
 def keep_kernels(results: Path, compute: Compute, device: torch.device) -> None:
     """Tell torch to keep what it compiles beside the results, apart for each torch, device and state of the compiled code.
 
-    Where the environment names a folder (`TORCHINDUCTOR_CACHE_DIR`, `TRITON_CACHE_DIR`), that is used.
+    Where the environment names a folder (`TORCHINDUCTOR_CACHE_DIR`, `TRITON_CACHE_DIR`), that is used. Kernels are code: a folder of
+    another user is left alone, and torch keeps them where it does by itself.
 
     Args:
         results: the folder of all grids.
         compute: preset of computing.
         device: that it is compiled for.
     """
-    if why_not_compiled(compute, device) is None:
-        place = (results / FOLDER / kernels_of(device)).absolute()
+    folder = (results / FOLDER).absolute()
+    if why_not_compiled(compute, device) is None and not (folder.exists() and folder.stat().st_uid != os.getuid()):
+        place = folder / kernels_of(device)
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(place / "inductor"))
         os.environ.setdefault("TRITON_CACHE_DIR", str(place / "triton"))
 

@@ -38,6 +38,13 @@ def test_where_the_environment_says_so_they_are_kept_there(tmp_path, monkeypatch
     assert os.environ["TRITON_CACHE_DIR"].startswith(str(tmp_path))
 
 
+def test_kernels_of_another_user_are_not_run(tmp_path, monkeypatch):
+    (tmp_path / ".compiled").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: (tmp_path / ".compiled").stat().st_uid + 1)
+    keep_kernels(tmp_path, "fast", GPU)
+    assert not set(VARIABLES) & os.environ.keys()
+
+
 @pytest.mark.parametrize(("preset", "device"), [("reference", CPU), ("fast", CPU)])
 def test_nothing_is_said_where_nothing_is_compiled(tmp_path, preset, device):
     keep_kernels(tmp_path, preset, device)

@@ -85,7 +85,7 @@ class SampledPolicy:
 
 
 class DirectPolicy:
-    """`SampledPolicy` of an actor on the CPU, the same bits in a fifth of the time: its layers' kernels without the modules around them.
+    """`SampledPolicy` of an actor on the CPU, the same bits in about a third of the time: its layers' kernels without their modules.
 
     The actor's weights may change in place; its deviations are those it has now.
     """
