@@ -65,7 +65,11 @@ def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
 
 
 def host_waits(learner: Learner, device: torch.device) -> int:
-    """How often the host waits for the device in one more epoch; of a method of our own without the environment steps."""
+    """How often the host waits for the device in one more epoch; of a method of our own without the environment steps.
+
+    On a CPU operators are counted that would wait on a GPU if their numbers were there: of HARL's methods many are not, and `one_hot`
+    looks at its numbers on a CPU alone.
+    """
     own = patch.object(learner, "_collect", return_value=learner._collect()) if isinstance(learner, NativeLearner) else nullcontext()
     with own, waits_of_the_host(device) as waits:
         learner.run_epoch()
@@ -79,7 +83,7 @@ def pace_line(name: str, found: Mapping[str, Any]) -> str:
         f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s of {statistics.mean(found['epoch_steps']):.0f} environment steps",
         f"1,000 steps {1000 * sum(found['epoch_seconds']) / sum(found['epoch_steps']):.3f} s",
         f"first epoch {found['first_epoch_seconds']:.1f} s",
-        f"host waits {found['host_waits']} times an epoch",
+        f"host waits {'at most ' if found['device'] == 'CPU' else ''}{found['host_waits']} times an epoch",
         f"{found['peak_bytes']['held'] / 1e9:.2f} GB",
     ]
     if found["collecting_seconds"] is not None:

@@ -113,6 +113,7 @@ def test_the_row_of_a_method_is_one_of_the_table() -> None:
         "dima-fast: pen, preset fast; an epoch 2.500 (2.000 to 3.000) s of 500 environment steps; 1,000 steps 5.000 s, 0.500 of them"
         " without learning; first epoch 40.0 s; host waits 1 times an epoch; 3.26 GB"
     )
+    assert "; host waits at most 1 times an epoch; " in pace_line("dima-fast", FOUND | {"device": "CPU"})
 
 
 @pytest.mark.slow
