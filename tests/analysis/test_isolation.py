@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
     "dima", "dima.analysis", "dima.cell_lock", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.archive",
+    "dima.record.columns",
     "dima.record.attempt", "dima.record.database", "dima.record.events", "dima.record.files", "dima.record.snapshot",
     "dima.studied", "dima.yaml_file",
 }  # fmt: skip
