@@ -14,6 +14,7 @@ from dima.config import ReplayConfig
 
 LEAST_WEIGHT = 1e-30
 """Of a row that was visited most, relative to that visited least: not 0, or it would be drawn no sooner than one that is no candidate."""
+NO_EPISODE = 2**62  # in the place of a number in the table of episodes: greater than any
 FIELDS = ("state", "observation", "action", "reward", "terminated", "truncated", "next_state")
 
 
@@ -116,10 +117,10 @@ class Replay:
         weights = torch.tensor(config.recency_weights, dtype=torch.float64)
         self._recency = (weights.cumsum(0) / weights.sum()).to(device)
         self._device = device
-        # what sampling reads, changed in place: rows in use and the first of them, episodes, and for each of these, oldest first, the
-        # number of its first transition, its length, and the summed lengths up to its end
-        self._filled, self._oldest, self._count = (torch.zeros((), dtype=torch.long, device=device) for _ in range(3))
-        self._starts, self._lengths, self._ends = (torch.zeros(config.capacity, dtype=torch.long, device=device) for _ in range(3))
+        # what sampling reads, changed in place: rows in use and the first of them, episodes and their steps, and for each episode, oldest
+        # first, the number of its first transition, its length, and the summed lengths up to its end
+        self._filled, self._oldest, self._count, self._steps = (torch.zeros((), dtype=torch.long, device=device) for _ in range(4))
+        self._starts, self._lengths, self._ends = (torch.full((config.capacity,), NO_EPISODE, device=device) for _ in range(3))
 
     def append(self, episode: Episode, *, continues: bool = False) -> None:
         """Store an episode, or with `continues` the next part of the newest one, over the oldest transitions where the ring is full.
@@ -143,12 +144,13 @@ class Replay:
         self._index_episodes()
 
     def _index_episodes(self) -> None:
-        table = torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2).to(self._device)
-        for column, values in enumerate((self._starts, self._lengths)):
-            values.zero_()[: len(table)] = table[:, column]
-        self._ends.copy_(self._lengths.cumsum(0))
-        for number, value in ((self._filled, self.size), (self._oldest, self.total - self.size), (self._count, len(self._episodes))):
-            number.fill_(value)
+        table = torch.tensor(self._episodes, dtype=torch.long).reshape(-1, 2)
+        for kept, values in ((self._starts, table[:, 0]), (self._lengths, table[:, 1]), (self._ends, table[:, 1].cumsum(0))):
+            kept[: len(table)] = values.to(self._device)
+        self._ends[len(table) :] = NO_EPISODE
+        numbers = (self.size, self.total - self.size, len(table), int(table[:, 1].sum()))
+        for kept, number in zip((self._filled, self._oldest, self._count, self._steps), numbers, strict=True):
+            kept.fill_(number)
 
     @property
     def device(self) -> torch.device:
@@ -253,7 +255,7 @@ class Replay:
     def _sample_episode_steps(self, count: int, generator: torch.Generator) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         """Episode numbers and steps in them: quarters by age with the recency weights, then uniform; with < 4 episodes by length."""
         uniform = torch.rand(3, count, generator=generator, device=self._device, dtype=torch.float64)
-        position = (uniform[0] * self._ends[-1]).long()
+        position = (uniform[0] * self._steps).long()
         episode = torch.minimum(torch.searchsorted(self._ends, position, right=True), self._count - 1)
         step = position - (self._ends[episode] - self._lengths[episode])
         if self.config.window_sampling == "uniform":
