@@ -220,7 +220,11 @@ class Replay:
         order = keys.topk(min(count, len(place)), largest=False).indices
         # where there are fewer than `count`, all are drawn equally often, but for the first of the order once more
         rows = starts[order[torch.arange(count, device=self._device) % candidates]]
-        visits.index_add_(0, rows, torch.ones_like(rows, dtype=visits.dtype))
+        if self._fixed_shapes:  # a deterministic `index_add_` may ask a GPU whether the rows are in range, which no graph can
+            ordered, row = rows.sort().values, torch.arange(len(visits), device=self._device)
+            visits += torch.searchsorted(ordered, row, right=True) - torch.searchsorted(ordered, row)
+        else:
+            visits.index_add_(0, rows, torch.ones_like(rows, dtype=visits.dtype))
         return rows
 
     def _weights(self, visits: Float[Tensor, " rows"], is_candidate: Bool[Tensor, " rows"]) -> Float[Tensor, " rows"]:
