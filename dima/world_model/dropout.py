@@ -14,11 +14,12 @@ LEVELS = 2**16
 def dropout(values: Float[Tensor, "*shape"], probability: float, training: bool) -> Float[Tensor, "*shape"]:
     """Each value is 0 with a probability, or else divided by the probability of the other; in training alone.
 
-    On a CPU a draw of 64 bits from torch's global generator decides about four values, in the order of their places in the shape.
+    On a CPU a draw of 64 bits from torch's global generator decides about four values, in the order of their places in the shape;
+    compiled code draws in its own way.
     """
     if not training or probability == 0:
         return values
-    if values.device.type != "cpu":
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(values, probability)
     draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: values.numel()].view(values.shape)
