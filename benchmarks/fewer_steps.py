@@ -16,9 +16,9 @@ from jaxtyping import Float
 
 from benchmarks.timing import write_result
 from benchmarks.workload import CONFIG
-from dima.analysis.load import CellRecord, load_cells, read_curve, read_evaluations
-from dima.analysis.sources import records_in
-from dima.analysis.statistics import area_under_curve, mean_improvement
+from dima.analysis.records.load import CellRecord, load_cells, read_curve, read_evaluations
+from dima.analysis.records.sources import records_in
+from dima.analysis.returns.statistics import area_under_curve, mean_improvement
 from dima.errors import UserError
 from dima.grid import Grid, load_grid
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from benchmarks.timing import write_result
 from benchmarks.workload import CONFIG
-from dima.analysis.statistics import bootstrap_interval, probability_of_improvement
+from dima.analysis.returns.statistics import bootstrap_interval, probability_of_improvement
 from dima.grid import Grid, load_grid
 from dima.record.files import read_json
 

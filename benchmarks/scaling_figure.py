@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dima.analysis.drawing import style
+from dima.analysis.figures.style import style
 from dima.analysis.replace_file import replace_file
 
 # Okabe and Ito's palette, told apart with any colour vision, each with a mark of its own

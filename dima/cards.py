@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from dima.analysis.speed import Speeds
+from dima.campaign.speed import Speeds
 from dima.grid import CellKey, Grid
 
 CARDS = "DIMA_CARDS"

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dima.analysis.paths import PARTS, STUDIES, lead_cell
-from dima.analysis.records import FileRecords, Records
+from dima.analysis.records.files import FileRecords, Records
 from dima.cards import take_card
 from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
@@ -283,13 +283,13 @@ def _build_image(options: argparse.Namespace) -> None:
 
 
 def _tables(options: argparse.Namespace) -> None:
-    from dima.analysis.tables import write_tables
+    from dima.analysis.tables.write import write_tables
 
     _write(options, partial(write_tables, of=options.of))
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from dima.analysis.figures import write_figures
+    from dima.analysis.figures.write import write_figures
 
     _write(options, partial(write_figures, of=options.of))
 
@@ -310,15 +310,15 @@ def _write(options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKe
 
 
 def _status(options: argparse.Namespace) -> None:
-    from dima.analysis.cell_status import show
+    from dima.campaign.cell_status import show
 
     grid = load_grid(options.grid)
     show(grid, records_of(options, grid), watch=options.watch)
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from dima.analysis.plan import make_plan
-    from dima.analysis.plan_text import show
+    from dima.campaign.plan import make_plan
+    from dima.campaign.plan_text import show
 
     grid = load_grid(options.grid)
     show(make_plan(grid, results_of(options, grid), records_of(options, grid)))
@@ -333,7 +333,7 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _studies(options: argparse.Namespace) -> None:
-    from dima.analysis.studies import write_studies
+    from dima.analysis.figures.write_studies import write_studies
 
     tasks, studies = ([name] if name else [] for name in (options.task, options.study))
     for path in write_studies(load_grid(options.grid), options.results, tasks, studies):

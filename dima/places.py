@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from dima.analysis.records import Records
-from dima.analysis.sources import is_of_results, records_in
+from dima.analysis.records.files import Records
+from dima.analysis.records.sources import is_of_results, records_in
 from dima.errors import UserError
 from dima.grid import Grid, load_grid
 from dima.options import DATABASE, Commands, add_command, add_place
@@ -38,7 +38,7 @@ def records_of(options: argparse.Namespace, grid: Grid) -> Records:
         return records_in(_places(options), grid)
     if len(options.sources) > 1:
         raise UserError("--from takes folders and archives together, or one database alone.")
-    from dima.analysis.database_records import DatabaseRecords
+    from dima.analysis.records.database import DatabaseRecords
 
     source = databases[0]
     return DatabaseRecords(required_address() if source == DATABASE else address(source, "--from"), grid.name)
@@ -58,7 +58,7 @@ def _places(options: argparse.Namespace) -> list[Path]:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from dima.analysis.pack import pack, unfinished_cells
+    from dima.campaign.pack import pack, unfinished_cells
 
     grid = load_grid(options.grid)
     records = records_of(options, grid)

@@ -11,7 +11,7 @@ import pytest
 from conftest import CONFIG, ROOT
 
 from dima import cards as module
-from dima.analysis.speed import Speeds, SpeedTable, read_speeds
+from dima.campaign.speed import Speeds, SpeedTable, read_speeds
 from dima.cards import CARDS, VISIBLE, Card, as_text, cards_of, find_cards, part_of_a_card, percent_of_a_card, take_card
 from dima.grid import CellKey, load_grid, plain_grid
 

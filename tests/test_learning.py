@@ -62,7 +62,7 @@ def copy(tmp_path: Path) -> Path:
         ("dima/behavior/returns.py", '"""', '"""Otherwise told. ', False),
         ("dima/behavior/returns.py", "\n\n\n", "\n\n\n# a comment\n", False),
         ("dima/baselines/mamba/losses.py", "mean()", "sum()", False),
-        ("dima/analysis/tables.py", "import", "import sys, ", False),
+        ("dima/analysis/tables/write.py", "import", "import sys, ", False),
         ("envs/push_mass.py", "+ 0.1 * force", "+ 0.2 * force", True),
         ("workflow/config/quick.yaml", "discount: 0.95", "discount: 0.96", True),
         ("workflow/config/quick.yaml", "rollout_threads: 10", "rollout_threads: 20", False),

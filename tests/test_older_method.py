@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import CONFIG, ROOT
 
-from dima.analysis.cell_plan import cell_plans
-from dima.analysis.load import load_cells
-from dima.analysis.records import FileRecords
+from dima.analysis.records.files import FileRecords
+from dima.analysis.records.load import load_cells
 from dima.analysis.report.cell_files import read_cell
-from dima.analysis.studies import assemble
+from dima.analysis.studies.over_seeds import assemble
 from dima.attempts import begin_process
+from dima.campaign.cell_plan import cell_plans
 from dima.cli import main
 from dima.config import CellConfig, older_method
 from dima.errors import UserError

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from dima.campaign.progress import Bars, Lines, PlannedCell, Progress, Snapshot, Status, duration, read_status
 from dima.grid import CellKey
-from dima.progress import Bars, Lines, PlannedCell, Progress, Snapshot, Status, duration, read_status
 
 FAST = [PlannedCell("quick", CellKey("push-mass", "dima", seed), Path(f"fast-{seed}"), 1000) for seed in (1, 2, 3)]
 SLOW = [PlannedCell("quick", CellKey("walk", "mappo", seed), Path(f"slow-{seed}"), 2000) for seed in (1, 2)]

@@ -34,7 +34,7 @@ def test_it_rests_on_what_it_imports_directly_or_not() -> None:
 def test_it_rests_on_what_other_processes_import_for_it_and_on_helpers() -> None:
     assert {"dima.train", "dima.world_model.denoiser", "dima.behavior.imagination"} <= reached(COMPILED)
     assert "container_base" in reached(ROOT / "tests/test_container_base.py")
-    assert {"dima.cell", "dima.cli", "dima.analysis.tables"} <= reached(ROOT / "tests/cell/test_seeds_beside.py")
+    assert {"dima.cell", "dima.cli", "dima.analysis.tables.write"} <= reached(ROOT / "tests/cell/test_seeds_beside.py")
     assert {"counting_cell", "dima.attempts"} <= reached(ROOT / "tests/cell/test_kill_points.py")
     assert remembered._fixtures(ROOT / "tests/record/test_live.py") == [ROOT / "tests/record/conftest.py"]
     assert "mongo_server" in reached(ROOT / "tests/record/conftest.py")

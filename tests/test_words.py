@@ -6,7 +6,8 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from dima.analysis import cell_status, prediction_table, return_table, sample_efficiency, suite_summary
+from dima.analysis.tables import prediction, returns, sample_efficiency, suite_summary
+from dima.campaign import cell_status
 from dima.cli import _parser
 
 MOST_WORDS = 8
@@ -15,7 +16,7 @@ BANNED = re.compile(
     r"|is a unit|find it finished|what it does not say|only those of)\b",
     re.IGNORECASE,
 )
-TABLES = (return_table, sample_efficiency, suite_summary, prediction_table)
+TABLES = (returns, sample_efficiency, suite_summary, prediction)
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dima.analysis.statistics import bootstrap_interval
+from dima.analysis.returns.statistics import bootstrap_interval
 from dima.studies.episodes import Segments, Study, cut
 from dima.studies.open_loop import NO_ORDER, open_loop, samplers_of
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from dima.analysis.cell_status import cell_statuses, with_warnings
-from dima.analysis.records import FileRecords
+from dima.analysis.records.files import FileRecords
+from dima.campaign.cell_status import cell_statuses, with_warnings
 from dima.grid import load_grid
 from dima.record.events import EventLog
 

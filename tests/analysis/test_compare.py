@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dima.analysis.compare import Verdict, compare
-from dima.analysis.load import Summary
+from dima.analysis.records.load import Summary
 from dima.analysis.reference import PaperNumber
-from dima.analysis.sample import Sample
+from dima.analysis.returns.compare import Verdict, compare
+from dima.analysis.returns.sample import Sample
 from dima.grid import CellKey
 
 PAPER = PaperNumber("259.9 ± 4.1 (4)", 300_000, 259.9, 4.1, 4, "Table 2")

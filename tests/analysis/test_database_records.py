@@ -15,11 +15,11 @@ import pytest
 from made_frames import write_frames
 from mongo_server import _server_uri, databases  # noqa: F401
 
-from dima.analysis.database_records import DatabaseRecords
-from dima.analysis.figures import write_figures
-from dima.analysis.records import Records
+from dima.analysis.figures.write import write_figures
+from dima.analysis.records.database import DatabaseRecords
+from dima.analysis.records.files import Records
 from dima.analysis.report.write import write_report
-from dima.analysis.tables import write_tables
+from dima.analysis.tables.write import write_tables
 from dima.errors import UserError
 from dima.grid import CellKey
 from dima.record.database import Address

@@ -10,12 +10,13 @@ import pytest
 from elsewhere import assert_same_bytes_elsewhere
 from matplotlib.colors import to_hex
 
-from dima.analysis.curves import make_panel
-from dima.analysis.drawing import draw, style
-from dima.analysis.figures import _figures, figure_paths, write_figures
-from dima.analysis.profile_figure import draw_profiles
-from dima.analysis.rows import build_rows, final_rows
-from dima.analysis.scores import suite_scores
+from dima.analysis.figures.learning_curves import draw
+from dima.analysis.figures.profiles import draw_profiles
+from dima.analysis.figures.style import style
+from dima.analysis.figures.write import _figures, figure_paths, write_figures
+from dima.analysis.returns.curves import make_panel
+from dima.analysis.returns.rows import build_rows, final_rows
+from dima.analysis.returns.scores import suite_scores
 from dima.grid import CellKey, Grid
 
 

@@ -1,4 +1,4 @@
-"""Analysis reads files: it pulls in no tensor library, environment or method."""
+"""Analysis and campaign read files: they pull in no tensor library, environment or method."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
-    "dima", "dima.analysis", "dima.cell_lock", "dima.config", "dima.errors", "dima.grid", "dima.record", "dima.record.archive",
-    "dima.record.columns",
-    "dima.record.attempt", "dima.record.database", "dima.record.events", "dima.record.files", "dima.record.snapshot",
-    "dima.studied", "dima.yaml_file",
+    "dima", "dima.analysis", "dima.campaign", "dima.cell_lock", "dima.config", "dima.errors", "dima.grid", "dima.record",
+    "dima.record.archive", "dima.record.attempt", "dima.record.columns", "dima.record.database", "dima.record.events", "dima.record.files",
+    "dima.record.snapshot", "dima.studied", "dima.yaml_file",
 }  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys
-import dima.analysis
-for module in pkgutil.walk_packages(dima.analysis.__path__, "dima.analysis."):
-    importlib.import_module(module.name)
+import dima.analysis, dima.campaign
+for package in (dima.analysis, dima.campaign):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 print(*sorted(sys.modules))
 """
 
 
 def test_importing_all_of_analysis_loads_neither_torch_nor_environments_nor_methods() -> None:
     loaded = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout.split()
-    assert {"dima.analysis.tables", "dima.analysis.figures", "dima.analysis.load", "dima.analysis.report.write"} <= set(loaded)
+    assert {f"dima.analysis.{name}" for name in ("records.load", "tables.write", "figures.write", "report.write")} <= set(loaded)
+    assert {"dima.campaign.plan", "dima.campaign.cell_status"} <= set(loaded)
     roots = {name.partition(".")[0] for name in loaded}
     assert not roots & {"torch", "envs", "mujoco", "gymnasium", "gymnasium_robotics", "sacred", "pymongo", "harl", "snakemake"}
-    own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith(("dima.analysis.", "dima.config."))}
+    rooms = ("dima.analysis.", "dima.campaign.", "dima.config.")
+    own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith(rooms)}
     assert own <= ALLOWED

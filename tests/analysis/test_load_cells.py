@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dima.analysis.load import load_cells, read_curve
-from dima.analysis.tables import write_tables
+from dima.analysis.records.load import load_cells, read_curve
+from dima.analysis.tables.write import write_tables
 from dima.errors import UserError
 from dima.grid import CellKey
 

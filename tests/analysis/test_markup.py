@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from latex import has_booktabs
 
-from dima.analysis.markup import TextTable, escape_latex, note_mark, to_latex, to_markdown
 from dima.analysis.replace_file import replace_file
+from dima.analysis.tables.markup import TextTable, escape_latex, note_mark, to_latex, to_markdown
 
 TABLE = TextTable(
     title="Returns",

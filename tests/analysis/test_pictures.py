@@ -15,16 +15,16 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dima.analysis.drawing import style
-from dima.analysis.figures import write_figures
-from dima.analysis.frames_file import read_frames
-from dima.analysis.load import load_cells
+from dima.analysis.figures.pictures import imagination_figure, order_figure
+from dima.analysis.figures.style import style
+from dima.analysis.figures.write import write_figures
 from dima.analysis.paths import figure_names, figure_paths, pictured_studies, prediction_studies, table_names, tasks_by_suite
-from dima.analysis.picture_figures import imagination_figure, order_figure
-from dima.analysis.pictured_cells import ordered_methods, pictured_cells
-from dima.analysis.records import FileRecords
-from dima.analysis.study_points import Interval
-from dima.analysis.tables import write_tables
+from dima.analysis.records.files import FileRecords
+from dima.analysis.records.load import load_cells
+from dima.analysis.studies.frames import read_frames
+from dima.analysis.studies.pictured_cells import ordered_methods, pictured_cells
+from dima.analysis.studies.points import Interval
+from dima.analysis.tables.write import write_tables
 from dima.cli import main
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, load_grid

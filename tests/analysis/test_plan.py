@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from dima.analysis import disk
-from dima.analysis.cell_plan import PUT_BACK, CellPlan, cell_plans, changed_keys
-from dima.analysis.disk import text_of_bytes
-from dima.analysis.plan import Plan, make_plan
-from dima.analysis.plan_text import measurements, remarks, rows
-from dima.analysis.speed import Speed, SpeedTable
+from dima.campaign import disk
+from dima.campaign.cell_plan import PUT_BACK, CellPlan, cell_plans, changed_keys
+from dima.campaign.disk import text_of_bytes
+from dima.campaign.plan import Plan, make_plan
+from dima.campaign.plan_text import measurements, remarks, rows
+from dima.campaign.speed import Speed, SpeedTable
 from dima.grid import CellKey, Grid, load_grid
 
 ROOT = Path(__file__).parents[2]
@@ -294,7 +294,7 @@ def test_where_nothing_was_recorded_speeds_measured_elsewhere_tell(grid_of, leav
     }
     speed = Speed(**row, epoch_seconds=360.0, thousand_steps_seconds=36.0, gigabytes=2.0)
     lengths = {"push-mass": (250, 500), "push-mass-coupled": (250, 750)}
-    monkeypatch.setattr("dima.analysis.speed.read_speeds", lambda: SpeedTable(episode_steps=lengths, speeds=(speed,)))
+    monkeypatch.setattr("dima.campaign.speed.read_speeds", lambda: SpeedTable(episode_steps=lengths, speeds=(speed,)))
     grid = grid_of((["push-mass"], ["mappo", "dima", "hasac"], [1, 2]), (["push-mass-coupled"], ["dima"], [1]))
     leave(grid, key(1), seconds=3600.0)
     plan = make_plan(grid, results)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dima.analysis.prediction_table import prediction_rows
 from dima.analysis.reference import PREDICTION_METHODS, PREDICTION_TASKS, read_prediction_errors
-from dima.analysis.tables import table_paths, write_tables
+from dima.analysis.studies.prediction import prediction_rows
+from dima.analysis.tables.write import table_paths, write_tables
 from dima.errors import UserError
 from dima.grid import Grid, load_grid
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dima.analysis.ranks import ranks
-from dima.analysis.rows import build_rows
-from dima.analysis.tables import write_tables
+from dima.analysis.returns.ranks import ranks
+from dima.analysis.returns.rows import build_rows
+from dima.analysis.tables.write import write_tables
 from dima.grid import CellKey
 
 

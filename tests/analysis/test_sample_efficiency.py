@@ -8,9 +8,9 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from dima.analysis.rows import build_rows
-from dima.analysis.sample_efficiency import Efficiency, measure_efficiency
-from dima.analysis.tables import write_tables
+from dima.analysis.returns.rows import build_rows
+from dima.analysis.returns.sample_efficiency import Efficiency, measure_efficiency
+from dima.analysis.tables.write import write_tables
 from dima.grid import CellKey, Grid
 
 

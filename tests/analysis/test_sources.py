@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from made_frames import write_frames
 
-from dima.analysis.cell_plan import cell_plans
-from dima.analysis.cell_status import cell_statuses
-from dima.analysis.pack import pack, unfinished_cells
-from dima.analysis.plan import make_plan
-from dima.analysis.records import Records
+from dima.analysis.records.files import Records
+from dima.analysis.records.sources import is_of_results, records_in
 from dima.analysis.report.write import write_report
-from dima.analysis.sources import is_of_results, records_in
-from dima.analysis.tables import write_tables
+from dima.analysis.tables.write import write_tables
+from dima.campaign.cell_plan import cell_plans
+from dima.campaign.cell_status import cell_statuses
+from dima.campaign.pack import pack, unfinished_cells
+from dima.campaign.plan import make_plan
 from dima.cell_lock import hold
 from dima.cli import main
 from dima.errors import UserError

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import CONFIG, ROOT
 
-from dima.analysis import speed_page
-from dima.analysis.speed import PAPER, Range, Speed, Speeds, SpeedTable, epochs_of, read_speeds
+from dima.campaign import speed_page
+from dima.campaign.speed import PAPER, Range, Speed, Speeds, SpeedTable, epochs_of, read_speeds
 from dima.config import CellConfig
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, GridFile, load_grid, plain_grid, validate
@@ -186,7 +186,7 @@ def test_a_table_that_is_not_in_order_is_refused(tmp_path: Path) -> None:
 def test_the_page_carries_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = re.findall(r"<!-- speed -->\n(.*?)\n<!-- /speed -->", (ROOT / "docs/speed.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert found == [speed_page.markdown()], "run `python -m dima.analysis.speed_page` and put its output between the markers"
+    assert found == [speed_page.markdown()], "run `python -m dima.campaign.speed_page` and put its output between the markers"
 
 
 def test_the_page_says_what_is_measured_what_is_not_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from dima.analysis.statistics import (
+from dima.analysis.returns.statistics import (
     area_under_curve,
     bootstrap_interval,
     interquartile_mean,

@@ -12,11 +12,12 @@ import pytest
 from elsewhere import assert_same_bytes_elsewhere
 from matplotlib.colors import to_hex
 
-from dima.analysis.drawing import style
+from dima.analysis.figures.studies import FIGURES
+from dima.analysis.figures.style import style
+from dima.analysis.figures.write_studies import write_studies
 from dima.analysis.paths import STUDIES, cells_with_world_model, study_paths
-from dima.analysis.studies import assemble, write_studies
-from dima.analysis.study_figures import FIGURES
-from dima.analysis.study_points import Interval, MethodPoints, Point
+from dima.analysis.studies.over_seeds import assemble
+from dima.analysis.studies.points import Interval, MethodPoints, Point
 from dima.cli import main
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, load_grid

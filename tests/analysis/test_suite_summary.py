@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dima.analysis.rows import build_rows, final_rows
-from dima.analysis.scores import suite_scores
-from dima.analysis.suite_summary import Summary, summarize_suites
-from dima.analysis.tables import write_tables
+from dima.analysis.returns.rows import build_rows, final_rows
+from dima.analysis.returns.scores import suite_scores
+from dima.analysis.returns.suite_summary import Summary, summarize_suites
+from dima.analysis.tables.write import write_tables
 from dima.grid import CellKey, Grid
 
 PAPER = {"ant-2x4": 4881.0, "halfcheetah-2x3": 6370.0}

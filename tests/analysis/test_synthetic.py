@@ -14,10 +14,10 @@ import pytest
 from latex import has_booktabs
 from synthetic_grid import FAULTS, LABEL, write_synthetic
 
-from dima.analysis.figures import write_figures
-from dima.analysis.frames_file import read_frames
-from dima.analysis.load import load_cells, read_curve, synthetic_label
-from dima.analysis.tables import write_tables
+from dima.analysis.figures.write import write_figures
+from dima.analysis.records.load import load_cells, read_curve, synthetic_label
+from dima.analysis.studies.frames import read_frames
+from dima.analysis.tables.write import write_tables
 from dima.errors import UserError
 from dima.grid import CellKey, load_grid
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dima.analysis.tables import final_table_text, table_paths, write_tables
+from dima.analysis.tables.write import final_table_text, table_paths, write_tables
 from dima.errors import UserError
 from dima.grid import CellKey
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from counting_cell import CELL, FIRST, KEY, config_of, contents, count_instead_of_training, effective, half_a_run, in_a_process, run
 
-from dima.analysis.load import load_cells, read_curve
+from dima.analysis.records.load import load_cells, read_curve
 from dima.checkpoint import load_checkpoint
 from dima.config import CellConfig
 from dima.grid import Grid

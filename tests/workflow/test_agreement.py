@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dima.analysis.cell_plan import CellPlan, cell_plans
+from dima.campaign.cell_plan import CellPlan, cell_plans
 from dima.grid import load_grid
 
 QUICK = """experiments:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import TINY_MAPPO
 
-from dima.analysis.cell_plan import CellPlan, cell_plans
+from dima.campaign.cell_plan import CellPlan, cell_plans
 from dima.grid import load_grid
 from dima.record.events import VARYING, read_events
 

@@ -8,7 +8,7 @@ import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from dima.analysis.speed import Speeds
+from dima.campaign.speed import Speeds
 from dima.cards import CARDS, WHOLE, as_text, find_cards, percent_of_a_card
 
 

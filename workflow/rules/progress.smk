@@ -9,7 +9,7 @@ from pathlib import Path
 
 import envs
 from dima.cli import FINISHED_SINCE
-from dima.progress import PlannedCell, Progress
+from dima.campaign.progress import PlannedCell, Progress
 
 STARTED = time.time()
 PROGRESS = Progress()

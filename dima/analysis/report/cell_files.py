@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dima.analysis.load import CellRecord
+from dima.analysis.records.load import CellRecord
 from dima.config import older_method
 from dima.grid import CellKey, Grid
 

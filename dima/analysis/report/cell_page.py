@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dima.analysis.exploitation import signs_of_exploitation
 from dima.analysis.report.cell_files import FILM, CellFiles
 from dima.analysis.report.cell_log import CellLog, ScalarGroup, read_log
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import SECONDS_PER_HOUR
 from dima.analysis.report.origins import Origin, origin_of
+from dima.analysis.returns.exploitation import signs_of_exploitation
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.record.events import DIGITS

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from matplotlib.colors import to_hex, to_rgb
 
-from dima.analysis.drawing import looks_of
+from dima.analysis.figures.style import looks_of
 
 LIGHT, DARK = "#ffffff", "#14171c"
 """The backgrounds, as style.css has them."""

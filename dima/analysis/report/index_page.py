@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dima.analysis.curves import Curve, Panel, make_panel
-from dima.analysis.markup import TextTable
 from dima.analysis.paths import tasks_by_suite
 from dima.analysis.report.cell_files import CellFiles
 from dima.analysis.report.cell_page import NONE, mean_and_range
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import Cost, costs
 from dima.analysis.report.origins import OriginCount, count_origins
-from dima.analysis.rows import Row
+from dima.analysis.returns.curves import Curve, Panel, make_panel
+from dima.analysis.returns.rows import Row
+from dima.analysis.tables.markup import TextTable
 from dima.grid import Grid
 
 SUITES = {"toy": "Toys", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}

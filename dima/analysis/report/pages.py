@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dima.analysis.csv_table import text_of
 from dima.analysis.report.cell_files import FILM, CellFiles
 from dima.analysis.report.cell_page import NONE, CellPage, hours
 from dima.analysis.report.chart import WIDTH
 from dima.analysis.report.colors import method_colors
 from dima.analysis.report.index_page import WORDS, IndexPage, word_of
+from dima.analysis.tables.csv_text import text_of
 from dima.grid import Grid
 from dima.record.database import SCHEMES
 

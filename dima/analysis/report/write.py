@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dima.analysis.figures import write_figures
-from dima.analysis.load import load_cells, synthetic_label
+from dima.analysis.figures.write import write_figures
 from dima.analysis.paths import report_path, return_experiments, return_tables
-from dima.analysis.prediction_table import prediction_rows
-from dima.analysis.records import FileRecords, Records
+from dima.analysis.records.files import FileRecords, Records
+from dima.analysis.records.load import load_cells, synthetic_label
 from dima.analysis.report.cell_files import FILM, CellFiles, read_cell
 from dima.analysis.report.cell_page import make_cell_page
 from dima.analysis.report.index_page import IndexPage, ResultTable, draw_suites
 from dima.analysis.report.pages import Pages
-from dima.analysis.return_table import TITLES
-from dima.analysis.rows import build_rows, final_rows
-from dima.analysis.tables import all_tables, write_tables
+from dima.analysis.returns.rows import build_rows, final_rows
+from dima.analysis.studies.prediction import prediction_rows
+from dima.analysis.tables.returns import TITLES
+from dima.analysis.tables.write import all_tables, write_tables
 from dima.grid import CellKey, Grid
 
 FILES = "files"

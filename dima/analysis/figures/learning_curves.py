@@ -1,0 +1,90 @@
+"""Learning curves: a panel a task, a line with its band a method, and the paper's final return."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from dima.analysis.figures.style import OTHER_COLOR, add_legend, looks_of, wrap
+from dima.analysis.returns.curves import Curve, Panel
+
+_MAX_COLUMNS = 4
+# in inches, but for the number of characters of the font used for titles and captions
+_PANEL_WIDTH = 3.0
+_LEGEND_ENTRY = 1.1
+
+
+def draw(title: str, panels: Sequence[Panel]) -> Figure:
+    """A panel a task, at most four beside each other, and below them one legend for all, which also says what the band is."""
+    columns = min(_MAX_COLUMNS, len(panels))
+    rows = ceil(len(panels) / columns)
+    curves = [curve for panel in panels for curve in panel.curves]
+    looks = looks_of(dict.fromkeys(curve.method for curve in curves))
+    width = max(_PANEL_WIDTH * columns, 6.5)
+    figure = Figure(figsize=(width, 2.5 * rows + 1.0), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for index, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
+        _draw_panel(axis, panel, looks)
+        if index % columns == 0:
+            axis.set_ylabel("evaluation return\n(reward per episode)", fontsize=9)
+        if index + columns >= len(panels):
+            axis.set_xlabel("environment steps", fontsize=9)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    handles = [Line2D([], [], label=method, **look) for method, look in looks.items()]
+    add_legend(figure, handles, _caption(curves), max(1, min(len(handles), int(width / _LEGEND_ENTRY))))
+    return figure
+
+
+def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -> None:
+    budget = panel.task.env_steps
+    for curve in reversed(panel.curves):  # the grid's first method lies on top
+        look = looks[curve.method]
+        sns.lineplot(x=curve.steps, y=curve.mean, ax=axis, errorbar=None, linewidth=1.4, **look)
+        axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
+        if curve.paper is not None:
+            axis.hlines(curve.paper, 1.02 * budget, 1.1 * budget, colors=look["color"], linestyles=(0, (1.5, 0.7)), linewidth=1.6)
+    axis.set_title(_panel_title(panel), fontsize=9)
+    axis.set_xlim(0, (1.12 if any(curve.paper is not None for curve in panel.curves) else 1.0) * budget)
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.tick_params(labelsize=8)
+    if not panel.curves:
+        axis.grid(visible=False)
+        axis.set_yticks([])
+        axis.text(0.5, 0.5, panel.silence, transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+
+
+def _panel_title(panel: Panel) -> str:
+    """The task and n: the commonest number of seeds, the methods that have another one, and below those that have no curve."""
+    if not panel.curves:
+        return panel.task.label
+    commonest = Counter(curve.seeds for curve in panel.curves).most_common(1)[0][0]
+    others = "".join(f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}" for curve in panel.curves if curve.seeds != commonest)
+    lines = [f"{panel.task.label} (n = {commonest}{others})"]
+    if panel.without_curve:
+        lines.append(f"no curve: {', '.join(panel.without_curve)}")
+    return wrap(lines, _PANEL_WIDTH)
+
+
+def _caption(curves: Sequence[Curve]) -> list[str]:
+    """What line, band and dashes are in this figure."""
+    if not curves:
+        return ["no completed runs"]
+    bands = {
+        frozenset({True}): "95 % stratified bootstrap interval",
+        frozenset({False}): "minimum to maximum (n < 3)",
+        frozenset({True, False}): "95 % stratified bootstrap interval, minimum to maximum where n < 3",
+    }
+    band = bands[frozenset(curve.has_interval for curve in curves)]
+    dashes = ["dashes at the right: the paper's final return"] if any(curve.paper is not None for curve in curves) else []
+    return [f"line: mean over n completed seeds; band: {band}", *dashes]

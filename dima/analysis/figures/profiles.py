@@ -1,0 +1,76 @@
+"""Performance profiles of a suite: what share of a method's runs, over all tasks, has a score above each threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dima.analysis.figures.style import OTHER_COLOR, add_legend, looks_of
+from dima.analysis.returns.scores import SuiteScores
+from dima.analysis.returns.statistics import bootstrap_interval, performance_profile
+
+_THRESHOLDS = 201
+
+
+def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
+    """One curve a method, with the interval of its runs resampled within each task, and where the paper's DIMA lies."""
+    figure = Figure(figsize=(6.5, 4.6), layout="constrained")
+    axis = figure.subplots()
+    shown = [scores for scores in suite if scores.scores]
+    looks = looks_of(scores.method for scores in shown)
+    comparable = not any(scores.units_only for scores in shown)
+    marks = [0.0, 1.0] if comparable or not shown else [0.0]
+    everything = np.concatenate([marks, *(part for scores in shown for part in scores.scores)])
+    thresholds = np.linspace(everything.min(), 1.03 * everything.max(), _THRESHOLDS)
+    for scores in reversed(shown):  # the grid's first method lies on top
+        look = looks[scores.method]
+        axis.plot(thresholds, performance_profile(np.concatenate(scores.scores), thresholds), linewidth=1.4, **look)
+        if not scores.few_runs:
+            low, high = _interval(scores, thresholds)
+            axis.fill_between(thresholds, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    _decorate(axis, thresholds, bool(shown))
+    if comparable:
+        axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
+    figure.suptitle(title, fontsize=11)
+    handles = [Line2D([], [], label=_label(scores), **looks[scores.method]) for scores in shown]
+    add_legend(figure, handles, _caption(suite), columns=2)
+    return figure
+
+
+def _interval(scores: SuiteScores, thresholds: Float[np.ndarray, " thresholds"]) -> Float[np.ndarray, " bound thresholds"]:
+    return bootstrap_interval(scores.scores, lambda runs: performance_profile(runs, thresholds))
+
+
+def _decorate(axis: Axes, thresholds: Float[np.ndarray, " thresholds"], drawn: bool) -> None:
+    axis.set_xlim(thresholds[0], thresholds[-1])
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlabel("score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9)
+    axis.set_ylabel("share of runs with a score above $\\tau$", fontsize=9)
+    axis.tick_params(labelsize=8)
+    if not drawn:
+        axis.text(0.5, 0.5, "no scores", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+
+
+def _label(scores: SuiteScores) -> str:
+    return f"{scores.method} ({scores.runs} of {scores.planned} runs, {len(scores.returns)} of {len(scores.tasks)} tasks)"
+
+
+def _caption(suite: Sequence[SuiteScores]) -> list[str]:
+    """What lines, bands and dashes are, and which methods have no curve."""
+    banded = any(scores.scores and not scores.few_runs for scores in suite)
+    lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"] if banded else []
+    reasons = dict.fromkeys(reason for scores in suite for reason in scores.units_only.values())
+    lines += [f"scores are divided by the paper's dima; not comparable: {reason}" for reason in reasons]
+    lines += [] if reasons else ["dashes: the paper's own mean score of dima"]
+    few = [scores.method for scores in suite if scores.scores and scores.few_runs]
+    if few:
+        lines.append(f"no band, fewer than three runs of a task: {', '.join(few)}")
+    without = [scores.method for scores in suite if not scores.scores]
+    if without:
+        lines.append(f"no curve: {', '.join(without)}")
+    return lines

@@ -1,0 +1,106 @@
+"""The style, legend and file formats of every figure, and the colour of each method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from dima.analysis.replace_file import replace_file
+
+# Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one, likewise
+_COLORS = {
+    "dima": "#0072B2",
+    "dima-joint": "#E69F00",
+    "marie": "#D55E00",
+    "mamba": "#009E73",
+    "hasac": "#CC79A7",
+    "happo": "#56B4E9",
+    "mappo": "#000000",
+    "dima-cumulative": "#117733",
+    "dima-fast": "#88CCEE",
+    "dima-mlp": "#882255",
+    "dima-no-offset-noise": "#999933",
+    "dima-one-substep": "#CC6677",
+    "dima-small-encoder": "#332288",
+    "dima-unscaled-start": "#44AA99",
+    "dima-vq": "#AA4499",
+}
+OTHER_COLOR = "#7F7F7F"
+_STYLE = {"svg.hashsalt": "dima", "pdf.fonttype": 42, "font.family": "DejaVu Sans", "savefig.dpi": 150, "grid.color": "#E8E8E8"}
+# keeps the time of writing out of the file
+_METADATA = {".pdf": {"CreationDate": None}, ".png": {}, ".svg": {"Date": None}}
+_CHARACTERS_PER_INCH = 12
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Settings under which a figure looks the same, and is saved with the same bytes, whatever the user's own matplotlib settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        sns.set_theme(context="paper", style="whitegrid", rc=_STYLE)
+        yield
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str], columns: int) -> None:
+    """One legend below all panels, under the lines of the caption."""
+    text = wrap(caption, figure.get_figwidth())
+    legend = figure.legend(handles=handles, title=text, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend.get_title().set(multialignment="center", fontsize=9)
+
+
+def stamp(figure: Figure, label: str | None) -> None:
+    """Say across a figure and below its title that what it shows is synthetic, in the words of the records; nothing without a label."""
+    if label is None:
+        return
+    title = "" if figure.get_suptitle() is None else f"{figure.get_suptitle()}\n"
+    figure.suptitle(title + wrap([label], figure.get_figwidth()), fontsize=11)
+    size = min(10 * figure.get_figwidth(), 17 * figure.get_figheight())  # in points, at which the slanted word fits either way
+    figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", fontsize=size, color=OTHER_COLOR, alpha=0.25, zorder=10)
+
+
+def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -> list[Path]:
+    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths.
+
+    `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
+    """
+    _settle(figure)
+    return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix], dpi=dpi)) for path in paths]
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, to a millionth of its size.
+
+    The solver's last digits differ from process to process, and names within an SVG are made of all digits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
+    for axis in figure.axes:
+        axis.set_position(Bbox(np.round(axis.get_position(original=True).get_points(), 6)))
+
+
+def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of each method: its fixed colour, or grey with a dash pattern of its own."""
+    dashes = cycle([":", "-.", (0, (5, 1, 1, 1, 1, 1))])
+    return {
+        method: {"color": _COLORS[method], "linestyle": "-"} if method in _COLORS else {"color": OTHER_COLOR, "linestyle": next(dashes)}
+        for method in methods
+    }
+
+
+def wrap(lines: Sequence[str], inches: float) -> str:
+    """The lines as one text, those that are longer than `inches` broken."""
+    return "\n".join(fill(line, int(_CHARACTERS_PER_INCH * inches), break_on_hyphens=False) for line in lines)

@@ -1,0 +1,79 @@
+"""Studies of trained world models, assembled over the seeds of every method of a task: a table for machines and a figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from dima.analysis.figures.studies import FIGURES
+from dima.analysis.figures.style import save_figure, stamp, style
+from dima.analysis.paths import STUDIES, study_paths
+from dima.analysis.replace_file import replace_file
+from dima.analysis.studies.files import FORMS
+from dima.analysis.studies.over_seeds import assemble
+from dima.analysis.studies.points import MethodPoints
+from dima.analysis.tables.csv_text import text_of
+from dima.errors import UserError
+from dima.grid import Grid
+
+
+def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()) -> list[Path]:
+    """Write, for every task and study that a cell has a file of, `study_paths`; returns them.
+
+    Args:
+        grid: the grid whose cells were studied.
+        results_dir: the folder that holds `<grid>/cells` and receives `<grid>/studies`.
+        tasks: those to look at; none: all of the grid.
+        studies: those to look at; none: all.
+
+    Raises:
+        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of no cell of the grid, or
+            does not hold the rows of the method's other seeds.
+    """
+    tasks, studies = tuple(tasks), tuple(studies) or STUDIES
+    for task in tasks:
+        grid.require_task(task)
+    pairs = product(tasks or dict.fromkeys(key.task for key in grid.cells), studies)
+    found = {(task, study): assemble(grid, results_dir, task, study) for task, study in pairs}
+    if not any(method.seeds for methods in found.values() for method in methods):
+        what = f"{' or '.join(studies)}.csv" if len(studies) < len(STUDIES) else "study"
+        where = results_dir / grid.name / "cells" / (tasks[0] if len(tasks) == 1 else "")
+        raise UserError(f"There is no {what} of a cell under {where}: `dima study` makes one.")
+    written: list[Path] = []
+    for (task, study), methods in found.items():
+        if any(method.seeds for method in methods):
+            written += _write(grid, study_paths(grid, results_dir, task, study), task, study, methods)
+    return written
+
+
+def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
+    table, *figures = paths
+    replace_file(table, partial(Path.write_bytes, data=_to_csv(study, methods).encode()))
+    with style():
+        figure = FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods)
+        stamp(figure, _label_of(methods))
+        return [table, *save_figure(figure, figures)]
+
+
+def _label_of(methods: Iterable[MethodPoints]) -> str | None:
+    return next((method.synthetic for method in methods if method.synthetic), None)
+
+
+def _to_csv(study: str, methods: list[MethodPoints]) -> str:
+    """One line a method, key and quantity. `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are."""
+    keys = [f"bin_{name}" if name in ("low", "high") else name for name in FORMS[study].keys]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    label = _label_of(methods)
+    writer.writerow(["method", *keys, "quantity", "seeds", "mean", "low", "high", "interval", *(["synthetic"] if label else [])])
+    for method in methods:
+        for point in method.points:
+            numbers = map(
+                text_of, (*point.key.values(), point.quantity, f"{point.seeds}/{method.planned}", point.mean, point.low, point.high)
+            )
+            writer.writerow([method.method, *numbers, point.interval.value, *([label] if label else [])])
+    return text.getvalue()

@@ -1,0 +1,240 @@
+"""Reading recorded cells: what state each is in, its summary, and its learning curve.
+
+A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged. One that says of
+itself that it is synthetic is read like any other, but never together with real ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isclose, nan
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from dima.analysis.records.files import FileRecords, Records
+from dima.config import OLDER_METHOD, older_method
+from dima.errors import UserError
+from dima.grid import CellKey, Grid
+from dima.record.events import parse_events
+
+State = Literal["completed", "stale", "trained by an older method", "diverged", "failed", "interrupted", "running", "not run"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Recorded(BaseModel):
+    """Base of what is read of a cell: strict types; keys that no table needs are passed over."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class FinalEvaluation(Recorded):
+    """The last evaluation: `mean` return over its episodes at `grid_step` environment steps."""
+
+    grid_step: int
+    mean: FiniteFloat
+
+
+class Provenance(Recorded):
+    """What one of the processes that worked on a cell ran with."""
+
+    commit: str | None
+    dirty: bool | None
+    image: str
+    lock: str | None
+    hardware: str
+    device: str | None = None
+
+
+class Summary(Recorded):
+    """The part of `summary.json`, format 1, that tables and figures use."""
+
+    format: Literal[1]
+    grid: str
+    task: str
+    method: str
+    seed: int
+    status: Literal["completed"]
+    engine: str
+    lineage: str
+    budget: int
+    final: FinalEvaluation
+    mean_of_last_five: FiniteFloat
+    config_hash: str
+    attempts: int
+    wall_seconds: FiniteFloat
+    synthetic: str | None = None
+    provenance: Annotated[list[Provenance], Field(min_length=1)]
+
+    @property
+    def key(self) -> CellKey:
+        """The cell that the summary says it belongs to."""
+        return CellKey(self.task, self.method, self.seed)
+
+
+class Status(Recorded):
+    """The part of `status.json` that tables use."""
+
+    state: Literal["running", "completed", "diverged", "failed", "interrupted"]
+    synthetic: str | None = None
+
+
+class Begun(Recorded):
+    """`config.json`: what the attempt was begun with."""
+
+    digest: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older method`.
+
+    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is none.
+    """
+
+    key: CellKey
+    records: Records
+    state: State
+    summary: Summary | None
+    synthetic: str | None = None
+
+
+def load_cells(
+    grid: Grid, keys: Sequence[CellKey], source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
+) -> list[CellRecord]:
+    """The records of `keys`, in their order.
+
+    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives for its cell, is `stale`;
+    where the configuration beside it is that of an older method, `trained by an older method`.
+
+    Args:
+        grid: of the cells.
+        keys: of the cells.
+        source: the records, or the folder that holds `<grid>/cells`.
+        config_hashes: the current configuration's hash by cell.
+
+    Raises:
+        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the evaluation at the end of its budget,
+            or two places claim one cell.
+    """
+    records = FileRecords(source / grid.name / "cells") if isinstance(source, Path) else source
+    _refuse_second_records(grid, keys, records)
+    budgets = {task: grid.task(task).env_steps for task in dict.fromkeys(key.task for key in keys)}
+    hashes = config_hashes or {}
+    return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
+
+
+def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
+    """What everything made of these cells must say: that the records are synthetic, in their own words; None for real ones.
+
+    Raises:
+        UserError: some are synthetic and some are not, or not in the same way.
+    """
+    by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
+    if len(by_label) > 1:
+        places = [f"{cell.records.place(cell.key.folder)} {'is synthetic' if label else 'is not'}" for label, cell in by_label.items()]
+        raise UserError(f"Synthetic records are never shown together with others: {', '.join(sorted(places))}.")
+    return next(iter(by_label), None)
+
+
+def read_curve(record: CellRecord) -> dict[int, float]:
+    """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a summary.
+
+    Raises:
+        UserError: the event log holds an evaluation without a step or a return, or does not end in the return that the summary gives.
+    """
+    curve = read_evaluations(record)
+    final = record.summary.final if record.summary else None
+    if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
+        place = record.records.place(record.key.folder, "events.jsonl")
+        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
+    return curve
+
+
+def read_evaluations(record: CellRecord) -> dict[int, float]:
+    """`read_curve` of a cell in any state, as far as it came. Raises UserError for an evaluation without a step or a return."""
+    place = record.records.place(record.key.folder, "events.jsonl")
+    returns: dict[int, list[float]] = defaultdict(list)
+    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"):
+        step, value = event.get("grid_step"), event.get("return")
+        if not isinstance(step, int) or not isinstance(value, int | float):
+            raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
+        returns[step].append(value)
+    return {step: sum(values) / len(values) for step, values in sorted(returns.items())}
+
+
+def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
+    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells` does for one that cannot be trusted."""
+    content = records.read(key.folder, name)
+    if content is None:
+        return None
+    place = records.place(key.folder, name)
+    summary = parse(Summary, content, place)
+    if (summary.grid, summary.key) != (grid.name, key):
+        raise UserError(f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")
+    if summary.final.grid_step != summary.budget:
+        raise UserError(f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
+    return summary
+
+
+def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
+    summary = read_summary(grid, key, records)
+    if summary is None:
+        state, label = _state_without_summary(key.folder, records)
+        return CellRecord(key, records, state, None, label)
+    current = summary.budget == budget and config_hash in (None, summary.config_hash)
+    state: State = "completed" if current else _outdated(key, records, summary)
+    return CellRecord(key, records, state, summary, summary.synthetic)
+
+
+def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
+    """How a summary is out of date, by the configuration that was recorded with it, if any."""
+    begun = read_begun(key, records)
+    if begun is None or begun.digest != summary.config_hash:
+        return "stale"
+    return OLDER_METHOD if older_method(begun.config) else "stale"
+
+
+def read_begun(key: CellKey, records: Records) -> Begun | None:
+    """The cell's `config.json`, None without one. Raises UserError for one that cannot be read."""
+    content = records.read(key.folder, "config.json")
+    return None if content is None else parse(Begun, content, records.place(key.folder, "config.json"))
+
+
+def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
+    """The state, and what a synthetic record says of itself."""
+    content = records.read(folder, "status.json")
+    if content is None:
+        return "not run", None
+    status = parse(Status, content, records.place(folder, "status.json"))
+    # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
+    return "interrupted" if status.state == "completed" else status.state, status.synthetic
+
+
+def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
+    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record belongs elsewhere."""
+    planned = {key.folder for key in keys}
+    if len(planned) < len(keys):
+        raise UserError(f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}.")
+    for parent in dict.fromkeys(str(PurePosixPath(key.folder).parent) for key in keys):
+        for folder in records.with_summary(parent):
+            if folder in planned:
+                continue
+            summary = parse(Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json"))
+            if summary.grid == grid.name and summary.key.folder in planned:
+                place = records.place(folder)
+                raise UserError(f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place.")
+
+
+def parse(model: type[Model], content: bytes, place: str) -> Model:
+    """`content`, JSON, as a `model`. Raises UserError naming `place` and the first fault."""
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        path = ".".join(map(str, fault["loc"]))
+        raise UserError(f"{place} is not a record of format 1: {f'{path}: ' if path else ''}{fault['msg']}.") from None

@@ -1,0 +1,84 @@
+"""How few environment steps a method needs: the area under its learning curves, and when they reach a share of DIMA's final return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from dima.analysis.records.load import read_curve
+from dima.analysis.returns.ranks import Rank, ranks
+from dima.analysis.returns.rows import Row
+from dima.analysis.returns.statistics import area_under_curve, steps_to_reach
+
+SHARES = (0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """The learning curves of one row, in numbers by completed seed.
+
+    Attributes:
+        areas: under the curve of each seed.
+        targets: the return that is to be reached, by share; empty where there is none to compare with, which `obstacle` explains.
+        reached: by share, the step at which each seed is there, None for one that never is.
+    """
+
+    row: Row
+    areas: list[float]
+    targets: dict[float, float]
+    reached: dict[float, list[int | None]]
+    obstacle: str
+    rank: Rank = ""
+
+    def median_steps(self, share: float) -> float:
+        """The median over seeds, infinite where half of the seeds or more never get there."""
+        steps = sorted(inf if step is None else step for step in self.reached[share])
+        middle = len(steps) // 2
+        return float(steps[middle] if len(steps) % 2 else (steps[middle - 1] + steps[middle]) / 2)
+
+    def count(self, share: float) -> int:
+        """How many seeds get there."""
+        return sum(step is not None for step in self.reached[share])
+
+
+def measure_efficiency(rows: Sequence[Row]) -> list[Efficiency]:
+    """The sample-efficiency of every row, given the grid's rows at the end of the budget.
+
+    Raises:
+        UserError: an event log cannot be trusted, see `read_curve`.
+    """
+    dima = {row.sample.task: row for row in rows if row.sample.method == "dima"}
+    found = [_measure(row, dima.get(row.sample.task)) for row in rows]
+    candidates = {
+        number: ((one.row.sample.task, one.row.sample.lineage), float(np.mean(one.areas)))
+        for number, one in enumerate(found)
+        if one.areas and one.row.sample.complete
+    }
+    ranked = ranks(candidates, digits=1)
+    return [replace(one, rank=ranked.get(number, "")) for number, one in enumerate(found)]
+
+
+def _measure(row: Row, dima: Row | None) -> Efficiency:
+    if not row.statistics:
+        return Efficiency(row, [], {}, {}, "")
+    curves = [read_curve(record) for record in row.records if record.key.seed in row.sample.returns]
+    arrays = [(np.array(list(curve)), np.array(list(curve.values()))) for curve in curves]
+    areas = [area_under_curve(*curve) for curve in arrays if len(curve[0]) > 1]
+    final, obstacle = _final_return(row, dima)
+    targets = {} if final is None else {share: share * final for share in SHARES}
+    reached = {share: [steps_to_reach(*curve, target) for curve in arrays] for share, target in targets.items()}
+    return Efficiency(row, areas if len(areas) == len(curves) else [], targets, reached, obstacle)
+
+
+def _final_return(row: Row, dima: Row | None) -> tuple[float | None, str]:
+    """The return of which shares are to be reached, or why there is none."""
+    if dima is None or not dima.statistics:
+        return None, "no final return of dima to compare with"
+    if dima.sample.lineage != row.sample.lineage:
+        return None, "other physics than dima's"
+    if dima.statistics.mean <= 0:
+        return None, "dima's final return is not positive: it has no shares"
+    return dima.statistics.mean, ""

@@ -1,0 +1,118 @@
+"""What the figures of world models show: frames and errors of the cells that the grid names for them, and why some have none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dima.analysis.paths import first_seeds, no_study
+from dima.analysis.records.files import Records
+from dima.analysis.records.load import CellRecord, load_cells
+from dima.analysis.returns.sample import Sample, study_sample
+from dima.analysis.studies.files import Rows, read_study
+from dima.analysis.studies.frames import Frames, read_frames
+from dima.analysis.studies.over_seeds import points_over_seeds
+from dima.analysis.studies.points import MethodPoints
+from dima.config import TaskConfig
+from dima.errors import UserError
+from dima.grid import CellKey, Grid
+from dima.studied import FRAMES
+
+
+@dataclass(frozen=True)
+class PicturedCell:
+    """A planned cell whose imagination is drawn; `frames` is None where there are none, and `absence` then says why."""
+
+    task: TaskConfig
+    record: CellRecord
+    frames: Frames | None
+    absence: str
+
+    @property
+    def key(self) -> CellKey:
+        """Which cell."""
+        return self.record.key
+
+
+@dataclass(frozen=True)
+class OrderedMethod:
+    """A method on a task under every order of the agents.
+
+    Attributes:
+        cell: of the first planned seed, whose frames are shown.
+        points: the errors over the seeds; none where seeds may not be averaged.
+        sample: the seeds that were studied, and what became of the others.
+        records: of all planned seeds.
+    """
+
+    cell: PicturedCell
+    points: MethodPoints
+    sample: Sample
+    records: list[CellRecord]
+
+
+def pictured_cells(
+    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None, experiment: str = "imagination"
+) -> list[PicturedCell]:
+    """The first planned seed of every task and method of the experiment, in the grid's order.
+
+    Raises:
+        UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or the one is synthetic and the other is not.
+    """
+    keys = first_seeds(grid.experiments[experiment])
+    return [_pictured(grid, record) for record in load_cells(grid, keys, records, config_hashes)]
+
+
+def ordered_methods(grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[OrderedMethod]:
+    """Every task and method of the experiment `agent_order`, in the grid's order. Raises UserError as `pictured_cells` and `read_study`."""
+    by_place: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
+    for record in load_cells(grid, grid.experiments["agent_order"], records, config_hashes):
+        by_place[record.key.task, record.key.method].append(record)
+    return [_ordered(grid, own) for own in by_place.values()]
+
+
+def _pictured(grid: Grid, record: CellRecord) -> PicturedCell:
+    task = grid.task(record.key.task)
+    if record.state != "completed":
+        return PicturedCell(task, record, None, record.state)
+    name = f"studies/{FRAMES}.npz"
+    content = record.records.read(record.key.folder, name)
+    if content is None:
+        return PicturedCell(task, record, None, no_study(grid, record.key, FRAMES) or "not made")
+    place = record.records.place(record.key.folder, name)
+    frames = read_frames(content, place)
+    _refuse_mixture(record, frames.synthetic, place)
+    return PicturedCell(task, record, frames, "")
+
+
+def _ordered(grid: Grid, records: list[CellRecord]) -> OrderedMethod:
+    first = records[0]
+    files: dict[int, tuple[str, Rows]] = {}
+    for record in records:
+        found = _orders(record) if record.state == "completed" else None
+        if found:
+            files[record.key.seed] = found
+    # the sample says which seeds there are and whether they may be averaged; its numbers are not used
+    sample = study_sample(records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None)
+    points = [] if sample.mixture else points_over_seeds("orders", dict(files[seed] for seed in sample.returns))
+    label = next((record.synthetic for record in records if record.synthetic), None)
+    over_seeds = MethodPoints(first.key.method, len(sample.returns), sample.planned, points, label)
+    return OrderedMethod(_pictured(grid, first), over_seeds, sample, records)
+
+
+def _orders(record: CellRecord) -> tuple[str, Rows] | None:
+    """The errors by order and horizon, and the file's place; None where the study was not made."""
+    name = "studies/orders.csv"
+    content = record.records.read(record.key.folder, name)
+    if content is None:
+        return None
+    place = record.records.place(record.key.folder, name)
+    study = read_study(content, place, "orders")
+    _refuse_mixture(record, study.synthetic, place)
+    return place, study.rows
+
+
+def _refuse_mixture(record: CellRecord, synthetic: str | None, place: str) -> None:
+    if synthetic != record.synthetic:
+        raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")

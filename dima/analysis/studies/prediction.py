@@ -1,0 +1,97 @@
+"""Open-loop prediction error of the world models (E10) beside the paper's, from the studies that were made of the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dima.analysis.records.files import Records
+from dima.analysis.records.load import CellRecord, load_cells, synthetic_label
+from dima.analysis.reference import PublishedError, read_prediction_errors
+from dima.analysis.returns.ranks import Rank, ranks
+from dima.analysis.returns.sample import Sample, study_sample
+from dima.analysis.studies.files import read_study
+from dima.errors import UserError
+from dima.grid import CellKey, Grid
+
+STUDY = "studies/prediction.csv"
+_OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """A published error and the same of our cells; `sample` holds errors where it says returns."""
+
+    paper: PublishedError
+    sample: Sample
+    records: list[CellRecord]
+    word: str
+    reason: str
+    rank: Rank = ""
+
+    @property
+    def synthetic(self) -> str | None:
+        """What the records say of themselves where no run made them, see `synthetic_label`."""
+        return synthetic_label(self.records)
+
+
+def prediction_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[PredictionRow]:
+    """A row for each published error on a task of the grid, in the order of the file.
+
+    Raises:
+        UserError: a record or a study cannot be trusted (see `load_cells`, `read_study`), or the paper's numbers are not there.
+    """
+    tasks = {key.task for key in grid.cells}
+    published = [number for number in read_prediction_errors() if number.task in tasks]
+    wanted = dict.fromkeys((number.task, number.method) for number in published)
+    keys = [key for key in grid.cells if (key.task, key.method) in wanted]
+    cells: dict[tuple[str, str], list[CellRecord]] = {place: [] for place in wanted}
+    errors: dict[CellKey, dict[int, float]] = {}
+    for record in load_cells(grid, keys, source, config_hashes):
+        cells[record.key.task, record.key.method].append(record)
+        errors[record.key] = _errors(record) if record.state == "completed" else {}
+    rows = [_row(grid, number, cells[number.task, number.method], errors) for number in published]
+    candidates = {
+        index: ((row.paper.task, row.paper.horizon, row.sample.lineage), -float(row.sample.values.mean()))
+        for index, row in enumerate(rows)
+        if row.sample.complete
+    }
+    found = ranks(candidates, digits=3)
+    return [replace(row, rank=found.get(index, "")) for index, row in enumerate(rows)]
+
+
+def _errors(record: CellRecord) -> dict[int, float]:
+    """The errors of the model on held-out segments by horizon; nothing where the cell was not studied."""
+    content = record.records.read(record.key.folder, STUDY)
+    if content is None:
+        return {}
+    place = record.records.place(record.key.folder, STUDY)
+    study = read_study(content, place, "prediction")
+    if study.synthetic != record.synthetic:
+        raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")
+    return {
+        int(horizon): numbers["error"]
+        for (split, kind, dimension, horizon), numbers in study.rows.items()
+        if (split, kind, dimension) == ("held-out", "model", "mean")
+    }
+
+
+def _row(grid: Grid, paper: PublishedError, cells: list[CellRecord], errors: Mapping[CellKey, Mapping[int, float]]) -> PredictionRow:
+    task = grid.task(paper.task)
+    sample = Sample(paper.task, paper.method, task.env_steps, {}, {}, {})
+    if cells:
+        sample = study_sample(cells, task.env_steps, lambda record: errors[record.key].get(paper.horizon))
+    word, reason = _verdict(sample, task.comparable_with_paper)
+    return PredictionRow(paper, sample, cells, word, reason)
+
+
+def _verdict(sample: Sample, comparable: bool) -> tuple[str, str]:
+    """The word and why: what the paper measured on cannot be had, so that `not comparable` is the best there is."""
+    if not sample.planned:
+        return "not run", "not planned in this grid"
+    if not sample.returns:
+        return "not run", sample.missing if sample.started else ""
+    physics = "" if comparable else f"other physics: {next(iter(sample.summaries.values())).lineage}"
+    reasons = (sample.mixture or physics, _OTHER_DATA, sample.missing)
+    return "not comparable", "; ".join(reason for reason in reasons if reason)

@@ -1,0 +1,139 @@
+"""The progress of every cell of a grid, from its own records: a table for a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from dima.analysis.records.files import Records
+from dima.analysis.returns.exploitation import signs_of_exploitation
+from dima.errors import UserError
+from dima.grid import CellKey, Grid
+
+COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "updated", "host")
+SECONDS_BETWEEN_LOOKS = 2.0
+WIDTH_OF_A_FILE = 200
+
+
+class CellStatus(NamedTuple):
+    """One cell; fields are None where nothing has been said of them.
+
+    Attributes:
+        key: which cell.
+        state: `not run`, or what the cell said last: running, completed, diverged, failed, interrupted.
+        env_steps: environment steps taken, of `budget`.
+        latest_return: mean of the latest evaluation.
+        seconds_left: of training at the mean speed so far; of a running cell.
+        attempt: number of the attempt, and `processes`, how many have worked on it.
+        silent_seconds: since the cell last said something. A running cell that is killed goes on saying `running`, and falls silent.
+        where: the machine of its process.
+        synthetic: what a record that no run made says of itself.
+        warning: what the event log warns of.
+    """
+
+    key: CellKey
+    state: str
+    budget: int
+    env_steps: int | None = None
+    latest_return: float | None = None
+    seconds_left: float | None = None
+    attempt: int | None = None
+    processes: int | None = None
+    silent_seconds: float | None = None
+    where: str | None = None
+    synthetic: str | None = None
+    warning: str = ""
+
+
+def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
+    """Every cell of the grid, in its order."""
+    return [_status(key, grid.task(key.task).env_steps, records) for key in grid.cells]
+
+
+def show(grid: Grid, records: Records, *, watch: bool) -> None:
+    """Print the table of the grid's cells, once, or with `watch` again and again until interrupted."""
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
+    if not watch:
+        console.print(with_warnings(cell_statuses(grid, records)))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            live.update(with_warnings(cell_statuses(grid, records)), refresh=True)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def as_table(statuses: Sequence[CellStatus]) -> Table:
+    """A line for each cell, and in the title how many are in which state."""
+    states = [status.state for status in statuses]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    labels = dict.fromkeys(f"{status.synthetic}\n" for status in statuses if status.synthetic)
+    table = Table(*COLUMNS, title=f"{''.join(labels)}{len(states)} cells: {counts}", box=None, title_justify="left", padding=(0, 1))
+    for status in statuses:
+        table.add_row(*_cells(status))
+    return table
+
+
+def with_warnings(statuses: Sequence[CellStatus]) -> Group:
+    """The table, and below it a line for each cell that is to be warned of."""
+    warnings = [f"{status.key.folder}: {status.warning}" for status in statuses if status.warning]
+    return Group(as_table(statuses), *warnings)
+
+
+def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | None:
+    """Training time from `env_steps` to `budget` at the mean speed so far; None before the first step."""
+    return wall_seconds / env_steps * (budget - env_steps) if env_steps else None
+
+
+def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
+    word, history = _read(records, key, "status.json"), _read(records, key, "provenance.json")
+    if word is None:
+        return CellStatus(key, "not run", budget)
+    steps = word["env_steps"]
+    left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
+    attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
+    silent = max(0.0, time.time() - word["updated"])
+    known = (word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
+    return CellStatus(key, *known, word.get("synthetic"), _warning(records, key))
+
+
+def _warning(records: Records, key: CellKey) -> str:
+    try:
+        return signs_of_exploitation(records.read(key.folder, "events.jsonl") or b"", "events.jsonl")
+    except UserError:  # who tabulates the cell is told of a log that cannot be read
+        return ""
+
+
+def _read(records: Records, key: CellKey, name: str) -> dict[str, Any] | None:
+    """The file's content, or None where it is absent or no JSON object."""
+    try:
+        content = json.loads(records.read(key.folder, name) or b"null")
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _cells(status: CellStatus) -> Iterator[str]:
+    yield from (status.key.task, status.key.method, str(status.key.seed), status.state)
+    steps = status.env_steps
+    yield "" if steps is None else f"{steps:,} of {status.budget:,} ({steps / status.budget:.0%})"
+    yield "" if status.latest_return is None else f"{status.latest_return:.1f}"
+    yield _duration(status.seconds_left)
+    yield "" if status.attempt is None else f"{status.attempt}, process {status.processes}"
+    yield "" if status.silent_seconds is None else f"{_duration(status.silent_seconds)} ago"
+    yield status.where or ""
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
