@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dima.analysis.figures.style import style
-from dima.analysis.replace_file import replace_file
+from dima.analysis.figures.style import save_figure, style
 
 # Okabe and Ito's palette, told apart with any colour vision, each with a mark of its own
 LOOKS = {
@@ -40,7 +38,6 @@ TITLE = (
     "Cost of learning in push-mass-N, small networks: medians, bars from least to greatest, fitted power laws\n"
     "in the legends: exponent of the fit / of the last two sizes"
 )
-METADATA: Mapping[str, dict[str, Any]] = {"png": {}, "pdf": {"CreationDate": None}}  # keeps the time of writing out of the file
 
 
 def draw(found: Sequence[Mapping[str, Any]]) -> Figure:
@@ -92,11 +89,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 def save(found: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
     """Write STEM.png and STEM.pdf, whose bytes depend on the numbers alone."""
     with style():
-        figure = draw(found)
-        return [
-            replace_file(stem.with_name(f"{stem.name}.{ending}"), partial(figure.savefig, metadata=metadata))
-            for ending, metadata in METADATA.items()
-        ]
+        return save_figure(draw(found), [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +23,7 @@ from dima.config import CellConfig, older_method
 from dima.errors import DivergedError, UserError
 from dima.learner import Learner
 from dima.methods import build_learner
-from dima.record.files import read_json
+from dima.record.files import read_json, replacing
 from envs.scripted import scripted_controller
 
 MOST_FRAMES_A_SECOND = 60
@@ -76,7 +74,7 @@ def render(order: Order) -> str:
     environment = envs.make(order.task, seed=order.seed, preset=preset, engine=trained.task.simulator if trained else None)
     try:
         film = _Film(order, environment, _policy(order, environment, trained))
-        with _whole_or_absent(order.output) as aside, _progress() as progress:
+        with replacing(order.output) as aside, _progress() as progress:
             _encode(film.frames(progress), aside, film.rate, order.size)
     except envs.NonFiniteError as error:
         raise DivergedError(f"{error}; no film was written.") from error
@@ -194,17 +192,6 @@ def _trained_learner(config: CellConfig, folder: Path) -> Learner:
     learner.load_policy(state["learner"])
     learner.close()
     return learner
-
-
-@contextmanager
-def _whole_or_absent(output: Path) -> Iterator[Path]:
-    """A file beside `output` that takes its place if the block succeeds, and is gone if not."""
-    aside = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        yield aside
-        aside.replace(output)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _encode(frames: Iterator[UInt8[np.ndarray, "height width 3"]], path: Path, rate: Fraction, size: tuple[int, int]) -> None:

@@ -254,7 +254,7 @@ def test_a_film_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, capsys, 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
 def test_a_full_disk_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    os.symlink("/dev/full", tmp_path / f".push-mass.mp4.{os.getpid()}")
+    os.symlink("/dev/full", tmp_path / f".{os.getpid()}.push-mass.mp4")
     assert run() == 4
     assert "No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,8 @@ from dima.errors import UserError
 
 REFERENCE_DIR = Path("workflow/reference")
 PAPER_SUITES = ("mamujoco", "bidexhands")
+SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
+"""As titles name them."""
 PREDICTION_TASKS = ("door-open-outward", "door-open-inward", "pen")
 PREDICTION_METHODS = ("dima", "dima-joint")
 RETURN_TABLES = ("final_returns", "ablation_returns")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dima.analysis.records.files import Records
 from dima.analysis.returns.exploitation import signs_of_exploitation
+from dima.campaign.progress import duration
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
@@ -124,16 +125,7 @@ def _cells(status: CellStatus) -> Iterator[str]:
     steps = status.env_steps
     yield "" if steps is None else f"{steps:,} of {status.budget:,} ({steps / status.budget:.0%})"
     yield "" if status.latest_return is None else f"{status.latest_return:.1f}"
-    yield _duration(status.seconds_left)
+    yield "" if status.seconds_left is None else duration(status.seconds_left)
     yield "" if status.attempt is None else f"{status.attempt}, process {status.processes}"
-    yield "" if status.silent_seconds is None else f"{_duration(status.silent_seconds)} ago"
+    yield "" if status.silent_seconds is None else f"{duration(status.silent_seconds)} ago"
     yield status.where or ""
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

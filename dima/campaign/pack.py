@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dima.analysis.records.files import Records
 from dima.analysis.records.load import load_cells
 from dima.analysis.records.sources import files_of
-from dima.analysis.replace_file import replace_file
 from dima.cell_lock import is_held
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.record.archive import ENDING, Cells, archive_name, pack_cells, read_archive
+from dima.record.files import replacing
 
 
 class Packed(NamedTuple):
@@ -68,5 +67,7 @@ def _refuse_loss(path: Path, grid_name: str, cells: Cells) -> None:
 
 def _write(path: Path, content: bytes, cells: int) -> Packed:
     if not path.exists() or path.read_bytes() != content:
-        replace_file(path, partial(Path.write_bytes, data=content))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as aside:
+            aside.write_bytes(content)
     return Packed(path, cells, len(content))

@@ -15,7 +15,7 @@ from pathlib import Path
 from dima.containers.digest import LOCK, file_digest
 from dima.containers.recipe import FOLDER, arguments, definition, image_path, recipe
 from dima.errors import UserError
-from dima.record.files import read_json, write_json
+from dima.record.files import read_json, replacing, write_json
 from dima.record.provenance import commit_of
 
 
@@ -35,14 +35,10 @@ def build_image(name: str) -> Path:
     origin = {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]} if name == "dima" else {}
     pairs = [part for key, value in {**origin, **given}.items() for part in ("--build-arg", _quoted(f"{key}={value}"))]
     image = image_path(name)
-    aside = image.with_name(f".{os.getpid()}.{image.name}")
-    try:
+    with replacing(image) as aside:
         result = subprocess.run(["apptainer", "build", *pairs, str(aside), str(source)], check=False)  # noqa: S603, S607 - the user's own arguments
         if result.returncode != 0:
             raise UserError(f"{image} was not built: apptainer ended with status {result.returncode}, and says why above.")
-        aside.replace(image)
-    finally:
-        aside.unlink(missing_ok=True)
     entry = {"digest": file_digest(image), "recipe": made_from, "commit": commit, "dirty": dirty, "arguments": given}
     with _one_at_a_time(FOLDER):
         lock = FOLDER / LOCK

@@ -1,26 +1,36 @@
-"""Files that are whole or absent: written aside, flushed to the disk, renamed into place."""
+"""Files that are whole or absent: written under another name, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`; a reader, and a kill at any moment, sees the old file or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden file in the folder of `path`, with its ending, to be written in the block; it becomes `path`, or is gone if the block fails.
+
+    A reader, and a kill at any moment, sees the old file or the new one.
+    """
+    aside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield aside
+        with aside.open("rb") as file:
             os.fsync(file.fileno())
         aside.replace(path)
-    except OSError:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`, as `replacing`."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 import envs
-from dima.analysis.replace_file import replace_file
+from dima.record.files import replacing
 from dima.studies.rollouts import Rollout
 from dima.studies.scene import Scene
 
@@ -21,7 +21,10 @@ NO_RECORD_IS_SYNTHETIC = ""
 def save_frames(path: Path, environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> Path:
     """Write `frames_of` to a file that `numpy.load` reads, whole or not at all; the same arrays are the same bytes."""
     arrays = frames_of(environment, scene, rollouts)
-    return replace_file(path, lambda aside: np.savez_compressed(aside, allow_pickle=False, **arrays))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        np.savez_compressed(aside, allow_pickle=False, **arrays)
+    return path
 
 
 def frames_of(environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> dict[str, np.ndarray]:

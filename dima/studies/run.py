@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 import envs
-from dima.analysis.replace_file import replace_file
 from dima.config import CellConfig
 from dima.errors import UserError
 from dima.learner import Learner
+from dima.record.files import replacing
 from dima.studied import FRAMES, refusal
 from dima.studies.calibration import calibration_rows
 from dima.studies.episodes import Study, held_out_episodes, training_episodes
@@ -60,7 +60,11 @@ def run_study(
             rollouts = imagined(learner, environment, scene, device, config.seed)
             return save_frames(folder / "studies" / f"{FRAMES}.npz", environment, scene, rollouts)
         rows = _rows(name, learner, environment, config, segments, device)
-    return replace_file(folder / "studies" / f"{name}.csv", lambda path: _write(path, rows))
+    path = folder / "studies" / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        _write(aside, rows)
+    return path
 
 
 def _rows(

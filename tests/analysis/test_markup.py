@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from latex import has_booktabs
 
-from dima.analysis.replace_file import replace_file
 from dima.analysis.tables.markup import TextTable, escape_latex, note_mark, to_latex, to_markdown
+from dima.record.files import replacing, write_atomically
 
 TABLE = TextTable(
     title="Returns",
@@ -71,16 +71,17 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "tables" / "a.csv"
-    replace_file(path, lambda aside: aside.write_text("old"))
+    path = tmp_path / "a.csv"
+    write_atomically(path, "old")
 
-    def fail(aside: Path) -> None:
-        aside.write_text("half")
-        raise OSError("no space left")
+    def fail() -> None:
+        with replacing(path) as aside:
+            aside.write_text("half")
+            raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        replace_file(path, fail)
-    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("a.csv", "old")]
+        fail()
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.csv", "old")]
 
 
 def test_ranks_are_set_in_bold_and_underlined() -> None:

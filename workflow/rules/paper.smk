@@ -36,12 +36,6 @@ def report_files(grid_name: str) -> list[str]:
     return [str(report_path(GRIDS[grid_name], RESULTS))]
 
 
-def shown(paths: list[str], ending: str, caption: str, category: str) -> list[str]:
-    """The paths, those with the ending marked for Snakemake's own report."""
-    marked = {"caption": caption, "category": category}
-    return [report(path, labels={"file": os.path.basename(path)}, **marked) if path.endswith(ending) else path for path in paths]
-
-
 def predictions(grid_name: str, wildcards) -> list[str]:
     """The studies that the table of prediction errors is made of, and their cells' summaries: a removed one asks for its cell again."""
     studies = prediction_studies(GRIDS[grid_name], RESULTS)
@@ -70,77 +64,47 @@ def everything_is_made(grid_name: str) -> bool:
     return workflow.is_main_process and {"paper": "all"}.get(grid_name, grid_name) in targets
 
 
+# a job of every grid by the name of its rule: command, part, and caption in Snakemake's own report
+ASSEMBLIES = {
+    "tables": ("tables", "returns", "table"),
+    "prediction_error": ("tables", "world-models", "prediction_error"),
+    "figures": ("figures", "returns", "figure"),
+    "world_model_figures": ("figures", "world-models", "world_models"),
+}
+
+
+def outputs(grid_name: str, command: str, of: Part, caption: str) -> list[str]:
+    """What the command makes of the part, its CSV or PNG files marked for Snakemake's own report."""
+    files, ending = {"tables": (table_files, ".csv"), "figures": (figure_files, ".png")}[command]
+    marked = partial(report, caption=f"../report/{caption}.rst", category=command.capitalize())
+    return [marked(path, labels={"file": os.path.basename(path)}) if path.endswith(ending) else path for path in files(grid_name, of)]
+
+
+def inputs(grid: Grid, name: str) -> list:
+    """What the job of that name reads."""
+    if name == "world_model_figures":
+        return [partial(pictured, grid.name)]
+    return [partial(predictions, grid.name) if name == "prediction_error" else summaries(grid), REFERENCE]
+
+
 for grid in GRIDS.values():
-    if table_files(grid.name, "returns"):
+    for name, (command, of, caption) in ASSEMBLIES.items():
+        if outputs(grid.name, command, of, caption):
 
-        rule:
-            name:
-                f"{grid.name}_tables"
-            input:
-                summaries(grid),
-                REFERENCE,
-            output:
-                shown(table_files(grid.name, "returns"), ".csv", "../report/table.rst", "Tables"),
-            log:
-                f"results/{grid.name}/logs/tables.log",
-            threads: 1
-            params:
-                grid=grid.name,
-            shell:
-                "python -m dima tables --grid {params.grid:q} --of returns > {log:q} 2>&1"
-
-    if table_files(grid.name, "world-models"):
-
-        rule:
-            name:
-                f"{grid.name}_prediction_error"
-            input:
-                partial(predictions, grid.name),
-                REFERENCE,
-            output:
-                shown(table_files(grid.name, "world-models"), ".csv", "../report/prediction_error.rst", "Tables"),
-            log:
-                f"results/{grid.name}/logs/prediction_error.log",
-            threads: 1
-            params:
-                grid=grid.name,
-            shell:
-                "python -m dima tables --grid {params.grid:q} --of world-models > {log:q} 2>&1"
-
-    if figure_files(grid.name, "returns"):
-
-        rule:
-            name:
-                f"{grid.name}_figures"
-            input:
-                summaries(grid),
-                REFERENCE,
-            output:
-                shown(figure_files(grid.name, "returns"), ".png", "../report/figure.rst", "Figures"),
-            log:
-                f"results/{grid.name}/logs/figures.log",
-            threads: 1
-            params:
-                grid=grid.name,
-            shell:
-                "python -m dima figures --grid {params.grid:q} --of returns > {log:q} 2>&1"
-
-    if figure_files(grid.name, "world-models"):
-
-        rule:
-            name:
-                f"{grid.name}_world_model_figures"
-            input:
-                partial(pictured, grid.name),
-            output:
-                shown(figure_files(grid.name, "world-models"), ".png", "../report/world_models.rst", "Figures"),
-            log:
-                f"results/{grid.name}/logs/world_model_figures.log",
-            threads: 1
-            params:
-                grid=grid.name,
-            shell:
-                "python -m dima figures --grid {params.grid:q} --of world-models > {log:q} 2>&1"
+            rule:
+                name:
+                    f"{grid.name}_{name}"
+                input:
+                    *inputs(grid, name),
+                output:
+                    outputs(grid.name, command, of, caption),
+                log:
+                    f"results/{grid.name}/logs/{name}.log",
+                threads: 1
+                params:
+                    grid=grid.name,
+                shell:
+                    "python -m dima " + command + " --grid {params.grid:q} --of " + of + " > {log:q} 2>&1"
 
     rule:
         name:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
@@ -17,7 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from dima.analysis.replace_file import replace_file
+from dima.record.files import replacing
 
 # Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one, likewise
 _COLORS = {
@@ -76,7 +75,12 @@ def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -
     `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
     """
     _settle(figure)
-    return [replace_file(path, partial(figure.savefig, metadata=_METADATA[path.suffix], dpi=dpi)) for path in paths]
+    written = list(paths)
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as aside:
+            figure.savefig(aside, metadata=_METADATA[path.suffix], dpi=dpi)
+    return written
 
 
 def _settle(figure: Figure) -> None:

@@ -15,14 +15,12 @@ from dima.analysis.figures.style import save_figure, stamp, style
 from dima.analysis.paths import FIGURE_FORMATS, Part, figure_names, figure_paths, return_experiments, tasks_by_suite
 from dima.analysis.records.files import FileRecords, Records
 from dima.analysis.records.load import synthetic_label
-from dima.analysis.reference import PAPER_SUITES
+from dima.analysis.reference import PAPER_SUITES, SUITE_TITLES
 from dima.analysis.returns.curves import make_panel
 from dima.analysis.returns.rows import Row, build_rows, final_rows
 from dima.analysis.returns.scores import suite_scores
 from dima.analysis.studies.pictured_cells import OrderedMethod, PicturedCell, ordered_methods, pictured_cells
 from dima.grid import CellKey, Grid
-
-_SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
 
 
 def write_figures(
@@ -68,11 +66,11 @@ def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[F
     rows = final_rows(grid, experiments)
     suites = tasks_by_suite(grid)
     for suite in suites:
-        yield _curves(grid, f"Learning curves, {_SUITE_TITLES[suite]}", [row for row in rows if row.suite == suite])
+        yield _curves(grid, f"Learning curves, {SUITE_TITLES[suite]}", [row for row in rows if row.suite == suite])
     scores = suite_scores(grid, rows)
     for suite in suites:
         if suite in PAPER_SUITES:
-            title = f"Performance profiles, {_SUITE_TITLES[suite]} (grid {grid.name})"
+            title = f"Performance profiles, {SUITE_TITLES[suite]} (grid {grid.name})"
             yield draw_profiles(title, [one for one in scores if one.suite == suite])
     if "ablation_returns" in experiments:
         # not the rows of the learning curves: more seeds are planned here

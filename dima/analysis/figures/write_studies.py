@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from functools import partial
 from itertools import product
 from pathlib import Path
 
 from dima.analysis.figures.studies import FIGURES
 from dima.analysis.figures.style import save_figure, stamp, style
 from dima.analysis.paths import STUDIES, study_paths
-from dima.analysis.replace_file import replace_file
 from dima.analysis.studies.files import FORMS
 from dima.analysis.studies.over_seeds import assemble
 from dima.analysis.studies.points import MethodPoints
 from dima.analysis.tables.csv_text import text_of
 from dima.errors import UserError
 from dima.grid import Grid
+from dima.record.files import write_atomically
 
 
 def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()) -> list[Path]:
@@ -52,7 +51,8 @@ def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), stud
 
 def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
     table, *figures = paths
-    replace_file(table, partial(Path.write_bytes, data=_to_csv(study, methods).encode()))
+    table.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(table, _to_csv(study, methods))
     with style():
         figure = FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods)
         stamp(figure, _label_of(methods))

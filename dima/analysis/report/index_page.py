@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dima.analysis.paths import tasks_by_suite
+from dima.analysis.reference import SUITE_TITLES
 from dima.analysis.report.cell_files import CellFiles
 from dima.analysis.report.cell_page import NONE, mean_and_range
 from dima.analysis.report.chart import Chart, Series, make_chart
@@ -22,7 +23,6 @@ from dima.analysis.returns.rows import Row
 from dima.analysis.tables.markup import TextTable
 from dima.grid import Grid
 
-SUITES = {"toy": "Toys", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
 WORDS = {
     "reproduced": "within the paper's own standard deviation of its mean",
     "above": "more than the paper's standard deviation above its mean",
@@ -165,7 +165,7 @@ def word_of(row: Row) -> str:
 def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
     """The learning curves of every suite by its title, from the rows at the end of the budget."""
     return {
-        SUITES[suite]: [_draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task])) for task in tasks]
+        SUITE_TITLES[suite]: [_draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task])) for task in tasks]
         for suite, tasks in tasks_by_suite(grid).items()
     }
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from dima.analysis.paths import Part, return_tables, table_paths
 from dima.analysis.records.files import Records
 from dima.analysis.records.load import synthetic_label
 from dima.analysis.reference import RETURN_TABLES
-from dima.analysis.replace_file import replace_file
 from dima.analysis.returns.rows import Row, build_rows, final_rows
 from dima.analysis.returns.sample_efficiency import measure_efficiency
 from dima.analysis.returns.suite_summary import summarize_suites
@@ -23,6 +21,7 @@ from dima.analysis.tables.sample_efficiency import EFFICIENCY_COLUMNS, efficienc
 from dima.analysis.tables.suite_summary import SUITE_COLUMNS, suite_table
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
+from dima.record.files import write_atomically
 
 
 def write_tables(
@@ -55,7 +54,10 @@ def write_tables(
     for name, (lines, table) in tables.items():
         texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
     paths = table_paths(grid, results_dir, of)
-    return [replace_file(path, partial(Path.write_bytes, data=texts[path.name].encode())) for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, texts[path.name])
+    return paths
 
 
 def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> str:
