@@ -192,7 +192,7 @@ def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(grid: Grid
             errors = {"random": [0.05, 0.2, 0.6, 0.7], "descending": [0.1, 0.2, 0.3, 0.4], "2-1-1-2": [0.1, 0.2, 0.3, 0.4]}
             write_frames(folder, errors=errors)
     (method,) = ordered_methods(grid, records_of(results))
-    point = method.points.select("error", order="descending", horizon=3)[0]
+    point = next(method.points.select("error", order="descending", horizon=3).itertuples())
     # the mean of a resample is 3 x Binomial(4, 1/4): 97.5 % lies at 3 x 3
     assert (point.mean, point.low, point.high, point.interval) == (3.0, 0.0, 9.0, Interval.BOOTSTRAP)
     figure = orders(grid, results)
@@ -216,12 +216,12 @@ def test_two_seeds_have_their_range_and_other_physics_is_not_averaged(grid: Grid
     cell(grid, "dima", 2, {"random": 1.0})
     cell(grid, "dima", 4, {"random": 2.0})
     (method,) = ordered_methods(grid, records_of(results))
-    (point,) = method.points.select("error", horizon=1)
+    (point,) = method.points.select("error", horizon=1).itertuples()
     assert (point.mean, point.low, point.high, point.interval) == (1.5, 1.0, 2.0, Interval.RANGE)
     assert "band: minimum to maximum (n < 3)" in caption_of(orders(grid, results))
     cell(grid, "dima", 3, {"random": 2.0}, lineage="another physics")
     (method,) = ordered_methods(grid, records_of(results))
-    assert method.points.points == []
+    assert method.points.points.empty
     *_, axis = axes_of(orders(grid, results))
     assert words_in(axis) == "lineages mixed across the seeds: another physics, mujoco 4.0.0, preset paper"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from elsewhere import assert_same_bytes_elsewhere
 from matplotlib.colors import to_hex
@@ -17,7 +18,7 @@ from dima.analysis.figures.style import style
 from dima.analysis.figures.write_studies import write_studies
 from dima.analysis.paths import STUDIES, cells_with_world_model, study_paths
 from dima.analysis.studies.over_seeds import assemble
-from dima.analysis.studies.points import Interval, MethodPoints, Point
+from dima.analysis.studies.points import Interval, MethodPoints
 from dima.cli import main
 from dima.errors import UserError
 from dima.grid import CellKey, Grid, load_grid
@@ -121,16 +122,16 @@ def test_missing_seeds_are_counted_and_one_seed_has_the_interval_of_its_cell(gri
     assert {(row["method"], row["seeds"]) for row in table_of(grid, results, "gain")} == {("dima", "2/4"), ("dima-joint", "1/2")}
     dima, joint = assemble(grid, results, "push-mass", "gain")
     assert (dima.label, joint.label) == ("dima (n=2/4)", "dima-joint (n=1/2)")
-    (point,) = joint.select("gain", agent=1)
+    (point,) = joint.select("gain", agent=1).itertuples()
     assert (point.mean, point.low, point.high, point.interval) == (0.5, -0.5, 1.5, Interval.CELL)
-    (point,) = joint.select("correlation", agent=1)
+    (point,) = joint.select("correlation", agent=1).itertuples()
     assert (point.low, point.high, point.interval) == (0.25, 0.25, Interval.NONE)
 
 
 def test_many_rows_are_resampled_as_few_are(grid: Grid, results: Path, write: Any) -> None:
     for seed in (1, 2, 3):
         write("prediction", "dima", seed, errors(0.5 * seed, dimensions=200))
-    points = assemble(grid, results, "push-mass", "prediction")[0].points
+    points = list(assemble(grid, results, "push-mass", "prediction")[0].points.itertuples())
     assert len(points) == 2 * 2 * 201 * 2
     first = points[0]
     ratios = {(round(point.low / first.low, 9), round(point.high / first.high, 9), round(point.mean / first.mean, 9)) for point in points}
@@ -275,12 +276,15 @@ def test_a_method_without_the_study_is_named(grid: Grid, results: Path, write: A
 
 
 def test_many_methods_are_calibrated_in_a_panel_each_of_one_range() -> None:
-    def points(kind: str, quantity: str, *values: float) -> list[Point]:
-        key = {"kind": kind, "low": 0.0, "high": 1.0}
-        return [Point(key, quantity, 1, value, value, value, Interval.NONE) for value in values]
+    def points(kind: str, quantity: str, *values: float) -> list[dict[str, Any]]:
+        key = {"kind": kind, "bin_low": 0.0, "bin_high": 1.0, "quantity": quantity, "seeds": 1, "interval": Interval.NONE.value}
+        return [{**key, "mean": value, "low": value, "high": value} for value in values]
 
     pairs = [[*points("reward", "predicted", 0.5, step), *points("reward", "observed", 0.5, 2.0 * step)] for step in (1.0, 2.0, 3.0, 4.0)]
-    methods = [MethodPoints(name, 1, 1, found) for name, found in zip(("dima", "dima-joint", "dima-vq", "dima-mlp"), pairs, strict=True)]
+    methods = [
+        MethodPoints(name, 1, 1, pd.DataFrame(found))
+        for name, found in zip(("dima", "dima-joint", "dima-vq", "dima-mlp"), pairs, strict=True)
+    ]
     with style():
         axes = [axis for axis in FIGURES["calibration"]("PushMass", methods).axes if axis.get_visible()]
     titles = [f"{kind}\n{method.method}" for kind in ("reward", "termination") for method in methods]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -78,10 +79,10 @@ def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
 def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
     """Left frames of the first seed, a row an order of the agents; right errors over the seeds, a line an order; a block a method."""
     frames = [method.cell.frames for method in methods if method.cell.frames]
-    points = [point for method in methods for point in method.points.points]
+    points = pd.concat([method.points.points for method in methods])
     line = "line: mean over n seeds of those planned, each on segments of new episodes"
     words = [f"frames: the first planned seed, {_ROLLED_OUT}", *_frame_words(frames)]
-    words += [line, f"band: {interval_words(points)}"] if points else []
+    words += [line, f"band: {interval_words(points['interval'])}"] if len(points) else []
     caption = [*words, *_origins(record for method in methods for record in method.records)]
     rows = [_order_rows(method.cell) for method in methods]
     heights = [_HEADING + max(sum(row.height for row in own), _LEAST_CURVES) for own in rows]
@@ -89,7 +90,7 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
     left = _LABELS + _FRAME * columns
     figure = _figure(left + _CURVES, sum(heights), caption)
     parts = figure.subfigures(len(methods), 2, squeeze=False, height_ratios=heights, width_ratios=[left, _CURVES])
-    looks = order_looks([str(point.key["order"]) for point in points])
+    looks = order_looks(points["order"])
     for (pictures, curves), own, method in zip(parts, rows, methods, strict=True):
         key = method.cell.key
         pictures.suptitle(wrap([f"{key.method} seed {key.seed} on {_heading([method.cell])}"], left), fontsize=9)
@@ -215,7 +216,7 @@ def _label(axis: Axes, text: str) -> None:
 
 def _draw_curves(axis: Axes, method: OrderedMethod, looks: dict[str, dict]) -> None:
     points = method.points
-    drawn = [order for order in looks if points.select("error", order=order)]
+    drawn = [order for order in looks if order in set(points.points["order"])]
     for index, order in enumerate(drawn):
         # markers at horizons of its own, so that a line is seen where another one lies on it
         marks = {"markersize": 3.5, "markevery": (index, len(drawn))}

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ from dima.analysis.figures.study_panels import (
     whole_numbers,
 )
 from dima.analysis.figures.style import OTHER_COLOR, looks_of
-from dima.analysis.studies.points import MethodPoints, Point
+from dima.analysis.studies.points import MethodPoints
 
 _MARKERS = "os^Dv<>P"
 _FLOOR = (0, (4, 2))
@@ -62,9 +63,8 @@ def prediction_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     panels["held-out"].tick_params(labelleft=False)
     _draw_dimensions(panels["dimensions"], methods, looks)
     figure.suptitle(f"Open-loop prediction error, {title}", fontsize=11)
-    drawn = [point for method in methods for point in method.points]
     floor = Line2D([], [], color=OTHER_COLOR, linestyle=_FLOOR, linewidth=1.1, label="state decoder on true states")
-    finish(figure, [*method_handles(methods, looks), floor], methods, drawn, "line, point: mean", "band, bar")
+    finish(figure, [*method_handles(methods, looks), floor], methods, _together(methods)["interval"], "line, point: mean", "band, bar")
     return figure
 
 
@@ -72,7 +72,7 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     """Error against horizon, a line an order of the agents, a panel a method."""
     shown = [method for method in methods if method.seeds]
     figure, axes = make_panels(len(shown), columns=3, width=2.6, height=2.5)
-    looks = order_looks([str(point.key["order"]) for method in shown for point in method.points])
+    looks = order_looks(_together(shown)["order"])
     for axis, method in zip(axes, shown, strict=True):
         for index, (order, look) in enumerate(looks.items()):
             # markers at horizons of its own, so that a line is seen where another one lies on it
@@ -84,16 +84,15 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     axes[0].set_ylim(bottom=0)  # of all, and after all are drawn, because it ends the scaling
     figure.suptitle(f"Prediction error by order of the agents, {title}", fontsize=11)
     handles: list[Artist] = [Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()]
-    drawn = [point for method in shown for point in method.points]
-    finish(figure, handles, methods, drawn, "line: mean on held-out segments", "band")
+    finish(figure, handles, methods, _together(shown)["interval"], "line: mean on held-out segments", "band")
     return figure
 
 
 def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     """Action gain of every agent under every order: orders along x, in each the agents from the one revealed first to the last one."""
     shown = [method for method in methods if method.seeds]
-    orders = list(order_looks([str(point.key["order"]) for method in shown for point in method.points]))
-    agents = sorted({int(point.key["agent"]) for method in shown for point in method.points})
+    points = _together(shown)
+    orders, agents = list(order_looks(points["order"])), sorted(points["agent"].unique())
     colors = colormaps["viridis"](np.linspace(0.0, 0.82, len(agents)))
     looks = {agent: {"color": color, "marker": marker} for agent, color, marker in zip(agents, colors, cycle(_MARKERS), strict=False)}
     widest = max(len(method.select("gain")) for method in shown)
@@ -102,7 +101,7 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
     for axis, method in zip(axes, shown, strict=True):
         axis.axhline(1, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
         axis.axhline(0, color="#555555", linewidth=0.9, zorder=1)
-        own = [order for order in orders if method.select("gain", order=order)]
+        own = [order for order in orders if order in set(method.points["order"])]
         for place, order in enumerate(own):
             _draw_gains(axis, place, method.select("gain", order=order), looks)
         axis.set_xticks(range(len(own)), [order_name(order) for order in own])
@@ -115,12 +114,12 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         decorate(axis, "order of the agents", "action gain (ratio)" if is_first_column(axis) else "")
     figure.suptitle(f"Action gain of each agent, {title}", fontsize=11)
     handles: list[Artist] = [Line2D([], [], label=f"agent {agent}", linestyle="", markersize=5, **look) for agent, look in looks.items()]
-    drawn = [point for method in shown for point in method.select("gain")]
+    intervals = points[points["quantity"] == "gain"]["interval"]
     explanation = (
         "gain 1 (dashes): next state changes as in the simulator; 0: action ignored",
         "left to right: revealed first to revealed last; not joined: no fixed order",
     )
-    finish(figure, handles, methods, drawn, "point: mean", "bar", *explanation)
+    finish(figure, handles, methods, intervals, "point: mean", "bar", *explanation)
     return figure
 
 
@@ -147,32 +146,37 @@ def calibration_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
             decorate(axis, f"predicted {unit}", f"observed {unit}" if together or is_first_column(axis) else "")
         _draw_diagonals(panels, 5 if together else 3, lowest=0.0 if kind == "termination" else None)
     figure.suptitle(f"Calibration of the reward model, {title}", fontsize=11)
-    drawn = [point for method in shown for point in method.select("observed")]
+    points = _together(shown)
+    intervals = points[points["quantity"] == "observed"]["interval"]
     handles = method_handles(methods, looks)
-    finish(figure, handles, methods, drawn, "point: mean in a bin of the prediction", "bar", "dashes: predicted as observed")
+    finish(figure, handles, methods, intervals, "point: mean in a bin of the prediction", "bar", "dashes: predicted as observed")
     return figure
+
+
+def _together(methods: Sequence[MethodPoints]) -> pd.DataFrame:
+    """The points of all methods that have any."""
+    return pd.concat([method.points for method in methods if method.seeds])
 
 
 def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping[str, dict[str, Any]]) -> None:
     """Held-out errors of every dimension at the longest horizon."""
-    horizon = max((int(point.key["horizon"]) for method in methods for point in method.points), default=0)
+    horizon = int(_together(methods)["horizon"].to_numpy().max())
     count, smallest, largest = 0, np.inf, 0.0
     shown = [method for method in methods if method.method in looks]
     for place, method in enumerate(shown):
         color = looks[method.method]["color"]
         for kind in ("decoder", "model"):
-            points = method.select("error", split="held-out", kind=kind, horizon=horizon)
-            points = sorted((point for point in points if point.key["dimension"] != "mean"), key=lambda point: int(point.key["dimension"]))
-            dimensions = np.array([int(point.key["dimension"]) for point in points])
-            means = [point.mean for point in points]
+            points = method.select("error", split="held-out", kind=kind, horizon=horizon).query("dimension != 'mean'")
+            points = points.astype({"dimension": int}).sort_values("dimension")
+            means = points["mean"]
             count = max(count, len(points))
             smallest, largest = min([smallest, *means]), max([largest, *means])
             if count > _DODGED_DIMENSIONS:
                 draw_line(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
                 continue
-            x = dimensions + (place - (len(shown) - 1) / 2) * 0.7 / len(shown)
+            x = points["dimension"] + (place - (len(shown) - 1) / 2) * 0.7 / len(shown)
             if kind == "model":
-                draw_bars(axis, x.tolist(), points, {"color": color, "marker": "o"})
+                draw_bars(axis, x.to_numpy(), points, {"color": color, "marker": "o"})
             else:
                 half = 0.3 / len(shown)
                 axis.hlines(means, x - half, x + half, colors=color, linestyles=_SHORT_FLOOR, linewidth=1.1)
@@ -187,22 +191,20 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
     axis.xaxis.grid(visible=False)
 
 
-def _draw_gains(axis: Axes, place: int, points: Sequence[Point], looks: Mapping[int, Mapping[str, Any]]) -> None:
+def _draw_gains(axis: Axes, place: int, points: pd.DataFrame, looks: Mapping[Any, Mapping[str, Any]]) -> None:
     """One order: agents from the one whose action is revealed first, joined by a line where there is such an order."""
-    points = sorted(points, key=lambda point: (point.key["position"], point.key["agent"]))
     step = 0.72 / max(len(points), 3)
-    x = [place + (rank - (len(points) - 1) / 2) * step for rank in range(len(points))]
-    if all(int(point.key["position"]) > 0 for point in points):
-        axis.plot(x, [point.mean for point in points], color="#BBBBBB", linewidth=1.0, zorder=1)
-    for one, point in zip(x, points, strict=True):
-        draw_bars(axis, [one], [point], {"markersize": 5, **looks[int(point.key["agent"])]})
+    points = points.sort_values(["position", "agent"]).assign(x=place + (np.arange(len(points)) - (len(points) - 1) / 2) * step)
+    if (points["position"].to_numpy() > 0).all():
+        axis.plot(points["x"], points["mean"], color="#BBBBBB", linewidth=1.0, zorder=1)
+    for agent, own in points.groupby("agent"):
+        draw_bars(axis, own["x"].to_numpy(), own, {"markersize": 5, **looks[agent]})
 
 
-def _draw_calibration(axis: Axes, predicted: Sequence[Point], observed: Sequence[Point], look: Mapping[str, Any]) -> None:
-    x = [point.mean for point in predicted]
-    if x:
-        axis.plot(x, [point.mean for point in observed], color=look["color"], linewidth=0.8, alpha=0.6, zorder=1)
-        draw_bars(axis, x, observed, look)
+def _draw_calibration(axis: Axes, predicted: pd.DataFrame, observed: pd.DataFrame, look: Mapping[str, Any]) -> None:
+    if len(predicted):
+        axis.plot(predicted["mean"], observed["mean"], color=look["color"], linewidth=0.8, alpha=0.6, zorder=1)
+        draw_bars(axis, predicted["mean"].to_numpy(), observed, look)
 
 
 def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> None:

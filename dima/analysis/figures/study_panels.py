@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from math import ceil
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dima.analysis.figures.style import OTHER_COLOR, add_legend
-from dima.analysis.studies.points import Interval, MethodPoints, Point
+from dima.analysis.studies.points import Interval, MethodPoints
 
 # Tol's muted palette; orders are no methods, and take none of a method's colours in the same figure
 _ORDER_LOOKS = {
@@ -65,25 +67,23 @@ def whole_numbers(most: int) -> MaxNLocator:
     return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
-def draw_line(axis: Axes, points: Sequence[Point], column: str, look: Mapping[str, Any]) -> None:
+def draw_line(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
     """The means along a column of the key, and the band of their intervals."""
-    points = sorted(points, key=lambda point: float(point.key[column]))
-    x = [float(point.key[column]) for point in points]
-    axis.plot(x, [point.mean for point in points], **{"linewidth": 1.4, **look})
-    axis.fill_between(
-        x, [point.low for point in points], [point.high for point in points], color=look.get("color"), alpha=0.18, linewidth=0
-    )
+    points = points.astype({column: float}).sort_values(column)
+    axis.plot(points[column], points["mean"], **{"linewidth": 1.4, **look})
+    axis.fill_between(points[column], points["low"], points["high"], color=look.get("color"), alpha=0.18, linewidth=0)
 
 
-def draw_bars(axis: Axes, x: Sequence[float], points: Sequence[Point], look: Mapping[str, Any]) -> None:
+def draw_bars(axis: Axes, x: Float[np.ndarray, " points"], points: pd.DataFrame, look: Mapping[str, Any]) -> None:
     """The means as markers, and their intervals as bars, which need not hold the mean."""
-    axis.vlines(x, [point.low for point in points], [point.high for point in points], colors=look["color"], linewidth=1.1, zorder=2)
-    axis.plot(x, [point.mean for point in points], zorder=3, **{"linestyle": "", "markersize": 4, **look})
+    axis.vlines(x, points["low"], points["high"], colors=look["color"], linewidth=1.1, zorder=2)
+    axis.plot(x, points["mean"], zorder=3, **{"linestyle": "", "markersize": 4, **look})
 
 
-def order_looks(orders: Sequence[str]) -> dict[str, dict[str, Any]]:
+def order_looks(orders: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each order: the named ones first, then the lists as they come."""
-    lists = [order for order in dict.fromkeys(orders) if order not in _ORDER_LOOKS]
+    orders = dict.fromkeys(orders)
+    lists = [order for order in orders if order not in _ORDER_LOOKS]
     return {order: look for order, look in _ORDER_LOOKS.items() if order in orders} | dict(zip(lists, cycle(_OTHER_ORDERS), strict=False))
 
 
@@ -101,13 +101,13 @@ def finish(
     figure: Figure,
     handles: Sequence[Artist],
     methods: Sequence[MethodPoints],
-    drawn: Sequence[Point],
+    intervals: Iterable[str],
     mean: str,
     mark: str,
     *more: str,
 ) -> None:
     """The legend, and in words what is drawn, what its intervals are and which methods there is no file of."""
-    lines = [f"{mean} over n seeds of those planned", f"{mark}: {interval_words(drawn)}", *more]
+    lines = [f"{mean} over n seeds of those planned", f"{mark}: {interval_words(intervals)}", *more]
     without = [method.label for method in methods if not method.seeds]
     if without:
         lines.append(f"without this study: {', '.join(without)}")
@@ -115,10 +115,11 @@ def finish(
     add_legend(figure, handles, lines, _columns(labels, figure.get_figwidth()))
 
 
-def interval_words(drawn: Sequence[Point]) -> str:
-    """What the intervals of the points are."""
-    intervals = [text for interval, text in _INTERVALS.items() if any(point.interval is interval for point in drawn)]
-    return (", ".join(intervals) or "none (n~=~1)").replace("~", "\N{NO-BREAK SPACE}")
+def interval_words(intervals: Iterable[str]) -> str:
+    """What the intervals of points are."""
+    drawn = set(intervals)
+    words = ", ".join(text for interval, text in _INTERVALS.items() if interval in drawn) or "none (n~=~1)"
+    return words.replace("~", "\N{NO-BREAK SPACE}")
 
 
 def _columns(labels: Sequence[str], width: float) -> int:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
+
 from dima.analysis.figures.studies import FIGURES
 from dima.analysis.figures.style import save_figure, stamp, style
 from dima.analysis.paths import STUDIES, study_paths
-from dima.analysis.studies.files import FORMS
 from dima.analysis.studies.over_seeds import assemble
 from dima.analysis.studies.points import MethodPoints
-from dima.analysis.tables.csv_text import text_of
+from dima.analysis.tables.csv_text import FLOATS
 from dima.errors import UserError
 from dima.grid import Grid
 from dima.record.files import write_atomically
@@ -52,7 +51,7 @@ def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), stud
 def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
     table, *figures = paths
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(table, _to_csv(study, methods))
+    write_atomically(table, _to_csv(methods))
     with style():
         figure = FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods)
         stamp(figure, _label_of(methods))
@@ -63,17 +62,10 @@ def _label_of(methods: Iterable[MethodPoints]) -> str | None:
     return next((method.synthetic for method in methods if method.synthetic), None)
 
 
-def _to_csv(study: str, methods: list[MethodPoints]) -> str:
+def _to_csv(methods: list[MethodPoints]) -> str:
     """One line a method, key and quantity. `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are."""
-    keys = [f"bin_{name}" if name in ("low", "high") else name for name in FORMS[study].keys]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    points = pd.concat({method.method: method.points for method in methods if method.seeds}, names=["method"]).droplevel(1)
+    planned = pd.Series({method.method: method.planned for method in methods})
+    points["seeds"] = points["seeds"].astype(str) + "/" + planned.astype(str).loc[points.index].to_numpy()
     label = _label_of(methods)
-    writer.writerow(["method", *keys, "quantity", "seeds", "mean", "low", "high", "interval", *(["synthetic"] if label else [])])
-    for method in methods:
-        for point in method.points:
-            numbers = map(
-                text_of, (*point.key.values(), point.quantity, f"{point.seeds}/{method.planned}", point.mean, point.low, point.high)
-            )
-            writer.writerow([method.method, *numbers, point.interval.value, *([label] if label else [])])
-    return text.getvalue()
+    return points.assign(**({"synthetic": label} if label else {})).to_csv(float_format=FLOATS, lineterminator="\n")

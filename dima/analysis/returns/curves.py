@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from dima.analysis.records.load import read_curve
 from dima.analysis.returns.rows import Row
-from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval
+from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, mean_and_bounds
 from dima.config import TaskConfig
 
 
@@ -42,6 +43,16 @@ class Panel:
     silence: str
 
 
+def runs_of(row: Row) -> pd.DataFrame:
+    """The learning curves of a row: mean evaluation returns, a row an environment step, a column a completed seed, NaN where there is none.
+
+    Raises:
+        UserError: an event log cannot be trusted, see `read_curve`.
+    """
+    completed = [record for record in row.records if record.key.seed in row.sample.returns]
+    return pd.DataFrame({record.key.seed: pd.Series(read_curve(record), dtype=float) for record in completed}).sort_index()
+
+
 def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
     """The panel of a task from its rows at the end of the budget, one a method."""
     return Panel(
@@ -53,16 +64,6 @@ def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
 
 
 def _curve(row: Row) -> Curve:
-    runs = [read_curve(record) for record in row.records if record.key.seed in row.sample.returns]
-    # only steps that every seed was evaluated at, so that each point averages the same seeds
-    steps = sorted(set.intersection(*(set(run) for run in runs)))
-    returns = np.array([[run[step] for run in runs] for step in steps])
-    low, high = returns.min(axis=-1), returns.max(axis=-1)
-    if len(runs) >= MIN_SEEDS_FOR_INTERVAL:
-        low, high = bootstrap_interval([returns], _mean_over_seeds)
+    shared = runs_of(row).dropna()  # only steps that every seed was evaluated at, so that each point averages the same seeds
     paper = row.paper.mean if row.paper and row.verdict.difference is not None else None
-    return Curve(row.sample.method, len(runs), np.array(steps), returns.mean(axis=-1), low, high, paper)
-
-
-def _mean_over_seeds(returns: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
-    return returns.mean(axis=-1)
+    return Curve(row.sample.method, len(shared.columns), shared.index.to_numpy(), *mean_and_bounds(shared.to_numpy()), paper)

@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from dima.analysis.records.load import read_curve
+from dima.analysis.returns.curves import runs_of
 from dima.analysis.returns.ranks import Rank, ranks
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.statistics import area_under_curve, steps_to_reach
@@ -35,9 +35,7 @@ class Efficiency:
 
     def median_steps(self, share: float) -> float:
         """The median over seeds, infinite where half of the seeds or more never get there."""
-        steps = sorted(inf if step is None else step for step in self.reached[share])
-        middle = len(steps) // 2
-        return float(steps[middle] if len(steps) % 2 else (steps[middle - 1] + steps[middle]) / 2)
+        return float(np.median([inf if step is None else step for step in self.reached[share]]))
 
     def count(self, share: float) -> int:
         """How many seeds get there."""
@@ -64,12 +62,12 @@ def measure_efficiency(rows: Sequence[Row]) -> list[Efficiency]:
 def _measure(row: Row, dima: Row | None) -> Efficiency:
     if not row.statistics:
         return Efficiency(row, [], {}, {}, "")
-    curves = [read_curve(record) for record in row.records if record.key.seed in row.sample.returns]
-    arrays = [(np.array(list(curve)), np.array(list(curve.values()))) for curve in curves]
-    areas = [area_under_curve(*curve) for curve in arrays if len(curve[0]) > 1]
+    runs = [run.dropna() for _, run in runs_of(row).items()]
+    curves = [(run.index.to_numpy(), run.to_numpy()) for run in runs]
+    areas = [area_under_curve(*curve) for curve in curves if len(curve[0]) > 1]
     final, obstacle = _final_return(row, dima)
     targets = {} if final is None else {share: share * final for share in SHARES}
-    reached = {share: [steps_to_reach(*curve, target) for curve in arrays] for share, target in targets.items()}
+    reached = {share: [steps_to_reach(*curve, target) for curve in curves] for share, target in targets.items()}
     return Efficiency(row, areas if len(areas) == len(curves) else [], targets, reached, obstacle)
 
 

@@ -13,6 +13,8 @@ from scipy.stats import trim_mean
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 MIN_SEEDS_FOR_INTERVAL = 3
+_ROWS_AT_ONCE = 256
+"""Resampling a few thousand rows together would take gigabytes."""
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 Returns = Float[np.ndarray, " runs"]
 
@@ -64,6 +66,18 @@ def bootstrap_interval(
         resampled.append(np.moveaxis(values[..., chosen], -2, 0))
     estimates = statistic(np.concatenate(resampled, axis=-1))
     return np.quantile(estimates, _TAILS, axis=0)
+
+
+def mean_and_bounds(
+    values: Float[np.ndarray, "rows seeds"],
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+    """The mean over seeds, and its bootstrap interval from `MIN_SEEDS_FOR_INTERVAL` seeds on, below that minimum and maximum."""
+    values = np.ascontiguousarray(values)
+    lows, highs = values.min(axis=-1), values.max(axis=-1)
+    if values.shape[-1] >= MIN_SEEDS_FOR_INTERVAL:
+        parts = [values[first : first + _ROWS_AT_ONCE] for first in range(0, len(values), _ROWS_AT_ONCE)]
+        lows, highs = np.concatenate([bootstrap_interval([part], lambda all_seeds: all_seeds.mean(axis=-1)) for part in parts], axis=-1)
+    return values.mean(axis=-1), lows, highs
 
 
 def probability_of_improvement(returns: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " other_seeds"]) -> float:

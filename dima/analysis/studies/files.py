@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import NamedTuple, TypeVar
 
+import pandas as pd
+
+from dima.analysis.records.load import CellRecord
 from dima.errors import UserError
 
 Value = TypeVar("Value")
@@ -30,13 +33,14 @@ class Form:
     intervals: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
+    def names(self) -> list[str]:
+        """The keys as columns of a table that has intervals of its own."""
+        return [f"bin_{name}" if name in ("low", "high") else name for name in self.keys]
+
+    @property
     def numbers(self) -> list[str]:
         """The columns that must be finite numbers."""
         return [*self.quantities, *(name for pair in self.intervals.values() for name in pair)]
-
-
-Rows = dict[Key, dict[str, float]]
-"""A cell's numbers by column, by key."""
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -95,10 +99,38 @@ FORMS = {
 
 
 class StudyFile(NamedTuple):
-    """The rows of a cell's study, and what a file that no run made says of itself in its column `synthetic`."""
+    """A cell's study.
 
-    rows: Rows
+    Attributes:
+        place: of the file, as messages call it.
+        rows: the numbers by column, with the key (`Form.names`) as index.
+        synthetic: what a file that no run made says of itself in its column of that name.
+    """
+
+    place: str
+    rows: pd.DataFrame
     synthetic: str | None
+
+
+def study_of(record: CellRecord, study: str) -> StudyFile | None:
+    """The study of a recorded cell; None where it was not made.
+
+    Raises:
+        UserError: as `read_study`, and where one of the study and the record is synthetic and the other is not.
+    """
+    name = f"studies/{study}.csv"
+    content = record.records.read(record.key.folder, name)
+    if content is None:
+        return None
+    found = read_study(content, record.records.place(record.key.folder, name), study)
+    refuse_mixture(record, found.synthetic, found.place)
+    return found
+
+
+def refuse_mixture(record: CellRecord, synthetic: str | None, place: str) -> None:
+    """Raise UserError where the file at `place` is synthetic and the record of its cell is not, or the other way round."""
+    if synthetic != record.synthetic:
+        raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")
 
 
 def read_study(content: bytes, place: str, study: str) -> StudyFile:
@@ -108,7 +140,7 @@ def read_study(content: bytes, place: str, study: str) -> StudyFile:
         UserError: the file is no text, torn, lacks a column, holds a value that cannot stand there or a row twice, or holds no row.
     """
     form = FORMS[study]
-    rows: Rows = {}
+    rows: dict[Key, dict[str, float]] = {}
     labels: set[str | None] = set()
     for line, values in _lines(content, place, form, study):
         labels.add(values.get("synthetic") or None)
@@ -122,7 +154,8 @@ def read_study(content: bytes, place: str, study: str) -> StudyFile:
         raise UserError(f"{place} holds no row.")
     if len(labels) > 1:
         raise UserError(f"{place} holds synthetic rows among others.")
-    return StudyFile(rows, next(iter(labels)))
+    index = pd.MultiIndex.from_tuples(rows, names=form.names)
+    return StudyFile(place, pd.DataFrame(list(rows.values()), index), next(iter(labels)))
 
 
 def describe(study: str, key: Key) -> str:

@@ -8,20 +8,19 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
 
 from dima.analysis.paths import cell_study_path, cells_with_world_model
 from dima.analysis.records.files import FileRecords
 from dima.analysis.records.load import read_begun
-from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval
-from dima.analysis.studies.files import FORMS, Key, Rows, describe, read_study
-from dima.analysis.studies.points import Interval, MethodPoints, Point
+from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, mean_and_bounds
+from dima.analysis.studies.files import FORMS, Key, describe, read_study
+from dima.analysis.studies.points import Interval, MethodPoints
 from dima.config import older_method
 from dima.errors import UserError
 from dima.grid import CellKey, Grid
 
-_ROWS_AT_ONCE = 256
-"""Resampling a few thousand rows together would take gigabytes."""
+_COLUMNS = ["seeds", "mean", "low", "high", "interval"]
 
 
 def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[MethodPoints]:
@@ -37,17 +36,16 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
     for key in cells:
         seeds[key.method].append(key)
     assembled = []
-    labels: dict[str | None, Path] = {}
+    labels: dict[str | None, str] = {}
     for method, keys in seeds.items():
         studied = {key: path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()}
         _refuse_older(studied, records)
-        paths = list(studied.values())
-        files = {path: read_study(path.read_bytes(), str(path), study) for path in paths}
-        labels |= {file.synthetic: path for path, file in files.items()}
-        points = points_over_seeds(study, {str(path): file.rows for path, file in files.items()})
-        assembled.append(MethodPoints(method, len(paths), len(keys), points, next((file.synthetic for file in files.values()), None)))
+        files = [read_study(path.read_bytes(), str(path), study) for path in studied.values()]
+        labels |= {file.synthetic: file.place for file in files}
+        points = points_over_seeds(study, {file.place: file.rows for file in files})
+        assembled.append(MethodPoints(method, len(files), len(keys), points, next((file.synthetic for file in files), None)))
     if len(labels) > 1:
-        raise UserError(f"Synthetic studies are never shown together with others: {' and '.join(map(str, labels.values()))}.")
+        raise UserError(f"Synthetic studies are never shown together with others: {' and '.join(labels.values())}.")
     return assembled
 
 
@@ -68,80 +66,76 @@ def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None
             raise UserError(f"{path} is of a cell {older}: train it again, or remove the file.")
 
 
-def points_over_seeds(study: str, files: Mapping[str, Rows]) -> list[Point]:
-    """One point a key and quantity, in the order of the files, a seed each, which messages call as the keys do.
+def points_over_seeds(study: str, files: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The points of a method (see `MethodPoints`): quantity after quantity, the keys in the order of the files.
+
+    Args:
+        study: its name.
+        files: the rows of `read_study` of each seed, by what messages call the file.
 
     Raises:
         UserError: one does not hold the rows of another.
     """
+    form = FORMS[study]
+    columns = [*form.names, "quantity", *_COLUMNS]
+    if not files:
+        return pd.DataFrame(columns=columns)
     if study == "calibration":
         files = _with_common_bins(files)
     else:
         _refuse_other_rows(study, files)
-    keys = list(dict.fromkeys(key for rows in files.values() for key in rows))
-    if study == "calibration":
-        keys.sort()
-    holders: dict[tuple[str, ...], list[Key]] = defaultdict(list)  # bins may be empty in some seeds
-    for key in keys:
-        holders[tuple(path for path, rows in files.items() if key in rows)].append(key)
-    points = {
-        (tuple(point.key.values()), point.quantity): point
-        for paths, shared in holders.items()
-        for quantity in FORMS[study].quantities
-        for point in _over_seeds(study, quantity, shared, [files[path] for path in paths])
-    }
-    return [points[key, quantity] for quantity in FORMS[study].quantities for key in keys]
+    keys = list(dict.fromkeys(key for rows in files.values() for key in rows.index))
+    index = pd.MultiIndex.from_tuples(sorted(keys) if study == "calibration" else keys, names=form.names)
+    parts = {}
+    for quantity in form.quantities:
+        values = pd.DataFrame({place: rows[quantity] for place, rows in files.items()}).reindex(index)
+        holders = values.notna() @ 2 ** np.arange(len(files))  # bins may be empty in some seeds
+        own = [_over_seeds(shared.dropna(axis=1), files, form.intervals.get(quantity)) for _, shared in values.groupby(holders)]
+        parts[quantity] = pd.concat(own).reindex(index)
+    return pd.concat(parts, names=["quantity"]).reset_index().reindex(columns=columns)
 
 
-def _over_seeds(study: str, quantity: str, keys: list[Key], seeds: list[Rows]) -> list[Point]:
-    """Mean and interval of a quantity at keys that all these seeds have."""
-    form = FORMS[study]
-    names = dict(zip(("low", "high"), form.intervals.get(quantity, ()), strict=False))
-    values = np.array([[rows[key][quantity] for rows in seeds] for key in keys])
-    lows, highs = values.min(axis=-1), values.max(axis=-1)
-    interval = Interval.RANGE
-    if len(seeds) >= MIN_SEEDS_FOR_INTERVAL:
-        interval = Interval.BOOTSTRAP
-        parts = [values[first : first + _ROWS_AT_ONCE] for first in range(0, len(values), _ROWS_AT_ONCE)]
-        lows, highs = np.concatenate([bootstrap_interval([part], _mean) for part in parts], axis=-1)
-    elif len(seeds) == 1:
-        interval = Interval.CELL if names else Interval.NONE
-        if names:
-            lows, highs = (np.array([seeds[0][key][names[bound]] for key in keys]) for bound in ("low", "high"))
-    columns = (values.mean(axis=-1).tolist(), lows.tolist(), highs.tolist())
-    return [
-        Point(dict(zip(form.keys, key, strict=True)), quantity, len(seeds), mean, low, high, interval)
-        for key, mean, low, high in zip(keys, *columns, strict=True)
-    ]
+def _over_seeds(values: pd.DataFrame, files: Mapping[str, pd.DataFrame], bounds: tuple[str, str] | None) -> pd.DataFrame:
+    """Mean and interval of a quantity, a row a key and a column a seed; `bounds` are the columns of its interval within a cell."""
+    seeds = len(values.columns)
+    means, lows, highs = mean_and_bounds(values.to_numpy())
+    interval = Interval.BOOTSTRAP if seeds >= MIN_SEEDS_FOR_INTERVAL else Interval.RANGE
+    if seeds == 1:
+        interval = Interval.CELL if bounds else Interval.NONE
+        if bounds:
+            cell = files[values.columns[0]].loc[values.index]
+            lows, highs = (cell[bound] for bound in bounds)
+    return pd.DataFrame({"seeds": seeds, "mean": means, "low": lows, "high": highs, "interval": interval.value}, values.index)
 
 
-def _mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
-    return values.mean(axis=-1)
-
-
-def _refuse_other_rows(study: str, files: Mapping[str, Rows]) -> None:
+def _refuse_other_rows(study: str, files: Mapping[str, pd.DataFrame]) -> None:
     """Along one line every point must average the same seeds, or its shape would be that of who is missing."""
-    for (whole, rows), (path, others) in product(files.items(), repeat=2):
-        missing = next((key for key in rows if key not in others), None)
-        if missing:
-            raise UserError(f"{path} does not hold what {whole} holds ({describe(study, missing)}): make both again with `dima study`.")
+    for (whole, rows), (place, others) in product(files.items(), repeat=2):
+        missing = rows.index.difference(others.index, sort=False)
+        if len(missing):
+            words = describe(study, missing[0])
+            raise UserError(f"{place} does not hold what {whole} holds ({words}): make both again with `dima study`.")
 
 
-def _with_common_bins(files: Mapping[str, Rows]) -> dict[str, Rows]:
+def _with_common_bins(files: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Calibrations whose bins can be averaged: fixed bins by their edges, others the first ones together, the second ones, and so on.
 
     Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no two seeds share one, which for
     the fixed bins of a probability means that they predict different ones. Bins taken together get the mean of their edges.
     """
-    result: dict[str, Rows] = {path: {} for path in files}
-    for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows):
-        bins = {path: sorted((float(low), float(high)) for name, low, high in rows if name == kind) for path, rows in files.items()}
+    renamed: dict[str, dict[Key, Key]] = {place: {} for place in files}
+    for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows.index):
+        bins = {place: sorted((low, high) for name, low, high in rows.index if name == kind) for place, rows in files.items()}
         distinct = sorted({edges for each in bins.values() for edges in each})
         overlap = any(following[0] < edges[1] for edges, following in pairwise(distinct))
         apart = kind == "reward" and len(distinct) == sum(map(len, bins.values()))
-        for path, each in bins.items():
-            for place, edges in enumerate(each):
-                together = [other[place] for other in bins.values() if place < len(other)] if overlap or apart else [edges]
+        for place, each in bins.items():
+            for number, edges in enumerate(each):
+                together = [other[number] for other in bins.values() if number < len(other)] if overlap or apart else [edges]
                 low, high = np.mean(together, axis=0).tolist()
-                result[path][kind, low, high] = files[path][kind, *edges]
-    return result
+                renamed[place][kind, *edges] = (kind, low, high)
+    names = FORMS["calibration"].names
+    return {
+        place: rows.set_axis(pd.MultiIndex.from_tuples([renamed[place][key] for key in rows.index], names=names))
+        for place, rows in files.items()
+    }

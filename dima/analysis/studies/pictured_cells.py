@@ -10,12 +10,11 @@ from dima.analysis.paths import first_seeds, no_study
 from dima.analysis.records.files import Records
 from dima.analysis.records.load import CellRecord, load_cells
 from dima.analysis.returns.sample import Sample, study_sample
-from dima.analysis.studies.files import Rows, read_study
+from dima.analysis.studies.files import refuse_mixture, study_of
 from dima.analysis.studies.frames import Frames, read_frames
 from dima.analysis.studies.over_seeds import points_over_seeds
 from dima.analysis.studies.points import MethodPoints
 from dima.config import TaskConfig
-from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.studied import FRAMES
 
@@ -82,37 +81,17 @@ def _pictured(grid: Grid, record: CellRecord) -> PicturedCell:
         return PicturedCell(task, record, None, no_study(grid, record.key, FRAMES) or "not made")
     place = record.records.place(record.key.folder, name)
     frames = read_frames(content, place)
-    _refuse_mixture(record, frames.synthetic, place)
+    refuse_mixture(record, frames.synthetic, place)
     return PicturedCell(task, record, frames, "")
 
 
 def _ordered(grid: Grid, records: list[CellRecord]) -> OrderedMethod:
     first = records[0]
-    files: dict[int, tuple[str, Rows]] = {}
-    for record in records:
-        found = _orders(record) if record.state == "completed" else None
-        if found:
-            files[record.key.seed] = found
+    files = {record.key.seed: file for record in records if record.state == "completed" and (file := study_of(record, "orders"))}
     # the sample says which seeds there are and whether they may be averaged; its numbers are not used
     sample = study_sample(records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None)
-    points = [] if sample.mixture else points_over_seeds("orders", dict(files[seed] for seed in sample.returns))
+    shown = [] if sample.mixture else [files[seed] for seed in sample.returns]
+    points = points_over_seeds("orders", {file.place: file.rows for file in shown})
     label = next((record.synthetic for record in records if record.synthetic), None)
     over_seeds = MethodPoints(first.key.method, len(sample.returns), sample.planned, points, label)
     return OrderedMethod(_pictured(grid, first), over_seeds, sample, records)
-
-
-def _orders(record: CellRecord) -> tuple[str, Rows] | None:
-    """The errors by order and horizon, and the file's place; None where the study was not made."""
-    name = "studies/orders.csv"
-    content = record.records.read(record.key.folder, name)
-    if content is None:
-        return None
-    place = record.records.place(record.key.folder, name)
-    study = read_study(content, place, "orders")
-    _refuse_mixture(record, study.synthetic, place)
-    return place, study.rows
-
-
-def _refuse_mixture(record: CellRecord, synthetic: str | None, place: str) -> None:
-    if synthetic != record.synthetic:
-        raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")

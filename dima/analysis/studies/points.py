@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
+
+import pandas as pd
 
 
-class Interval(Enum):
-    """What the two bounds of a point are; the value stands in the table."""
+class Interval(StrEnum):
+    """What the two bounds of a point are, as the table says it."""
 
     BOOTSTRAP = "95 % bootstrap over seeds"
     RANGE = "minimum to maximum over seeds"
@@ -17,26 +18,21 @@ class Interval(Enum):
 
 
 @dataclass(frozen=True)
-class Point:
-    """A quantity at one key, whose parts stand by column: its mean over `seeds` seeds, and its interval."""
-
-    key: Mapping[str, str | float]
-    quantity: str
-    seeds: int
-    mean: float
-    low: float
-    high: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
 class MethodPoints:
-    """The points of one method, from `seeds` of the `planned` seeds; `synthetic` is what files that no run made say of themselves."""
+    """What the study found of one method.
+
+    Attributes:
+        method: of the points.
+        seeds: how many of the `planned` seeds were studied.
+        points: a row a key and quantity: the columns of the key (`Form.names`), `quantity`, its `mean` over `seeds` seeds, and the bounds
+            `low` and `high` of the `interval` (an `Interval`).
+        synthetic: what files that no run made say of themselves.
+    """
 
     method: str
     seeds: int
     planned: int
-    points: list[Point]
+    points: pd.DataFrame
     synthetic: str | None = None
 
     @property
@@ -44,7 +40,7 @@ class MethodPoints:
         """The method as legends and titles name it."""
         return f"{self.method} (n={self.seeds}/{self.planned})"
 
-    def select(self, quantity: str, **parts: str | float) -> list[Point]:
+    def select(self, quantity: str, **parts: str | float) -> pd.DataFrame:
         """The points of the quantity whose key has these parts."""
-        wanted = parts.items()
-        return [point for point in self.points if point.quantity == quantity and wanted <= point.key.items()]
+        wanted = {"quantity": quantity, **parts}
+        return self.points.loc[(self.points[list(wanted)] == list(wanted.values())).all(axis=1)]

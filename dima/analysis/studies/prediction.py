@@ -11,11 +11,9 @@ from dima.analysis.records.load import CellRecord, load_cells, synthetic_label
 from dima.analysis.reference import PublishedError, read_prediction_errors
 from dima.analysis.returns.ranks import Rank, ranks
 from dima.analysis.returns.sample import Sample, study_sample
-from dima.analysis.studies.files import read_study
-from dima.errors import UserError
+from dima.analysis.studies.files import study_of
 from dima.grid import CellKey, Grid
 
-STUDY = "studies/prediction.csv"
 _OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
 
 
@@ -63,18 +61,11 @@ def prediction_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[C
 
 def _errors(record: CellRecord) -> dict[int, float]:
     """The errors of the model on held-out segments by horizon; nothing where the cell was not studied."""
-    content = record.records.read(record.key.folder, STUDY)
-    if content is None:
+    study = study_of(record, "prediction")
+    if study is None:
         return {}
-    place = record.records.place(record.key.folder, STUDY)
-    study = read_study(content, place, "prediction")
-    if study.synthetic != record.synthetic:
-        raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")
-    return {
-        int(horizon): numbers["error"]
-        for (split, kind, dimension, horizon), numbers in study.rows.items()
-        if (split, kind, dimension) == ("held-out", "model", "mean")
-    }
+    errors = study.rows.query("split == 'held-out' and kind == 'model' and dimension == 'mean'")["error"]
+    return errors.droplevel(["split", "kind", "dimension"]).to_dict()
 
 
 def _row(grid: Grid, paper: PublishedError, cells: list[CellRecord], errors: Mapping[CellKey, Mapping[int, float]]) -> PredictionRow:

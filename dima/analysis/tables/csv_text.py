@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 Line = TypeVar("Line")
+FLOATS = "%.9g"
+"""Nine significant digits: equal on every machine, whatever the order of summation did to the last bits."""
 
 
 def to_csv(rows: Sequence[Line], columns: Mapping[str, Callable[[Line], object]]) -> str:
@@ -21,5 +23,4 @@ def to_csv(rows: Sequence[Line], columns: Mapping[str, Callable[[Line], object]]
 
 def text_of(value: object) -> str:
     """How a table for machines writes a value."""
-    # nine significant digits: equal on every machine, whatever the order of summation did to the last bits
-    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
+    return "" if value is None else FLOATS % value if isinstance(value, float) else str(value)
