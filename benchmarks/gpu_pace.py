@@ -97,7 +97,7 @@ def collecting_of_1000(found: Mapping[str, Any]) -> float:
 
 
 def speed_row(found: Mapping[str, Any]) -> str:
-    """A row of `dima.analysis.speed` as YAML: learning by the epoch, and environment steps apart where they were timed apart."""
+    """A row of `dima.campaign.speed` as YAML: learning by the epoch, and environment steps apart where they were timed apart."""
     commit, _ = commit_of(ROOT)
     own = found["collecting_seconds"] is not None
     learning = sum(found["epoch_seconds"]) - (found["collecting_seconds"] if own else 0.0)

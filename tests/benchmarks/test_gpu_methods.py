@@ -27,7 +27,7 @@ from benchmarks.gpu_profile import (
 )
 from benchmarks.method_cells import TOY, learning_at_once, measurable_methods, method_cell
 from benchmarks.workload import CONFIG
-from dima.analysis.speed import Speed
+from dima.campaign.speed import Speed
 from dima.errors import UserError
 from dima.grid import load_grid, merge, method_summaries, validate
 from dima.methods import LEARNERS, build_learner
