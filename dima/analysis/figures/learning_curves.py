@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from dima.analysis.figures.style import OTHER_COLOR, add_legend, looks_of, wrap
+from dima.analysis.figures.style import OTHER_COLOR, add_legend, draw_line, looks_of, wrap
 from dima.analysis.returns.curves import Curve, Panel
 
 _MAX_COLUMNS = 4
@@ -49,8 +48,7 @@ def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -
     budget = panel.task.env_steps
     for curve in reversed(panel.curves):  # the grid's first method lies on top
         look = looks[curve.method]
-        sns.lineplot(x=curve.steps, y=curve.mean, ax=axis, errorbar=None, linewidth=1.4, **look)
-        axis.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
+        draw_line(axis, curve.steps, curve.mean, (curve.low, curve.high), **look)
         if curve.paper is not None:
             axis.hlines(curve.paper, 1.02 * budget, 1.1 * budget, colors=look["color"], linestyles=(0, (1.5, 0.7)), linewidth=1.6)
     axis.set_title(_panel_title(panel), fontsize=9)

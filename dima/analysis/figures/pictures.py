@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dima.analysis.figures.study_panels import decorate, draw_line, interval_words, order_looks, order_name, whole_numbers
+from dima.analysis.figures.study_panels import decorate, draw_along, interval_words, order_looks, order_name, whole_numbers
 from dima.analysis.figures.style import OTHER_COLOR, add_legend, wrap
 from dima.analysis.records.load import CellRecord
 from dima.analysis.studies.frames import Frames
@@ -220,7 +220,7 @@ def _draw_curves(axis: Axes, method: OrderedMethod, looks: dict[str, dict]) -> N
     for index, order in enumerate(drawn):
         # markers at horizons of its own, so that a line is seen where another one lies on it
         marks = {"markersize": 3.5, "markevery": (index, len(drawn))}
-        draw_line(axis, points.select("error", order=order), "horizon", looks[order] | marks)
+        draw_along(axis, points.select("error", order=order), "horizon", looks[order] | marks)
     missing = [f"without: {method.sample.missing}"] if method.sample.missing else []
     axis.set_title(wrap([points.label, *missing], _CURVES - 0.6), fontsize=9)
     decorate(axis, "horizon (steps)", "cumulative L1 error a dimension\n(observation units)")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dima.analysis.figures.style import OTHER_COLOR, add_legend, looks_of
+from dima.analysis.figures.style import OTHER_COLOR, Points, add_legend, draw_line, looks_of
 from dima.analysis.returns.scores import SuiteScores
 from dima.analysis.returns.statistics import bootstrap_interval, performance_profile
 
@@ -28,11 +27,8 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
     everything = np.concatenate([marks, *(part for scores in shown for part in scores.scores)])
     thresholds = np.linspace(everything.min(), 1.03 * everything.max(), _THRESHOLDS)
     for scores in reversed(shown):  # the grid's first method lies on top
-        look = looks[scores.method]
-        axis.plot(thresholds, performance_profile(np.concatenate(scores.scores), thresholds), linewidth=1.4, **look)
-        if not scores.few_runs:
-            low, high = _interval(scores, thresholds)
-            axis.fill_between(thresholds, low, high, color=look["color"], alpha=0.18, linewidth=0)
+        profile = performance_profile(np.concatenate(scores.scores), thresholds)
+        draw_line(axis, thresholds, profile, None if scores.few_runs else _interval(scores, thresholds), **looks[scores.method])
     _decorate(axis, thresholds, bool(shown))
     if comparable:
         axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
@@ -42,11 +38,12 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
     return figure
 
 
-def _interval(scores: SuiteScores, thresholds: Float[np.ndarray, " thresholds"]) -> Float[np.ndarray, " bound thresholds"]:
-    return bootstrap_interval(scores.scores, lambda runs: performance_profile(runs, thresholds))
+def _interval(scores: SuiteScores, thresholds: Points) -> tuple[Points, Points]:
+    low, high = bootstrap_interval(scores.scores, lambda runs: performance_profile(runs, thresholds))
+    return low, high
 
 
-def _decorate(axis: Axes, thresholds: Float[np.ndarray, " thresholds"], drawn: bool) -> None:
+def _decorate(axis: Axes, thresholds: Points, drawn: bool) -> None:
     axis.set_xlim(thresholds[0], thresholds[-1])
     axis.set_ylim(-0.02, 1.02)
     axis.set_xlabel("score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9)

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from dima.analysis.figures.study_panels import (
     decorate,
+    draw_along,
     draw_bars,
-    draw_line,
     finish,
     is_first_column,
     make_panels,
@@ -55,7 +55,7 @@ def prediction_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         for method in reversed(methods):
             for kind, changes in (("model", {}), ("decoder", {"linestyle": _FLOOR, "linewidth": 1.1})):
                 points = method.select("error", split=split, kind=kind, dimension="mean")
-                draw_line(axis, points, "horizon", looks.get(method.method, {}) | changes)
+                draw_along(axis, points, "horizon", looks.get(method.method, {}) | changes)
         axis.set_title(f"{'training' if split == 'train' else split} segments, mean over dimensions", fontsize=9)
         decorate(axis, "horizon (steps)", "cumulative L1 error\n(observation units)" if split == "train" else "")
         axis.xaxis.set_major_locator(whole_numbers(5))
@@ -77,7 +77,7 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         for index, (order, look) in enumerate(looks.items()):
             # markers at horizons of its own, so that a line is seen where another one lies on it
             marks = {"markersize": 3.5, "markevery": (index, len(looks))}
-            draw_line(axis, method.select("error", order=order), "horizon", look | marks)
+            draw_along(axis, method.select("error", order=order), "horizon", look | marks)
         axis.set_title(method.label, fontsize=9)
         decorate(axis, "horizon (steps)", "cumulative L1 error\na dimension\n(observation units)" if is_first_column(axis) else "")
         axis.xaxis.set_major_locator(whole_numbers(5))
@@ -172,7 +172,7 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
             count = max(count, len(points))
             smallest, largest = min([smallest, *means]), max([largest, *means])
             if count > _DODGED_DIMENSIONS:
-                draw_line(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
+                draw_along(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
                 continue
             x = points["dimension"] + (place - (len(shown) - 1) / 2) * 0.7 / len(shown)
             if kind == "model":

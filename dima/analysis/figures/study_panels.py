@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dima.analysis.figures.style import OTHER_COLOR, add_legend
+from dima.analysis.figures.style import OTHER_COLOR, add_legend, draw_line
 from dima.analysis.studies.points import Interval, MethodPoints
 
 # Tol's muted palette; orders are no methods, and take none of a method's colours in the same figure
@@ -67,11 +67,12 @@ def whole_numbers(most: int) -> MaxNLocator:
     return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
-def draw_line(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
-    """The means along a column of the key, and the band of their intervals."""
-    points = points.astype({column: float}).sort_values(column)
-    axis.plot(points[column], points["mean"], **{"linewidth": 1.4, **look})
-    axis.fill_between(points[column], points["low"], points["high"], color=look.get("color"), alpha=0.18, linewidth=0)
+def draw_along(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
+    """The line of the points along a column of the key; nothing where there is none."""
+    if len(points):
+        points = points.astype({column: float}).sort_values(column)
+        x, mean, low, high = (points[name].to_numpy() for name in (column, "mean", "low", "high"))
+        draw_line(axis, x, mean, (low, high), **look)
 
 
 def draw_bars(axis: Axes, x: Float[np.ndarray, " points"], points: pd.DataFrame, look: Mapping[str, Any]) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from jaxtyping import Shaped
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -41,6 +43,7 @@ _STYLE = {"svg.hashsalt": "dima", "pdf.fonttype": 42, "font.family": "DejaVu San
 # keeps the time of writing out of the file
 _METADATA = {".pdf": {"CreationDate": None}, ".png": {}, ".svg": {"Date": None}}
 _CHARACTERS_PER_INCH = 12
+Points = Shaped[np.ndarray, " points"]
 
 
 @contextmanager
@@ -50,6 +53,14 @@ def style() -> Iterator[None]:
         mpl.rcdefaults()
         sns.set_theme(context="paper", style="whitegrid", rc=_STYLE)
         yield
+
+
+def draw_line(axis: Axes, x: Points, mean: Points, band: tuple[Points, Points] | None, **look: Any) -> None:
+    """A line through the means, and the band between the bounds of their intervals, where there are such."""
+    edge = {"markeredgecolor": look["color"], "markeredgewidth": 1.0}  # seaborn's own is white
+    sns.lineplot(x=x, y=mean, ax=axis, errorbar=None, **{"linewidth": 1.4, **edge, **look})
+    if band:
+        axis.fill_between(x, *band, color=look["color"], alpha=0.18, linewidth=0)
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str], columns: int) -> None:
