@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
 from dima.analysis.records.files import Records
+from dima.analysis.records.load import read_object
 from dima.analysis.returns.exploitation import signs_of_exploitation
 from dima.campaign.progress import duration
 from dima.errors import UserError
@@ -93,8 +93,8 @@ def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | No
 
 
 def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
-    word, history = _read(records, key, "status.json"), _read(records, key, "provenance.json")
-    if word is None:
+    word, history = (read_object(records, key.folder, name) for name in ("status.json", "provenance.json"))
+    if not word:
         return CellStatus(key, "not run", budget)
     steps = word["env_steps"]
     left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
@@ -109,15 +109,6 @@ def _warning(records: Records, key: CellKey) -> str:
         return signs_of_exploitation(records.read(key.folder, "events.jsonl") or b"", "events.jsonl")
     except UserError:  # who tabulates the cell is told of a log that cannot be read
         return ""
-
-
-def _read(records: Records, key: CellKey, name: str) -> dict[str, Any] | None:
-    """The file's content, or None where it is absent or no JSON object."""
-    try:
-        content = json.loads(records.read(key.folder, name) or b"null")
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _cells(status: CellStatus) -> Iterator[str]:

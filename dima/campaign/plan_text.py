@@ -26,11 +26,6 @@ FATES: dict[Fate, str] = {
     "unreadable": "unreadable",
     "impossible": "impossible",
 }
-HEADINGS: dict[Fate, str] = {
-    "anew": "To be made anew:",
-    "unreadable": "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):",
-    "impossible": "Impossible, and nothing of the grid runs before that is put right:",
-}
 UNKNOWN = "unknown"
 
 

@@ -28,7 +28,7 @@ def test_a_line_lies_where_its_values_are() -> None:
         line.band
         == f"M{left:g},{at[0]:g}L{middle:g},{at[1]:g}L{right:g},{at[3]:g}L{right:g},{at[4]:g}L{middle:g},{at[5]:g}L{left:g},{at[0]:g}Z"
     )
-    assert (line.dots, line.paper, chart.has_paper) == ([], None, False)
+    assert (line.dots, line.paper) == ([], None)
     assert [tick.label for tick in chart.x_ticks] == ["0", "25", "50", "75", "100"] or [tick.at for tick in chart.x_ticks][0] == left
     assert {tick.label: tick.at for tick in chart.y_ticks}["10"] == at[1]
 

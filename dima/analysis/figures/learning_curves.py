@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -66,9 +65,7 @@ def _panel_title(panel: Panel) -> str:
     """The task and n: the commonest number of seeds, the methods that have another one, and below those that have no curve."""
     if not panel.curves:
         return panel.task.label
-    commonest = Counter(curve.seeds for curve in panel.curves).most_common(1)[0][0]
-    others = "".join(f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}" for curve in panel.curves if curve.seeds != commonest)
-    lines = [f"{panel.task.label} (n = {commonest}{others})"]
+    lines = [f"{panel.task.label} ({panel.seeds})"]
     if panel.without_curve:
         lines.append(f"no curve: {', '.join(panel.without_curve)}")
     return wrap(lines, _PANEL_WIDTH)

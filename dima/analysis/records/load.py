@@ -6,6 +6,7 @@ itself that it is synthetic is read like any other, but never together with real
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,6 +204,15 @@ def read_begun(key: CellKey, records: Records) -> Begun | None:
     """The cell's `config.json`, None without one. Raises UserError for one that cannot be read."""
     content = records.read(key.folder, "config.json")
     return None if content is None else parse(Begun, content, records.place(key.folder, "config.json"))
+
+
+def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
+    """The JSON object in a cell's file; empty where there is none that can be read."""
+    try:
+        content = json.loads(records.read(folder, name) or b"null")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:

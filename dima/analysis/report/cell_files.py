@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dima.analysis.records.load import CellRecord
+from dima.analysis.records.load import CellRecord, read_object
 from dima.config import older_method
 from dima.grid import CellKey, Grid
 
@@ -67,7 +66,8 @@ class CellFiles:
 
 def read_cell(grid: Grid, record: CellRecord, config_hash: str | None) -> CellFiles:
     """The files of the record's cell; `config_hash` is the current configuration's."""
-    status, summary, config, history = (_object(record, name) for name in ("status.json", "summary.json", "config.json", "provenance.json"))
+    names = ("status.json", "summary.json", "config.json", "provenance.json")
+    status, summary, config, history = (read_object(record.records, record.key.folder, name) for name in names)
     why = _why(record, grid.task(record.key.task).env_steps, config_hash, status, config)
     return CellFiles(record, why, status, summary, config, history)
 
@@ -94,14 +94,6 @@ def _why(record: CellRecord, budget: int, config_hash: str | None, status: Mappi
             return message or "it was stopped before its end; not averaged"
         case _:
             return f"{message or 'it did not say why'}; not averaged"
-
-
-def _object(record: CellRecord, name: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(record.records.read(record.key.folder, name) or b"null")
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _number(value: Any) -> float | None:

@@ -13,11 +13,10 @@ from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import SECONDS_PER_HOUR
 from dima.analysis.report.origins import Origin, origin_of
 from dima.analysis.returns.exploitation import signs_of_exploitation
+from dima.analysis.tables.markup import NONE
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.record.events import DIGITS
-
-NONE = "–"
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,6 @@ class Chart:
     y_ticks: list[Tick]
     lines: list[Line]
 
-    @property
-    def has_paper(self) -> bool:
-        """Whether a number of the paper is marked."""
-        return any(line.paper is not None for line in self.lines)
-
 
 def make_chart(series: Sequence[Series], last_step: float, height: int = 230) -> Chart:
     """The chart of lines over 0 to `last_step` environment steps."""

@@ -14,13 +14,13 @@ import numpy as np
 from dima.analysis.paths import tasks_by_suite
 from dima.analysis.reference import SUITE_TITLES
 from dima.analysis.report.cell_files import CellFiles
-from dima.analysis.report.cell_page import NONE, mean_and_range
+from dima.analysis.report.cell_page import mean_and_range
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import Cost, costs
 from dima.analysis.report.origins import OriginCount, count_origins
 from dima.analysis.returns.curves import Curve, Panel, make_panel
 from dima.analysis.returns.rows import Row
-from dima.analysis.tables.markup import TextTable
+from dima.analysis.tables.markup import NONE, TextTable
 from dima.grid import Grid
 
 WORDS = {
@@ -79,15 +79,6 @@ class DrawnPanel:
     panel: Panel
     chart: Chart
     rows: list[tuple[int, list[str]]]
-
-    @property
-    def seeds(self) -> str:
-        """`n = 4, mappo 3`: as many seeds as most curves have, then those that have another number."""
-        counts = Counter(curve.seeds for curve in self.panel.curves)
-        if not counts:
-            return ""
-        commonest = counts.most_common(1)[0][0]
-        return f"n = {commonest}" + "".join(f", {curve.method} {curve.seeds}" for curve in self.panel.curves if curve.seeds != commonest)
 
 
 class Picture(NamedTuple):

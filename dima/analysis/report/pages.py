@@ -11,11 +11,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dima.analysis.report.cell_files import FILM, CellFiles
-from dima.analysis.report.cell_page import NONE, CellPage, hours
+from dima.analysis.report.cell_page import CellPage, hours
 from dima.analysis.report.chart import WIDTH
 from dima.analysis.report.colors import method_colors
 from dima.analysis.report.index_page import WORDS, IndexPage, word_of
 from dima.analysis.tables.csv_text import text_of
+from dima.analysis.tables.markup import NONE, plus_minus
 from dima.grid import Grid
 from dima.record.database import SCHEMES
 
@@ -34,7 +35,7 @@ class Pages:
         loader = PackageLoader("dima.analysis.report")
         self._environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         style, script = (loader.get_source(self._environment, name)[0] for name in ("style.css", "script.js"))
-        self._environment.filters |= {"hours": hours, "slug": _slug, "exact": text_of, "plus_minus": _plus_minus, "signed": _signed}
+        self._environment.filters |= {"hours": hours, "slug": _slug, "exact": text_of, "plus_minus": plus_minus, "signed": _signed}
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         colors = method_colors(dict.fromkeys(key.method for key in grid.cells))
         self._environment.globals |= {
@@ -64,10 +65,6 @@ class Pages:
 def _slug(text: str) -> str:
     """The text as a part of an id or class."""
     return "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
-
-
-def _plus_minus(mean: float, std: float | None) -> str:
-    return f"{mean:.1f} ± {NONE if std is None else f'{std:.1f}'}"
 
 
 def _signed(value: float) -> str:

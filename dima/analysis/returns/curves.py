@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,13 @@ class Panel:
     curves: list[Curve]
     without_curve: list[str]
     silence: str
+
+    @property
+    def seeds(self) -> str:
+        """`n = 4, mappo 3`: as many seeds as most curves have, then the curves that have another number; empty without curves."""
+        counts = Counter(curve.seeds for curve in self.curves).most_common(1)
+        others = [f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}" for curve in self.curves if curve.seeds != counts[0][0]]
+        return f"n = {counts[0][0]}{''.join(others)}" if counts else ""
 
 
 def runs_of(row: Row) -> pd.DataFrame:

@@ -29,6 +29,11 @@ class TextTable(NamedTuple):
     ranks: Mapping[tuple[int, str], Rank] = {}
 
 
+def plus_minus(mean: float, deviation: float | None, digits: int = 1) -> str:
+    """`12.3 ± 0.4`; a dash where there is no deviation."""
+    return f"{mean:.{digits}f} ± {NONE if deviation is None else f'{deviation:.{digits}f}'}"
+
+
 def note_mark(note: str, notes: list[str]) -> str:
     """The number of the note as it stands behind a text, ` [3]`; one that is new is added to the notes, an empty one has no mark."""
     if note and note not in notes:

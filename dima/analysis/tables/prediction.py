@@ -9,7 +9,7 @@ import numpy as np
 from dima.analysis.records.load import synthetic_label
 from dima.analysis.studies.prediction import PredictionRow
 from dima.analysis.tables.csv_text import text_of
-from dima.analysis.tables.markup import NONE, TextTable, note_mark
+from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
 from dima.grid import Grid
 
 _EXPLANATION = """\
@@ -39,8 +39,8 @@ def prediction_table(grid: Grid, rows: Sequence[PredictionRow]) -> TextTable:
 def _texts(row: PredictionRow, notes: list[str]) -> list[str]:
     sample, ours = row.sample, "not run"
     if sample.returns:
-        deviation = f"{sample.values.std(ddof=1):.3f}" if len(sample.returns) > 1 else NONE
-        ours = NONE if sample.mixture else f"{sample.values.mean():.3f} ± {deviation}"
+        deviation = float(sample.values.std(ddof=1)) if len(sample.returns) > 1 else None
+        ours = NONE if sample.mixture else plus_minus(float(sample.values.mean()), deviation, digits=3)
     count = f"{len(sample.returns)}/{sample.planned}"
     return [row.paper.task, str(row.paper.horizon), row.paper.method, count, ours, row.paper.text, row.word + note_mark(row.reason, notes)]
 

@@ -11,7 +11,7 @@ from dima.analysis.records.load import Provenance, Summary
 from dima.analysis.returns.rows import Row, label_of
 from dima.analysis.returns.statistics import Statistics
 from dima.analysis.tables.csv_text import text_of
-from dima.analysis.tables.markup import NONE, TextTable, note_mark
+from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
 from dima.grid import Grid
 
 TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
@@ -43,7 +43,7 @@ def _texts(row: Row, notes: list[str]) -> list[str]:
     sample, statistics, paper, verdict = row.sample, row.statistics, row.paper, row.verdict
     ours, iqm = "not run" if verdict.word == "not run" else NONE, NONE
     if statistics:
-        ours = _plus_minus(statistics.mean, statistics.std_sample)
+        ours = plus_minus(statistics.mean, statistics.std_sample)
         interval = statistics.iqm_interval
         iqm = f"{statistics.iqm:.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
     return [
@@ -63,10 +63,6 @@ def _texts(row: Row, notes: list[str]) -> list[str]:
 def _remark(source: str) -> str:
     """What has to be known of a published number: that it stands in a misprinted row, or why there is none."""
     return f"the paper's {source}" if "(" in source else ""
-
-
-def _plus_minus(mean: float, std: float | None) -> str:
-    return f"{mean:.1f} ± {NONE if std is None else f'{std:.1f}'}"
 
 
 def _per_seed(read: Callable[[Summary], object]) -> Callable[[Row], str]:

@@ -10,7 +10,7 @@ import numpy as np
 from dima.analysis.returns.rows import label_of
 from dima.analysis.returns.sample_efficiency import SHARES, Efficiency
 from dima.analysis.tables.csv_text import text_of
-from dima.analysis.tables.markup import NONE, TextTable, note_mark
+from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
 from dima.grid import Grid
 
 _EXPLANATION = """\
@@ -42,8 +42,7 @@ def _texts(one: Efficiency, notes: list[str]) -> list[str]:
     sample = one.row.sample
     area = "not run" if not sample.started else NONE
     if one.areas:
-        deviation = f"{np.std(one.areas, ddof=1):.1f}" if len(one.areas) > 1 else NONE
-        area = f"{np.mean(one.areas):.1f} ± {deviation}"
+        area = plus_minus(float(np.mean(one.areas)), _deviation(one))
     remarks = "; ".join(text for text in (one.obstacle, sample.mixture or "", sample.missing) if text and sample.started)
     return [
         sample.task,
@@ -63,6 +62,10 @@ def _steps(one: Efficiency, share: float) -> str:
     return f"{steps} ({one.count(share)}/{len(one.reached[share])})"
 
 
+def _deviation(one: Efficiency) -> float | None:
+    return float(np.std(one.areas, ddof=1)) if len(one.areas) > 1 else None
+
+
 def _per_seed(read: Callable[[Efficiency], Sequence[object]]) -> Callable[[Efficiency], str]:
     return lambda one: ";".join(map(text_of, read(one)))
 
@@ -79,7 +82,7 @@ EFFICIENCY_COLUMNS: Mapping[str, Callable[[Efficiency], object]] = {
     "seeds_without_result": lambda one: one.row.sample.missing,
     "areas": _per_seed(lambda one: one.areas),
     "area_mean": lambda one: float(np.mean(one.areas)) if one.areas else None,
-    "area_std_ddof1": lambda one: float(np.std(one.areas, ddof=1)) if len(one.areas) > 1 else None,
+    "area_std_ddof1": _deviation,
     **{
         f"{name}_{share:.0%}".rstrip("%"): read
         for share in SHARES

@@ -8,7 +8,6 @@ from pathlib import Path
 from dima.analysis.paths import Part, return_tables, table_paths
 from dima.analysis.records.files import Records
 from dima.analysis.records.load import synthetic_label
-from dima.analysis.reference import RETURN_TABLES
 from dima.analysis.returns.rows import Row, build_rows, final_rows
 from dima.analysis.returns.sample_efficiency import measure_efficiency
 from dima.analysis.returns.suite_summary import summarize_suites
@@ -19,7 +18,6 @@ from dima.analysis.tables.prediction import PREDICTION_COLUMNS, prediction_table
 from dima.analysis.tables.returns import RETURN_COLUMNS, return_table
 from dima.analysis.tables.sample_efficiency import EFFICIENCY_COLUMNS, efficiency_table
 from dima.analysis.tables.suite_summary import SUITE_COLUMNS, suite_table
-from dima.errors import UserError
 from dima.grid import CellKey, Grid
 from dima.record.files import write_atomically
 
@@ -58,18 +56,6 @@ def write_tables(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, texts[path.name])
     return paths
-
-
-def final_table_text(grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None) -> str:
-    """The Markdown of the grid's first table of returns, as `write_tables` writes it, for the terminal.
-
-    Raises:
-        UserError: as `write_tables`, and if the grid has no table of returns.
-    """
-    names = return_tables(grid)
-    if not names:
-        raise UserError(f"Grid {grid.name} has no table of returns: none of its experiments is called {' or '.join(RETURN_TABLES)}.")
-    return to_markdown(return_table(grid, names[0], build_rows(grid, names[0], results_dir, config_hashes)))
 
 
 def all_tables(
