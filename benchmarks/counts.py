@@ -100,9 +100,10 @@ def launches(call: Callable[[], Any]) -> Launches:
 
     On a CPU the compiler writes C++ where it would write Triton on a GPU; what it fuses is nearly the same.
     """
-    from torch._inductor.utils import run_and_get_code  # takes seconds to import
+    from torch._inductor import config, utils  # take seconds to import
 
-    _, codes = run_and_get_code(call)
+    with config.patch(force_disable_caches=True):  # what is found in a cache is not generated
+        _, codes = utils.run_and_get_code(call)
     bodies = [code[code.index("def call(") :] for code in codes]
     return Launches(*(sum(len(pattern.findall(body)) for body in bodies) for pattern in (PRODUCT, WRITTEN)))
 
