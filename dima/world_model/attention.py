@@ -14,7 +14,9 @@ from dima.world_model.dropout import dropout
 FEW = {"cpu": 2, "cuda": 6}
 """The most keys of which scores are sums, by the kind of device."""
 MODERATE = 64
-"""The most keys whose attention on a CPU may be products of matrices."""
+"""The most keys whose attention on a CPU is products of matrices in bfloat16, and where attention weights are dropped."""
+SMALL = 16
+"""The most keys of which it is products in training, whatever the precision."""
 
 
 class KeyValueCache:
@@ -52,11 +54,12 @@ def attend(
     """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with dropout of the softmax.
 
     Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that is pointwise. On a CPU the
-    fused kernel is slow in bfloat16, where products of matrices are fast, and has no dropout.
+    fused kernel is slow in bfloat16, where products of matrices are fast, has no dropout, and its way back is slow for a small number.
     """
-    keys, cpu = key.shape[2], key.device.type == "cpu"
+    keys = key.shape[2]
     few = keys <= FEW.get(key.device.type, 0)
-    if not few and not (cpu and keys <= MODERATE and (key.dtype == torch.bfloat16 or dropped > 0)):
+    most = MODERATE if key.dtype == torch.bfloat16 or dropped > 0 else SMALL if torch.is_grad_enabled() else 0
+    if not few and (key.device.type != "cpu" or keys > most):
         return F.scaled_dot_product_attention(query, key, value, allowed, dropped, is_causal=causal)
     if causal:
         allowed = torch.ones(1, 1, query.shape[2], keys, dtype=torch.bool, device=key.device).tril()

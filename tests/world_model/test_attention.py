@@ -44,19 +44,22 @@ def test_both_ways_by_hand(way, keys, dtype, tolerance):
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.bfloat16, 0.05)])
-@pytest.mark.parametrize("keys", [2, 7])
-def test_the_way_is_chosen_by_size_and_precision(monkeypatch, keys, dtype, tolerance, causal):
-    """Few keys: sums; bfloat16 on a CPU: products; else the fused kernel. All of them mask alike."""
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("keys", [2, 7, 17])
+def test_the_way_is_chosen_by_size_and_precision(monkeypatch, keys, training, dtype, tolerance, causal):
+    """Few keys: sums; bfloat16 on a CPU, or a small number in training: products; else the fused kernel. All of them mask alike."""
     taken = []
     for name in ("attend_by_sums", "attend_by_products"):
         way = getattr(attention, name)
         monkeypatch.setattr(attention, name, lambda *given, name=name, way=way: taken.append(name) or way(*given))
     given, _ = tensors(keys, dtype)
-    found = attend(*given, causal=causal)
+    with torch.set_grad_enabled(training):
+        found = attend(*given, causal=causal)
     everything = torch.ones(keys, keys, dtype=torch.bool)
     expected = plainly(*(part.double() for part in given), (everything.tril() if causal else everything).expand(BATCH, 1, -1, -1))
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
-    assert taken == (["attend_by_sums"] if keys == 2 else ["attend_by_products"] if dtype == torch.bfloat16 else [])
+    products = dtype == torch.bfloat16 or (training and keys == 7)
+    assert taken == (["attend_by_sums"] if keys == 2 else ["attend_by_products"] if products else [])
 
 
 def test_a_tenth_of_the_weights_is_dropped_and_the_rest_grows():
