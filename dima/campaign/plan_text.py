@@ -56,7 +56,7 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
     prospects = [plan.prospects[cell.key] for cell in cells if cell.key in plan.prospects]
     yield from (str(len(cells)), *(str(fates[fate] or "") for fate in ("finished", *TO_COME)))
     hours = [f"{_hours(seconds)} {device}" for device, seconds in _seconds(prospects)]
-    hours += [f"~{_hours_between(seconds)} {device}" for device, seconds in _elsewhere(prospects)]
+    hours += [f"~{seconds.text(_hours)} {device}" for device, seconds in _elsewhere(prospects)]
     yield _known(hours, sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects))
     sizes = [prospect.size.amount for prospect in prospects if prospect.size]
     yield _known([text_of_bytes(sum(sizes))] if sizes else [], len(prospects) - len(sizes))
@@ -65,11 +65,6 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
 def _hours(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:,.1f}" if hours >= 10 else f"{hours:.2f}" if hours >= 0.1 else f"{hours:.3f}"
-
-
-def _hours_between(seconds: Range) -> str:
-    least, most = map(_hours, seconds)
-    return least if least == most else f"{least} to {most}"
 
 
 def _known(texts: Sequence[str], unknown: int) -> str:
@@ -129,7 +124,7 @@ def _hours_to_come(plan: Plan) -> Iterator[str]:
     if known or not elsewhere:
         yield f"Time to come: {_total(hours, len(known), others, unknown)}."
     if elsewhere:
-        about = " and ".join(f"{_hours_between(seconds)} h of {device}" for device, seconds in _elsewhere(prospects))
+        about = " and ".join(f"{seconds.text(_hours)} h of {device}" for device, seconds in _elsewhere(prospects))
         more = "" if known or not unknown else f"; {_cells(unknown)} unknown"
         begin = "In addition" if known else "Time to come"
         yield f"{begin}: about {about} for {_cells(len(elsewhere))}, by speeds measured elsewhere{more}."
@@ -149,14 +144,9 @@ def _rows_elsewhere(plan: Plan) -> Iterator[str]:
         others = sum(task != one.speed.task for task, one in found)
         by_others = f", {others} of them by another task" if others else ""
         epochs = Range(min(one.epochs.least for _, one in found), max(one.epochs.most for _, one in found))
-        yield f"  {named}: {_cells(len(found))}{by_others}, on {hardware}; {_epochs(epochs)} epochs a cell"
+        yield f"  {named}: {_cells(len(found))}{by_others}, on {hardware}; {epochs.text('{:,.0f}'.format)} epochs a cell"
     if any(one.epochs.least < one.epochs.most for group in groups.values() for _, one in group):
         yield "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first."
-
-
-def _epochs(epochs: Range) -> str:
-    least, most = (f"{count:,.0f}" for count in epochs)
-    return least if least == most else f"{least} to {most}"
 
 
 def _total(amount: str, known: int, others: int, unknown: int) -> str:

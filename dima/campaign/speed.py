@@ -7,6 +7,7 @@ its task's episodes: epochs x (seconds of learning) + environment steps x (secon
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -51,6 +52,11 @@ class Range(NamedTuple):
 
     least: float
     most: float
+
+    def text(self, form: Callable[[float], str]) -> str:
+        """`7.2`, or `65 to 1,300`, each as `form` writes a number."""
+        least, most = map(form, self)
+        return least if least == most else f"{least} to {most}"
 
 
 class Expected(NamedTuple):

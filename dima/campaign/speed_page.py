@@ -43,13 +43,11 @@ def _cells(task: str, found: Expected) -> tuple[str, ...]:
     how = TIMED[speed.of] if speed.task == task else f"extrapolated from {speed.task}"
     place = speed.source.split(", ")[0]
     minutes = Range(*(seconds / 60 for seconds in found.seconds))
-    return between(found.epochs), between(minutes), f"{speed.gigabytes:g}" if speed.gigabytes else "", f"[{how}](../{place})"
+    return found.epochs.text(_number), minutes.text(_number), f"{speed.gigabytes:g}" if speed.gigabytes else "", f"[{how}](../{place})"
 
 
-def between(values: Range) -> str:
-    """`7.2`, `65`, or `65 to 1,300`."""
-    least, most = (f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in values)
-    return least if least == most else f"{least} to {most}"
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
 
 
 def _missing(paper: Grid, rows: list[Speed]) -> str:

@@ -47,7 +47,6 @@ class CellPage:
         task: its configuration in the grid.
         facts: terms and what is to be said of each.
         fault: why the event log of a cell that is averaged nowhere is not shown; empty where it is.
-        log: the event log.
         curve: the evaluations, None where there is none.
         evaluations: one row an evaluation: step, mean with least and greatest, episodes, success.
         groups: the logged numbers.

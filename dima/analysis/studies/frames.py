@@ -76,17 +76,8 @@ def read_frames(content: bytes, place: str) -> Frames:
         _check_values(arrays, names)
     except ValueError as error:
         raise UserError(f"{place} cannot be used: {error}.") from None
-    return Frames(
-        arrays["steps"],
-        arrays["real"],
-        names,
-        arrays["imagined"],
-        arrays["error"],
-        arrays["still"],
-        arrays["episode"].item(),
-        arrays["start"].item(),
-        arrays["synthetic"].item() or None,
-    )
+    texts = {"names": names, "episode": arrays["episode"].item(), "synthetic": arrays["synthetic"].item() or None}
+    return Frames(**{**arrays, **texts, "start": arrays["start"].item()})
 
 
 def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ The one for machines has every number unrounded, and everything it rests on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dima.analysis.records.load import Provenance, Summary
 from dima.analysis.returns.rows import Row, label_of
@@ -86,10 +86,6 @@ def _statistic(read: Callable[[Statistics], float | None]) -> Callable[[Row], fl
     return lambda row: read(row.statistics) if row.statistics else None
 
 
-def _seeds(seeds: Iterable[int]) -> str:
-    return ";".join(map(str, seeds))
-
-
 def _mean_of_last_five(row: Row) -> float | None:
     """Mean over seeds; the summary knows it for the end of the budget only."""
     summaries = row.sample.summaries.values()
@@ -106,7 +102,7 @@ RETURN_COLUMNS: Mapping[str, Callable[[Row], object]] = {
     "env_steps": lambda row: row.sample.env_steps,
     "n": lambda row: len(row.sample.returns),
     "planned": lambda row: row.sample.planned,
-    "seeds": lambda row: _seeds(row.sample.returns),
+    "seeds": lambda row: ";".join(map(str, row.sample.returns)),
     "seeds_without_result": lambda row: ";".join(f"{seed} {state}" for seed, state in row.sample.without_result.items()),
     "returns": lambda row: ";".join(map(text_of, row.sample.returns.values())),
     "mean": _statistic(lambda statistics: statistics.mean),
