@@ -3,9 +3,9 @@
 The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no other operator called, all
 of them on one stream.
 
-A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention is found in a first, uncompiled call
-of each, and every shape of it is then timed alone: inside graphs and compiled parts no shape can be seen. An epoch that is looked at has
-few updates, since every kernel costs the profiler time.
+A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention by torch's function is found in a
+first, uncompiled call of each, and every shape of it is then timed alone: inside graphs and compiled parts no shape can be seen. An epoch
+that is looked at has few updates, since every kernel costs the profiler time.
 """
 
 from __future__ import annotations

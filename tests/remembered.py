@@ -40,7 +40,8 @@ def digest(test_file: Path) -> str:
     files = [test_file, *_fixtures(test_file)]
     parts = [meaning(path) for path in [*files, ROOT / "tests/conftest.py"]]
     parts += [f"{name}\n{meaning(path)}" for name, path in sorted(set().union(*map(_reached, files)))]
-    parts += [f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}" for path in _data()]
+    runs_workflows = "snakemake" in test_file.read_text(encoding="utf-8")
+    parts += [f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}" for path in _data(runs_workflows=runs_workflows)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -50,9 +51,13 @@ def _fixtures(test_file: Path) -> list[Path]:
     return [path for folder in folders if (path := folder / "conftest.py").exists()]
 
 
-def _data() -> list[Path]:
-    """The locks, and every file of the packages and the workflow that is not Python: configurations, rules, templates, numbers."""
-    files = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.is_file()]
+def _data(*, runs_workflows: bool) -> list[Path]:
+    """The locks, and every file of the packages and the workflow that is not Python: configurations, templates, numbers.
+
+    Rules and profiles count for a file that runs workflows.
+    """
+    folders = ("dima", "envs", "workflow") if runs_workflows else ("dima", "envs", "workflow/config", "workflow/reference")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     locks = [ROOT / "requirements.lock", ROOT / "tests/mongo-server.txt"]
     return [*locks, *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
 

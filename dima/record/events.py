@@ -64,7 +64,7 @@ class EventLog:
             place: where the numbers belong, `env_steps` among it.
             groups: numbers by group and name.
         """
-        values = {group: {name: rounded(value) for name, value in numbers.items()} for group, numbers in groups.items()}
+        values = {group: {name: logged(name, value) for name, value in numbers.items()} for group, numbers in groups.items()}
         events = [{"kind": "scalars", **place, "group": group, "values": numbers} for group, numbers in values.items()]
         if not self._repeats(events, wall_seconds):
             number = self._number_of({"place": list(place), "groups": {group: list(numbers) for group, numbers in values.items()}})
@@ -134,12 +134,14 @@ def parse_events(content: bytes, place: str, kind: str | None = None) -> list[Ev
     return _parse_log(content, place, kind).events
 
 
-def rounded(value: float) -> float | None:
-    """The number as it is logged."""
+def logged(name: str, value: float) -> float | None:
+    """The number of that name as it is logged."""
     finite = _finite(float(value))
     if finite is None:
         return None
-    return int(finite) if finite.is_integer() else float(f"{finite:.{DIGITS}g}")
+    if finite.is_integer():
+        return int(finite)
+    return finite if name in EPISODE else float(f"{finite:.{DIGITS}g}")
 
 
 @dataclass
@@ -246,7 +248,7 @@ def _content(event: Event) -> Event:
     """What a run that repeats itself logs again; an earlier version logged all digits of a number."""
     content = {name: value for name, value in event.items() if name not in VARYING}
     if event["kind"] == "scalars":
-        content["values"] = {name: None if value is None else rounded(value) for name, value in event["values"].items()}
+        content["values"] = {name: None if value is None else logged(name, value) for name, value in event["values"].items()}
     return content
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from dima.config import CellConfig
 from dima.errors import DivergedError
 from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
-from dima.record.events import Event, EventLog, read_events, rounded
+from dima.record.events import Event, EventLog, logged, read_events
 from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
 from dima.record.summary import summarize
@@ -95,8 +95,8 @@ class RunRecord:
         self._log.scalars(self.wall_seconds, {"env_steps": self.env_steps, **place}, groups)
         for group, values in groups.items():
             for name, value in values.items():
-                logged = rounded(value)
-                self._metrics(f"{group}.{name}", value if logged is None else logged, self.env_steps)
+                number = logged(name, value)
+                self._metrics(f"{group}.{name}", value if number is None else number, self.env_steps)
 
     def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
         """One evaluation of the policy at `env_steps`, for a point of the grid. Raises DivergedError for a mean that is not finite."""

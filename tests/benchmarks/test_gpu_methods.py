@@ -212,7 +212,8 @@ def test_a_profile_on_a_cpu(method: str) -> None:
         assert one["kernels"] > 10
         assert 0 < one["busy_ms"] < one["wall_ms"]
         assert sum(kernel["ms"] for kernel in one["largest"]) <= one["busy_ms"] * 1.001
-    assert {call["part"] for call in found["attention"]} >= {parts[0] if method == "mamba" else "denoiser", "policy"}
+    # of DIMA's few keys only imagination's are attended to by torch's function on a CPU
+    assert {call["part"] for call in found["attention"]} >= {"model", "policy"} if method == "mamba" else {"policy"}
     epoch = found["epoch"]
     assert epoch["covered_ms"] == pytest.approx(epoch["busy_ms"], rel=0.02), "on a CPU one operator runs at a time"
     text = profile_text(method, {"task": "push-mass", "compute": "reference", **found})

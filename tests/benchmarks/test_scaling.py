@@ -61,8 +61,8 @@ def test_squares_of_the_agents_by_hand(with_agents: dict[str, np.ndarray]) -> No
     assert square["state_decoder"] == {2 * ROWS * HIDDEN * 3}
     # one condition attends to 3 N actions
     assert square["denoiser"] == {0}
-    # N actions attend to each other: two products forward, five backward
-    assert square["reward_model"] == {steps * ATTENTION * 7}
+    # N actions attend to each other, by products while it trains on a CPU: two forward, four backward
+    assert square["reward_model"] == {steps * ATTENTION * 6}
     # N policies read N + 3 numbers: once for the old probabilities, then three products in five passes
     assert square["behavior"] == {steps * HIDDEN * (1 + 5 * 3)}
     # N conditions of four latents attend to 3 N actions; scoring as above, decoder and policy, all forward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from types import SimpleNamespace
 
 import pytest
@@ -44,12 +45,20 @@ def model_after(cell, conditioning, updates):
 @pytest.mark.remembered
 @pytest.mark.parametrize(("conditioning", "share"), [("joint", 0.2), ("sequential", 0.75)])
 def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, share):
-    """Fresh actions in stored states: the root mean square error of the velocity, relative to that of "nothing changes".
+    """Fresh actions in stored states: the root mean square error of the velocity, relative to that of "nothing changes", median of
+    three seeds.
 
     The bound of the sequential model is loose because it cannot do better: with one agent revealed at a step, and noise removed at
     every step, the gains of the agents' actions add up to about 1 instead of 2 (docs/method.md#what-one-agent-a-step-implies).
     """
-    learner = model_after(tiny_cell, conditioning, 500)
+    errors = [error_of(tiny_cell.model_copy(update={"seed": seed}), conditioning) for seed in (1, 2, 3)]
+    assert median(velocity for velocity, _ in errors) < share
+    assert max(goal for _, goal in errors) < 0.1
+
+
+def error_of(cell, conditioning):
+    """Of a model after 500 updates: that of the velocity, and that of the goal relative to where it is."""
+    learner = model_after(cell, conditioning, 500)
     generator = torch.Generator().manual_seed(0)
     windows = learner.replay.sample_windows(400, 3, generator)
     actions = windows.action.clone()
@@ -60,8 +69,7 @@ def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, sha
     last = windows.state[:, -1]
     truth = torch.from_numpy(next_state(last.double().numpy(), actions[:, -1].double().numpy())).float()
     velocity, goal = slice(2, 4), slice(4, 6)
-    assert rms(sampled - truth, velocity) < share * rms(last - truth, velocity)
-    assert rms(sampled - truth, goal) < 0.1 * rms(last, goal)
+    return rms(sampled - truth, velocity) / rms(last - truth, velocity), rms(sampled - truth, goal) / rms(last, goal)
 
 
 def rms(error, part):

@@ -102,9 +102,12 @@ for grid in GRIDS.values():
                     f"results/{grid.name}/logs/{name}.log",
                 threads: 1
                 params:
+                    # a command is put together when the job runs, after this loop: what it reads must be the rule's own
+                    command=command,
                     grid=grid.name,
+                    of=of,
                 shell:
-                    "python -m dima " + command + " --grid {params.grid:q} --of " + of + " > {log:q} 2>&1"
+                    "python -m dima {params.command:q} --grid {params.grid:q} --of {params.of:q} > {log:q} 2>&1"
 
     rule:
         name:
