@@ -1,11 +1,12 @@
 """Every cell of the grids in workflow/config, their tables, figures and reports. Targets: all (the paper's grid), quick, tables,
-figures, report, <grid>_tables, _figures (those of returns), _prediction_error, _world_model_figures, _studies, _films, and containers."""
+figures, report, <grid>_tables, _figures (those of returns), _prediction_error, _world_model_figures, _studies, _films, and containers.
+"""
 
 import os
 import sys
 
 from dima.errors import UserError
-from dima.grid import CONFIG_DIR, Grid, load_grid
+from dima.config.grid import CONFIG_DIR, Grid, load_grid
 
 # jobs run the Python that runs Snakemake, also when its environment is not active
 os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])

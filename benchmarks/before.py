@@ -1,9 +1,11 @@
-"""The CPU time of an epoch's learning beside another checkout of this repository: a process each on one thread, calls taking turns.
+"""The CPU time of an epoch's learning beside another checkout of this repository.
+
+A process each on one thread, calls taking turns.
 
     python -m benchmarks.before ../dima-before --grid cpu --json before.json
 
-Each part of the method is called with random data of the grid's sizes, as in `python -m benchmarks`; an epoch is the sum of its calls of
-each part, without environment steps, sampling of the replay memory and evaluation.
+Each part of the method is called with random data of the grid's sizes, as in `python -m benchmarks`; an epoch
+is the sum of its calls of each part, without environment steps, sampling of the replay memory and evaluation.
 """
 
 from __future__ import annotations
@@ -22,13 +24,16 @@ TASK, SHAPES = "halfcheetah-2x3", (17, 2, 19, 3)
 
 
 def work(grid: str) -> None:
-    """In the process of one checkout: say how many calls an epoch has, then answer the name of a part with the CPU seconds of a call."""
+    """In the process of one checkout.
+
+    Say how many calls an epoch has, then answer the name of a part with the CPU seconds of a call.
+    """
     import torch
 
     from benchmarks.contenders import Dima
     from benchmarks.workload import CONFIG, Sizes, full_rows, random_data
-    from dima.compute import prepare_process
-    from dima.grid import CellKey, load_grid
+    from dima.config.grid import CellKey, load_grid
+    from dima.learning.compute import prepare_process
 
     torch.set_num_threads(1)
     parameters: Any = load_grid(grid, CONFIG).resolve(CellKey(TASK, "dima", 1)).parameters
@@ -53,7 +58,7 @@ class Checkout:
     def __init__(self, folder: Path, grid: str) -> None:
         environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-P", str(Path(__file__).resolve()), "--work", grid]
-        self._process = subprocess.Popen(  # noqa: S603 - this file
+        self._process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.calls = [float(count) for count in self._answer().split()]
@@ -77,7 +82,9 @@ class Checkout:
 
 
 def compare(before: Checkout, now: Checkout, rounds: int) -> dict[str, Any]:
-    """Median seconds of a call of each part, and the ratio of now over before with its extremes, of parts and of the epoch."""
+    """Median seconds of a call of each part, and the ratio of now over before with its extremes, of parts and
+    of the epoch.
+    """
     from benchmarks.timing import spread
 
     taken: dict[str, list[tuple[float, float]]] = {part: [] for part in PARTS}
@@ -87,7 +94,10 @@ def compare(before: Checkout, now: Checkout, rounds: int) -> dict[str, Any]:
             found = {id(side): side.seconds(part) for side in order}
             taken[part] += [(found[id(before)], found[id(now)])] if number >= 0 else []
     taken["epoch"] = [
-        tuple(sum(count * taken[part][number][side] for part, count in zip(PARTS, now.calls, strict=True)) for side in (0, 1))
+        tuple(
+            sum(count * taken[part][number][side] for part, count in zip(PARTS, now.calls, strict=True))
+            for side in (0, 1)
+        )
         for number in range(rounds)
     ]  # type: ignore[misc] - two of them
     return {
@@ -102,25 +112,35 @@ def compare(before: Checkout, now: Checkout, rounds: int) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.before", description="An epoch's CPU time beside another checkout.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.before", description="An epoch's CPU time beside another checkout."
+    )
     parser.add_argument("checkout", type=Path, help="a checkout of the version to compare with")
     parser.add_argument("--grid", default="cpu", help="whose sizes (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, help="pairs of calls of every part (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="pairs of calls of every part (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     if not (options.checkout / "benchmarks" / "contenders.py").is_file():
         parser.error(f"{options.checkout} is no checkout of this repository")
     from benchmarks.timing import shown, write_result
 
-    sides = [Checkout(folder.resolve(), options.grid) for folder in (options.checkout, Path(__file__).parents[1])]
+    sides = [
+        Checkout(folder.resolve(), options.grid) for folder in (options.checkout, Path(__file__).parents[1])
+    ]
     found = compare(sides[0], sides[1], options.rounds)
     for side in sides:
         side.close()
     print("part | before s | now s | now over before (least to greatest)\n---|---|---|---")
     for part, row in found.items():
-        print(f"{part} | {row['before_seconds']['median']:.4f} | {row['now_seconds']['median']:.4f} | {shown(row['ratio'], '.2f')}")
+        print(
+            f"{part} | {row['before_seconds']['median']:.4f} | {row['now_seconds']['median']:.4f} | {shown(row['ratio'], '.2f')}"
+        )
     if options.json:
-        write_result(options.json, {"grid": options.grid, "task": TASK, "rounds": options.rounds, "parts": found})
+        write_result(
+            options.json, {"grid": options.grid, "task": TASK, "rounds": options.rounds, "parts": found}
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""How much of a MAPPO cell's wall time is neither learner nor evaluation: the log, the status, the checkpoints and the record.
+"""How much of a MAPPO cell's wall time is neither learner nor evaluation.
+
+The log, the status, the checkpoints and the record.
 
     python -m benchmarks.cell_overhead --json cell_overhead.json
 
-The cell runs with the parameters of the paper's grid to a smaller budget, in a folder that is removed, with a checkpoint after every epoch
-instead of one in five minutes. What happens once, before its first epoch and after its last, is counted apart.
+The cell runs with the parameters of the paper's grid to a smaller budget, in a folder that is removed, with a
+checkpoint after every epoch instead of one in five minutes. What happens once, before its first epoch and
+after its last, is counted apart.
 """
 
 from __future__ import annotations
@@ -19,18 +22,20 @@ from unittest.mock import patch
 
 import torch
 
-import dima.cell
+import dima.cell.run
 from benchmarks.harl import TASKS, cell
 from benchmarks.timing import Stopwatch, write_result
-from dima.cell import Execution, run_cell
+from dima.cell.methods import build_learner
+from dima.cell.run import Execution, run_cell
 from dima.config import CellConfig
-from dima.evaluate import EvaluationWorlds
-from dima.learner import Learner
-from dima.methods import build_learner
+from dima.experience.evaluate import EvaluationWorlds
+from dima.learning.learner import Learner
 
 
 def measure(config: CellConfig) -> dict[str, Any]:
-    """Wall seconds of the cell, of its epochs, its evaluations, the rest between them, and once before and after; the rest's share."""
+    """Wall seconds of the cell, of its epochs, its evaluations, the rest between them, and once before and
+    after; the rest's share.
+    """
     evaluation = Stopwatch(EvaluationWorlds.evaluate)
     epochs: list[Stopwatch] = []
 
@@ -43,7 +48,7 @@ def measure(config: CellConfig) -> dict[str, Any]:
     with (
         TemporaryDirectory() as folder,
         patch.object(EvaluationWorlds, "evaluate", lambda *arguments: evaluation(*arguments)),
-        patch.object(dima.cell, "build_learner", build),
+        patch.object(dima.cell.run, "build_learner", build),
     ):
         started = time.perf_counter()
         run_cell(config, Path(folder), Execution(torch.device("cpu"), checkpoint_seconds=0))
@@ -55,7 +60,13 @@ def measure(config: CellConfig) -> dict[str, Any]:
         "env_steps": config.task.env_steps,
         "epochs": epochs[0].calls,
         "evaluations": evaluation.calls,
-        "seconds": {"whole": whole, "epochs": epochs[0].seconds, "evaluations": evaluation.seconds, "rest": rest, "once": whole - running},
+        "seconds": {
+            "whole": whole,
+            "epochs": epochs[0].seconds,
+            "evaluations": evaluation.seconds,
+            "rest": rest,
+            "once": whole - running,
+        },
         "rest_share": rest / running,
     }
 
@@ -63,17 +74,27 @@ def measure(config: CellConfig) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write it as JSON where asked to."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cell_overhead", description="What a cell costs beside learner and evaluation."
+        prog="python -m benchmarks.cell_overhead",
+        description="What a cell costs beside learner and evaluation.",
     )
     parser.add_argument("--task", choices=TASKS, default="halfcheetah-2x3")
-    parser.add_argument("--steps", type=int, default=40_000, help="the cell's budget of environment steps (default: %(default)s)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=40_000,
+        help="the cell's budget of environment steps (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     config = cell(options.task)
-    found = measure(config.model_copy(update={"task": config.task.model_copy(update={"env_steps": options.steps})}))
+    found = measure(
+        config.model_copy(update={"task": config.task.model_copy(update={"env_steps": options.steps})})
+    )
     print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found["seconds"].items()))
-    print(f"neither learner nor evaluation: {found['rest_share']:.2%} of the wall time of {found['epochs']} epochs")
+    print(
+        f"neither learner nor evaluation: {found['rest_share']:.2%} of the wall time of {found['epochs']} epochs"
+    )
     if options.json:
         write_result(options.json, found)
 

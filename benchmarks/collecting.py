@@ -1,9 +1,11 @@
-"""What stepping the environment costs a DIMA cell: wall time of 1,000 steps, the environment's part of it, and their part of an epoch.
+"""What stepping the environment costs a DIMA cell.
+
+Wall time of 1,000 steps, the environment's part of it, and their part of an epoch.
 
     python -m benchmarks.collecting --json collecting.json
 
-One world, stepped with the cell's actor. Cells of the grid `quick` run whole epochs; those of `paper`, whose epochs take most of an hour
-on a CPU, collect alone, which an untrained actor does as fast as a trained one.
+One world, stepped with the cell's actor. Cells of the grid `quick` run whole epochs; those of `paper`, whose
+epochs take most of an hour on a CPU, collect alone, which an untrained actor does as fast as a trained one.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ import torch
 
 from benchmarks.timing import Stopwatch, shown, spread, write_result
 from benchmarks.workload import CONFIG
-from dima.collect import Sampling
 from dima.config import CellConfig
-from dima.grid import CellKey, load_grid
-from dima.train import DimaLearner
+from dima.config.grid import CellKey, load_grid
+from dima.experience.collect import Sampling
+from dima.learning.dima_learner import DimaLearner
 
 CELLS = {"quick": ("push-mass", "halfcheetah-2x3"), "paper": ("halfcheetah-2x3", "ant-4x2")}
 LEARNING = "quick"
@@ -47,7 +49,10 @@ class Policies:
 
 
 def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
-    """Shares of wall time in `epochs` epochs after the first, whose warm-up is another one; without `learning` they only collect."""
+    """Shares of wall time in `epochs` epochs after the first, whose warm-up is another one.
+
+    Without `learning` they only collect.
+    """
     with closing(DimaLearner(config, torch.device("cpu"))) as learner:
         (learner.run_epoch if learning else learner._collect)()
         environment, policies = learner._collector.environment, Policies(learner._collect_with)
@@ -69,7 +74,9 @@ def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
         "task": config.task.name,
         "epochs": epochs,
         "seconds_per_1000_steps": spread([1000 * collected / steps for steps, _, collected, *_ in taken]),
-        "environment_share": spread([(played - acted) / collected for *_, collected, played, _, acted in taken]),
+        "environment_share": spread(
+            [(played - acted) / collected for *_, collected, played, _, acted in taken]
+        ),
         "engine_share": spread([advanced / collected for *_, collected, _, advanced, _ in taken]),
         "epoch_share": spread([collected / whole for _, whole, collected, *_ in taken]) if learning else None,
     }
@@ -77,15 +84,22 @@ def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
 
 def table_line(row: dict[str, Any]) -> str:
     """A row of `measure` as a line of the table whose head is `HEAD`."""
-    shares = ["" if row[name] is None else shown(row[name], ".1%") for name in ("environment_share", "engine_share", "epoch_share")]
+    shares = [
+        "" if row[name] is None else shown(row[name], ".1%")
+        for name in ("environment_share", "engine_share", "epoch_share")
+    ]
     return " | ".join([row["grid"], row["task"], shown(row["seconds_per_1000_steps"], ".3f"), *shares])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.collecting", description="What stepping the environment costs a DIMA cell.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.collecting", description="What stepping the environment costs a DIMA cell."
+    )
     parser.add_argument("--grids", nargs="+", choices=CELLS, default=tuple(CELLS))
-    parser.add_argument("--epochs", type=int, default=3, help="measured epochs of every cell (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=3, help="measured epochs of every cell (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

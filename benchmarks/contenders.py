@@ -1,4 +1,7 @@
-"""The two that are compared: `dima` as it trains, and the reference. A call of a part is one update, or one batch of rollouts."""
+"""The two that are compared: `dima` as it trains, and the reference.
+
+A call of a part is one update, or one batch of rollouts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from benchmarks.reference.optimizer import behavior_optimizer, model_optimizer
 from benchmarks.workload import Data, Sizes, models
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import Rollout, imagine
-from dima.random import RandomStreams
+from dima.experience.random import RandomStreams
 from dima.world_model.optimizer import ModelOptimizer
 
 Results = dict[str, Tensor]
@@ -53,7 +56,9 @@ class Dima(Contender):
         self.world_model, self.actor_critic = models(p, sizes.shapes)
         self._optimizers = {
             "state_decoder": ModelOptimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
-            "denoiser": ModelOptimizer(self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates),
+            "denoiser": ModelOptimizer(
+                self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates
+            ),
             "reward_model": ModelOptimizer(self.world_model.reward_model, p.reward_model.optimizer),
         }
 
@@ -65,7 +70,11 @@ class Dima(Contender):
         return {"loss": loss.detach()} | _gradients(decoder)
 
     def denoiser(self) -> Results:
-        model, windows, normalizer = self.world_model.denoiser, self._data.windows, self.world_model.normalizer
+        model, windows, normalizer = (
+            self.world_model.denoiser,
+            self._data.windows,
+            self.world_model.normalizer,
+        )
         loss = model.loss(windows, (normalizer(windows.state), normalizer(windows.next_state)), _generator())
         self._optimizers["denoiser"].step(loss)
         return {"loss": loss.detach()} | _gradients(model)
@@ -80,7 +89,9 @@ class Dima(Contender):
 
     def imagination(self) -> Results:
         starts, restarts = self._data.starts, self._data.restarts
-        return _fields(imagine(self.world_model, self.actor_critic.actor, starts, self._config, _streams(), restarts))
+        return _fields(
+            imagine(self.world_model, self.actor_critic.actor, starts, self._config, _streams(), restarts)
+        )
 
     def behavior(self) -> Results:
         losses = self.actor_critic.update(self._data.rollout)
@@ -95,7 +106,9 @@ class Plain(Contender):
         self.world_model, self.actor_critic = models(p, sizes.shapes)
         self._optimizers = {
             "state_decoder": model_optimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
-            "denoiser": model_optimizer(self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates),
+            "denoiser": model_optimizer(
+                self.world_model.denoiser, p.denoiser.optimizer, p.denoiser.learning_rate_warmup_updates
+            ),
             "reward_model": model_optimizer(self.world_model.reward_model, p.reward_model.optimizer),
         }
         self._behavior_optimizers = (
@@ -105,32 +118,48 @@ class Plain(Contender):
 
     def state_decoder(self) -> Results:
         model = self.world_model.state_decoder
-        loss = state_decoder.state_decoder_loss(model, self.world_model.normalizer(self._data.states), self._data.observations)
+        loss = state_decoder.state_decoder_loss(
+            model, self.world_model.normalizer(self._data.states), self._data.observations
+        )
         self._optimizers["state_decoder"].step(loss)
         return {"loss": loss.detach()} | _gradients(model)
 
     def denoiser(self) -> Results:
-        model, windows, normalizer = self.world_model.denoiser, self._data.windows, self.world_model.normalizer
+        model, windows, normalizer = (
+            self.world_model.denoiser,
+            self._data.windows,
+            self.world_model.normalizer,
+        )
         draws = denoising_draws(model, len(windows.state), self._shapes[0], _generator())
-        loss = denoiser.denoiser_loss(model, windows, normalizer(windows.state), normalizer(windows.next_state), draws)
+        loss = denoiser.denoiser_loss(
+            model, windows, normalizer(windows.state), normalizer(windows.next_state), draws
+        )
         self._optimizers["denoiser"].step(loss)
         return {"loss": loss.detach()} | _gradients(model)
 
     def reward_model(self) -> Results:
         torch.manual_seed(2)  # of dropout
         model, segments = self.world_model.reward_model, self._data.segments
-        reward, termination = reward_model.reward_model_loss(model, self.world_model.normalizer(segments.state), segments)
+        reward, termination = reward_model.reward_model_loss(
+            model, self.world_model.normalizer(segments.state), segments
+        )
         self._optimizers["reward_model"].step(reward + termination)
         return {"reward": reward.detach(), "termination": termination.detach()} | _gradients(model)
 
     def imagination(self) -> Results:
         starts, horizon = self._data.starts, self._config.horizon
         draws = imagination_draws(self._shapes, len(starts.state), horizon, _streams())
-        return _fields(imagination.imagine(self.world_model, self.actor_critic.actor, starts, self._config, draws, self._data.restarts))
+        return _fields(
+            imagination.imagine(
+                self.world_model, self.actor_critic.actor, starts, self._config, draws, self._data.restarts
+            )
+        )
 
     def behavior(self) -> Results:
         networks = (self.actor_critic.actor, self.actor_critic.critic, self.actor_critic.value_normalizer)
-        actor_loss, critic_loss = behavior.ppo_update(networks, self._behavior_optimizers, self._data.rollout, self._config)
+        actor_loss, critic_loss = behavior.ppo_update(
+            networks, self._behavior_optimizers, self._data.rollout, self._config
+        )
         return {"actor_loss": actor_loss, "critic_loss": critic_loss} | _weights(self.actor_critic)
 
 
@@ -151,7 +180,11 @@ def _streams() -> RandomStreams:
 
 
 def _gradients(module: nn.Module) -> Results:
-    return {GRADIENT + name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
+    return {
+        GRADIENT + name: parameter.grad
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 def _fields(rollout: Rollout) -> Results:
@@ -160,4 +193,8 @@ def _fields(rollout: Rollout) -> Results:
 
 def _weights(actor_critic: ActorCritic) -> Results:
     networks = {"actor": actor_critic.actor, "critic": actor_critic.critic}
-    return {f"{name}.{key}": parameter.detach() for name, network in networks.items() for key, parameter in network.named_parameters()}
+    return {
+        f"{name}.{key}": parameter.detach()
+        for name, network in networks.items()
+        for key, parameter in network.named_parameters()
+    }

@@ -1,4 +1,6 @@
-"""Numbers without noise: floating-point operations, operator calls, kernels, and how often the host waits for the device."""
+"""Numbers without noise: floating-point operations, operator calls, kernels, and how often the host waits for
+the device.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,18 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from benchmarks.contenders import Contender
 from benchmarks.workload import CONFIG, PARTS, Sizes
 from dima.config import CellConfig
-from dima.grid import CellKey, load_grid, merge, validate
-from dima.train import DimaLearner
+from dima.config.grid import CellKey, load_grid, merge, validate
+from dima.learning.dima_learner import DimaLearner
 
-NO_WORK = frozenset({"aten::_unsafe_view", "aten::lift_fresh", "aten::empty.memory_format", "aten::empty_like", "aten::empty_strided"})
+NO_WORK = frozenset(
+    {
+        "aten::_unsafe_view",
+        "aten::lift_fresh",
+        "aten::empty.memory_format",
+        "aten::empty_like",
+        "aten::empty_strided",
+    }
+)
 WAITING = frozenset({"local_scalar_dense", "nonzero", "unique", "unique2", "masked_select", "equal"})
 PRODUCT = re.compile(r"^ +extern_kernels\.\w+\(", re.MULTILINE)
 WRITTEN = re.compile(r"^ +(?:cpp|triton)_\w+(?:\.run)?\(", re.MULTILINE)
@@ -68,12 +78,16 @@ class HostQuestions(TorchDispatchMode):
 
 
 def flops(call: Callable[[], Any]) -> int:
-    """Floating-point operations of matrix products, convolutions and attention, two for a multiplication with its addition."""
+    """Floating-point operations of matrix products, convolutions and attention, two for a multiplication with
+    its addition.
+    """
     aten: Any = torch.ops.aten
     cpu_attention = {  # torch's counter knows attention on GPUs alone
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value),
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, query, key, value, *_, **__: sdpa_backward_flop_count(
-            gradient, query, key, value
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
+            query, key, value
+        ),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, query, key, value, *_, **__: (
+            sdpa_backward_flop_count(gradient, query, key, value)
         ),
     }
     with FlopCounterMode(display=False, custom_mapping=cpu_attention) as counter:
@@ -96,7 +110,8 @@ class Launches(NamedTuple):
 
 
 def launches(call: Callable[[], Any]) -> Launches:
-    """How many kernels the compiled code launches that `call` compiles, on the way forward and back, as it says itself.
+    """How many kernels the compiled code launches that `call` compiles, on the way forward and back, as it
+    says itself.
 
     On a CPU the compiler writes C++ where it would write Triton on a GPU; what it fuses is nearly the same.
     """
@@ -123,7 +138,9 @@ def count_part(part: str, ours: Contender, reference: Contender) -> Counted:
 
 def flops_per_epoch(sizes: Sizes, counted: Mapping[str, Counted]) -> tuple[float, float]:
     """Of an epoch's learning, ours and the reference's; counts grow with the rows."""
-    ours, reference = (sum(sizes.calls_per_epoch(part) * counted[part].flops[side] for part in PARTS) for side in (0, 1))
+    ours, reference = (
+        sum(sizes.calls_per_epoch(part) * counted[part].flops[side] for part in PARTS) for side in (0, 1)
+    )
     return ours, reference
 
 
@@ -136,8 +153,13 @@ def host_questions_of_an_epoch(learner: DimaLearner) -> int:
 
 
 def host_questions_per_epoch(updates: int) -> int:
-    """The same of a learner on push-mass whose epochs have `updates` updates of every part; a count that should not depend on them."""
-    changes = {part: {"updates_per_epoch": updates} for part in PARTS[:3]} | {"behavior": {"policy_updates_per_epoch": updates}}
+    """The same of a learner on push-mass whose epochs have `updates` updates of every part.
+
+    A count that should not depend on them.
+    """
+    changes = {part: {"updates_per_epoch": updates} for part in PARTS[:3]} | {
+        "behavior": {"policy_updates_per_epoch": updates}
+    }
     few = {"parameters": changes | {"schedule": {"first_epoch_update_factor": 1}}}
     cell = load_grid("quick", CONFIG).resolve(CellKey("push-mass", "dima", 1)).model_dump(mode="json")
     learner = DimaLearner(validate(CellConfig, merge(cell, few), "the counted cell"), torch.device("cpu"))

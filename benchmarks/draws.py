@@ -1,4 +1,7 @@
-"""The random numbers that `dima` draws from a generator, in its order: so that the reference is given the same ones."""
+"""The random numbers that `dima` draws from a generator, in its order.
+
+So that the reference is given the same ones.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import torch
 
 from benchmarks.reference.denoiser import DenoisingDraws
 from benchmarks.reference.imagination import ImaginationDraws
-from dima.random import RandomStreams
+from dima.experience.random import RandomStreams
 from dima.world_model.denoiser import Denoiser
 
 
-def denoising_draws(denoiser: Denoiser, batch: int, state_dim: int, generator: torch.Generator) -> DenoisingDraws:
+def denoising_draws(
+    denoiser: Denoiser, batch: int, state_dim: int, generator: torch.Generator
+) -> DenoisingDraws:
     """What `Denoiser.loss` draws."""
     substeps = denoiser.config.autoregressive_steps
     level = torch.randn(batch, substeps, generator=generator)
@@ -20,14 +25,18 @@ def denoising_draws(denoiser: Denoiser, batch: int, state_dim: int, generator: t
     return DenoisingDraws(level, offset_noise, noise, agent, rank)
 
 
-def imagination_draws(shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams) -> ImaginationDraws:
+def imagination_draws(
+    shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams
+) -> ImaginationDraws:
     """What `imagine` draws, for shapes (D, N, O, A).
 
     What the configuration has no use for comes from a stream of its own, so that it moves nothing else.
     """
     states, agents, _, actions = shapes
     return ImaginationDraws(
-        policy=torch.stack([torch.randn(batch, agents, actions, generator=streams["policy"]) for _ in range(horizon)]),
+        policy=torch.stack(
+            [torch.randn(batch, agents, actions, generator=streams["policy"]) for _ in range(horizon)]
+        ),
         noise=torch.stack([torch.randn(batch, states, generator=streams["noise"]) for _ in range(horizon)]),
         order=torch.stack([torch.rand(batch, agents, generator=streams["order"]) for _ in range(horizon)]),
         ends=torch.stack([torch.rand(batch, generator=streams["ends"]) for _ in range(horizon)]),

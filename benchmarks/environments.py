@@ -1,9 +1,12 @@
-"""MAMuJoCo's cost beside other ways to the same observations: gymnasium's vector environments and HARL-style single ones.
+"""MAMuJoCo's cost beside other ways to the same observations.
+
+Gymnasium's vector environments and HARL-style single ones.
 
     python -m benchmarks.environments --json environments.json
 
-For every task, pairs of runs alternate in one process; a ratio is the other's CPU time, its worker processes included, over ours for
-the same actions in as many worlds. The preset gymnasium-robotics runs beside that package's own environments.
+For every task, pairs of runs alternate in one process; a ratio is the other's CPU time, its worker processes
+included, over ours for the same actions in as many worlds. The preset gymnasium-robotics runs beside that
+package's own environments.
 """
 
 from __future__ import annotations
@@ -88,7 +91,9 @@ class Vector(Contender):
 
 
 class Single(Contender):
-    """One gymnasium environment after the other, the id and the scaling added agent by agent, as HARL's wrapper does."""
+    """One gymnasium environment after the other, the id and the scaling added agent by agent, as HARL's
+    wrapper does.
+    """
 
     def __init__(self, task: str, worlds: int) -> None:
         robot, arguments, self._zeros = ROBOTS[task.split("-")[0]]
@@ -115,7 +120,10 @@ class Single(Contender):
 
 
 class Parallel(Contender):
-    """The environments of gymnasium-robotics, one after the other, their dicts turned into arrays; equal views only."""
+    """The environments of gymnasium-robotics, one after the other, their dicts turned into arrays.
+
+    Equal views only.
+    """
 
     def __init__(self, task: str, worlds: int) -> None:
         robot, split = task.split("-")
@@ -139,7 +147,9 @@ class Parallel(Contender):
 
 
 class Rival(NamedTuple):
-    """A way to the same observations, the preset it compares with and how it is made for a task and a number of worlds."""
+    """A way to the same observations, the preset it compares with and how it is made for a task and a number
+    of worlds.
+    """
 
     name: str
     preset: str
@@ -151,12 +161,19 @@ RIVALS = (
     Rival("gymnasium, sync", "paper", lambda task, worlds: Vector(task, worlds, "sync")),
     Rival("gymnasium, async", "paper", lambda task, worlds: Vector(task, worlds, "async")),
     Rival("HARL-style", "paper", Single),
-    Rival("gymnasium-robotics", "gymnasium-robotics", Parallel, ("ant-2x4", "ant-4x2", "halfcheetah-2x3", "walker2d-2x3")),
+    Rival(
+        "gymnasium-robotics",
+        "gymnasium-robotics",
+        Parallel,
+        ("ant-2x4", "ant-4x2", "halfcheetah-2x3", "walker2d-2x3"),
+    ),
 )
 
 
 def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dict[str, Any]:
-    """Median, least and greatest of the rival's CPU time over ours, for `pairs` pairs of `steps` steps in `worlds` worlds."""
+    """Median, least and greatest of the rival's CPU time over ours, for `pairs` pairs of `steps` steps in
+    `worlds` worlds.
+    """
     with as_python_warnings(dropped="settotalmass"):
         theirs = rival.make(task, worlds)  # first, because it may fork
         ours = Ours(task, rival.preset, worlds)
@@ -172,7 +189,14 @@ def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dic
             seconds = {contender: _cpu_seconds(contender, chunk) for contender in order}
             ratios.append(seconds[theirs] / seconds[ours])
     found = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
-    return {"task": task, "preset": rival.preset, "rival": rival.name, "worlds": worlds, "steps": steps, "pairs": pairs} | found
+    return {
+        "task": task,
+        "preset": rival.preset,
+        "rival": rival.name,
+        "worlds": worlds,
+        "steps": steps,
+        "pairs": pairs,
+    } | found
 
 
 def _cpu_seconds(contender: Contender, actions: np.ndarray) -> float:
@@ -192,10 +216,19 @@ def clock_of(process: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(description="MAMuJoCo's CPU time beside other ways to the same observations.")
+    parser = argparse.ArgumentParser(
+        description="MAMuJoCo's CPU time beside other ways to the same observations."
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--worlds", nargs="+", type=int, default=(1, 10, 64), help="numbers of worlds (default: 1 10 64)")
-    parser.add_argument("--steps", type=int, default=2000, help="steps of one run, of all its worlds together (default: %(default)s)")
+    parser.add_argument(
+        "--worlds", nargs="+", type=int, default=(1, 10, 64), help="numbers of worlds (default: 1 10 64)"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=2000,
+        help="steps of one run, of all its worlds together (default: %(default)s)",
+    )
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)

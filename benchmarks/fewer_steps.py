@@ -1,4 +1,6 @@
-"""The verdict on the grid `fewer-steps` by the rule in its file: which training recipe needs fewer environment steps than DIMA.
+"""The verdict on the grid `fewer-steps` by the rule in its file.
+
+Which training recipe needs fewer environment steps than DIMA.
 
 `python -m benchmarks.fewer_steps --from results` prints it.
 """
@@ -19,8 +21,8 @@ from benchmarks.workload import CONFIG
 from dima.analysis.records.load import CellRecord, load_cells, read_curve, read_evaluations
 from dima.analysis.records.sources import records_in
 from dima.analysis.returns.statistics import area_under_curve, mean_improvement
+from dima.config.grid import Grid, load_grid
 from dima.errors import UserError
-from dima.grid import Grid, load_grid
 
 GRID, BASE, RECIPE = "fewer-steps", "dima", "dima-swift"
 PARTS = ("dima-swift-policy", "dima-swift-denoiser")
@@ -34,7 +36,9 @@ Scores = Mapping[str, Mapping[int, float]]
 
 
 class Improvement(NamedTuple):
-    """The probability that a seed of one arm has the larger score than a seed of the other, with its 95 % interval."""
+    """The probability that a seed of one arm has the larger score than a seed of the other, with its 95 %
+    interval.
+    """
 
     probability: float
     low: float
@@ -47,7 +51,10 @@ class Improvement(NamedTuple):
 
 
 def score(record: CellRecord, steps: Sequence[int]) -> float | None:
-    """The area under the curve at `steps`; a diverged cell goes on standing still. None for a cell that has not ended."""
+    """The area under the curve at `steps`; a diverged cell goes on standing still.
+
+    None for a cell that has not ended.
+    """
     if record.state not in ("completed", "diverged"):
         return None
     found = read_curve(record) if record.state == "completed" else read_evaluations(record)
@@ -78,7 +85,11 @@ def improvement(arm: Mapping[int, float], other: Mapping[int, float]) -> Improve
 
 def dropped(scores: Scores) -> list[str]:
     """Rule 3: the arms whose first seeds all lie below all first seeds of another."""
-    first = {arm: [seeds[seed] for seed in range(1, SEEDS_AT_FIRST + 1)] for arm, seeds in scores.items() if _has(seeds, SEEDS_AT_FIRST)}
+    first = {
+        arm: [seeds[seed] for seed in range(1, SEEDS_AT_FIRST + 1)]
+        for arm, seeds in scores.items()
+        if _has(seeds, SEEDS_AT_FIRST)
+    }
     best = max((min(values) for values in first.values()), default=-np.inf)
     return [arm for arm, values in first.items() if arm not in KEPT and max(values) < best]
 
@@ -101,16 +112,24 @@ def deciding_part(scores: Scores) -> str:
     if enough:
         return " and ".join(f"{part} alone does it" for part in enough)
     recipe = improvement(scores[RECIPE], scores[BASE]).beats
-    return f"it takes both parts ({len(alone)} of them alone beat {BASE})" if recipe else f"neither: {RECIPE} does not beat {BASE}"
+    return (
+        f"it takes both parts ({len(alone)} of them alone beat {BASE})"
+        if recipe
+        else f"neither: {RECIPE} does not beat {BASE}"
+    )
 
 
 def conclude(scores: Scores) -> dict[str, Any]:
-    """Every arm's scores and improvement over dima, which arms are dropped, the winner and the deciding part."""
+    """Every arm's scores and improvement over dima, which arms are dropped, the winner and the deciding
+    part.
+    """
     arms = {
         arm: {
             "scores": dict(seeds),
             "mean": float(_values(seeds).mean()) if seeds else None,
-            "over_dima": improvement(seeds, scores[BASE])._asdict() if seeds and scores[BASE] and arm != BASE else None,
+            "over_dima": improvement(seeds, scores[BASE])._asdict()
+            if seeds and scores[BASE] and arm != BASE
+            else None,
         }
         for arm, seeds in scores.items()
     }
@@ -127,8 +146,17 @@ def _values(seeds: Mapping[int, float]) -> Float[np.ndarray, " seeds"]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the arms and the verdict, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fewer_steps", description="The verdict on the grid fewer-steps.")
-    parser.add_argument("--from", dest="places", type=Path, nargs="+", default=[Path("results")], help="folders or archives of records")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fewer_steps", description="The verdict on the grid fewer-steps."
+    )
+    parser.add_argument(
+        "--from",
+        dest="places",
+        type=Path,
+        nargs="+",
+        default=[Path("results")],
+        help="folders or archives of records",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     try:
@@ -141,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         over = row["over_dima"]
         chance = f"{over['probability']:.2f} ({over['low']:.2f} to {over['high']:.2f})" if over else "-"
         mean = "-" if row["mean"] is None else f"{row['mean']:.0f}"
-        print(f"{arm}{' (dropped)' if arm in found['dropped'] else ''} | {len(row['scores'])} | {mean} | {chance}")
+        print(
+            f"{arm}{' (dropped)' if arm in found['dropped'] else ''} | {len(row['scores'])} | {mean} | {chance}"
+        )
     print(f"winner: {found['winner'] or 'none, or seeds are missing'}; {found['part']}")
     if options.json:
         write_result(options.json, found)

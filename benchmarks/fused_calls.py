@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.workload import CONFIG
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.fused.layout import Layout
 from dima.world_model.fused.network import FusedNetwork, Launch
 
-ROWS = {"cuda": {"imagined": 600, "predicted": 64, "trained": 192}, "cpu": {"imagined": 5, "predicted": 3, "trained": 2}}
-"""Of a policy update, and of predictions and the loss in an update of the denoiser; a few on a CPU, where the interpreter takes seconds."""
+ROWS = {
+    "cuda": {"imagined": 600, "predicted": 64, "trained": 192},
+    "cpu": {"imagined": 5, "predicted": 3, "trained": 2},
+}
+"""Of a policy update, and of predictions and the loss in an update of the denoiser; a few on a CPU, where the
+interpreter takes seconds."""
 CHECKED = {"cuda": (37, 20), "cpu": (2, 2)}
 """Rows that are compared, and calls that must give the same bits."""
 CALLS, REPLAYS, TAKEN = 10, 5, 7
@@ -46,7 +50,9 @@ class Bench:
         for parameter in self.denoiser.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)
         self.denoiser.to(device)
-        self.layout = Layout(self.denoiser.read, self.denoiser.unet, self.denoiser.write_norm, self.denoiser.write)
+        self.layout = Layout(
+            self.denoiser.read, self.denoiser.unet, self.denoiser.write_norm, self.denoiser.write
+        )
 
     @property
     def device_name(self) -> str:
@@ -79,17 +85,24 @@ class Bench:
         return torch.no_grad()(lambda: network(*inputs))
 
     def with_gradients(self, prepared: Callable[[], Network], rows: int) -> Callable[[], tuple[Tensor, ...]]:
-        """A call forward and backward, weights prepared in it: gradients of the modulation and of every weight, as an update takes them."""
+        """A call forward and backward, weights prepared in it.
+
+        Gradients of the modulation and of every weight, as an update takes them.
+        """
         noisy, history, modulation = self.inputs(rows)
         modulation.requires_grad_()
         weight = torch.randn_like(noisy)
         learned = [modulation, *self.layout.parameters]
         return lambda: torch.autograd.grad((prepared()(noisy, history, modulation) * weight).sum(), learned)
 
-    def each_call(self, prepared: Callable[[], Network], *, gradients: bool = True) -> dict[str, Callable[[], Any]]:
+    def each_call(
+        self, prepared: Callable[[], Network], *, gradients: bool = True
+    ) -> dict[str, Callable[[], Any]]:
         """Every call that is timed, made once."""
         rows = ROWS[self.device.type]
-        calls: dict[str, Callable[[], Any]] = {use: self.without_gradients(prepared, rows[use]) for use in ("imagined", "predicted")}
+        calls: dict[str, Callable[[], Any]] = {
+            use: self.without_gradients(prepared, rows[use]) for use in ("imagined", "predicted")
+        }
         if gradients:
             calls["trained"] = self.with_gradients(prepared, rows["trained"])
         for call in calls.values():
@@ -98,7 +111,9 @@ class Bench:
 
 
 def errors(bench: Bench, launch: Launch) -> dict[str, Any]:
-    """Relative errors of the output and, with float32 weights, of the worst gradient; and whether calls give the same bits.
+    """Relative errors of the output and, with float32 weights, of the worst gradient.
+
+    And whether calls give the same bits.
 
     Gradients in float16 would need their loss scaled.
     """
@@ -114,7 +129,9 @@ def errors(bench: Bench, launch: Launch) -> dict[str, Any]:
     return found
 
 
-def alike(make: Callable[[Callable[[], Network]], Callable[[], Any]], *networks: Callable[[], Network]) -> list[Callable[[], Any]]:
+def alike(
+    make: Callable[[Callable[[], Network]], Callable[[], Any]], *networks: Callable[[], Network]
+) -> list[Callable[[], Any]]:
     """A call of each network, all with the same numbers."""
     calls = []
     for prepared in networks:
@@ -130,11 +147,17 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 
 def times(bench: Bench, prepared: Callable[[], Network], *, gradients: bool = True) -> dict[str, float]:
     """Microseconds of each call."""
-    return {use: microseconds(call, bench.device) for use, call in bench.each_call(prepared, gradients=gradients).items()}
+    return {
+        use: microseconds(call, bench.device)
+        for use, call in bench.each_call(prepared, gradients=gradients).items()
+    }
 
 
 def microseconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Of one call: the median of several times of a CUDA graph of `CALLS` calls. On a CPU, of the one that follows."""
+    """Of one call: the median of several times of a CUDA graph of `CALLS` calls.
+
+    On a CPU, of the one that follows.
+    """
     if device.type == "cpu":
         started = time.perf_counter()
         call()

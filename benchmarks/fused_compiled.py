@@ -1,4 +1,7 @@
-"""Compiles the fused network's kernels for a GPU without one: registers, spilled bytes, shared memory, and which instructions they use."""
+"""Compiles the fused network's kernels for a GPU without one.
+
+Registers, spilled bytes, shared memory, and which instructions they use.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,9 @@ def compiled_kernels(network: FusedNetwork, capability: int = HOPPER) -> dict[st
     return found
 
 
-def compiled(kernel: Any, arguments: Mapping[str, Any], options: Mapping[str, Any], capability: int) -> dict[str, Any]:
+def compiled(
+    kernel: Any, arguments: Mapping[str, Any], options: Mapping[str, Any], capability: int
+) -> dict[str, Any]:
     """One kernel, for arguments of these types."""
     import triton  # pyright: ignore[reportMissingImports]
     from triton.backends.compiler import GPUTarget  # pyright: ignore[reportMissingImports]
@@ -89,7 +94,9 @@ def compiled(kernel: Any, arguments: Mapping[str, Any], options: Mapping[str, An
         if isinstance(value, torch.Tensor) or (value % 16 == 0 and not parameter.do_not_specialize):
             attributes[(index,)] = [["tt.divisibility", 16]]
     began = time.perf_counter()
-    binary = triton.compile(ASTSource(kernel, signature, constants, attributes), GPUTarget("cuda", capability, 32), dict(options))
+    binary = triton.compile(
+        ASTSource(kernel, signature, constants, attributes), GPUTarget("cuda", capability, 32), dict(options)
+    )
     ptx = binary.asm["ptx"]
     return {
         "seconds": time.perf_counter() - began,
@@ -110,9 +117,19 @@ def assembled(ptx: str, capability: int) -> dict[str, int]:
     with TemporaryDirectory() as folder:
         source = Path(folder, "kernel.ptx")
         source.write_text(ptx, encoding="utf-8")
-        command = [str(assembler), "-v", f"--gpu-name=sm_{capability}a", str(source), "-o", str(source.with_suffix(".o"))]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr  # noqa: S603 - the assembler that Triton brings
-    registers, spilled = re.search(r"Used (\d+) registers", said), re.search(r"(\d+) bytes spill stores", said)
+        command = [
+            str(assembler),
+            "-v",
+            f"--gpu-name=sm_{capability}a",
+            str(source),
+            "-o",
+            str(source.with_suffix(".o")),
+        ]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers, spilled = (
+        re.search(r"Used (\d+) registers", said),
+        re.search(r"(\d+) bytes spill stores", said),
+    )
     if registers is None or spilled is None:
         raise ValueError(f"the assembler did not say what the kernel uses: {said}")
     return {"registers": int(registers[1]), "spilled_bytes": int(spilled[1])}

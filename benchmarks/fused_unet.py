@@ -1,14 +1,18 @@
-"""The denoiser's network as one Triton kernel, on one GPU: first whether it computes the same, then how long a call takes.
+"""The denoiser's network as one Triton kernel, on one GPU.
+
+First whether it computes the same, then how long a call takes.
 
     python -m benchmarks.fused_unet --json fused-unet.json
 
-For each way to launch the kernels: errors of the output and of the worst gradient against the plain network in float32, and whether 20
-calls give the same bits (a race would show). Then microseconds a call without gradients for the rows of a policy update (600) and of a
-prediction in training (64), and forward and backward for the rows of a training update (192), each from CUDA graphs of several calls; of
-the plain network too, as it is and compiled. It ends with 1 where a launch computed something else. Nothing begins after `--seconds`, and
-what there was no time for is null.
+For each way to launch the kernels: errors of the output and of the worst gradient against the plain network
+in float32, and whether 20 calls give the same bits (a race would show). Then microseconds a call without
+gradients for the rows of a policy update (600) and of a prediction in training (64), and forward and backward
+for the rows of a training update (192), each from CUDA graphs of several calls; of the plain network too, as
+it is and compiled. It ends with 1 where a launch computed something else. Nothing begins after `--seconds`,
+and what there was no time for is null.
 
-Without a GPU, `--compile-only` compiles the kernels for one, and TRITON_INTERPRET=1 with `--device cpu` shows that the command works.
+Without a GPU, `--compile-only` compiles the kernels for one, and TRITON_INTERPRET=1 with `--device cpu` shows
+that the command works.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ import torch
 from benchmarks.fused_calls import CALLS, Bench, errors, times
 from benchmarks.fused_compiled import compiled_kernels
 from benchmarks.timing import write_result
-from dima.compute import prepare_process
+from dima.learning.compute import prepare_process
 from dima.world_model.fused.network import FusedNetwork, Launch
 
 
@@ -65,17 +69,22 @@ Result = TypeVar("Result")
 
 
 def is_right(found: Mapping[str, Any] | None, launch: Launch) -> bool:
-    """Whether a launch computes the same, and the same bits twice. No error may be NaN, which is not below anything."""
+    """Whether a launch computes the same, and the same bits twice.
+
+    No error may be NaN, which is not below anything.
+    """
     if found is None or "failed" in found:
         return False
-    return found["same_bits"] and all(error < MOST[launch.precision] for name, error in found.items() if name != "same_bits")
+    return found["same_bits"] and all(
+        error < MOST[launch.precision] for name, error in found.items() if name != "same_bits"
+    )
 
 
 def tried(measurement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What it found, or the last line of why it failed."""
     try:
         return measurement()
-    except Exception as error:  # noqa: BLE001 - whatever a compiler or a card raises, the other measurements go on
+    except Exception as error:
         traceback.print_exc()
         return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
 
@@ -116,12 +125,22 @@ def start_compiler(bench: Bench) -> subprocess.Popen[bytes] | None:
     """A process that compiles the plain network for the caches; None on a CPU, where that is not compiled."""
     if bench.device.type == "cpu":
         return None
-    command = [sys.executable, "-m", "benchmarks.fused_unet", "--warm-caches", "--state-dim", str(bench.state_dim)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this module
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.fused_unet",
+        "--warm-caches",
+        "--state-dim",
+        str(bench.state_dim),
+    ]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def has_compiled(compiler: subprocess.Popen[bytes] | None, seconds: float) -> bool:
-    """Whether the process has filled the caches within these seconds; it has ended afterwards, so that it disturbs no time."""
+    """Whether the process has filled the caches within these seconds.
+
+    It has ended afterwards, so that it disturbs no time.
+    """
     if compiler is None:
         return False
     with suppress(subprocess.TimeoutExpired):
@@ -156,19 +175,33 @@ def refusal(device: str, *, compile_only: bool) -> str | None:
     except PackageNotFoundError:
         return "Triton is not installed: `pip install -e '.[triton]'`, at the version that this build of torch asks for."
     if compile_only:
-        return "TRITON_INTERPRET=1 is set, under which nothing is compiled: unset it." if interpreted else None
+        return (
+            "TRITON_INTERPRET=1 is set, under which nothing is compiled: unset it." if interpreted else None
+        )
     if device == "cuda":
-        return None if torch.cuda.is_available() else "There is no GPU: --compile-only compiles the kernels without one."
-    return None if interpreted else "On a CPU the kernels run in Triton's interpreter alone: set TRITON_INTERPRET=1."
+        return (
+            None
+            if torch.cuda.is_available()
+            else "There is no GPU: --compile-only compiles the kernels without one."
+        )
+    return (
+        None
+        if interpreted
+        else "On a CPU the kernels run in Triton's interpreter alone: set TRITON_INTERPRET=1."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fused_unet", description=(__doc__ or "").partition("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fused_unet", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--state-dim", type=int, default=17, help="numbers of a state, 17 as HalfCheetah has")
     parser.add_argument("--seconds", type=float, default=65, help="nothing begins after these")
-    parser.add_argument("--compile-only", action="store_true", help="compile for an H100, with or without a GPU")
+    parser.add_argument(
+        "--compile-only", action="store_true", help="compile for an H100, with or without a GPU"
+    )
     parser.add_argument("--json", type=Path, help="where to write what was found")
     parser.add_argument("--warm-caches", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -187,7 +220,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         write_result(options.json, {"triton": version("triton"), "state_dim": options.state_dim} | found)
     launches = EXACT | LAUNCHES
-    wrong = [name for name, taken in found.get("errors", {}).items() if taken is not None and not is_right(taken, launches[name])]
+    wrong = [
+        name
+        for name, taken in found.get("errors", {}).items()
+        if taken is not None and not is_right(taken, launches[name])
+    ]
     if wrong:
         print(f"Not the same as the plain network: {'; '.join(wrong)}.")
     return 1 if wrong else 0

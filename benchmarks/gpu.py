@@ -1,21 +1,25 @@
-"""How fast methods learn on one GPU: DIMA against its targets, the pace of any methods, or a profile of the kernels.
+"""How fast methods learn on one GPU.
+
+DIMA against its targets, the pace of any methods, or a profile of the kernels.
 
     python -m benchmarks.gpu --json gpu.json
     python -m benchmarks.gpu --method dima-fast mamba mappo
     python -m benchmarks.gpu --method dima dima-swift --compute fast
     python -m benchmarks.gpu --profile
 
-Every measurement is made in a process of its own, the most important first. One that fails leaves its reason in its place and the others
-go on; one for which `--minutes` leaves no time is said to be missing. The first takes at most 25 s, at toy size: where that fails, nothing
-else is begun.
+Every measurement is made in a process of its own, the most important first. One that fails leaves its reason
+in its place and the others go on; one for which `--minutes` leaves no time is said to be missing. The first
+takes at most 25 s, at toy size: where that fails, nothing else is begun.
 
-Against the targets (`benchmarks.gpu_learner`, `benchmarks.gpu_targets`) the paths are the preset `reference` or `fast`, and plain eager
-execution or CUDA graphs (with compiled parts where the preset has them). The epochs learn from a full replay memory, the cell from what it
-has collected; its minutes are extrapolated from at most 100 epochs. Kernels are compiled for the first path that needs them and kept for
-the other processes of the command, except for the cell, which compiles its own. Four seeds are trained at once with and without CUDA's MPS.
+Against the targets (`benchmarks.gpu_learner`, `benchmarks.gpu_targets`) the paths are the preset `reference`
+or `fast`, and plain eager execution or CUDA graphs (with compiled parts where the preset has them). The
+epochs learn from a full replay memory, the cell from what it has collected; its minutes are extrapolated from
+at most 100 epochs. Kernels are compiled for the first path that needs them and kept for the other processes
+of the command, except for the cell, which compiles its own. Four seeds are trained at once with and without
+CUDA's MPS.
 
-`--method` (`benchmarks.gpu_pace`) times whole epochs of methods as their files have them and prints rows for workflow/reference/speed.yaml;
-`--profile` (`benchmarks.gpu_profile`) looks into the updates of one.
+`--method` (`benchmarks.gpu_pace`) times whole epochs of methods as their files have them and prints rows for
+workflow/reference/speed.yaml; `--profile` (`benchmarks.gpu_profile`) looks into the updates of one.
 
 Without a GPU, `--device cpu --sizes toy` shows that all this works; nothing is a graph there.
 """
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,7 +69,8 @@ FIRST_SECONDS, METHOD_SECONDS = 25.0, 300.0
 """That the first part, and one method of `--method` or `--profile`, may take."""
 CELL_SECONDS = 90.0
 CELL_STEPS = {"paper": (5_000, 1_000, 100), "toy": (100, 50, 6)}
-"""Environment steps of the cell's first epoch and of each that follows, and how many follow where they do not take longer than that."""
+"""Environment steps of the cell's first epoch and of each that follows, and how many follow where they do not
+take longer than that."""
 TIMED = {
     FIRST: ["--sizes", "toy", "--compute", "reference", "--epochs", "2"],
     BEST: ["--compute", "fast", "--epochs", str(EPOCHS)],
@@ -134,7 +140,10 @@ def against_targets(bench: Bench, sizes: str) -> dict[str, Found]:
 
 
 def cell_steps(sizes: str, best: Found) -> int:
-    """Environment steps of the cell that is run: as many epochs as fit into its time, by what one of `best` took."""
+    """Environment steps of the cell that is run.
+
+    As many epochs as fit into its time, by what one of `best` took.
+    """
     first, each, most = CELL_STEPS[sizes]
     fit = most if reason_without(best) else int(CELL_SECONDS / epoch(best))
     return first + each * max(5, min(most, fit))
@@ -146,23 +155,39 @@ def line_of(name: str, found: Found) -> str:
     if name in (TOGETHER, SERVED):
         words += [f"{len(seconds)} epochs in {sum(seconds):.2f} s" for seconds in found["epoch_seconds"]]
     if "warm_up_seconds" in found:
-        words.append(f"set up {found['set_up_seconds']:.1f} s, first epoch {found['first_epoch_seconds']:.1f} s")
+        words.append(
+            f"set up {found['set_up_seconds']:.1f} s, first epoch {found['first_epoch_seconds']:.1f} s"
+        )
     if "stage_seconds" in found:
         words.append(f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s")
-        words += [f"{stage} {statistics.median(seconds):.3f} s" for stage, seconds in found["stage_seconds"].items()]
+        words += [
+            f"{stage} {statistics.median(seconds):.3f} s" for stage, seconds in found["stage_seconds"].items()
+        ]
         words.append(f"host waits {found['host_synchronisations']['epoch']} times an epoch")
     if name == CELL:
-        words.append(f"{found['env_steps']:,} steps, {found['waiting_for_evaluation_seconds']:.1f} s of them waiting for evaluations")
+        words.append(
+            f"{found['env_steps']:,} steps, {found['waiting_for_evaluation_seconds']:.1f} s of them waiting for evaluations"
+        )
     return f"{name}: " + "; ".join(words + found["remarks"])
 
 
-def of_methods(bench: Bench, module: str, options: argparse.Namespace, line: Callable[[str, Found], str]) -> dict[str, Found]:
+def _measured(bench: Bench, module: str, arguments: Sequence[str]) -> Found:
+    return bench.start(arguments, module=module, seconds=METHOD_SECONDS).result()
+
+
+def of_methods(
+    bench: Bench, module: str, options: argparse.Namespace, line: Callable[[str, Found], str]
+) -> dict[str, Found]:
     """What the module measures of every method, in the order given."""
     taken = Measurements()
     for method in options.method:
         given = {"--method": method, "--task": options.task, "--compute": options.compute}
         arguments = [word for name, value in given.items() if value for word in (name, value)]
-        taken.take(method, lambda: bench.start(arguments, module=module, seconds=METHOD_SECONDS).result(), line)  # noqa: B023 - called at once
+        taken.take(
+            method,
+            partial(_measured, bench, module, arguments),
+            line,
+        )
     return taken.found
 
 
@@ -172,15 +197,21 @@ def driver() -> str | None:
     if tool is None:
         return None
     command = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()  # noqa: S603 - fixed arguments
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     return said[0] if said else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write it as JSON where asked to. Returns 1 where a measurement failed, 2 for bad input or without a GPU, else 0."""
+    """Measure, print, write it as JSON where asked to.
+
+    Returns 1 where a measurement failed, 2 for bad input or without a GPU, else 0.
+    """
     options = _options(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
-        print("There is no GPU here; --device cpu --sizes toy shows on a CPU that the command works.", file=sys.stderr)
+        print(
+            "There is no GPU here; --device cpu --sizes toy shows on a CPU that the command works.",
+            file=sys.stderr,
+        )
         return 2
     try:
         for method in options.method or ():
@@ -193,9 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = _measured(Bench(options.device, options.sizes, options.minutes, Path(folder)), options)
     found = written["measurements"]
     done = [one for one in found.values() if "device" in one]
-    machine = {name: done[0][name] if done else None for name in ("device", "torch", "cuda")} | {"driver": driver()}
+    machine = {name: done[0][name] if done else None for name in ("device", "torch", "cuda")} | {
+        "driver": driver()
+    }
     minutes = (time.monotonic() - started) / 60
-    print(f"\n{', '.join(f'{name} {value}' for name, value in machine.items() if value)}; {minutes:.1f} minutes")
+    print(
+        f"\n{', '.join(f'{name} {value}' for name, value in machine.items() if value)}; {minutes:.1f} minutes"
+    )
     if options.json:
         write_result(options.json, machine | {"sizes": options.sizes, "minutes": minutes} | written)
     return int(any("failed" in one for one in found.values()))
@@ -204,12 +239,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Speed on one GPU.")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--sizes", choices=TASKS, default="paper", help="the paper's, or ones of seconds (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)")
+    parser.add_argument(
+        "--sizes",
+        choices=TASKS,
+        default="paper",
+        help="the paper's, or ones of seconds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)"
+    )
     parser.add_argument("--method", nargs="+", help="time epochs of these methods instead")
     parser.add_argument("--task", help="for --method (default: halfcheetah-2x3, or push-mass at toy sizes)")
-    parser.add_argument("--compute", choices=("reference", "fast"), help="preset of computing for --method (default: the method's own)")
-    parser.add_argument("--profile", action="store_true", help="show the kernels of the updates instead, of --method or dima-fast")
+    parser.add_argument(
+        "--compute",
+        choices=("reference", "fast"),
+        help="preset of computing for --method (default: the method's own)",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="show the kernels of the updates instead, of --method or dima-fast",
+    )
     parser.add_argument("--json", type=Path, help="write what was found to this file")
     options = parser.parse_args(arguments)
     options.method = options.method or (["dima-fast"] if options.profile else None)

@@ -11,26 +11,29 @@ from unittest.mock import patch
 
 import torch
 
-import dima.cell
+import dima.cell.run
 from benchmarks.timing import Stopwatch
-from dima.background import Evaluations
-from dima.cell import Execution, run_cell
+from dima.cell.methods import build_learner
+from dima.cell.run import Execution, run_cell
+from dima.cell.side_evaluation import Evaluations
 from dima.config import CellConfig
-from dima.grid import merge, validate
-from dima.learner import Learner
-from dima.methods import build_learner
+from dima.config.grid import merge, validate
+from dima.learning.learner import Learner
 
 WARM_UP = 2
 """Epochs in which kernels are compiled and graphs recorded."""
 
 
 def whole_cell(config: CellConfig, device: torch.device, steps: int) -> dict[str, Any]:
-    """Run a cell of `steps` environment steps, with evaluations, log and checkpoint, in a folder that is removed.
+    """Run a cell of `steps` environment steps, with evaluations, log and checkpoint, in a folder that is
+    removed.
 
-    The steady pace is that of all between the ends of the warm-up's last epoch and of the last one: collecting, learning, recording, and
-    what evaluations hold up.
+    The steady pace is that of all between the ends of the warm-up's last epoch and of the last one:
+    collecting, learning, recording, and what evaluations hold up.
     """
-    shortened = validate(CellConfig, merge(config.model_dump(mode="json"), {"task": {"env_steps": steps}}), "shortened")
+    shortened = validate(
+        CellConfig, merge(config.model_dump(mode="json"), {"task": {"env_steps": steps}}), "shortened"
+    )
     ends: list[tuple[int, float]] = []
     waiting: list[Stopwatch] = []
 
@@ -54,8 +57,8 @@ def whole_cell(config: CellConfig, device: torch.device, steps: int) -> dict[str
 
     with (
         TemporaryDirectory() as folder,
-        patch.object(dima.cell, "build_learner", build),
-        patch.object(dima.cell, "Evaluations", evaluations),
+        patch.object(dima.cell.run, "build_learner", build),
+        patch.object(dima.cell.run, "Evaluations", evaluations),
     ):
         started = time.perf_counter()
         run_cell(shortened, Path(folder), Execution(device))
@@ -73,7 +76,12 @@ def whole_cell(config: CellConfig, device: torch.device, steps: int) -> dict[str
 
 
 def peak_bytes(device: torch.device) -> dict[str, int]:
-    """Most memory so far: of tensors and of what torch holds for them on a GPU (its context is not in it), of the process on a CPU."""
+    """Most memory so far: of tensors and of what torch holds for them on a GPU (its context is not in it), of
+    the process on a CPU.
+    """
     if device.type == "cuda":
-        return {"allocated": torch.cuda.max_memory_allocated(device), "held": torch.cuda.max_memory_reserved(device)}
+        return {
+            "allocated": torch.cuda.max_memory_allocated(device),
+            "held": torch.cuda.max_memory_reserved(device),
+        }
     return {"held": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}

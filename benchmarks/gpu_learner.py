@@ -1,7 +1,10 @@
-"""One measurement of `benchmarks.gpu`, in a process of its own; the last line it prints is what it found, as JSON.
+"""One measurement of `benchmarks.gpu`, in a process of its own.
 
-An epoch is timed without its environment steps: the replay memory is filled once, with the real steps of a warm-up stored again and again
-until it is full, as it is in most of a long run, and every epoch learns from that. The policy learns from the first epoch on.
+The last line it prints is what it found, as JSON.
+
+An epoch is timed without its environment steps: the replay memory is filled once, with the real steps of a
+warm-up stored again and again until it is full, as it is in most of a long run, and every epoch learns from
+that. The policy learns from the first epoch on.
 """
 
 from __future__ import annotations
@@ -19,20 +22,21 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-import dima.compute
-import dima.train
+import dima.learning.compute
+import dima.learning.dima_learner
 from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from dima.config import CellConfig
-from dima.replay import Episode, Replay
-from dima.train import DimaLearner
+from dima.experience.replay import Episode, Replay
+from dima.learning.dima_learner import DimaLearner
 
 COMPARED = 20
 """Updates of every part whose losses are reported, at most."""
 
 STAGES = {"world_model": "_model_updates", "policy": "_policy_updates"}
-"""Of an epoch's learning, and what of a learner does each: one call an epoch. The world model's three parts share a graph."""
+"""Of an epoch's learning, and what of a learner does each: one call an epoch. The world model's three parts
+share a graph."""
 
 Reports = dict[str, Tensor]
 Watching = Callable[[str, Callable[[], Reports]], Reports]
@@ -44,8 +48,11 @@ def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellCo
     return learning_at_once(method_cell("dima", sizes, task=task, seed=seed, compute=compute))
 
 
-def epochs(config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool) -> dict[str, Any]:
-    """Seconds of whole epochs and of their stages, host synchronisations, peak memory, first losses, digest of the weights after warm-up.
+def epochs(
+    config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool
+) -> dict[str, Any]:
+    """Seconds of whole epochs and of their stages, host synchronisations, peak memory, first losses, digest
+    of the weights after warm-up.
 
     Args:
         config: of the cell.
@@ -88,7 +95,10 @@ def fill(replay: Replay) -> None:
     state = replay.state_dict()
     stored = {name: values.clone() for name, values in state["data"].items()}
     first = state["episodes"][:, 0].tolist(), state["episodes"].sum(dim=1).tolist()
-    episodes = [Episode(**{name: values[start:end] for name, values in stored.items()}) for start, end in zip(*first, strict=True)]
+    episodes = [
+        Episode(**{name: values[start:end] for name, values in stored.items()})
+        for start, end in zip(*first, strict=True)
+    ]
     while replay.size < replay.config.capacity:
         for episode in episodes:
             replay.append(episode)
@@ -116,7 +126,11 @@ def watched(learner: DimaLearner, watch: Watching) -> Iterator[None]:
         for stage, attribute in STAGES.items():
             updates = getattr(learner, attribute)
             changed.enter_context(
-                patch.object(learner, attribute, lambda work, stage=stage, updates=updates: watch(stage, lambda: updates(work)))
+                patch.object(
+                    learner,
+                    attribute,
+                    lambda work, stage=stage, updates=updates: watch(stage, lambda: updates(work)),
+                )
             )
         yield
 
@@ -152,7 +166,9 @@ def timing(seconds: dict[str, list[float]], device: torch.device) -> Watching:
 
 
 def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[str, int]:
-    """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads losses and the new actor."""
+    """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads
+    losses and the new actor.
+    """
     inside = 0
     with waits_of_the_host(device) as waits:
 
@@ -170,7 +186,10 @@ def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[st
 
 @contextmanager
 def waits_of_the_host(device: torch.device) -> Iterator[Callable[[], Sequence[str]]]:
-    """A function that names the waits so far: those that the driver's calls warn of on a GPU, the operators that would wait on a CPU."""
+    """A function that names the waits so far.
+
+    Those that the driver's calls warn of on a GPU, the operators that would wait on a CPU.
+    """
     if device.type != "cuda":
         with HostQuestions() as questions:
             yield lambda: questions.names
@@ -179,7 +198,9 @@ def waits_of_the_host(device: torch.device) -> Iterator[Callable[[], Sequence[st
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            yield lambda: [text for warning in caught if "called a synchronizing" in (text := str(warning.message))]
+            yield lambda: [
+                text for warning in caught if "called a synchronizing" in (text := str(warning.message))
+            ]
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -195,7 +216,9 @@ def digest(learner: DimaLearner) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_learner", description="One measurement of benchmarks.gpu.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_learner", description="One measurement of benchmarks.gpu."
+    )
     parser.add_argument("--device", type=torch.device, required=True)
     parser.add_argument("--sizes", choices=TASKS, required=True)
     parser.add_argument("--task")
@@ -203,24 +226,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=0, help="how many are timed")
-    parser.add_argument("--waits", action="store_true", help="say that it is ready, and wait for a line before anything is timed")
+    parser.add_argument(
+        "--waits",
+        action="store_true",
+        help="say that it is ready, and wait for a line before anything is timed",
+    )
     parser.add_argument("--cell-steps", type=int, help="run a cell of so many environment steps instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    dima.compute.prepare_process(options.compute, options.device)
+    dima.learning.compute.prepare_process(options.compute, options.device)
     config = cell(options.sizes, options.compute, options.seed, options.task)
     graphs = options.device.type == "cuda" and not options.eager
     with ExitStack() as changed:
         if options.eager and options.device.type == "cuda":
-            for module in (dima.compute, dima.train):
-                changed.enter_context(patch.object(module, "why_not_compiled", lambda compute, device: "not wanted"))
-        described = dima.compute.describe(config.compute, options.device, graphs=graphs)
+            for module in (dima.learning.compute, dima.learning.dima_learner):
+                changed.enter_context(
+                    patch.object(module, "why_not_compiled", lambda compute, device: "not wanted")
+                )
+        described = dima.learning.compute.describe(config.compute, options.device, graphs=graphs)
         if options.cell_steps:
             found = whole_cell(config, options.device, options.cell_steps)
         else:
             found = epochs(config, options.device, options.epochs, eager=options.eager, waits=options.waits)
     name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
-    origin = {"path": described, "task": config.task.name, "device": name, "torch": torch.__version__, "cuda": torch.version.cuda}
+    origin = {
+        "path": described,
+        "task": config.task.name,
+        "device": name,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
     print(json.dumps(origin | found), flush=True)
 
 

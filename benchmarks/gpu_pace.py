@@ -1,8 +1,11 @@
-"""Seconds of whole epochs of any method: one measurement of `benchmarks.gpu --method`; its last line is what it found, as JSON.
+"""Seconds of whole epochs of any method: one measurement of `benchmarks.gpu --method`.
 
-Every part learns from the first epoch on. After two epochs, in which kernels are compiled and graphs recorded, a replay memory of ours is
-filled with what is in it, as it is in most of a long run, and epochs are timed with their environment steps. Of a method of our own the
-environment steps are also timed apart: a task whose episodes are short has more epochs, not more steps.
+Its last line is what it found, as JSON.
+
+Every part learns from the first epoch on. After two epochs, in which kernels are compiled and graphs
+recorded, a replay memory of ours is filled with what is in it, as it is in most of a long run, and epochs are
+timed with their environment steps. Of a method of our own the environment steps are also timed apart: a task
+whose episodes are short has more epochs, not more steps.
 """
 
 from __future__ import annotations
@@ -18,17 +21,17 @@ from unittest.mock import patch
 import torch
 import yaml
 
-import dima.compute
+import dima.learning.compute
 from benchmarks.gpu_cell import WARM_UP, peak_bytes
 from benchmarks.gpu_learner import fill, seconds_of, waits_of_the_host
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.timing import Stopwatch, shown, spread
+from dima.cell.methods import build_learner
 from dima.config import CellConfig
-from dima.learner import Learner
-from dima.methods import build_learner
-from dima.native_learner import NativeLearner
+from dima.experience.replay import Replay
+from dima.learning.learner import Learner
+from dima.learning.native_learner import NativeLearner
 from dima.record.provenance import ROOT, commit_of
-from dima.replay import Replay
 
 EPOCHS = 5
 SECONDS = 60.0
@@ -38,9 +41,9 @@ SECONDS = 60.0
 def pace(config: CellConfig, device: torch.device) -> dict[str, Any]:
     """What epochs take.
 
-    Returns:
-        `first_epoch_seconds`, with compilation; `epoch_seconds` and `epoch_steps` of every timed epoch; `collecting_seconds`, those of
-        all of them that environment steps took, None where they cannot be told apart; `host_waits`; `peak_bytes`.
+    Returns: `first_epoch_seconds`, with compilation; `epoch_seconds` and `epoch_steps` of every timed epoch;
+        `collecting_seconds`, those of all of them that environment steps took, None where they cannot be told
+        apart; `host_waits`; `peak_bytes`.
     """
     with closing(build_learner(config, device)) as learner:
         first = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
@@ -48,7 +51,12 @@ def pace(config: CellConfig, device: torch.device) -> dict[str, Any]:
         if isinstance(memory, Replay):
             fill(memory)
         timed = _timed_epochs(learner, device)
-        return {"first_epoch_seconds": first[0], **timed, "host_waits": host_waits(learner, device), "peak_bytes": peak_bytes(device)}
+        return {
+            "first_epoch_seconds": first[0],
+            **timed,
+            "host_waits": host_waits(learner, device),
+            "peak_bytes": peak_bytes(device),
+        }
 
 
 def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
@@ -61,16 +69,26 @@ def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
             before = learner.env_steps
             seconds.append(seconds_of(learner.run_epoch, device))
             steps.append(learner.env_steps - before)
-    return {"epoch_seconds": seconds, "epoch_steps": steps, "collecting_seconds": collecting.seconds if collecting else None}
+    return {
+        "epoch_seconds": seconds,
+        "epoch_steps": steps,
+        "collecting_seconds": collecting.seconds if collecting else None,
+    }
 
 
 def host_waits(learner: Learner, device: torch.device) -> int:
-    """How often the host waits for the device in one more epoch; of a method of our own without the environment steps.
+    """How often the host waits for the device in one more epoch.
 
-    On a CPU operators are counted that would wait on a GPU if their numbers were there: of HARL's methods many are not, and `one_hot`
-    looks at its numbers on a CPU alone.
+    Of a method of our own without the environment steps.
+
+    On a CPU operators are counted that would wait on a GPU if their numbers were there: of HARL's methods
+    many are not, and `one_hot` looks at its numbers on a CPU alone.
     """
-    own = patch.object(learner, "_collect", return_value=learner._collect()) if isinstance(learner, NativeLearner) else nullcontext()
+    own = (
+        patch.object(learner, "_collect", return_value=learner._collect())
+        if isinstance(learner, NativeLearner)
+        else nullcontext()
+    )
     with own, waits_of_the_host(device) as waits:
         learner.run_epoch()
         return len(waits())
@@ -97,7 +115,10 @@ def collecting_of_1000(found: Mapping[str, Any]) -> float:
 
 
 def speed_row(found: Mapping[str, Any]) -> str:
-    """A row of `dima.campaign.speed` as YAML: learning by the epoch, and environment steps apart where they were timed apart."""
+    """A row of `dima.campaign.speed` as YAML.
+
+    Learning by the epoch, and environment steps apart where they were timed apart.
+    """
     commit, _ = commit_of(ROOT)
     own = found["collecting_seconds"] is not None
     learning = sum(found["epoch_seconds"]) - (found["collecting_seconds"] if own else 0.0)
@@ -118,9 +139,18 @@ def speed_row(found: Mapping[str, Any]) -> str:
     return "  - " + yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=1000).strip()
 
 
-def print_found(measure: Callable[[CellConfig, torch.device], dict[str, Any]], module: str, arguments: Sequence[str] | None) -> None:
-    """The command line of a module that measures one method: `measure` a cell of it and print what it found, as JSON."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description="One measurement of benchmarks.gpu.")
+def print_found(
+    measure: Callable[[CellConfig, torch.device], dict[str, Any]],
+    module: str,
+    arguments: Sequence[str] | None,
+) -> None:
+    """The command line of a module that measures one method.
+
+    `measure` a cell of it and print what it found, as JSON.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description="One measurement of benchmarks.gpu."
+    )
     parser.add_argument("--device", type=torch.device, required=True)
     parser.add_argument("--sizes", choices=TASKS, required=True)
     parser.add_argument("--method", required=True)
@@ -128,12 +158,17 @@ def print_found(measure: Callable[[CellConfig, torch.device], dict[str, Any]], m
     parser.add_argument("--compute")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    config = learning_at_once(method_cell(options.method, options.sizes, task=options.task, compute=options.compute))
-    dima.compute.prepare_process(config.compute, options.device)
+    config = learning_at_once(
+        method_cell(options.method, options.sizes, task=options.task, compute=options.compute)
+    )
+    dima.learning.compute.prepare_process(config.compute, options.device)
     found = measure(config, options.device)
     name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
     origin = {"method": options.method, "task": config.task.name, "compute": config.compute}
-    print(json.dumps(origin | {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda} | found), flush=True)
+    print(
+        json.dumps(origin | {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda} | found),
+        flush=True,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

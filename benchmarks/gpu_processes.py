@@ -1,4 +1,7 @@
-"""The processes of `benchmarks.gpu`: one measurement each, a limit of time, and several at once, also with CUDA's MPS."""
+"""The processes of `benchmarks.gpu`.
+
+One measurement each, a limit of time, and several at once, also with CUDA's MPS.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,14 @@ class Child:
         longest: seconds that it may take itself.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], seconds: float, errors: Path, longest: float) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        seconds: float,
+        errors: Path,
+        longest: float,
+    ) -> None:
         if seconds <= 0:
             raise NoTimeError
         self._longest = longest
@@ -62,8 +72,14 @@ class Child:
         self._errors = errors
         command = [sys.executable, "-m", *arguments]
         with errors.open("w", encoding="utf-8") as file:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment, start_new_session=True
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env=environment,
+                start_new_session=True,
             )
         if self._process.stdin is None or self._process.stdout is None:
             raise TypeError("pipes were asked for")
@@ -109,7 +125,9 @@ class Child:
         if self._out_of_time:
             raise FailedError(f"it took longer than {self._longest:.0f} s")
         if status != 0:
-            complaints = [line.strip() for line in self._errors.read_text(encoding="utf-8").splitlines() if line.strip()]
+            complaints = [
+                line.strip() for line in self._errors.read_text(encoding="utf-8").splitlines() if line.strip()
+            ]
             raise FailedError(complaints[-1] if complaints else f"exit status {status}")
         return json.loads(said[-1]) | {"remarks": [line for line in said[:-1] if "eagerly" in line]}
 
@@ -136,9 +154,16 @@ class Bench:
         return self._deadline - time.monotonic()
 
     def start(
-        self, arguments: Sequence[str], *, module: str = LEARNER, cache: str = "shared", seconds: float | None = None, **variables: str
+        self,
+        arguments: Sequence[str],
+        *,
+        module: str = LEARNER,
+        cache: str = "shared",
+        seconds: float | None = None,
+        **variables: str,
     ) -> Child:
-        """A measurement in its process, which finds the kernels that others with the same `cache` have compiled.
+        """A measurement in its process, which finds the kernels that others with the same `cache` have
+        compiled.
 
         Args:
             arguments: of the module, beside device and sizes; those given here count.
@@ -148,12 +173,22 @@ class Bench:
             variables: of its environment.
         """
         self._started += 1
-        kernels = {f"{name}_CACHE_DIR": str(self._folder / cache / name) for name in ("TORCHINDUCTOR", "TRITON")}
+        kernels = {
+            f"{name}_CACHE_DIR": str(self._folder / cache / name) for name in ("TORCHINDUCTOR", "TRITON")
+        }
         errors = self._folder / f"errors-{self._started}.txt"
-        return Child([module, *self._common, *arguments], os.environ | kernels | variables, self.seconds_left, errors, seconds or LONGEST)
+        return Child(
+            [module, *self._common, *arguments],
+            os.environ | kernels | variables,
+            self.seconds_left,
+            errors,
+            seconds or LONGEST,
+        )
 
     def together(self, arguments: Sequence[str], *, service: bool) -> dict[str, Any]:
-        """The same measurement for all seeds at once, their epochs beginning together; with `service` by CUDA's MPS.
+        """The same measurement for all seeds at once, their epochs beginning together.
+
+        With `service` by CUDA's MPS.
 
         Raises:
             NotMeasuredError: the service is not there, or does not start.
@@ -161,7 +196,9 @@ class Bench:
         with mps(self._folder) if service else nullcontext({}) as variables:
             children = []
             try:
-                children += [self.start([*arguments, "--waits", "--seed", str(seed)], **variables) for seed in SEEDS]
+                children += [
+                    self.start([*arguments, "--waits", "--seed", str(seed)], **variables) for seed in SEEDS
+                ]
                 for child in children:
                     child.wait_until_ready()
                 for child in children:
@@ -180,7 +217,9 @@ class Bench:
 
 @contextmanager
 def mps(folder: Path) -> Iterator[dict[str, str]]:
-    """CUDA's Multi-Process Service, started for this command alone and ended after it: the variables of processes that use it.
+    """CUDA's Multi-Process Service, started for this command alone and ended after it.
+
+    The variables of processes that use it.
 
     Raises:
         NotMeasuredError: it is not there, or does not start.
@@ -190,7 +229,10 @@ def mps(folder: Path) -> Iterator[dict[str, str]]:
         raise NotMeasuredError("there is no GPU")
     if control is None:
         raise NotMeasuredError("there is no nvidia-cuda-mps-control here")
-    variables = {"CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"), "CUDA_MPS_LOG_DIRECTORY": str(folder / "log")}
+    variables = {
+        "CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"),
+        "CUDA_MPS_LOG_DIRECTORY": str(folder / "log"),
+    }
     for path in variables.values():
         Path(path).mkdir()
     environment = os.environ | variables
@@ -205,8 +247,15 @@ def mps(folder: Path) -> Iterator[dict[str, str]]:
 
 def _succeeds(command: Sequence[str], environment: Mapping[str, str], given: str = "") -> bool:
     try:  # a server that stays behind must not hold our pipes open
-        done = subprocess.run(  # noqa: S603 - our own commands
-            command, env=environment, input=given, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=False
+        done = subprocess.run(
+            command,
+            env=environment,
+            input=given,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

@@ -1,11 +1,14 @@
-"""The kernels of a method's updates by part, its attention by shape, and how far streams overlap: `benchmarks.gpu --profile`.
+"""The kernels of a method's updates by part, its attention by shape, and how far streams overlap.
 
-The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no other operator called, all
-of them on one stream.
+`benchmarks.gpu --profile`.
 
-A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention by torch's function is found in a
-first, uncompiled call of each, and every shape of it is then timed alone: inside graphs and compiled parts no shape can be seen. An epoch
-that is looked at has few updates, since every kernel costs the profiler time.
+The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no
+other operator called, all of them on one stream.
+
+A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention by
+torch's function is found in a first, uncompiled call of each, and every shape of it is then timed alone:
+inside graphs and compiled parts no shape can be seen. An epoch that is looked at has few updates, since every
+kernel costs the profiler time.
 """
 
 from __future__ import annotations
@@ -25,12 +28,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_learner import fill, finish, seconds_of
 from benchmarks.gpu_pace import print_found
+from dima.cell.methods import build_learner
 from dima.config import CellConfig
+from dima.config.grid import merge, validate
 from dima.errors import UserError
-from dima.grid import merge, validate
-from dima.methods import build_learner
-from dima.native_learner import NativeLearner
-from dima.replay import Replay
+from dima.experience.replay import Replay
+from dima.learning.native_learner import NativeLearner
 
 UPDATES = {"updates_per_epoch": 20, "policy_updates_per_epoch": 2}
 """In an epoch that is looked at, at most."""
@@ -51,7 +54,9 @@ class Kernel(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """A call of attention: shapes of queries and of keys, precision, whether it has a mask, dropout, or gradients, and is causal."""
+    """A call of attention: shapes of queries and of keys, precision, whether it has a mask, dropout, or
+    gradients, and is causal.
+    """
 
     query: tuple[int, ...]
     key: tuple[int, ...]
@@ -64,7 +69,9 @@ class Attention(NamedTuple):
 
 @contextmanager
 def attention_calls() -> Iterator[Counter[Attention]]:
-    """The calls of `scaled_dot_product_attention` meanwhile, those of torch's own layers too, by what decides their cost."""
+    """The calls of `scaled_dot_product_attention` meanwhile, those of torch's own layers too, by what decides
+    their cost.
+    """
     calls: Counter[Attention] = Counter()
     attend = F.scaled_dot_product_attention
 
@@ -99,7 +106,9 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
     """
     with closing(build_learner(config, device)) as learner:
         if not isinstance(learner, NativeLearner):
-            raise UserError(f"Method {config.method} learns in HARL's code; a profile is made of methods of this project's own.")
+            raise UserError(
+                f"Method {config.method} learns in HARL's code; a profile is made of methods of this project's own."
+            )
         collected = learner._collect()
         memory = getattr(learner, "replay", None)
         if isinstance(memory, Replay):
@@ -111,7 +120,9 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
                 learner.run_epoch()
             return {
                 "attention": [
-                    timed_attention(part, call, calls, device) for part, seen in attention.items() for call, calls in seen.items()
+                    timed_attention(part, call, calls, device)
+                    for part, seen in attention.items()
+                    for call, calls in seen.items()
                 ],
                 "parts": {part: part_of(update, device) for part, update in updates.items()},
                 "epoch": epoch_of(learner.run_epoch, device),
@@ -121,7 +132,11 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
 def updates_of(learner: NativeLearner) -> dict[str, Update]:
     """The learner's updates by their part."""
     prefix = "_update_"
-    return {name.removeprefix(prefix): getattr(learner, name) for name in vars(type(learner)) if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): getattr(learner, name)
+        for name in vars(type(learner))
+        if name.startswith(prefix)
+    }
 
 
 def attention_of(update: Update) -> Counter[Attention]:
@@ -134,7 +149,8 @@ def attention_of(update: Update) -> Counter[Attention]:
 def timed_attention(part: str, call: Attention, calls: int, device: torch.device) -> dict[str, Any]:
     """Milliseconds of such a call by itself, with its gradient where it has one."""
     query, key, value = (
-        torch.randn(shape, dtype=call.dtype, device=device, requires_grad=call.gradients) for shape in (call.query, call.key, call.key)
+        torch.randn(shape, dtype=call.dtype, device=device, requires_grad=call.gradients)
+        for shape in (call.query, call.key, call.key)
     )
     mask = None if call.mask is None else torch.ones(call.mask, dtype=torch.bool, device=device)
 
@@ -145,7 +161,12 @@ def timed_attention(part: str, call: Attention, calls: int, device: torch.device
                 torch.autograd.grad(mixed.sum(), (query, key, value))
 
     attend()
-    shape = {"query": call.query, "key": call.key, "dtype": str(call.dtype).removeprefix("torch."), "mask": call.mask is not None}
+    shape = {
+        "query": call.query,
+        "key": call.key,
+        "dtype": str(call.dtype).removeprefix("torch."),
+        "mask": call.mask is not None,
+    }
     milliseconds = 1e3 * seconds_of(attend, device) / REPEATS
     return {"part": part, **shape, "gradients": call.gradients, "calls": calls, "milliseconds": milliseconds}
 
@@ -164,7 +185,10 @@ def part_of(update: Update, device: torch.device) -> dict[str, Any]:
         "wall_ms": 1e3 * wall / times,
         "busy_ms": busy(kernels) / 1e3 / times,
         "kernels": len(kernels) / times,
-        "largest": [{"name": name, "ms": spent / 1e3 / times, "calls": calls[name] / times} for name, spent in largest.most_common(SHOWN)],
+        "largest": [
+            {"name": name, "ms": spent / 1e3 / times, "calls": calls[name] / times}
+            for name, spent in largest.most_common(SHOWN)
+        ],
     }
 
 
@@ -187,13 +211,20 @@ def kernels_of(call: Callable[[], object], device: torch.device) -> tuple[list[K
     """The kernels that a call starts, and its wall time in seconds."""
     on_gpu = device.type == "cuda"
     finish(device)
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True) as recorded:
+    with profile(
+        activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True
+    ) as recorded:
         started = time.perf_counter()
         call()
         finish(device)
         wall = time.perf_counter() - started
     return [
-        Kernel(event.name, event.time_range.start, event.time_range.end, event.device_resource_id if on_gpu else 0)
+        Kernel(
+            event.name,
+            event.time_range.start,
+            event.time_range.end,
+            event.device_resource_id if on_gpu else 0,
+        )
         for event in recorded.events() or ()
         if is_kernel(event, on_gpu)
     ], wall
@@ -229,19 +260,30 @@ def profile_text(name: str, found: Mapping[str, Any]) -> str:
     """What is printed of a method."""
     lines = [f"{name}: {found['task']}, preset {found['compute']}"]
     for part, one in found["parts"].items():
-        lines.append(f"\n{part}: {one['wall_ms']:.3f} ms an update, {one['busy_ms']:.3f} of them in {one['kernels']:.0f} kernels")
-        lines += [f"{kernel['ms']:9.3f} ms {kernel['calls']:8.1f} x  {kernel['name'][:100]}" for kernel in one["largest"]]
-    lines.append("\nattention, each shape timed by itself: part | calls an update | queries | keys | precision | ms a call")
+        lines.append(
+            f"\n{part}: {one['wall_ms']:.3f} ms an update, {one['busy_ms']:.3f} of them in {one['kernels']:.0f} kernels"
+        )
+        lines += [
+            f"{kernel['ms']:9.3f} ms {kernel['calls']:8.1f} x  {kernel['name'][:100]}"
+            for kernel in one["largest"]
+        ]
+    lines.append(
+        "\nattention, each shape timed by itself: part | calls an update | queries | keys | precision | ms a call"
+    )
     for call in found["attention"]:
         with_gradients = " with gradients" if call["gradients"] else ""
         shapes = f"{tuple(call['query'])} | {tuple(call['key'])} | {call['dtype']}"
-        lines.append(f"{call['part']} | {call['calls']} | {shapes} | {call['milliseconds']:.3f}{with_gradients}")
+        lines.append(
+            f"{call['part']} | {call['calls']} | {shapes} | {call['milliseconds']:.3f}{with_gradients}"
+        )
     epoch = found["epoch"]
     lines.append(
         f"\nan epoch of few updates: {epoch['wall_ms']:.1f} ms, a kernel runs in {epoch['covered_ms']:.1f} of them, "
         f"{epoch['busy_ms'] / max(epoch['covered_ms'], 1e-9):.2f} at a time; {epoch['kernels']} kernels"
     )
-    lines.append("streams: " + ", ".join(f"{stream}: {ms:.1f} ms" for stream, ms in epoch["stream_ms"].items()))
+    lines.append(
+        "streams: " + ", ".join(f"{stream}: {ms:.1f} ms" for stream, ms in epoch["stream_ms"].items())
+    )
     return "\n".join(lines)
 
 
@@ -258,7 +300,9 @@ def few_updates(config: CellConfig) -> CellConfig:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Look at one method and print what was found."""
-    print_found(lambda config, device: profiled(few_updates(config), device), "benchmarks.gpu_profile", arguments)
+    print_found(
+        lambda config, device: profiled(few_updates(config), device), "benchmarks.gpu_profile", arguments
+    )
 
 
 if __name__ == "__main__":

@@ -69,7 +69,9 @@ def slowest_over(together: Found, one: Found) -> float:
 
 def difference(one: Found, other: Found) -> float:
     """Largest relative error of a part's first losses, as one vector."""
-    pairs = ((torch.tensor(losses), torch.tensor(other["losses"][part])) for part, losses in one["losses"].items())
+    pairs = (
+        (torch.tensor(losses), torch.tensor(other["losses"][part])) for part, losses in one["losses"].items()
+    )
     return max(relative_error({"": ours}, {"": theirs}) for ours, theirs in pairs)
 
 
@@ -85,7 +87,13 @@ def times_faster(slow: Found, fast: Found) -> float:
 
 TARGETS = (
     Target("seconds of an epoch's learning, fast with graphs", (BEST,), epoch, 0.5, 0.8),
-    Target("minutes of the whole cell, extrapolated, compilation included", (CELL,), whole_cell_minutes, 11.0, 15.0),
+    Target(
+        "minutes of the whole cell, extrapolated, compilation included",
+        (CELL,),
+        whole_cell_minutes,
+        11.0,
+        15.0,
+    ),
     Target("plain eager epoch (reference) over the first", (PLAIN, BEST), times_faster, 12.0, at_least=True),
     Target("four seeds at once over one, without MPS", (TOGETHER, BEST), slowest_over, 2.0),
     Target("four seeds at once over one, with MPS", (SERVED, BEST), slowest_over, 2.0),
@@ -96,8 +104,16 @@ TARGETS = (
     Target("seconds of an epoch's learning on pen, fast with graphs", (PEN,), epoch, 1.2),
     Target("parts that run as no graph, fast", (BEST,), lambda best: len(best["not_recorded"]), 0),
     Target("parts that run as no graph, reference", (GRAPHS,), lambda found: len(found["not_recorded"]), 0),
-    Target("host synchronisations in updates", (BEST,), lambda best: best["host_synchronisations"]["updates"], 0, of_speed=False),
-    Target("reference with graphs, two runs: weights differ", (GRAPHS, AGAIN), weights_differ, 0, of_speed=False),
+    Target(
+        "host synchronisations in updates",
+        (BEST,),
+        lambda best: best["host_synchronisations"]["updates"],
+        0,
+        of_speed=False,
+    ),
+    Target(
+        "reference with graphs, two runs: weights differ", (GRAPHS, AGAIN), weights_differ, 0, of_speed=False
+    ),
     Target("reference, graphs and eager: weights differ", (GRAPHS, PLAIN), weights_differ),
     Target("reference, graphs and eager: first losses, relative", (GRAPHS, PLAIN), difference),
     Target("fast with graphs and plain eager: first losses, relative", (BEST, PLAIN), difference),
@@ -112,14 +128,22 @@ def reason_without(found: Found) -> str | None:
 
 
 def verdicts(found: Mapping[str, Found], *, comparable: bool) -> list[Found]:
-    """A row for every target; those of speed, memory and graphs have a verdict where `comparable`: the paper's sizes on a GPU."""
+    """A row for every target; those of speed, memory and graphs have a verdict where `comparable`.
+
+    The paper's sizes on a GPU.
+    """
     rows = []
     for target in TARGETS:
         reasons = [f"{name}: {reason}" for name in target.needs if (reason := reason_without(found[name]))]
         value = None if reasons else float(target.value(*(found[name] for name in target.needs)))
         judged = value is not None and (comparable or not target.of_speed)
-        row = {name: getattr(target, name) for name in ("what", "bound", "must", "at_least")} | {"value": value}
-        met = {name: _meets(row, target.bound if name == "met" else target.must) if judged else None for name in ("met", "must_met")}
+        row = {name: getattr(target, name) for name in ("what", "bound", "must", "at_least")} | {
+            "value": value
+        }
+        met = {
+            name: _meets(row, target.bound if name == "met" else target.must) if judged else None
+            for name in ("met", "must_met")
+        }
         rows.append(row | met | {"reason": "; ".join(reasons) or None})
     return rows
 
@@ -137,4 +161,6 @@ def row_line(row: Found) -> str:
     must = "" if row["must"] is None else f" (must: {row['must']:g})"
     value = row["reason"] if row["value"] is None else f"{row['value']:.3g}"
     only_the_must = row["met"] is False and row["must_met"] is True
-    return " | ".join([row["what"], value, bound + must, "only what it must" if only_the_must else VERDICT[row["met"]]])
+    return " | ".join(
+        [row["what"], value, bound + must, "only what it must" if only_the_must else VERDICT[row["met"]]]
+    )

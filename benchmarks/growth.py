@@ -2,16 +2,20 @@
 
 An exponent is the slope of log cost over log size by least squares. What is expected of it at most:
 
-- agents, time: K = N denoising steps (2N for two agents), each of a fixed cost; N conditions; N observations in each imagined step. All of
-  that is linear. Squares of N have small weight: each of the N conditions attends to the 3N actions of all, the action token of the reward
-  model to N, and N observations have N + 3 numbers each, which linear layers read and write.
-- agents, memory: linear, likewise: each of the N conditions is a query of its own, but they share the 3N keys.
-- state, time and memory: linear, since the state enters and leaves through first and last layers alone; nothing else depends on it.
+- agents, time: K = N denoising steps (2N for two agents), each of a fixed cost; N conditions; N observations
+  in each imagined step. All of that is linear. Squares of N have small weight: each of the N conditions
+  attends to the 3N actions of all, the action token of the reward model to N, and N observations have N + 3
+  numbers each, which linear layers read and write.
+- agents, memory: linear, likewise: each of the N conditions is a query of its own, but they share the 3N
+keys.
+- state, time and memory: linear, since the state enters and leaves through first and last layers alone;
+nothing else depends on it.
 - rollouts, time and memory: linear, since rollouts do not interact.
 
-The products of matrices that make those squares are counted, so that time is expected to grow at most linearly or, where that is more, as
-the counted operations do between the last two sizes, where they are steepest; a part with the same operations at all sizes should not
-grow at all. TOLERANCE is allowed for the noise of measured numbers.
+The products of matrices that make those squares are counted, so that time is expected to grow at most
+linearly or, where that is more, as the counted operations do between the last two sizes, where they are
+steepest; a part with the same operations at all sizes should not grow at all. TOLERANCE is allowed for the
+noise of measured numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "state": (6, 17, 54, 105, 211, 420),
     "rollouts": (75, 150, 300, 600),
 }
-"""Agents of push-mass-N, numbers in a state (those of the tasks, and between them), rollouts of one imagined batch."""
+"""Agents of push-mass-N, numbers in a state (those of the tasks, and between them), rollouts of one imagined
+batch."""
 TOLERANCE = 0.1
 
 
@@ -69,14 +74,19 @@ class Line(NamedTuple):
 
 
 def fit(sizes: Sequence[float], costs: Sequence[float]) -> Line:
-    """The power law of least squares in the logarithms. Raises ValueError where there are not two positive points."""
+    """The power law of least squares in the logarithms.
+
+    Raises ValueError where there are not two positive points.
+    """
     if len(sizes) < 2 or min(*sizes, *costs) <= 0:
         raise ValueError(f"a power law needs two points, all positive, not {list(costs)} at {list(sizes)}")
     exponent, logarithm = np.polyfit(np.log(sizes), np.log(costs), 1)
     return Line(float(exponent), float(np.exp(logarithm)))
 
 
-def growth(quantity: str, unit: str, axis: str, measured: Mapping[int, Sequence[float]], expected: float) -> dict[str, Any]:
+def growth(
+    quantity: str, unit: str, axis: str, measured: Mapping[int, Sequence[float]], expected: float
+) -> dict[str, Any]:
     """What a table and a figure say of one quantity along one axis.
 
     Args:
@@ -105,7 +115,10 @@ def growth(quantity: str, unit: str, axis: str, measured: Mapping[int, Sequence[
 
 
 def expected_of_time(sizes: Sequence[int], operations: Sequence[float]) -> float:
-    """The larger of 1 and of the exponent of the counted operations between the last two sizes; 0 where all sizes have the same."""
+    """The larger of 1 and of the exponent of the counted operations between the last two sizes.
+
+    0 where all sizes have the same.
+    """
     if len(set(operations)) == 1:
         return 0.0
     return max(1.0, fit(sizes[-2:], operations[-2:]).exponent)

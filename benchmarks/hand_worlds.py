@@ -1,9 +1,11 @@
-"""How many steps a second the Bi-DexHands port makes in many worlds: MuJoCo Warp, beside MuJoCo's own engine in the same run.
+"""How many steps a second the Bi-DexHands port makes in many worlds.
+
+MuJoCo Warp, beside MuJoCo's own engine in the same run.
 
     python -m benchmarks.hand_worlds --json hand_worlds.json
 
-Control steps (each two of the simulation's) with random actions, observation, reward and restarts included. Meant for a GPU, where
-absolute numbers mean something; on a CPU it only shows that it runs.
+Control steps (each two of the simulation's) with random actions, observation, reward and restarts included.
+Meant for a GPU, where absolute numbers mean something; on a CPU it only shows that it runs.
 """
 
 from __future__ import annotations
@@ -28,23 +30,41 @@ WARM_UP = 5
 
 
 def measure(tasks: Sequence[str], worlds: Sequence[int], steps: int, device: torch.device) -> dict[str, Any]:
-    """World steps a second for every task and number of worlds, and of the C engine in `engine_worlds` worlds on all cores."""
+    """World steps a second for every task and number of worlds, and of the C engine in `engine_worlds` worlds
+    on all cores.
+    """
     rows = []
     for task in tasks:
         engine_worlds = min(64, max(worlds))
         own = BiDexHands(task, engine_worlds, 0, DEFAULT)
         own.reset()
-        engine = engine_worlds * _steps_per_second(lambda actions, own=own: own.step(actions.cpu().numpy()), engine_worlds, steps, device)
+        engine = engine_worlds * _steps_per_second(
+            lambda actions, own=own: own.step(actions.cpu().numpy()), engine_worlds, steps, device
+        )
         own.close()
         for count in worlds:
             env = WarpBiDexHands(task, count, 0, DEFAULT, device)
             env.reset()
             rate = count * _steps_per_second(env.step, count, steps, device)
-            rows.append({"task": task, "worlds": count, "warp": rate, "engine_worlds": engine_worlds, "engine": engine})
-    return {"hardware": _hardware(device), "versions": {name: version(name) for name in ("mujoco", "mujoco-warp", "torch")}, "rows": rows}
+            rows.append(
+                {
+                    "task": task,
+                    "worlds": count,
+                    "warp": rate,
+                    "engine_worlds": engine_worlds,
+                    "engine": engine,
+                }
+            )
+    return {
+        "hardware": _hardware(device),
+        "versions": {name: version(name) for name in ("mujoco", "mujoco-warp", "torch")},
+        "rows": rows,
+    }
 
 
-def _steps_per_second(step: Callable[[torch.Tensor], object], worlds: int, steps: int, device: torch.device) -> float:
+def _steps_per_second(
+    step: Callable[[torch.Tensor], object], worlds: int, steps: int, device: torch.device
+) -> float:
     generator = torch.Generator(device).manual_seed(0)
     actions = torch.rand(WARM_UP + steps, worlds, 2, 26, generator=generator, device=device) * 2 - 1
     for action in actions[:WARM_UP]:
@@ -63,7 +83,11 @@ def _wait(device: torch.device) -> None:
 
 
 def _hardware(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.processor() or platform.machine()}, CPU"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{platform.processor() or platform.machine()}, CPU"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,9 +1,12 @@
-"""Our HARL cells beside HARL alone: CPU and wall time of one update, and how much of ours is stepping the environment.
+"""Our HARL cells beside HARL alone.
+
+CPU and wall time of one update, and how much of ours is stepping the environment.
 
     python -m benchmarks.harl --json harl.json
 
-An update is `episode_length` steps of every world and the learning from them, with the parameters of the cell. Updates of the two sides
-alternate in one process; a ratio is HARL's time over ours, with its worlds in one process and in a process each. No evaluation, no files.
+An update is `episode_length` steps of every world and the learning from them, with the parameters of the
+cell. Updates of the two sides alternate in one process; a ratio is HARL's time over ours, with its worlds in
+one process and in a process each. No evaluation, no files.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from benchmarks.timing import Stopwatch, shown, spread, write_result
 from benchmarks.workload import CONFIG
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOnPolicyParameters
-from dima.grid import CellKey, Grid, GridFile, validate
+from dima.config.grid import CellKey, Grid, GridFile, validate
 
 TASKS = ("push-mass", "halfcheetah-2x3", "ant-4x2")
 LEAST_RATIO = 1.0
@@ -33,7 +36,9 @@ HEAD = "HARL's worlds | task | CPU over ours | at least 1 | wall over ours | at 
 
 
 class Seconds(NamedTuple):
-    """One update: CPU time, worker processes included, wall time and the part of it that stepped the worlds."""
+    """One update: CPU time, worker processes included, wall time and the part of it that stepped the
+    worlds.
+    """
 
     cpu: float
     wall: float
@@ -60,7 +65,9 @@ class Side(NamedTuple):
 def cell(task: str) -> CellConfig:
     """MAPPO on the task as in the paper's grid, seed 1."""
     content = {"experiments": {"speed": [{"tasks": [task], "methods": ["mappo"], "seeds": [1]}]}}
-    return Grid("benchmark", validate(GridFile, content, "benchmark"), CONFIG).resolve(CellKey(task, "mappo", 1))
+    return Grid("benchmark", validate(GridFile, content, "benchmark"), CONFIG).resolve(
+        CellKey(task, "mappo", 1)
+    )
 
 
 def our_side(learner: HarlOnPolicyLearner) -> Side:
@@ -96,14 +103,22 @@ def compare_cell(config: CellConfig, vector: str, pairs: int) -> dict[str, Any]:
         for pair in range(pairs):
             seconds = {number: sides[number].measure() for number in ((0, 1) if pair % 2 else (1, 0))}
             taken.append((seconds[0], seconds[1]))
-    size = {"worlds": parameters.rollout_threads, "steps": parameters.rollout_threads * parameters.episode_length}
+    size = {
+        "worlds": parameters.rollout_threads,
+        "steps": parameters.rollout_threads * parameters.episode_length,
+    }
     return {"task": config.task.name, "vector": vector} | size | {"pairs": pairs} | summary(taken)
 
 
 def summary(taken: Sequence[tuple[Seconds, Seconds]]) -> dict[str, Any]:
     """Ratios, shares and verdicts of pairs (ours, HARL's); a verdict looks at the median."""
-    cpu, wall = (spread([getattr(theirs, clock) / getattr(ours, clock) for ours, theirs in taken]) for clock in ("cpu", "wall"))
-    share, their_share = (spread([pair[side].stepping / pair[side].wall for pair in taken]) for side in (0, 1))
+    cpu, wall = (
+        spread([getattr(theirs, clock) / getattr(ours, clock) for ours, theirs in taken])
+        for clock in ("cpu", "wall")
+    )
+    share, their_share = (
+        spread([pair[side].stepping / pair[side].wall for pair in taken]) for side in (0, 1)
+    )
     return {
         "our_seconds": {name: spread([getattr(ours, name) for ours, _ in taken]) for name in Seconds._fields},
         "cpu_ratio": cpu,
@@ -131,7 +146,9 @@ def table_line(row: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.harl", description="Our HARL cells' time beside HARL alone.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.harl", description="Our HARL cells' time beside HARL alone."
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--pairs", type=int, default=7, help="pairs of updates (default: %(default)s)")
     parser.add_argument("--json", type=Path)
@@ -145,9 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append(row)
             print(table_line(row), flush=True)
     minutes, load_after = (time.time() - started) / 60, os.getloadavg()
-    print(f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {load_after[0]:.1f} after, {os.cpu_count()} cores")
+    print(
+        f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {load_after[0]:.1f} after, {os.cpu_count()} cores"
+    )
     if options.json:
-        write_result(options.json, {"minutes": minutes, "load_before_and_after": [load, load_after], "rows": rows})
+        write_result(
+            options.json, {"minutes": minutes, "load_before_and_after": [load, load_after], "rows": rows}
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """HARL alone: its own `run()` on its own vectors of single environments, one update a call.
 
-Where HARL's wrapper of MAMuJoCo (which needs `gym` and `mujoco-py`) computes the same observation twice or hands on what training never
-reads, the worlds here do not: what differs from it is in its favour. So are the log that stays in memory and the steps without evaluation.
+Where HARL's wrapper of MAMuJoCo (which needs `gym` and `mujoco-py`) computes the same observation twice or
+hands on what training never reads, the worlds here do not: what differs from it is in its favour. So are the
+log that stays in memory and the steps without evaluation.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ from envs.mamujoco.bodies import V2_BODIES
 from envs.mujoco_process import as_python_warnings
 from envs.push_mass import next_state, reward
 
-VECTORS: Mapping[str, type[ShareVecEnv]] = {"one process": ShareDummyVecEnv, "a process a world": ShareSubprocVecEnv}
+VECTORS: Mapping[str, type[ShareVecEnv]] = {
+    "one process": ShareDummyVecEnv,
+    "a process a world": ShareSubprocVecEnv,
+}
 """HARL takes the second for more than one world."""
 
 Shown = tuple[list[np.ndarray], list[np.ndarray], None]
-"""Observations and global states, a list entry for each agent, and no available actions: they are for discrete ones."""
+"""Observations and global states, a list entry for each agent, and no available actions: they are for
+discrete ones."""
 
 
 class Single:
@@ -58,13 +63,22 @@ class Single:
         return self._show(self._begin(seed))
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
-        """Actions [agents, action] to observations, states, rewards, ends, infos and available actions of every agent."""
+        """Actions [agents, action] to observations, states, rewards, ends, infos and available actions of
+        every agent.
+        """
         state, gain, terminated, truncated = self._advance(actions)
         done = terminated or truncated
         info = {"bad_transition": truncated and not terminated} if done else {}
         obs, share_obs, available = self._show(state)
         agents = range(self.n_agents)
-        return obs, share_obs, [[gain] for _ in agents], [done for _ in agents], [info for _ in agents], available
+        return (
+            obs,
+            share_obs,
+            [[gain] for _ in agents],
+            [done for _ in agents],
+            [info for _ in agents],
+            available,
+        )
 
     @abstractmethod
     def _begin(self, seed: int | None) -> np.ndarray:
@@ -110,7 +124,9 @@ class SinglePushMass(Single):
 
 
 class SingleRobot(Single):
-    """Gymnasium's robot, the agent's id and the scaling added agent by agent as in HARL's wrapper of MAMuJoCo."""
+    """Gymnasium's robot, the agent's id and the scaling added agent by agent as in HARL's wrapper of
+    MAMuJoCo.
+    """
 
     def __init__(self, spec: EnvSpec, seed: int) -> None:
         super().__init__(spec, seed)
@@ -120,7 +136,9 @@ class SingleRobot(Single):
             self._env = gymnasium.make(robot, disable_env_checker=True, **arguments)
         self._zeros = np.zeros(zeros)
         self._ids = np.eye(spec.n_agents)
-        self._dying_bonus = V2_BODIES[name].dying_bonus  # of the older rules, which gymnasium's robots of today do not pay
+        self._dying_bonus = V2_BODIES[
+            name
+        ].dying_bonus  # of the older rules, which gymnasium's robots of today do not pay
 
     def _begin(self, seed: int | None) -> np.ndarray:
         return np.concatenate([self._env.reset(seed=seed)[0], self._zeros])
@@ -158,9 +176,8 @@ class HarlAlone(InProcessMappo):
 
     Its learning rate does not decay, whatever the cell says: HARL counts updates by calls of `run()`.
 
-    Args:
-        config: a cell whose parameters are `HarlOnPolicyParameters`; world j gets the seed of world j of the cell.
-        vector: a key of `VECTORS`.
+    Args: config: a cell whose parameters are `HarlOnPolicyParameters`; world j gets the seed of world j of
+        the cell. vector: a key of `VECTORS`.
 
     Attributes:
         workers: the worlds' processes.
@@ -176,7 +193,11 @@ class HarlAlone(InProcessMappo):
         self.workers = [process.pid for process in getattr(worlds, "ps", ())]
         settings = on_policy_settings(config.parameters)
         one_update = settings["train"]["episode_length"] * settings["train"]["n_rollout_threads"]
-        settings["train"] |= {"num_env_steps": one_update, "log_interval": 2, "eval_interval": 2}  # after the only update: never
+        settings["train"] |= {
+            "num_env_steps": one_update,
+            "log_interval": 2,
+            "eval_interval": 2,
+        }  # after the only update: never
         settings |= {"render": {"use_render": False}, "eval": {"use_eval": False}}
         random.seed(config.seed)
         np.random.seed(config.seed)

@@ -2,10 +2,11 @@
 
     python -m benchmarks.marie_memory halfcheetah-2x3 pen
 
-The peak of a training step of the world model, forward and backward, is measured by torch's own tracker of live tensors on tensors without
-content: at full size, in seconds, on any machine. Attention is the plain one, which keeps its weights; the fused kernels that the preset
-`fast` finds on a GPU keep less. Beside the peak stands what a formula says that the layers keep for the backward pass, and the keys and
-values of the rollouts that are imagined at once. Workspaces of libraries and the allocator's own losses are not in it.
+The peak of a training step of the world model, forward and backward, is measured by torch's own tracker of
+live tensors on tensors without content: at full size, in seconds, on any machine. Attention is the plain one,
+which keeps its weights; the fused kernels that the preset `fast` finds on a GPU keep less. Beside the peak
+stands what a formula says that the layers keep for the backward pass, and the keys and values of the rollouts
+that are imagined at once. Workspaces of libraries and the allocator's own losses are not in it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import Actor
 from dima.config import Compute, MarieParameters
-from dima.grid import CellKey, load_grid
-from dima.replay import Sequences
+from dima.config.grid import CellKey, load_grid
+from dima.experience.replay import Sequences
 
 CONFIG = Path(__file__).parents[1] / "workflow" / "config"
 FLOAT, BFLOAT = 4, 2
@@ -68,7 +69,13 @@ class Sizes(NamedTuple):
     def world_model(self, compute: Compute) -> TokenWorldModel:
         """A new one."""
         tokenizer = self.parameters.tokenizer
-        sizes = (self.agents, self.action, tokenizer.tokens, tokenizer.codebook_size, self.parameters.behavior.horizon)
+        sizes = (
+            self.agents,
+            self.action,
+            tokenizer.tokens,
+            tokenizer.codebook_size,
+            self.parameters.behavior.horizon,
+        )
         return TokenWorldModel(*sizes, self.parameters.world_model, compute)
 
 
@@ -95,15 +102,18 @@ def weights_and_moments(sizes: Sizes) -> int:
 
 def replay_bytes(sizes: Sizes) -> int:
     """Of a full memory: observations, actions and reward, two flags, two counts of visits."""
-    return sizes.parameters.replay_capacity * (FLOAT * (sizes.agents * (sizes.observation + sizes.action) + 3) + 2)
+    return sizes.parameters.replay_capacity * (
+        FLOAT * (sizes.agents * (sizes.observation + sizes.action) + 3) + 2
+    )
 
 
 def kept_by_layers(sizes: Sizes) -> int:
     """Bytes that the transformer's layers keep for the backward pass, in float32 and with plain attention.
 
-    A layer keeps 18 tensors of the size of its input: inputs of two norms and of the two projections behind them, queries, keys, values,
-    their mixture, two dropped outputs and, four wide, two of the feed-forward layer; three tensors of attention weights (softmax, dropout's
-    mask, their product); and two numbers a token for each norm. Checkpointed, all layers keep their input, and one at a time the rest.
+    A layer keeps 18 tensors of the size of its input: inputs of two norms and of the two projections behind
+    them, queries, keys, values, their mixture, two dropped outputs and, four wide, two of the feed-forward
+    layer; three tensors of attention weights (softmax, dropout's mask, their product); and two numbers a
+    token for each norm. Checkpointed, all layers keep their input, and one at a time the rest.
     """
     config, tokens = sizes.parameters.world_model, sizes.tokens
     inputs = FLOAT * sizes.rows * tokens * config.dim
@@ -112,7 +122,10 @@ def kept_by_layers(sizes: Sizes) -> int:
 
 
 def training_peak(sizes: Sizes, compute: Compute) -> int:
-    """Bytes at most alive in a training step of the world model besides its weights: gradients and all that lies between."""
+    """Bytes at most alive in a training step of the world model besides its weights.
+
+    Gradients and all that lies between.
+    """
     batch, horizon = sizes.parameters.world_model.batch_size, sizes.parameters.behavior.horizon
     with FakeTensorMode():
         model = sizes.world_model(compute).train()
@@ -124,7 +137,9 @@ def training_peak(sizes: Sizes, compute: Compute) -> int:
             never,
             never,
         )
-        tokens = torch.zeros(batch, horizon, sizes.agents, sizes.parameters.tokenizer.tokens, dtype=torch.long)
+        tokens = torch.zeros(
+            batch, horizon, sizes.agents, sizes.parameters.tokenizer.tokens, dtype=torch.long
+        )
         tracker = MemTracker()
         tracker.track_external(model)
         with tracker:
@@ -150,7 +165,9 @@ def with_checkpointing(sizes: Sizes, on: bool) -> Sizes:
 
 
 def table_line(task: str) -> str:
-    """One row for a task: with the precision, checkpointing and chunk of its configuration in the last two columns."""
+    """One row for a task: with the precision, checkpointing and chunk of its configuration in the last two
+    columns.
+    """
     sizes = of_task(task)
     compute = sizes.parameters.compute
     fixed, replay, cache = weights_and_moments(sizes), replay_bytes(sizes), keys_and_values(sizes, compute)
@@ -164,8 +181,12 @@ def table_line(task: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, in gigabytes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.marie_memory", description="What MARIE needs of a GPU's memory.")
-    parser.add_argument("tasks", nargs="*", default=["halfcheetah-2x3", "halfcheetah-6x1", "ant-4x2", "pen", "bottle-cap"])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.marie_memory", description="What MARIE needs of a GPU's memory."
+    )
+    parser.add_argument(
+        "tasks", nargs="*", default=["halfcheetah-2x3", "halfcheetah-6x1", "ant-4x2", "pen", "bottle-cap"]
+    )
     options = parser.parse_args(arguments)
     print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), sep="\n")
     for task in options.tasks:

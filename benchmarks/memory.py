@@ -1,10 +1,13 @@
-"""Peak memory of an epoch's learning on a CPU, beyond what the process held before: each point in a fresh process. Linux alone.
+"""Peak memory of an epoch's learning on a CPU, beyond what the process held before.
+
+Each point in a fresh process. Linux alone.
 
     python -m benchmarks.memory agents 24
 
-prints the bytes of one point; `python -m benchmarks.scaling` asks for all. A small point is run first, so that code which is loaded, or
-compiled, once is not counted; then the kernel's high-water mark starts anew, and every part of an epoch is called once. The C library is
-told to give freed blocks back at once, or the mark would show what it hoards.
+prints the bytes of one point; `python -m benchmarks.scaling` asks for all. A small point is run first, so
+that code which is loaded, or compiled, once is not counted; then the kernel's high-water mark starts anew,
+and every part of an epoch is called once. The C library is told to give freed blocks back at once, or the
+mark would show what it hoards.
 """
 
 from __future__ import annotations
@@ -34,12 +37,14 @@ def measured_apart(point: Point) -> int:
         CalledProcessError: it failed; what it said stands on the standard error.
     """
     command = [sys.executable, "-m", "benchmarks.memory", point.axis, str(point.size)]
-    done = subprocess.run(command, env=os.environ | ALLOCATOR, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    done = subprocess.run(command, env=os.environ | ALLOCATOR, check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout)
 
 
 def peak(sizes: Sizes) -> int:
-    """Bytes of resident memory that weights, data and one call of every part need at most at once, beyond those held before."""
+    """Bytes of resident memory that weights, data and one call of every part need at most at once, beyond
+    those held before.
+    """
     gc.collect()
     before = _resident("VmRSS")
     (PROCESS / "clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
@@ -65,7 +70,9 @@ def _few_rows(sizes: Sizes) -> Sizes:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the bytes of one point."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of an epoch's learning at one size.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description="Peak memory of an epoch's learning at one size."
+    )
     parser.add_argument("axis", choices=AXES)
     parser.add_argument("size", type=int)
     options = parser.parse_args(arguments)

@@ -1,4 +1,7 @@
-"""Cells of any method for `benchmarks.gpu`: at the paper's sizes, and at toy sizes with the same mechanics that take seconds."""
+"""Cells of any method for `benchmarks.gpu`.
+
+At the paper's sizes, and at toy sizes with the same mechanics that take seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,20 @@ from typing import Any
 
 from benchmarks.workload import CONFIG
 from dima.config import CellConfig
+from dima.config.grid import CellKey, merge, method_summaries, plain_grid, validate
 from dima.errors import UserError
-from dima.grid import CellKey, merge, method_summaries, plain_grid, validate
 
 TASKS = {"paper": "halfcheetah-2x3", "toy": "push-mass"}
 """The task that is measured unless another is asked for."""
 TOY_TASK: dict[str, Any] = {"env_steps": 1000, "evaluation": {"every": 100, "episodes": 2}}
 COLLECTION = {"min_new_steps": 50, "warmup_steps": 100}
-ON_POLICY: dict[str, Any] = {"rollout_threads": 4, "episode_length": 10, "hidden_sizes": [16], "ppo_epochs": 2, "critic_epochs": 2}
+ON_POLICY: dict[str, Any] = {
+    "rollout_threads": 4,
+    "episode_length": 10,
+    "hidden_sizes": [16],
+    "ppo_epochs": 2,
+    "critic_epochs": 2,
+}
 TOY: dict[str, dict[str, Any]] = {
     "dima": {
         "replay": {"capacity": 1000},
@@ -73,15 +82,21 @@ TOY: dict[str, dict[str, Any]] = {
 
 
 def measurable_methods() -> list[str]:
-    """The methods that this project computes, by its own code or by the wheel of HARL; not the programs of other checkouts."""
+    """The methods that this project computes, by its own code or by the wheel of HARL.
+
+    Not the programs of other checkouts.
+    """
     return [method.name for method in method_summaries(CONFIG) if method.engine != "checkout"]
 
 
-def method_cell(method: str, sizes: str, *, task: str | None = None, seed: int = 1, compute: str | None = None) -> CellConfig:
-    """A cell of the method at the sizes of its file (`paper`) or at toy sizes, with its own preset of computing or another.
+def method_cell(
+    method: str, sizes: str, *, task: str | None = None, seed: int = 1, compute: str | None = None
+) -> CellConfig:
+    """A cell of the method at the sizes of its file (`paper`) or at toy sizes, with its own preset of
+    computing or another.
 
-    Raises:
-        UserError: there is no such method or task, the method is another checkout's program, or it has no presets.
+    Raises: UserError: there is no such method or task, the method is another checkout's program, or it has no
+        presets.
     """
     key = CellKey(task or TASKS[sizes], method, seed)
     values = plain_grid([key.task], [method], [seed], CONFIG).resolve(key).model_dump(mode="json")
@@ -97,7 +112,13 @@ def method_cell(method: str, sizes: str, *, task: str | None = None, seed: int =
 
 
 def learning_at_once(config: CellConfig) -> CellConfig:
-    """The same cell, but every part of it learns from the first epoch on, and as much in that as in any other."""
+    """The same cell, but every part of it learns from the first epoch on, and as much in that as in any
+    other.
+    """
     schedule = config.parameters.model_dump().get("schedule", {})
     firsts = {name: 1 for name in schedule if name.startswith("first_")}
-    return validate(CellConfig, merge(config.model_dump(mode="json"), {"parameters": {"schedule": firsts} if firsts else {}}), "timed cell")
+    return validate(
+        CellConfig,
+        merge(config.model_dump(mode="json"), {"parameters": {"schedule": firsts} if firsts else {}}),
+        "timed cell",
+    )

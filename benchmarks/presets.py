@@ -1,10 +1,13 @@
-"""Whether the presets of computing learn the same: final returns on push-mass over the seeds of the grid `presets`.
+"""Whether the presets of computing learn the same.
+
+Final returns on push-mass over the seeds of the grid `presets`.
 
     snakemake --cores 2 results/presets/tables/final_returns.csv
     python -m benchmarks.presets --json presets.json
 
-`reference` is in float32, `fast` in bfloat16 where that is safe. Equal means here that the 95 % bootstrap intervals of the two means
-overlap, over at least eight seeds; it is no proof that no difference exists, and the interval of the difference says how large one may be.
+`reference` is in float32, `fast` in bfloat16 where that is safe. Equal means here that the 95 % bootstrap
+intervals of the two means overlap, over at least eight seeds; it is no proof that no difference exists, and
+the interval of the difference says how large one may be.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from jaxtyping import Float
 from benchmarks.timing import write_result
 from benchmarks.workload import CONFIG
 from dima.analysis.returns.statistics import bootstrap_interval, probability_of_improvement
-from dima.grid import Grid, load_grid
+from dima.config.grid import Grid, load_grid
 from dima.record.files import read_json
 
 METHODS = {"reference": "dima", "fast": "dima-fast"}
@@ -40,7 +43,9 @@ def read_returns(grid: Grid, results: Path) -> dict[str, dict[int, float]]:
         path = results / grid.name / "cells" / key.folder / "summary.json"
         summary = read_json(path)
         if summary is None:
-            raise FileNotFoundError(f"{path} is missing: snakemake --cores 2 results/presets/tables/final_returns.csv makes it.")
+            raise FileNotFoundError(
+                f"{path} is missing: snakemake --cores 2 results/presets/tables/final_returns.csv makes it."
+            )
         if summary["config_hash"] != grid.resolve(key).digest():
             raise ValueError(f"{path} is of another configuration than the grid {grid.name} has now.")
         preset = next(preset for preset, method in METHODS.items() if method == key.method)
@@ -50,14 +55,19 @@ def read_returns(grid: Grid, results: Path) -> dict[str, dict[int, float]]:
 
 def compare(returns: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
     """Mean and interval of each preset, the interval of the difference over seeds, and the verdict."""
-    values = {preset: np.array([by_seed[seed] for seed in sorted(by_seed)]) for preset, by_seed in returns.items()}
+    values = {
+        preset: np.array([by_seed[seed] for seed in sorted(by_seed)]) for preset, by_seed in returns.items()
+    }
     intervals = {preset: _interval(found) for preset, found in values.items()}
     (low, high), (other_low, other_high) = intervals.values()
     return {
         "returns": {preset: dict(by_seed) for preset, by_seed in returns.items()},
         "mean": {preset: float(found.mean()) for preset, found in values.items()},
         "interval": intervals,
-        "difference": {"mean": float(values["fast"].mean() - values["reference"].mean()), "interval": _difference(values)},
+        "difference": {
+            "mean": float(values["fast"].mean() - values["reference"].mean()),
+            "interval": _difference(values),
+        },
         "probability_that_fast_is_better": probability_of_improvement(values["fast"], values["reference"]),
         "seeds": {preset: len(found) for preset, found in values.items()},
         "overlap": low <= other_high and other_low <= high,
@@ -81,8 +91,16 @@ def _difference(values: Mapping[str, Float[np.ndarray, " seeds"]]) -> list[float
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare, print, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.presets", description="Final returns of the presets of computing.")
-    parser.add_argument("--from", dest="results", type=Path, default=Path("results"), help="folder of all grids (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.presets", description="Final returns of the presets of computing."
+    )
+    parser.add_argument(
+        "--from",
+        dest="results",
+        type=Path,
+        default=Path("results"),
+        help="folder of all grids (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     try:
@@ -90,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     for preset, (low, high) in found["interval"].items():
-        print(f"{preset}: {found['mean'][preset]:.1f} ({low:.1f} to {high:.1f}) over {found['seeds'][preset]} seeds")
+        print(
+            f"{preset}: {found['mean'][preset]:.1f} ({low:.1f} to {high:.1f}) over {found['seeds'][preset]} seeds"
+        )
     low, high = found["difference"]["interval"]
     print(f"fast minus reference: {found['difference']['mean']:.1f} ({low:.1f} to {high:.1f})")
     few = "" if found["enough_seeds"] else f", but there are fewer than {FEWEST_SEEDS} seeds"

@@ -14,7 +14,7 @@ from benchmarks.contenders import GRADIENT, Dima, Plain, Results, relative_error
 from benchmarks.counts import OperatorSeconds, flops
 from benchmarks.timing import spread
 from benchmarks.workload import PARTS, Data, Sizes
-from dima.compute import has_bfloat16
+from dima.learning.compute import has_bfloat16
 
 PRESETS = {"float32": "reference", "bfloat16": "fast"}
 """Precision of ours, and the preset that has it. The reference is always in float32."""
@@ -34,7 +34,8 @@ PRODUCTS = ("mm", "convolution", "attention")
 
 
 class Round(NamedTuple):
-    """One call of each side in seconds of CPU time, and the speed of a matrix product beside them in operations a second.
+    """One call of each side in seconds of CPU time, and the speed of a matrix product beside them in
+    operations a second.
 
     `ours` and `gemm` are by precision.
     """
@@ -47,7 +48,8 @@ class Round(NamedTuple):
 class Measured(NamedTuple):
     """All rounds of a part, and the operations of one call of the reference and of ours.
 
-    By precision: the relative errors of one call's results and of its gradients, and the seconds of one call by operator.
+    By precision: the relative errors of one call's results and of its gradients, and the seconds of one call
+        by operator.
     """
 
     rounds: Sequence[Round]
@@ -63,13 +65,21 @@ def precisions() -> tuple[str, ...]:
 
 
 def measure(part: str, sizes: Sizes, data: Data, rounds: int) -> Measured:
-    """A first call of each from the same weights, compared and counted; one with a clock at every operator; then the rounds.
+    """A first call of each from the same weights, compared and counted; one with a clock at every operator.
+
+    Then the rounds.
 
     The order of the calls of a round rotates.
     """
     plain = getattr(Plain(sizes, data), part)
     ours = {
-        name: getattr(Dima(sizes._replace(parameters=sizes.parameters.model_copy(update={"compute": PRESETS[name]})), data), part)
+        name: getattr(
+            Dima(
+                sizes._replace(parameters=sizes.parameters.model_copy(update={"compute": PRESETS[name]})),
+                data,
+            ),
+            part,
+        )
         for name in precisions()
     }
     results: dict[str, Results] = {}
@@ -116,7 +126,10 @@ def gemm_speed(precision: torch.dtype) -> float:
 
 
 def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
-    """The parts' calls weighted by how many of them an epoch has, round by round; without environment steps and replay sampling."""
+    """The parts' calls weighted by how many of them an epoch has, round by round.
+
+    Without environment steps and replay sampling.
+    """
     weights = {part: sizes.calls_per_epoch(part) for part in PARTS}
     parts = [(weights[part], measured[part]) for part in PARTS]
     names = parts[0][1].rounds[0].ours.keys()
@@ -131,10 +144,15 @@ def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
     operators: dict[str, Counter[str]] = {name: Counter() for name in names}
     for weight, part in parts:
         for name in names:
-            operators[name].update({operator: weight * seconds for operator, seconds in part.operators[name].items()})
+            operators[name].update(
+                {operator: weight * seconds for operator, seconds in part.operators[name].items()}
+            )
     return Measured(
         rounds,
-        (sum(weight * part.flops[0] for weight, part in parts), sum(weight * part.flops[1] for weight, part in parts)),
+        (
+            sum(weight * part.flops[0] for weight, part in parts),
+            sum(weight * part.flops[1] for weight, part in parts),
+        ),
         {name: max(part.error[name] for _, part in parts) for name in names},
         {name: max(part.gradient_error[name] for _, part in parts) for name in names},
         operators,
@@ -142,14 +160,19 @@ def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
 
 
 def rows(part: str, measured: Measured, *, targets: bool) -> list[dict[str, Any]]:
-    """What a table says of a part, one row a precision: median seconds, the ratio with its extremes, target, verdict and reason."""
+    """What a table says of a part, one row a precision.
+
+    Median seconds, the ratio with its extremes, target, verdict and reason.
+    """
     return [_row(part, precision, measured, targets) for precision in measured.rounds[0].ours]
 
 
 def _row(part: str, precision: str, measured: Measured, targets: bool) -> dict[str, Any]:
     ratio = spread([one.reference / one.ours[precision] for one in measured.rounds])
     target = TARGETS.get((part, precision)) if targets else None
-    share = statistics.median(measured.flops[1] / one.ours[precision] / one.gemm[precision] for one in measured.rounds)
+    share = statistics.median(
+        measured.flops[1] / one.ours[precision] / one.gemm[precision] for one in measured.rounds
+    )
     share_target = GEMM_TARGET if targets and (part, precision) == ("epoch", "float32") else None
     met = None if target is None else ratio["median"] >= target
     share_met = None if share_target is None else share >= share_target
@@ -175,7 +198,9 @@ def reason(measured: Measured, precision: str) -> str:
     """What bounds a ratio or a share, as measured: the ratio of operations, and where our time goes."""
     spent = measured.operators[precision]
     products = sum(seconds for name, seconds in spent.items() if any(word in name for word in PRODUCTS))
-    others = [(name, seconds) for name, seconds in spent.most_common() if not any(word in name for word in PRODUCTS)][:3]
+    others = [
+        (name, seconds) for name, seconds in spent.most_common() if not any(word in name for word in PRODUCTS)
+    ][:3]
     whole = spent.total()
     largest = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in others)
     more = measured.flops[0] / measured.flops[1]

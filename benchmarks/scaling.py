@@ -1,10 +1,13 @@
-"""How the cost of an epoch's learning on a CPU grows with agents, state and rollouts: times, peak memory, and fitted exponents.
+"""How the cost of an epoch's learning on a CPU grows with agents, state and rollouts.
+
+Times, peak memory, and fitted exponents.
 
     python -m benchmarks.scaling --json scaling.json --figure scaling
 
-The networks and batches are those of the grid quick on push-mass, in which one size is varied at a time (`benchmarks.growth` says which,
-and what is expected). Times are CPU seconds of one thread, of every part and of an epoch, which has as many calls of each part as the grid
-says, without environment steps and replay sampling. All points take turns, sweep after sweep, and a point's cost is the median.
+The networks and batches are those of the grid quick on push-mass, in which one size is varied at a time
+(`benchmarks.growth` says which, and what is expected). Times are CPU seconds of one thread, of every part and
+of an epoch, which has as many calls of each part as the grid says, without environment steps and replay
+sampling. All points take turns, sweep after sweep, and a point's cost is the median.
 """
 
 from __future__ import annotations
@@ -22,10 +25,20 @@ import torch
 from benchmarks import memory, scaling_figure
 from benchmarks.contenders import Dima
 from benchmarks.counts import flops
-from benchmarks.growth import AXES, EXPECTED_OF_MEMORY, HEAD, Point, base, expected_of_time, growth, points, table_row
+from benchmarks.growth import (
+    AXES,
+    EXPECTED_OF_MEMORY,
+    HEAD,
+    Point,
+    base,
+    expected_of_time,
+    growth,
+    points,
+    table_row,
+)
 from benchmarks.ratios import cpu_seconds
 from benchmarks.workload import PARTS, Sizes, random_data
-from dima.compute import prepare_process
+from dima.learning.compute import prepare_process
 from dima.record.provenance import provenance
 
 LEAST_SECONDS = 0.15
@@ -53,7 +66,9 @@ class Candidate:
         return self._with_epoch({part: _seconds_of_a_call(call) for part, call in self._calls.items()})
 
     def _with_epoch(self, costs: Costs) -> Costs:
-        return costs | {"epoch": sum(self._sizes.calls_per_epoch(part) * cost for part, cost in costs.items())}
+        return costs | {
+            "epoch": sum(self._sizes.calls_per_epoch(part) * cost for part, cost in costs.items())
+        }
 
 
 def _seconds_of_a_call(call: Callable[[], Any]) -> float:
@@ -64,9 +79,14 @@ def _seconds_of_a_call(call: Callable[[], Any]) -> float:
 
 
 def times(start: Sizes, axes: Mapping[str, Sequence[int]], sweeps: int) -> list[dict[str, Any]]:
-    """Growth of CPU seconds, for every axis and quantity; the order of the points turns around from sweep to sweep."""
+    """Growth of CPU seconds, for every axis and quantity.
+
+    The order of the points turns around from sweep to sweep.
+    """
     candidates = {point: Candidate(point.sizes(start)) for point in points(axes)}
-    operations = {point: candidate.operations() for point, candidate in candidates.items()}  # also the first calls, which do more
+    operations = {
+        point: candidate.operations() for point, candidate in candidates.items()
+    }  # also the first calls, which do more
     taken: dict[Point, list[Costs]] = {point: [] for point in candidates}
     for sweep in range(sweeps):
         for point in list(candidates)[:: -1 if sweep % 2 else 1]:
@@ -88,15 +108,25 @@ def peaks(axes: Mapping[str, Sequence[int]], sweeps: int) -> list[dict[str, Any]
         for point, repetitions in taken.items():
             repetitions.append(memory.measured_apart(point) / 2**20)
     return [
-        growth("peak memory", "MiB", axis, {size: taken[Point(axis, size)] for size in axis_sizes}, EXPECTED_OF_MEMORY)
+        growth(
+            "peak memory",
+            "MiB",
+            axis,
+            {size: taken[Point(axis, size)] for size in axis_sizes},
+            EXPECTED_OF_MEMORY,
+        )
         for axis, axis_sizes in axes.items()
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write it as JSON and as a figure where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description="How DIMA's cost grows on a CPU.")
-    parser.add_argument("--sweeps", type=int, default=3, help="measurements of every point (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling", description="How DIMA's cost grows on a CPU."
+    )
+    parser.add_argument(
+        "--sweeps", type=int, default=3, help="measurements of every point (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, metavar="STEM", help="write STEM.png and STEM.pdf")
     options = parser.parse_args(arguments)
@@ -106,10 +136,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = times(base(), AXES, options.sweeps) + peaks(AXES, options.sweeps)
     print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), *map(table_row, found), sep="\n")
     minutes = (time.time() - started) / 60
-    print(f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {os.cpu_count()} cores")
+    print(
+        f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {os.cpu_count()} cores"
+    )
     origin = provenance("cpu", None)
     result = {name: origin[name] for name in ("commit", "dirty", "hardware", "python", "versions")}
-    result |= {"sweeps": options.sweeps, "growth": found, "minutes": minutes, "load_before_and_after": [load, os.getloadavg()]}
+    result |= {
+        "sweeps": options.sweeps,
+        "growth": found,
+        "minutes": minutes,
+        "load_before_and_after": [load, os.getloadavg()],
+    }
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.figure:

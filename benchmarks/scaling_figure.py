@@ -32,7 +32,10 @@ LOOKS = {
     "time of state_decoder": ("#CC79A7", "P", "state decoder"),
     "peak memory": ("#000000", "o", "whole epoch"),
 }
-ROWS = (("time", "CPU time of an epoch,\nor of one call of a part (s)"), ("peak memory", "peak memory\nof an epoch (MiB)"))
+ROWS = (
+    ("time", "CPU time of an epoch,\nor of one call of a part (s)"),
+    ("peak memory", "peak memory\nof an epoch (MiB)"),
+)
 AXIS_LABELS = {"agents": "agents", "state": "numbers in the state", "rollouts": "imagined rollouts"}
 TITLE = (
     "Cost of learning in push-mass-N, small networks: medians, bars from least to greatest, fitted power laws\n"
@@ -60,11 +63,25 @@ def _draw_panel(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         colour, mark, name = LOOKS[row["quantity"]]
         sizes, medians, repetitions = np.array(row["sizes"]), np.array(row["median"]), row["measured"]
         low, high = ([least(values) for values in repetitions] for least in (min, max))
-        panel.errorbar(sizes, medians, [medians - low, high - medians], fmt="none", ecolor=colour, elinewidth=1, capsize=2.5)
+        panel.errorbar(
+            sizes,
+            medians,
+            [medians - low, high - medians],
+            fmt="none",
+            ecolor=colour,
+            elinewidth=1,
+            capsize=2.5,
+        )
         sns.scatterplot(x=sizes, y=medians, ax=panel, color=colour, marker=mark, s=26, zorder=3)
-        sns.lineplot(x=sizes, y=row["factor"] * sizes ** row["exponent"], ax=panel, color=colour, linewidth=1.1)
+        sns.lineplot(
+            x=sizes, y=row["factor"] * sizes ** row["exponent"], ax=panel, color=colour, linewidth=1.1
+        )
         exponents = f"{row['exponent']:.2f} / {row['exponent_of_the_last_two']:.2f}"
-        handles.append(Line2D([], [], color=colour, marker=mark, markersize=5, linewidth=1.1, label=f"{name} {exponents}"))
+        handles.append(
+            Line2D(
+                [], [], color=colour, marker=mark, markersize=5, linewidth=1.1, label=f"{name} {exponents}"
+            )
+        )
     panel.set(xscale="log", yscale="log")
     panel.set_xticks(rows[0]["sizes"], [str(size) for size in rows[0]["sizes"]])
     panel.xaxis.set_minor_locator(NullLocator())
@@ -89,12 +106,16 @@ def _draw_panel(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 def save(found: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
     """Write STEM.png and STEM.pdf, whose bytes depend on the numbers alone."""
     with style():
-        return save_figure(draw(found), [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")])
+        return save_figure(
+            draw(found), [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the numbers of a JSON file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling_figure", description="Draw what benchmarks.scaling measured.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling_figure", description="Draw what benchmarks.scaling measured."
+    )
     parser.add_argument("json", type=Path)
     parser.add_argument("stem", type=Path)
     options = parser.parse_args(arguments)

@@ -1,10 +1,14 @@
-"""DIMA's policy trained in the simulator itself in the place of the world model: what would a perfect model be worth?
+"""DIMA's policy trained in the simulator itself in the place of the world model.
 
-    python -m benchmarks.simulated_imagination --grid fewer-steps-tasks --task ant-2x4 --method dima-swift --steps 40000 --json ant.jsonl
+What would a perfect model be worth?
 
-Starts, horizon, rollouts, number of updates and PPO are the method's. Where this learns and the method does not, the world model or its
-reward model holds the method back; where this does not learn either, the critic, the horizon or the number of policy updates does.
-MAMuJoCo tasks alone: their worlds can be set to a stored state.
+    python -m benchmarks.simulated_imagination --grid fewer-steps-tasks --task ant-2x4 --method dima-swift
+    --steps 40000 --json ant.jsonl
+
+Starts, horizon, rollouts, number of updates and PPO are the method's. Where this learns and the method does
+not, the world model or its reward model holds the method back; where this does not learn either, the critic,
+the horizon or the number of policy updates does. MAMuJoCo tasks alone: their worlds can be set to a stored
+state.
 """
 
 from __future__ import annotations
@@ -27,15 +31,15 @@ import envs
 from benchmarks.workload import CONFIG
 from dima.behavior.imagination import Rollout
 from dima.behavior.networks import Actor
-from dima.compute import prepare_process
 from dima.config import CellConfig
+from dima.config.grid import CellKey, load_grid
 from dima.errors import UserError
-from dima.evaluate import EvaluationWorlds
-from dima.grid import CellKey, load_grid
-from dima.learner import Scalars
-from dima.random import stream_seed
-from dima.replay import Windows
-from dima.train import DimaLearner
+from dima.experience.evaluate import EvaluationWorlds
+from dima.experience.random import stream_seed
+from dima.experience.replay import Windows
+from dima.learning.compute import prepare_process
+from dima.learning.dima_learner import DimaLearner
+from dima.learning.learner import Scalars
 from dima.world_model.world_model import WorldModel
 from envs.mamujoco.environment import MultiAgentMujoco
 from envs.mamujoco.reconstruction import reconstruct
@@ -55,8 +59,16 @@ class SimulatedWorlds:
     def __init__(self, config: CellConfig, worlds: int) -> None:
         task = config.task
         if task.suite != "mamujoco":
-            raise UserError(f"The worlds of {task.name} cannot be set to a stored state: choose a task of MAMuJoCo.")
-        made = envs.make(task.name, num_envs=worlds, seed=stream_seed(config.seed, "simulated"), preset=task.preset, engine=task.simulator)
+            raise UserError(
+                f"The worlds of {task.name} cannot be set to a stored state: choose a task of MAMuJoCo."
+            )
+        made = envs.make(
+            task.name,
+            num_envs=worlds,
+            seed=stream_seed(config.seed, "simulated"),
+            preset=task.preset,
+            engine=task.simulator,
+        )
         self._environment = cast(MultiAgentMujoco, made)
 
     def start(self, states: Float[np.ndarray, "batch state"]) -> None:
@@ -72,8 +84,12 @@ class SimulatedWorlds:
         robots.restore(saved)
 
     @torch.no_grad()
-    def imagine(self, model: WorldModel, actor: Actor, starts: Windows, horizon: int, generator: torch.Generator) -> Rollout:
-        """What `dima.behavior.imagination.imagine` does, with real steps; where an episode ends, the next step is the first of another.
+    def imagine(
+        self, model: WorldModel, actor: Actor, starts: Windows, horizon: int, generator: torch.Generator
+    ) -> Rollout:
+        """What `dima.behavior.imagination.imagine` does, with real steps.
+
+        Where an episode ends, the next step is the first of another.
 
         Args:
             model: scales the states, and does nothing else.
@@ -84,7 +100,14 @@ class SimulatedWorlds:
         """
         self.start(starts.state[:, -1].numpy())
         state, observation, last_action = starts.state[:, -1], starts.observation, starts.action[:, -2]
-        states, last_actions, observations, taken, rewards, continuations = [state], [last_action], [], [], [], []
+        states, last_actions, observations, taken, rewards, continuations = (
+            [state],
+            [last_action],
+            [],
+            [],
+            [],
+            [],
+        )
         for _ in range(horizon):
             action = actor.sample(observation, generator)
             result = self._environment.step(action.numpy())
@@ -133,7 +156,9 @@ class SimulatedLearner(DimaLearner):
     def _update_policy(self) -> Tensor:
         config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
         starts = self.replay.sample_windows(config.rollouts, steps, self._streams["replay"])
-        rollout = self._worlds.imagine(self.world_model, self.actor_critic.actor, starts, config.horizon, self._streams["policy"])
+        rollout = self._worlds.imagine(
+            self.world_model, self.actor_critic.actor, starts, config.horizon, self._streams["policy"]
+        )
         return self._reported("behavior", self.actor_critic.update(rollout))
 
     def close(self) -> None:
@@ -143,14 +168,24 @@ class SimulatedLearner(DimaLearner):
 
 
 def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]]:
-    """A row for every evaluation: environment steps, seconds, mean return, and the last epoch's numbers of the policy."""
+    """A row for every evaluation.
+
+    Environment steps, seconds, mean return, and the last epoch's numbers of the policy.
+    """
     rows: list[dict[str, Any]] = []
     started, due, scalars = time.monotonic(), 0, {}
-    with closing(SimulatedLearner(config)) as learner, closing(EvaluationWorlds(config.task, config.seed)) as worlds:
+    with (
+        closing(SimulatedLearner(config)) as learner,
+        closing(EvaluationWorlds(config.task, config.seed)) as worlds,
+    ):
         while True:
             if learner.env_steps >= due:
                 returns = [episode.episode_return for episode in worlds.evaluate(learner.act, due)]
-                row = {"env_steps": learner.env_steps, "seconds": round(time.monotonic() - started, 1), "return": float(np.mean(returns))}
+                row = {
+                    "env_steps": learner.env_steps,
+                    "seconds": round(time.monotonic() - started, 1),
+                    "return": float(np.mean(returns)),
+                }
                 rows.append(row | dict(scalars.get("behavior", {})))
                 print(json.dumps(rows[-1]), flush=True)
                 due = (learner.env_steps // every + 1) * every
@@ -161,13 +196,19 @@ def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print every evaluation, write all as JSON lines where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulated_imagination", description="A policy trained in the simulator.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.simulated_imagination", description="A policy trained in the simulator."
+    )
     parser.add_argument("--grid", default="fewer-steps-tasks")
     parser.add_argument("--task", default="ant-2x4")
     parser.add_argument("--method", default="dima-swift")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=40000, help="environment steps of the real world (default: %(default)s)")
-    parser.add_argument("--every", type=int, default=5000, help="environment steps between evaluations (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=40000, help="environment steps of the real world (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--every", type=int, default=5000, help="environment steps between evaluations (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -1,4 +1,7 @@
-"""What commands that time whole updates and cells share: a stopwatch around a call, a median with its least and greatest, a JSON file."""
+"""What commands that time whole updates and cells share.
+
+A stopwatch around a call, a median with its least and greatest, a JSON file.
+"""
 
 from __future__ import annotations
 

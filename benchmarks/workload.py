@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import Rollout
 from dima.config import DimaParameters
-from dima.grid import CellKey, load_grid
-from dima.replay import Segments, Windows
+from dima.config.grid import CellKey, load_grid
+from dima.experience.replay import Segments, Windows
 from dima.world_model.world_model import WorldModel
 
 CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "config"
@@ -26,7 +26,9 @@ Shapes = tuple[int, int, int, int]
 
 
 class Sizes(NamedTuple):
-    """What decides the cost: parameters, (D, N, O, A) and the rows of one call of each part, which may be fewer than the parameters'."""
+    """What decides the cost: parameters, (D, N, O, A) and the rows of one call of each part, which may be
+    fewer than the parameters'.
+    """
 
     parameters: DimaParameters
     shapes: Shapes
@@ -42,7 +44,10 @@ class Sizes(NamedTuple):
 def full_rows(parameters: DimaParameters) -> dict[str, int]:
     """Rows of one call of each part as configured."""
     rollouts = parameters.behavior.rollouts
-    return {name: getattr(parameters, name).batch_size for name in PARTS[:3]} | {"imagination": rollouts, "behavior": rollouts}
+    return {name: getattr(parameters, name).batch_size for name in PARTS[:3]} | {
+        "imagination": rollouts,
+        "behavior": rollouts,
+    }
 
 
 def sizes(name: str, **rows: int) -> Sizes:
@@ -70,7 +75,10 @@ def models(parameters: DimaParameters, shapes: Shapes) -> tuple[WorldModel, Acto
 
 @dataclass(frozen=True)
 class Data:
-    """One minibatch for each part; a quarter of the windows begin before their episode, and episodes end inside segments."""
+    """One minibatch for each part.
+
+    A quarter of the windows begin before their episode, and episodes end inside segments.
+    """
 
     states: Tensor
     observations: Tensor
@@ -98,7 +106,13 @@ def random_data(sizes: Sizes) -> Data:
         first = torch.randint(length, (count, 1), generator=generator) * chance(0.25, count, 1)
         valid = torch.arange(length) >= first
         action = normal(count, length, agents, actions) * valid[..., None, None]
-        return Windows(normal(count, length, states), action, normal(count, length, states), normal(count, agents, observations), valid)
+        return Windows(
+            normal(count, length, states),
+            action,
+            normal(count, length, states),
+            normal(count, agents, observations),
+            valid,
+        )
 
     count = rows["reward_model"]
     segments = Segments(

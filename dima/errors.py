@@ -1,23 +1,41 @@
-"""Errors whose message is one sentence for the person at the keyboard."""
+"""Errors whose message is one sentence for the person at the keyboard, each with its exit status."""
 
 from __future__ import annotations
 
-
-class UserError(Exception):
-    """Something the user can put right: the message names the thing and the choices; the process exits with status 2."""
+BAD_INPUT, DIVERGED, DISK_FULL, CRASHED, LOCKED, STOPPED, INTERRUPTED = 2, 3, 4, 5, 75, 99, 130
 
 
-class DivergedError(Exception):
-    """Training produced a number that is not finite: the cell stops with exit status 3 and its row says `diverged`."""
+class DimaError(Exception):
+    """An error that ends a command with a status of its own."""
+
+    status: int
 
 
-class CrashedError(Exception):
-    """A simulator or the program of a checkout broke down: the cell stops with exit status 5; the same command goes on, or begins again."""
+class UserError(DimaError):
+    """Something the user can put right: the message names the thing and the choices."""
+
+    status = BAD_INPUT
 
 
-class LockedError(Exception):
-    """Another process runs this cell; exit status 75 (try again later)."""
+class DivergedError(DimaError):
+    """Training produced a number that is not finite: the cell stops and its row says `diverged`."""
+
+    status = DIVERGED
 
 
-class StoppedError(Exception):
-    """Training was asked to stop and did, at a checkpoint; exit status 99: the same command continues bit for bit."""
+class CrashedError(DimaError):
+    """A simulator or the program of a checkout broke down: the same command continues, or begins again."""
+
+    status = CRASHED
+
+
+class LockedError(DimaError):
+    """Another process runs this cell: try again later."""
+
+    status = LOCKED
+
+
+class StoppedError(DimaError):
+    """Training was asked to stop and did, at a checkpoint: the same command continues bit for bit."""
+
+    status = STOPPED

@@ -8,44 +8,82 @@ from pathlib import Path
 
 DATABASE = "mongodb"
 """What `--from` says for the database of the environment."""
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+RESULTS = Path("results")
+"""The folder of all grids."""
+Commands = argparse._SubParsersAction
 
 
-def add_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
-    """A command about one grid; `text` describes it, `function` is called with its options."""
-    command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    command.add_argument("--grid", required=True, help="use the grid workflow/config/GRID.yaml")
+Function = Callable[[argparse.Namespace], object]
+
+
+def add_plain_command(
+    commands: Commands, name: str, text: str, function: Function, more: str = ""
+) -> argparse.ArgumentParser:
+    """A command; `text` is its help, and with `more` its description.
+
+    `function` is called with its options.
+    """
+    description = f"{text[0].upper()}{text[1:]}."
+    command = commands.add_parser(
+        name, help=text, description=f"{description} {more}" if more else description
+    )
     command.set_defaults(command=function)
     return command
 
 
-def add_cell_command(commands: Commands, name: str, text: str, function: Callable[[argparse.Namespace], object]) -> argparse.ArgumentParser:
+def add_grid_command(commands: Commands, name: str, text: str, function: Function) -> argparse.ArgumentParser:
+    """A command about one grid."""
+    command = add_plain_command(commands, name, text, function)
+    command.add_argument("--grid", required=True, help="use the grid workflow/config/GRID.yaml")
+    return command
+
+
+def add_cell_command(commands: Commands, name: str, text: str, function: Function) -> argparse.ArgumentParser:
     """A command about one cell that computes."""
-    command = add_command(commands, name, text, function)
+    command = add_grid_command(commands, name, text, function)
     command.add_argument("--task", required=True, help="use this task of the grid")
     command.add_argument("--method", required=True, help="use this method of the grid")
     command.add_argument("--seed", required=True, type=seed, help="use this seed of the grid")
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="compute on this device (auto: GPU if present)")
-    command.add_argument("--threads", type=int, default=1, help="use this many CPU threads (default: %(default)s)")
+    device = "compute on this device (auto: GPU if present)"
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device)
+    command.add_argument(
+        "--threads", type=int, default=1, help="use this many CPU threads (default: %(default)s)"
+    )
+    share = "use this percentage of a shared GPU (default: %(default)s)"
+    command.add_argument("--gpu-percent", type=seed, default=100, metavar="PERCENT", help=share)
     return command
 
 
 def add_results(command: argparse.ArgumentParser, option: str) -> None:
     """The folder of all grids, by the name `option`."""
-    command.add_argument(option, dest="results", type=Path, default=Path("results"), help="use this results folder (default: %(default)s)")
+    command.add_argument(
+        option,
+        dest="results",
+        type=Path,
+        default=RESULTS,
+        help="use this results folder (default: %(default)s)",
+    )
 
 
 def add_source(command: argparse.ArgumentParser) -> None:
     """Where records come from, and where what is made of them goes."""
     add_place(command)
     command.add_argument(
-        "--to", dest="results", type=Path, metavar="FOLDER", help="write to this folder (default: --from if one folder, else results)"
+        "--to",
+        dest="results",
+        type=Path,
+        metavar="FOLDER",
+        help="write to this folder (default: --from if one folder, else results)",
     )
 
 
 def add_place(command: argparse.ArgumentParser, *, database: bool = True) -> None:
     """Where records come from: any number of folders and archives, or the database."""
-    text = f"read records from folders, archives or {DATABASE}" if database else "read records from folders or archives"
+    text = (
+        f"read records from folders, archives or {DATABASE}"
+        if database
+        else "read records from folders or archives"
+    )
     text += " (default: results)"
     command.add_argument("--from", dest="sources", nargs="+", metavar="PLACE", help=text)
 
@@ -68,5 +106,7 @@ def size(text: str) -> tuple[int, int]:
     """Width and height in pixels, both even and from 16 to 4096."""
     sides = [int(side) if side.isascii() and side.isdigit() else 0 for side in text.split("x")]
     if len(sides) != 2 or not all(16 <= side <= 4096 and side % 2 == 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height such as 480x360, both even and from 16 to 4096")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a width and a height such as 480x360, both even and from 16 to 4096"
+        )
     return sides[0], sides[1]

@@ -1,4 +1,7 @@
-"""Draw `tasks.png`, the README's picture of the tasks in the hands of their scripted controllers: `python docs/draw_tasks.py`."""
+"""Draw `tasks.png`, the README's picture of the tasks in the hands of their scripted controllers.
+
+`python docs/draw_tasks.py`.
+"""
 
 from __future__ import annotations
 

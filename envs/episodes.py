@@ -1,4 +1,6 @@
-"""Seeds, checks, episode bookkeeping and same-step autoreset, shared by the environments that run on the CPU."""
+"""Seeds, checks, episode bookkeeping and same-step autoreset, shared by the environments that run on the
+CPU.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ from envs.interface import (
 
 
 class EpisodicEnvironment(BatchedEnvironment):
-    """A batched environment around six hooks; the engine's random draws all come from `self._random`, one stream a world."""
+    """A batched environment around six hooks.
+
+    The engine's random draws all come from `self._random`, one stream a world.
+    """
 
     def __init__(self, spec: EnvSpec, num_envs: int, seed: int) -> None:
         if not _is_whole(num_envs) or num_envs < 1:
@@ -40,7 +45,9 @@ class EpisodicEnvironment(BatchedEnvironment):
         """Draw initial states for the worlds with these indices."""
 
     @abstractmethod
-    def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def _advance(
+        self, actions: Float[np.ndarray, "batch agents action"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         """Step the engine; returns the rewards and where the task ended the episode."""
 
     def _engine_settings(self) -> AbstractContextManager[object]:
@@ -48,7 +55,9 @@ class EpisodicEnvironment(BatchedEnvironment):
         return nullcontext()
 
     def _task_info(self) -> dict[str, np.ndarray]:
-        """What the step's `info` says beyond the shared entries, before an ended episode gives way to the next: `success`."""
+        """What the step's `info` says beyond the shared entries, before an ended episode gives way to the
+        next: `success`.
+        """
         return {}
 
     @abstractmethod
@@ -56,7 +65,9 @@ class EpisodicEnvironment(BatchedEnvironment):
         """The global state of every world in the engine's precision."""
 
     @abstractmethod
-    def _observe(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
+    def _observe(
+        self, state: Float[np.ndarray, "batch state"]
+    ) -> Float[np.ndarray, "batch agents observation"]:
         """What each agent sees of that global state."""
 
     @abstractmethod
@@ -67,7 +78,9 @@ class EpisodicEnvironment(BatchedEnvironment):
     def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
         """Undo `_save_engine`."""
 
-    def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
+    def reset(
+        self, seed: int | None = None
+    ) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
         if seed is not None:
             self._seed_worlds(seed)
         self._begin(np.arange(self.num_envs))
@@ -107,7 +120,11 @@ class EpisodicEnvironment(BatchedEnvironment):
         return result
 
     def play(
-        self, act: Acting, steps: int, obs: Float[np.ndarray, "batch agents observation"], state: Float[np.ndarray, "batch state"]
+        self,
+        act: Acting,
+        steps: int,
+        obs: Float[np.ndarray, "batch agents observation"],
+        state: Float[np.ndarray, "batch state"],
     ) -> Played:
         self._require_started()
         self._require_single_world()
@@ -130,7 +147,13 @@ class EpisodicEnvironment(BatchedEnvironment):
                 taken = step + 1
                 if terminated[0]:
                     break
-        return self._played(states[: taken + 1], observations[: taken + 1], actions[:taken, 0], rewards[:taken, 0], bool(terminated[0]))
+        return self._played(
+            states[: taken + 1],
+            observations[: taken + 1],
+            actions[:taken, 0],
+            rewards[:taken, 0],
+            bool(terminated[0]),
+        )
 
     def _played(
         self,
@@ -149,7 +172,9 @@ class EpisodicEnvironment(BatchedEnvironment):
         if terminated or truncated:
             self._begin(np.arange(1))
             obs, state = self._read()
-        return Played(states[:, 0], observations[:-1, 0], actions, rewards.astype(np.float32), *ends, obs, state)
+        return Played(
+            states[:, 0], observations[:-1, 0], actions, rewards.astype(np.float32), *ends, obs, state
+        )
 
     def _require_finite(
         self,
@@ -157,7 +182,9 @@ class EpisodicEnvironment(BatchedEnvironment):
         successors: Float[np.ndarray, "time state"],
         rewards: Float[np.ndarray, " time"],
     ) -> None:
-        """Begin a new episode and raise NonFiniteError, naming what came first, unless all numbers of the last steps are finite."""
+        """Begin a new episode and raise NonFiniteError, naming what came first, unless all numbers of the
+        last steps are finite.
+        """
         found = {
             "the action": ~np.isfinite(actions).all(axis=(1, 2)),
             "the state": ~np.isfinite(successors).all(axis=1),
@@ -168,7 +195,9 @@ class EpisodicEnvironment(BatchedEnvironment):
             first = int(broken[0])
             step = int(self._lengths[0]) - len(rewards) + first + 1
             self._begin(np.arange(1))
-            raise self._non_finite(next(what for what, of_steps in found.items() if of_steps[first]), [0], step)
+            raise self._non_finite(
+                next(what for what, of_steps in found.items() if of_steps[first]), [0], step
+            )
 
     def get_sim_state(self) -> SimState:
         self._require_started()
@@ -183,8 +212,14 @@ class EpisodicEnvironment(BatchedEnvironment):
         require_same(self._identity(), saved)
         own = {name: getattr(value, "shape", None) for name, value in self._save_engine().items()}
         found = {name: getattr(value, "shape", None) for name, value in saved.get("engine_state", {}).items()}
-        if found != own or not {"returns", "lengths", "random"} <= saved.keys() or len(saved["random"]) != self.num_envs:
-            raise SimStateMismatchError(f"the saved simulation of {self.spec.task} is not whole, or of another version")
+        if (
+            found != own
+            or not {"returns", "lengths", "random"} <= saved.keys()
+            or len(saved["random"]) != self.num_envs
+        ):
+            raise SimStateMismatchError(
+                f"the saved simulation of {self.spec.task} is not whole, or of another version"
+            )
         self._returns[:] = saved["returns"]
         self._lengths[:] = saved["lengths"]
         for world, random in enumerate(self._random):
@@ -192,10 +227,14 @@ class EpisodicEnvironment(BatchedEnvironment):
         self._restore_engine(saved["engine_state"])
         self._started = True
 
-    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+    def render(
+        self, world: int = 0, height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "height width 3"]:
         self._require_started()
         if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(f"there is no world {world}: this environment has {self.num_envs}, counted from 0")
+            raise InvalidArgumentError(
+                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
+            )
         _check_size(height, width)
         return self._draw_world(world, height, width)
 
@@ -215,16 +254,25 @@ class EpisodicEnvironment(BatchedEnvironment):
         """`render` with arguments that make sense."""
         return super().render(world, height, width)
 
-    def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+    def _draw_states(
+        self, states: Float[np.ndarray, "time state"], height: int, width: int
+    ) -> UInt8[np.ndarray, "time height width 3"]:
         """`render_states` with arguments that make sense."""
         return super().render_states(states, height, width)
 
     def _identity(self) -> SimState:
-        return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
+        return {
+            "task": self.spec.task,
+            "preset": self.spec.preset,
+            "lineage": self.spec.lineage,
+            "num_envs": self.num_envs,
+        }
 
     def _seed_worlds(self, seed: int) -> None:
         if not _is_whole(seed) or seed < 0:
-            raise InvalidArgumentError(f"the seed is {seed!r}, it must be a whole number that is not negative")
+            raise InvalidArgumentError(
+                f"the seed is {seed!r}, it must be a whole number that is not negative"
+            )
         # In place, because an engine may hold a reference to its world's generator.
         for world, random in enumerate(self._random):
             random.bit_generator.state = np.random.PCG64(seed * 1000 + world).state
@@ -244,13 +292,19 @@ class EpisodicEnvironment(BatchedEnvironment):
 
     def _require_started(self) -> None:
         if not self._started:
-            raise InvalidArgumentError(f"{self.spec.task} has no running episode: call reset() or set_sim_state() first")
+            raise InvalidArgumentError(
+                f"{self.spec.task} has no running episode: call reset() or set_sim_state() first"
+            )
 
-    def _checked_actions(self, actions: Float[np.ndarray, "batch agents action"]) -> Float[np.ndarray, "batch agents action"]:
+    def _checked_actions(
+        self, actions: Float[np.ndarray, "batch agents action"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         try:
             actions = np.asarray(actions, dtype=np.float32)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InvalidArgumentError(f"the actions cannot be read as an array of numbers: {error}") from error
+            raise InvalidArgumentError(
+                f"the actions cannot be read as an array of numbers: {error}"
+            ) from error
         expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
         if actions.shape != expected:
             message = f"the actions have shape {actions.shape}, {self.spec.task} takes (worlds, agents, action) = {expected}"
@@ -260,7 +314,9 @@ class EpisodicEnvironment(BatchedEnvironment):
             raise self._non_finite("the action", broken.tolist(), int(self._lengths[broken[0]]) + 1)
         return actions
 
-    def _non_finite(self, what: str, worlds: list[int], step: int, result: StepResult | None = None) -> NonFiniteError:
+    def _non_finite(
+        self, what: str, worlds: list[int], step: int, result: StepResult | None = None
+    ) -> NonFiniteError:
         others = f" (nor are those of worlds {', '.join(map(str, worlds[1:]))})" if len(worlds) > 1 else ""
         message = f"{self.spec.task}: {what} of world {worlds[0]} is not finite at step {step} of its episode{others}"
         return NonFiniteError(message, worlds, step, result)
@@ -270,7 +326,9 @@ def require_same(own: SimState, saved: SimState) -> None:
     """Raises SimStateMismatchError where `saved` says something else than `own`, or nothing."""
     for name, value in own.items():
         if saved.get(name) != value:
-            raise SimStateMismatchError(f"the saved simulation has {name} {saved.get(name)!r}, this environment has {value!r}")
+            raise SimStateMismatchError(
+                f"the saved simulation has {name} {saved.get(name)!r}, this environment has {value!r}"
+            )
 
 
 def _is_whole(number: object) -> bool:

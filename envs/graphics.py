@@ -1,4 +1,7 @@
-"""The OpenGL library that MuJoCo draws with: headless, found when the first picture is asked for. Imports no simulator."""
+"""The OpenGL library that MuJoCo draws with: headless, found when the first picture is asked for.
+
+Imports no simulator.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ def import_mujoco() -> None:
 def choose_backend() -> None:
     """Have `mujoco.Renderer` draw with EGL, else with OSMesa, unless MUJOCO_GL names its backend.
 
-    MuJoCo itself would fall back on a window system, and PyOpenGL stays with the first library it tried: so look before it does.
+    MuJoCo itself would fall back on a window system, and PyOpenGL stays with the first library it tried: so
+        look before it does.
 
     Raises:
         MissingGraphicsError: none of them can be loaded.
@@ -48,10 +52,16 @@ def choose_backend() -> None:
             chosen: Any = import_module("mujoco.rendering.classic.gl_context")
             try:
                 chosen.GLContext = import_module(f"mujoco.{backend}").GLContext
-            except Exception as error:  # PyOpenGL may have been told of another platform, by PYOPENGL_PLATFORM for instance
-                raise MissingGraphicsError(f"no picture can be drawn with {backend} ({error}): {remedy()}") from error
+            except (
+                Exception
+            ) as error:  # PyOpenGL may have been told of another platform, by PYOPENGL_PLATFORM for instance
+                raise MissingGraphicsError(
+                    f"no picture can be drawn with {backend} ({error}): {remedy()}"
+                ) from error
             return
-    raise MissingGraphicsError(f"no picture can be drawn, since {' and '.join(candidates)} cannot be loaded: {remedy()}")
+    raise MissingGraphicsError(
+        f"no picture can be drawn, since {' and '.join(candidates)} cannot be loaded: {remedy()}"
+    )
 
 
 def remedy() -> str:

@@ -1,4 +1,7 @@
-"""What every environment offers: B worlds stepped together, n agents in each, one reward per world shared by its agents."""
+"""What every environment offers.
+
+B worlds stepped together, n agents in each, one reward per world shared by its agents.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 SimState = dict[str, Any]
-"""Everything a simulation needs to go on bit for bit: numpy arrays, ints and strings, in nested dicts with string keys."""
+"""Everything a simulation needs to go on bit for bit: numpy arrays, ints and strings, in nested dicts with
+string keys."""
 
 
 class EnvironmentsError(ValueError):
@@ -47,14 +51,18 @@ class UntoldStateError(EnvironmentsError):
 
 
 class NonFiniteError(EnvironmentsError):
-    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode; `worlds` are all such worlds.
+    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode.
 
-    A non-finite action stops the step before anything moves, and `result` is None. Where a simulation broke, `result` is the
-    step that the other worlds made; the broken world has begun a new episode, and its rows are truncated, with reward 0 and
-    whatever came out of the simulation in `final_obs` and `final_state`.
+    `worlds` are all such worlds.
+
+    A non-finite action stops the step before anything moves, and `result` is None. Where a simulation broke,
+    `result` is the step that the other worlds made; the broken world has begun a new episode, and its rows
+    are truncated, with reward 0 and whatever came out of the simulation in `final_obs` and `final_state`.
     """
 
-    def __init__(self, message: str, worlds: Sequence[int], step: int, result: StepResult | None = None) -> None:
+    def __init__(
+        self, message: str, worlds: Sequence[int], step: int, result: StepResult | None = None
+    ) -> None:
         super().__init__(message)
         self.worlds = tuple(worlds)
         self.world = self.worlds[0]
@@ -71,7 +79,10 @@ class EngineError(EnvironmentsError):
 
 
 class CrowdedError(NonFiniteError):
-    """`world` had more contacts than its engine has room for and is broken for that; all else is as in NonFiniteError."""
+    """`world` had more contacts than its engine has room for and is broken for that.
+
+    All else is as in NonFiniteError.
+    """
 
 
 class SimStateMismatchError(EnvironmentsError):
@@ -86,7 +97,8 @@ class UnsupportedSimStateError(EnvironmentsError):
 class EnvSpec:
     """The fixed facts of an environment; dimensions count float32 numbers, `episode_limit` counts steps.
 
-    `engine` is the simulator with its version; environments of one `lineage` (and task and preset) give comparable returns.
+    `engine` is the simulator with its version; environments of one `lineage` (and task and preset) give
+    comparable returns.
     """
 
     task: str
@@ -102,12 +114,13 @@ class EnvSpec:
 
 
 class StepResult(NamedTuple):
-    """One step of every world. Where an episode ended, `obs` and `state` are already those of the next episode.
+    """One step of every world. Where an episode ended, `obs` and `state` are already those of the next
+    episode.
 
-    `terminated`: the task ended the episode. `truncated`: the episode limit did. Never both.
-    `info`, all for every world: `final_obs` [B, n, o] and `final_state` [B, s], the true successors of this step;
-    `episode_return` (float64) and `episode_length` (int64) [B], of the running episode, so complete where one ended;
-    `success` [B] bool, only where the task defines it.
+    `terminated`: the task ended the episode. `truncated`: the episode limit did. Never both. `info`, all for
+    every world: `final_obs` [B, n, o] and `final_state` [B, s], the true successors of this step;
+    `episode_return` (float64) and `episode_length` (int64) [B], of the running episode, so complete where one
+    ended; `success` [B] bool, only where the task defines it.
     """
 
     obs: Float[np.ndarray, "batch agents observation"]
@@ -121,10 +134,11 @@ class StepResult(NamedTuple):
 class Played(NamedTuple):
     """T consecutive steps of the only world, all of one episode.
 
-    `state` [T + 1, s]: before each step, and the true successor of the last. `observation` [T, n, o], `action` [T, n, a] and
-    `reward` [T]: of each step. `terminated`, `truncated`: whether the last step ended the episode, and how.
-    `episode_return`: of the episode so far, summed in float64. `next_obs` [1, n, o] and `next_state` [1, s]: what the next step begins
-    with, which is the start of the next episode where this one ended.
+    `state` [T + 1, s]: before each step, and the true successor of the last. `observation` [T, n, o],
+    `action` [T, n, a] and `reward` [T]: of each step. `terminated`, `truncated`: whether the last step ended
+    the episode, and how. `episode_return`: of the episode so far, summed in float64. `next_obs` [1, n, o] and
+    `next_state` [1, s]: what the next step begins with, which is the start of the next episode where this one
+    ended.
     """
 
     state: Float[np.ndarray, "states state"]
@@ -143,33 +157,51 @@ Acting = Callable[[Float[np.ndarray, "1 agents observation"], int], Float[np.nda
 
 
 class BatchedEnvironment(ABC):
-    """B independent worlds of one task; world j draws from its own random stream, seeded with `seed * 1000 + j`."""
+    """B independent worlds of one task.
+
+    World j draws from its own random stream, seeded with `seed * 1000 + j`.
+    """
 
     spec: EnvSpec
     num_envs: int
     steps_per_second: float = 10.0
     """Steps in a second of simulated time; a task without units is watched at 10."""
     starts_afresh: bool = False
-    """Whether nothing is left of earlier episodes after `reset(seed)`: all that follows is that of new worlds of this seed, bit for bit."""
+    """Whether nothing is left of earlier episodes after `reset(seed)`: all that follows is that of new worlds
+    of this seed, bit for bit."""
 
     @abstractmethod
-    def reset(self, seed: int | None = None) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
-        """Start a new episode in every world and return (obs, state); without a seed the random streams go on."""
+    def reset(
+        self, seed: int | None = None
+    ) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
+        """Start a new episode in every world and return (obs, state).
+
+        Without a seed the random streams go on.
+        """
 
     @abstractmethod
     def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
-        """Advance every world by one step; a world whose episode ends starts its next one within the same call.
+        """Advance every world by one step.
 
-        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, after which the other worlds can go on.
+        A world whose episode ends starts its next one within the same call.
+
+        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, after which the other worlds can
+        go on.
         """
 
     def play(
-        self, act: Acting, steps: int, obs: Float[np.ndarray, "batch agents observation"], state: Float[np.ndarray, "batch state"]
+        self,
+        act: Acting,
+        steps: int,
+        obs: Float[np.ndarray, "batch agents observation"],
+        state: Float[np.ndarray, "batch state"],
     ) -> Played:
-        """Step the only world until its episode ends, at most `steps` times, from what `reset` or the last step returned.
+        """Step the only world until its episode ends, at most `steps` times, from what `reset` or the last
+        step returned.
 
-        The same numbers as from `step`, bit for bit, and the same errors. Environments may check actions, states and rewards at the end
-        of all steps: where one is not finite, the world has then gone on after it, and begun a new episode.
+        The same numbers as from `step`, bit for bit, and the same errors. Environments may check actions,
+        states and rewards at the end of all steps: where one is not finite, the world has then gone on after
+        it, and begun a new episode.
         """
         if self.num_envs != 1:
             raise InvalidArgumentError(f"play steps a single world, this environment has {self.num_envs}")
@@ -196,20 +228,28 @@ class BatchedEnvironment(ABC):
 
     @abstractmethod
     def get_sim_state(self) -> SimState:
-        """Everything needed to go on bit for bit, the random streams included; later steps leave it unchanged.
+        """Everything needed to go on bit for bit, the random streams included.
+
+        Later steps leave it unchanged.
 
         Raises UnsupportedSimStateError, as does `set_sim_state`, in an engine that cannot do it.
         """
 
     @abstractmethod
     def set_sim_state(self, saved: SimState) -> None:
-        """Continue from `get_sim_state()` of an environment with the same task, preset, lineage and number of worlds.
+        """Continue from `get_sim_state()` of an environment with the same task, preset, lineage and number of
+        worlds.
 
         Raises SimStateMismatchError where one of these differs.
         """
 
-    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
-        """A picture of one world as it is now, in RGB. Raises InvalidArgumentError (no such world) and MissingGraphicsError."""
+    def render(
+        self, world: int = 0, height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of one world as it is now, in RGB.
+
+        Raises InvalidArgumentError (no such world) and MissingGraphicsError.
+        """
         raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
 
     def render_states(
@@ -221,12 +261,17 @@ class BatchedEnvironment(ABC):
         """
         raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
 
-    def states_seen(self, observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
+    def states_seen(
+        self, observations: Float[np.ndarray, "time agents observation"]
+    ) -> Float[np.ndarray, "time state"]:
         """The global states (float64) that observations show, predicted ones for instance.
 
-        Raises UntoldStateError where observations leave out or blend what the state holds, and InvalidArgumentError (shape).
+        Raises UntoldStateError where observations leave out or blend what the state holds, and
+        InvalidArgumentError (shape).
         """
-        raise UntoldStateError(f"the observations of {self.spec.task} with preset {self.spec.preset} do not tell its state")
+        raise UntoldStateError(
+            f"the observations of {self.spec.task} with preset {self.spec.preset} do not tell its state"
+        )
 
     @abstractmethod
     def close(self) -> None:

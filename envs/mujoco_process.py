@@ -1,4 +1,7 @@
-"""What MuJoCo keeps once for the whole process: its handler of warnings and its clock. Threads that change them share the change."""
+"""What MuJoCo keeps once for the whole process: its handler of warnings and its clock.
+
+Threads that change them share the change.
+"""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -18,12 +21,16 @@ import mujoco
 BROKEN = "Nan, Inf or huge value"
 """What MuJoCo says of a world that broke: environments name the world themselves."""
 
-# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch on and cannot switch off.
+# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch
+# on and cannot switch off.
 TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
 
 
 class _Changed:
-    """Another value while at least one thread is inside; the first to enter changes it, the last to leave restores it."""
+    """Another value while at least one thread is inside.
+
+    The first to enter changes it, the last to leave restores it.
+    """
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> None:
         self._read, self._write, self._value = read, write, value
@@ -36,7 +43,9 @@ class _Changed:
                 self._write(self._value)
             self._inside += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
@@ -65,8 +74,8 @@ _handled = _Changed(mujoco.get_mju_user_warning, mujoco.set_mju_user_warning, _t
 def as_python_warnings(dropped: str) -> Iterator[None]:
     """Give MuJoCo's warnings as Python's when the block has ended, but for those that contain `dropped`.
 
-    MuJoCo would append them to a file in the working folder. None is raised where MuJoCo calls, because an exception there, from
-    a filter that makes errors of warnings, ends the process.
+    MuJoCo would append them to a file in the working folder. None is raised where MuJoCo calls, because an
+    exception there, from a filter that makes errors of warnings, ends the process.
     """
     messages: list[str] = []
     _listeners[id(messages)] = messages

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from envs.interface import BatchedEnvironment, InvalidArgumentError, MissingExtraError, NonFiniteError, StepResult
+from envs.interface import (
+    BatchedEnvironment,
+    InvalidArgumentError,
+    MissingExtraError,
+    NonFiniteError,
+    StepResult,
+)
 from envs.registry import make
 
 try:
@@ -15,31 +21,44 @@ try:
     from pettingzoo import ParallelEnv
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]
-    raise MissingExtraError(f"the PettingZoo adapter needs {package}, which is not installed: pip install -e '.[mujoco]'") from error
+    raise MissingExtraError(
+        f"the PettingZoo adapter needs {package}, which is not installed: pip install -e '.[mujoco]'"
+    ) from error
 
-OBSERVATION_BOUNDS = {"bidexhands": 5.0}  # by suite: what observations and states are clipped to; elsewhere they have no bound
+OBSERVATION_BOUNDS = {
+    "bidexhands": 5.0
+}  # by suite: what observations and states are clipped to; elsewhere they have no bound
 
 ByAgent = dict[str, Any]
 
 
 def as_parallel_env(
-    task: str, seed: int = 0, preset: str | None = None, engine: str | None = None, render_mode: str | None = None
+    task: str,
+    seed: int = 0,
+    preset: str | None = None,
+    engine: str | None = None,
+    render_mode: str | None = None,
 ) -> ParallelWorld:
-    """Build `task` with one world, seeded with `seed * 1000`, as a PettingZoo environment; `preset` and `engine` as of `envs.make`.
+    """Build `task` with one world, seeded with `seed * 1000`, as a PettingZoo environment.
+
+    `preset` and `engine` as of `envs.make`.
 
     Raises like `envs.make`, and InvalidArgumentError for a `render_mode` other than None and "rgb_array".
     """
     if engine == "mujoco-warp":
-        raise InvalidArgumentError("engine 'mujoco-warp' speaks in torch tensors, PettingZoo in NumPy arrays: choose another engine")
+        raise InvalidArgumentError(
+            "engine 'mujoco-warp' speaks in torch tensors, PettingZoo in NumPy arrays: choose another engine"
+        )
     return ParallelWorld(make(task, 1, seed, preset, engine), render_mode)
 
 
 class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
     """The only world of a batched environment; its agents are called agent_0, agent_1 and so on.
 
-    All agents get the same reward, and an episode ends for all of them at once: `step` then returns its final observations, `state`
-    its final state, and `agents` is empty until the next `reset`. Episodes follow one another as in the batched environment, so that
-    `reset` without a seed goes on with the episode that the batched environment has begun by itself.
+    All agents get the same reward, and an episode ends for all of them at once: `step` then returns its final
+    observations, `state` its final state, and `agents` is empty until the next `reset`. Episodes follow one
+    another as in the batched environment, so that `reset` without a seed goes on with the episode that the
+    batched environment has begun by itself.
 
     Args:
         environment: with one world; closed with the adapter.
@@ -48,7 +67,9 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def __init__(self, environment: BatchedEnvironment, render_mode: str | None = None) -> None:
         if environment.num_envs != 1:
-            raise InvalidArgumentError(f"PettingZoo knows one world at a time, this environment has {environment.num_envs}")
+            raise InvalidArgumentError(
+                f"PettingZoo knows one world at a time, this environment has {environment.num_envs}"
+            )
         if render_mode not in (None, "rgb_array"):
             raise InvalidArgumentError(f"unknown render mode {render_mode!r}: choose 'rgb_array' or None")
         self.environment = environment
@@ -64,8 +85,12 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
         self.agents = []
         bound = OBSERVATION_BOUNDS.get(spec.suite, np.inf)
         self.state_space = Box(-bound, bound, (spec.state_dim,), np.float32)
-        self.observation_spaces = {agent: Box(-bound, bound, (spec.obs_dim,), np.float32) for agent in self.possible_agents}
-        self.action_spaces = {agent: Box(-1, 1, (spec.act_dim,), np.float32) for agent in self.possible_agents}
+        self.observation_spaces = {
+            agent: Box(-bound, bound, (spec.obs_dim,), np.float32) for agent in self.possible_agents
+        }
+        self.action_spaces = {
+            agent: Box(-1, 1, (spec.act_dim,), np.float32) for agent in self.possible_agents
+        }
         self._state: Float[np.ndarray, " state"] | None = None
         self._next: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -75,8 +100,13 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
     def action_space(self, agent: str) -> Space[np.ndarray]:
         return self.action_spaces[agent]
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[ByAgent, ByAgent]:
-        """Observations and empty infos of a new episode; no `options` exist, and any are ignored, as PettingZoo asks."""
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ByAgent, ByAgent]:
+        """Observations and empty infos of a new episode.
+
+        No `options` exist, and any are ignored, as PettingZoo asks.
+        """
         if seed is not None or self._next is None:
             self._next = self.environment.reset(seed)
         observations, states = self._next
@@ -85,7 +115,9 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
         self._state = states[0]
         return self._by_agent(observations[0]), {agent: {} for agent in self.agents}
 
-    def step(self, actions: dict[str, Float[np.ndarray, " action"]]) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
+    def step(
+        self, actions: dict[str, Float[np.ndarray, " action"]]
+    ) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
         """Observations, rewards, terminations, truncations and infos by agent.
 
         The infos hold what the batched environment's `info` says of the world, final observations aside.
@@ -97,10 +129,14 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
         if not self.agents:
             raise InvalidArgumentError(f"{self.spec.task} has no running episode: call reset() first")
         if set(actions) != set(self.agents):
-            raise InvalidArgumentError(f"there must be one action each for {', '.join(self.agents)}, not {', '.join(actions) or 'none'}")
+            raise InvalidArgumentError(
+                f"there must be one action each for {', '.join(self.agents)}, not {', '.join(actions) or 'none'}"
+            )
         shapes = {agent: np.shape(action) for agent, action in actions.items()}
         if set(shapes.values()) != {(self.spec.act_dim,)}:
-            raise InvalidArgumentError(f"each action of {self.spec.task} has shape ({self.spec.act_dim},), these have {shapes}")
+            raise InvalidArgumentError(
+                f"each action of {self.spec.task} has shape ({self.spec.act_dim},), these have {shapes}"
+            )
         joint = np.stack([actions[agent] for agent in self.agents])
         try:
             result = self.environment.step(joint[None])
@@ -110,9 +146,13 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
             raise
         self._state = result.info["final_state"][0]
         observations = self._by_agent(result.info["final_obs"][0])
-        facts = {name: value[0].item() for name, value in result.info.items() if not name.startswith("final_")}
+        facts = {
+            name: value[0].item() for name, value in result.info.items() if not name.startswith("final_")
+        }
         terminated, truncated = bool(result.terminated[0]), bool(result.truncated[0])
-        shared = [dict.fromkeys(self.agents, value) for value in (float(result.reward[0]), terminated, truncated)]
+        shared = [
+            dict.fromkeys(self.agents, value) for value in (float(result.reward[0]), terminated, truncated)
+        ]
         infos = {agent: dict(facts) for agent in self.agents}
         if terminated or truncated:
             self._end(result)

@@ -1,15 +1,18 @@
 """Agents push one mass to a goal: a closed-form task, the oracle of the world model's tests.
 
-State (p_x, p_y, v_x, v_y, g_x, g_y) without units; 50 steps. In `push-mass` agent 0 has the force along x, agent 1 along y.
+State (p_x, p_y, v_x, v_y, g_x, g_y) without units; 50 steps. In `push-mass` agent 0 has the force along x,
+agent 1 along y.
 
-`push-mass-N` has N agents in the same plane, agent i along d_i, the unit vector at the angle pi i / N, and f = (2 / N) sum a_i d_i. The
-directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number of agents, a_i = d_i . u gives f = u, so that every force
-of length 1 is within reach, and none longer than sqrt 2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other.
-With two agents all of it is `push-mass`, number by number.
+`push-mass-N` has N agents in the same plane, agent i along d_i, the unit vector at the angle pi i / N, and f
+= (2 / N) sum a_i d_i. The directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number of
+agents, a_i = d_i . u gives f = u, so that every force of length 1 is within reach, and none longer than sqrt
+2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other. With two agents all of
+it is `push-mass`, number by number.
 
-In `push-mass-coupled` both of two agents act on both axes, f = ((2 a_0 + a_1) / sqrt 5, (a_0 + 2 a_1) / sqrt 5), and both observe
-everything: it is for asking whether a world model that is shown one agent's action at a time loses the other's. The directions are 37
-degrees apart: with perpendicular ones it would be `push-mass` turned. Across them the mass moves only as the two push against each other.
+In `push-mass-coupled` both of two agents act on both axes, f = ((2 a_0 + a_1) / sqrt 5, (a_0 + 2 a_1) / sqrt
+5), and both observe everything: it is for asking whether a world model that is shown one agent's action at a
+time loses the other's. The directions are 37 degrees apart: with perpendicular ones it would be `push-mass`
+turned. Across them the mass moves only as the two push against each other.
 """
 
 from __future__ import annotations
@@ -41,7 +44,10 @@ def next_state(
     actions: Float[np.ndarray, "batch agents 1"],
     along: Float[np.ndarray, "agents 2"] | None = None,
 ) -> Float[np.ndarray, "batch 6"]:
-    """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64. `along` as of `force`."""
+    """v' = 0.9 v + 0.1 f + 0.02 (v_y, -v_x); p' = clip(p + 0.3 v', -1.5, 1.5); the goal stays. In float64.
+
+    `along` as of `force`.
+    """
     position, velocity, goal = np.split(state.astype(np.float64), 3, axis=1)
     crosswise = np.stack([velocity[:, 1], -velocity[:, 0]], axis=1)
     velocity = 0.9 * velocity + 0.1 * force(actions, along) + 0.02 * crosswise
@@ -49,7 +55,9 @@ def next_state(
     return np.concatenate([position, velocity, goal], axis=1)
 
 
-def reward(successor: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, " batch"]:
+def reward(
+    successor: Float[np.ndarray, "batch 6"], actions: Float[np.ndarray, "batch agents 1"]
+) -> Float[np.ndarray, " batch"]:
     """r = 1 - |p' - g| - 0.01 (2 / N) sum a_i^2, with the position after the step. In float64."""
     distance = np.linalg.norm(successor[:, 0:2].astype(np.float64) - successor[:, 4:6], axis=1)
     effort = 2 / actions.shape[1] * np.square(pushes(actions)).sum(axis=1)
@@ -61,20 +69,32 @@ def pushes(actions: Float[np.ndarray, "batch agents 1"]) -> Float[np.ndarray, "b
     return np.clip(actions[:, :, 0].astype(np.float64), -1, 1)
 
 
-def force(actions: Float[np.ndarray, "batch agents 1"], along: Float[np.ndarray, "agents 2"] | None = None) -> Float[np.ndarray, "batch 2"]:
-    """f = (2 / N) sum a_i d_i. In float64. `along` are the d_i (None: those of `push-mass-N`, so that f = (a_0, a_1) for two agents)."""
+def force(
+    actions: Float[np.ndarray, "batch agents 1"], along: Float[np.ndarray, "agents 2"] | None = None
+) -> Float[np.ndarray, "batch 2"]:
+    """f = (2 / N) sum a_i d_i. In float64.
+
+    `along` are the d_i (None: those of `push-mass-N`, so that f = (a_0, a_1) for two agents).
+    """
     agents = actions.shape[1]
     return 2 / agents * (pushes(actions) @ (directions(agents) if along is None else along))
 
 
-def force_between(state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]) -> Float[np.ndarray, "batch 2"]:
-    """The f that leads from `state` to `successor`, by `next_state` solved for it; whatever explains a predicted one. In float64."""
+def force_between(
+    state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]
+) -> Float[np.ndarray, "batch 2"]:
+    """The f that leads from `state` to `successor`, by `next_state` solved for it.
+
+    Whatever explains a predicted one. In float64.
+    """
     unforced = next_state(state, np.zeros((len(state), AGENTS, 1)))
     return (successor[:, 2:4].astype(np.float64) - unforced[:, 2:4]) / 0.1
 
 
 class PushMass(EpisodicEnvironment):
-    """p and g start uniform in [-1, 1]^2, v at 0; agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on.
+    """p and g start uniform in [-1, 1]^2, v at 0.
+
+    Agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on.
 
     In `push-mass-coupled` it observes (p, v, g, one-hot i).
     """
@@ -98,7 +118,8 @@ class PushMass(EpisodicEnvironment):
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)
-        # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that follows it.
+        # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that
+        # follows it.
         self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
         self._directions = COUPLED if self._coupled else directions(agents)
         # Who pushed last and how much, for pictures alone.
@@ -110,7 +131,9 @@ class PushMass(EpisodicEnvironment):
         for world in worlds:
             self._worlds[world, [0, 1, 4, 5]] = self._random[world].uniform(-1, 1, size=4)
 
-    def _advance(self, actions: Float[np.ndarray, "batch agents 1"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def _advance(
+        self, actions: Float[np.ndarray, "batch agents 1"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         self._worlds[:] = next_state(self._worlds, actions, self._directions)
         self._pushes[:] = pushes(actions)
         return reward(self._worlds, actions), np.zeros(self.num_envs, dtype=np.bool_)
@@ -137,11 +160,18 @@ class PushMass(EpisodicEnvironment):
     def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         return draw_scene(self._worlds[world], self._pushes[world], self._directions, height, width)
 
-    def _draw_states(self, states: Float[np.ndarray, "time 6"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+    def _draw_states(
+        self, states: Float[np.ndarray, "time 6"], height: int, width: int
+    ) -> UInt8[np.ndarray, "time height width 3"]:
         # of all pushes that give the force, those of the least effort
         seen = np.zeros((len(states), self.spec.n_agents))
-        seen[1:] = force_between(states[:-1], states[1:]) @ np.linalg.pinv(2 / self.spec.n_agents * self._directions)
-        frames = [draw_scene(state, pushed, self._directions, height, width) for state, pushed in zip(states, seen, strict=True)]
+        seen[1:] = force_between(states[:-1], states[1:]) @ np.linalg.pinv(
+            2 / self.spec.n_agents * self._directions
+        )
+        frames = [
+            draw_scene(state, pushed, self._directions, height, width)
+            for state, pushed in zip(states, seen, strict=True)
+        ]
         return np.array(frames, dtype=np.uint8).reshape(len(states), height, width, 3)
 
     def close(self) -> None:

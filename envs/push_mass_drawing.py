@@ -1,4 +1,6 @@
-"""A picture of push-mass: the walls, the goal as a ring, the mass as a disc, and the push of each agent as an arrow."""
+"""A picture of push-mass: the walls, the goal as a ring, the mass as a disc, and the push of each agent as an
+arrow.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 PAPER, GRID, WALL, GOAL, MASS = "#ffffff", "#e8e8e8", "#555555", "#009e73", "#333333"
-# With the goal's green the Okabe-Ito palette, told apart by colour-blind eyes; more agents than colours take turns.
+# With the goal's green the Okabe-Ito palette, told apart by colour-blind eyes; more agents than colours take
+# turns.
 AGENTS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 HALF_SIDE = 1.75  # of what is seen around the origin; the walls stand at 1.5
 WALLS = 1.5
 RADIUS = 0.11
-FORCE_LENGTH = 0.6  # of the arrow of a force of 1, from the rim of the mass; longer ones are cut at twice that
+FORCE_LENGTH = (
+    0.6  # of the arrow of a force of 1, from the rim of the mass; longer ones are cut at twice that
+)
 SUPERSAMPLING = 4
 
 
@@ -25,7 +30,9 @@ def draw_scene(
     height: int,
     width: int,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw one state and the pushes that led to it, each along its agent's direction, x to the right and y upwards, in RGB."""
+    """Draw one state and the pushes that led to it, each along its agent's direction, x to the right and y
+    upwards, in RGB.
+    """
     canvas = _Canvas(height, width)
     for line in np.arange(-1.0, 1.01, 0.5):
         canvas.line((-WALLS, line), (WALLS, line), 0.01, GRID)
@@ -41,7 +48,9 @@ def draw_scene(
 
 
 class _Canvas:
-    """Shapes in the task's own units, drawn larger than asked for and scaled down, which smooths their edges."""
+    """Shapes in the task's own units, drawn larger than asked for and scaled down, which smooths their
+    edges.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (width, height)
@@ -49,17 +58,25 @@ class _Canvas:
         self._pen = ImageDraw.Draw(self._image)
         self._scale = min(self._image.size) / (2 * HALF_SIDE)
 
-    def line(self, start: tuple[float, float], end: tuple[float, float], thickness: float, colour: str) -> None:
-        self._pen.line([self._pixel(start), self._pixel(end)], fill=colour, width=max(1, round(thickness * self._scale)))
+    def line(
+        self, start: tuple[float, float], end: tuple[float, float], thickness: float, colour: str
+    ) -> None:
+        self._pen.line(
+            [self._pixel(start), self._pixel(end)], fill=colour, width=max(1, round(thickness * self._scale))
+        )
 
     def walls(self) -> None:
         corners = [self._pixel((-WALLS, WALLS)), self._pixel((WALLS, -WALLS))]
         self._pen.rectangle(corners, outline=WALL, width=max(1, round(0.03 * self._scale)))
 
     def disc(self, centre: Float[np.ndarray, " 2"], radius: float, colour: str) -> None:
-        self._pen.ellipse([self._pixel(centre + [-radius, radius]), self._pixel(centre + [radius, -radius])], fill=colour)
+        self._pen.ellipse(
+            [self._pixel(centre + [-radius, radius]), self._pixel(centre + [radius, -radius])], fill=colour
+        )
 
-    def arrow(self, centre: Float[np.ndarray, " 2"], direction: Float[np.ndarray, " 2"], force: float, colour: str) -> None:
+    def arrow(
+        self, centre: Float[np.ndarray, " 2"], direction: Float[np.ndarray, " 2"], force: float, colour: str
+    ) -> None:
         """From the rim of the mass, as long as the force is large."""
         if abs(force) < 0.01:
             return
@@ -68,7 +85,10 @@ class _Canvas:
         head = min(0.12, FORCE_LENGTH * abs(force))
         neck = tip - head * along
         self.line(tuple(rim), tuple(neck), 0.05, colour)
-        self._pen.polygon([self._pixel(point) for point in (tip, neck + 0.6 * head * across, neck - 0.6 * head * across)], fill=colour)
+        self._pen.polygon(
+            [self._pixel(point) for point in (tip, neck + 0.6 * head * across, neck - 0.6 * head * across)],
+            fill=colour,
+        )
 
     def picture(self) -> UInt8[np.ndarray, "height width 3"]:
         return np.asarray(self._image.resize(self._size, Image.Resampling.BOX))

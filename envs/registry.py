@@ -1,4 +1,6 @@
-"""The tasks by name. A new task is one module and one line in `TASKS`; its simulator is imported when it is first made.
+"""The tasks by name. A new task is one module and one line in `TASKS`.
+
+Its simulator is imported when it is first made.
 
 `push-mass-N` for N agents stands in no table: it is for studies of cost, and resolved by name.
 """
@@ -25,10 +27,12 @@ from envs.retry import tried_again
 
 @dataclass(frozen=True)
 class Engine:
-    """A simulator that runs a task; `factory` is "module:callable", called with task, num_envs, seed and preset.
+    """A simulator that runs a task.
 
-    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know. `presets` are those of an
-    engine that has others than its task.
+    `factory` is "module:callable", called with task, num_envs, seed and preset.
+
+    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know.
+    `presets` are those of an engine that has others than its task.
     """
 
     factory: str
@@ -37,7 +41,9 @@ class Engine:
     presets: tuple[str, ...] = ()
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
-        """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and MissingGraphicsError."""
+        """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and
+        MissingGraphicsError.
+        """
         if self.extra in ("mujoco", "gpu"):
             import_mujoco()
         module, name = self.factory.split(":")
@@ -46,7 +52,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Registration:
-    """A task: its suite, its engines and its presets, of which the first are the defaults; and presets' names in earlier records."""
+    """A task: its suite, its engines and its presets, of which the first are the defaults.
+
+    And presets' names in earlier records.
+    """
 
     suite: str
     engines: Mapping[str, Engine]
@@ -64,9 +73,15 @@ _BIDEXHANDS = {
         caveat="the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics",
     ),
     "mujoco-warp": Engine(
-        "envs.bidexhands.warp_environment:WarpBiDexHands", extra="gpu", caveat="in torch tensors; not run on a GPU by us"
+        "envs.bidexhands.warp_environment:WarpBiDexHands",
+        extra="gpu",
+        caveat="in torch tensors; not run on a GPU by us",
     ),
-    "isaacgym": Engine("envs.isaac_bridge.client:IsaacGymEnvironment", caveat="not run against Isaac Gym by us", presets=("paper",)),
+    "isaacgym": Engine(
+        "envs.isaac_bridge.client:IsaacGymEnvironment",
+        caveat="not run against Isaac Gym by us",
+        presets=("paper",),
+    ),
 }
 _HANDS = Registration("bidexhands", _BIDEXHANDS, presets(), tuple(FORMER_NAMES))
 
@@ -87,17 +102,23 @@ TASKS: Mapping[str, Registration] = {
 }
 
 TEAM_SIZES = range(2, 65)
-TEAMS: Mapping[str, Registration] = {f"push-mass-{agents}": Registration("toy", _TOY) for agents in TEAM_SIZES}
+TEAMS: Mapping[str, Registration] = {
+    f"push-mass-{agents}": Registration("toy", _TOY) for agents in TEAM_SIZES
+}
 
 
-def make(task: str, num_envs: int = 1, seed: int = 0, preset: str | None = None, engine: str | None = None) -> BatchedEnvironment:
-    """Build `num_envs` worlds of `task` in `engine` with `preset` (None: the first); world j is seeded with `seed * 1000 + j`.
+def make(
+    task: str, num_envs: int = 1, seed: int = 0, preset: str | None = None, engine: str | None = None
+) -> BatchedEnvironment:
+    """Build `num_envs` worlds of `task` in `engine` with `preset` (None: the first).
 
-    So more than 1,000 worlds share seeds with those of the next `seed`. What fails without being refused, as MuJoCo's loader does once
-    in a thousand times, is tried again.
+    World j is seeded with `seed * 1000 + j`.
 
-    Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed), MissingExtraError,
-    and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
+    So more than 1,000 worlds share seeds with those of the next `seed`. What fails without being refused, as
+    MuJoCo's loader does once in a thousand times, is tried again.
+
+    Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed),
+    MissingExtraError, and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
     """
     registration = TASKS.get(task) or TEAMS.get(task)
     if registration is None and task.startswith("push-mass-"):
@@ -133,7 +154,10 @@ def _preset(task: str, registration: Registration, engine: str, asked: str | Non
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether it is neither a refusal nor a missing package: worlds are built from files alone, which are there."""
+    """Whether it is neither a refusal nor a missing package.
+
+    Worlds are built from files alone, which are there.
+    """
     return not isinstance(error, EnvironmentsError | ImportError)
 
 

@@ -30,14 +30,18 @@ class ModelCamera:
         self._renderer: mujoco.Renderer | None = None
         self._thread = 0
 
-    def draw(self, positions: Float[np.ndarray, "time position"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+    def draw(
+        self, positions: Float[np.ndarray, "time position"], height: int, width: int
+    ) -> UInt8[np.ndarray, "time height width 3"]:
         """A picture for each row of generalised positions (`qpos`), in RGB.
 
         Raises:
             MissingGraphicsError: there is no OpenGL to draw with.
         """
         if self._renderer is not None and self._thread != threading.get_ident():
-            raise MissingGraphicsError("OpenGL draws on one thread: draw there, or close the environment and make another")
+            raise MissingGraphicsError(
+                "OpenGL draws on one thread: draw there, or close the environment and make another"
+            )
         frames = np.empty((len(positions), height, width, 3), dtype=np.uint8)
         renderer = self._sized(height, width)
         data = mujoco.MjData(renderer.model)
@@ -65,7 +69,10 @@ class ModelCamera:
         try:
             self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:
-            # What MuJoCo, PyOpenGL and the driver raise here ranges from ImportError to FatalError and AttributeError.
+            # What MuJoCo, PyOpenGL and the driver raise here ranges from ImportError to FatalError and
+            # AttributeError.
             reason = " ".join(str(error).split()).rstrip(".")
-            raise MissingGraphicsError(f"MuJoCo found no OpenGL to draw with ({reason}): {remedy()}") from error
+            raise MissingGraphicsError(
+                f"MuJoCo found no OpenGL to draw with ({reason}): {remedy()}"
+            ) from error
         return self._renderer

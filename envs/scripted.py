@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from envs.interface import EnvironmentsError, EnvSpec
 from envs.push_mass import COUPLED
 
-Controller = Callable[[Float[np.ndarray, "batch state"], Int[np.ndarray, " batch"]], Float[np.ndarray, "batch agents action"]]
+Controller = Callable[
+    [Float[np.ndarray, "batch state"], Int[np.ndarray, " batch"]], Float[np.ndarray, "batch agents action"]
+]
 """Actions in [-1, 1] for global states and the number of steps taken in each world's episode."""
 
 
@@ -26,31 +28,46 @@ class MissingControllerError(EnvironmentsError):
 def scripted_controller(spec: EnvSpec) -> Controller:
     """The controller of a task. Raises MissingControllerError, naming the tasks that have one."""
     if spec.task not in CONTROLLERS:
-        raise MissingControllerError(f"there is no scripted controller for {spec.task}: choose one of {', '.join(sorted(CONTROLLERS))}")
+        raise MissingControllerError(
+            f"there is no scripted controller for {spec.task}: choose one of {', '.join(sorted(CONTROLLERS))}"
+        )
     presets = HAND_PRESETS if spec.task in HAND_TASKS else ("paper",)
     if spec.preset not in presets:
         written = " and ".join(presets)
-        raise MissingControllerError(f"the scripted controller for {spec.task} is written for preset {written}, not {spec.preset}")
+        raise MissingControllerError(
+            f"the scripted controller for {spec.task} is written for preset {written}, not {spec.preset}"
+        )
     return CONTROLLERS[spec.task](spec)
 
 
-def push_to_goal(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch 2 1"]:
+def push_to_goal(
+    state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "batch 2 1"]:
     """f = clip(8 (g - p) - 6 v, -1, 1) for push-mass, axis by axis."""
     position, velocity, goal = np.split(state, 3, axis=1)
     return np.clip(8 * (goal - position) - 6 * velocity, -1, 1)[:, :, None].astype(np.float32)
 
 
-def push_to_goal_together(state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch 2 1"]:
-    """The actions for push-mass-coupled whose force is 8 (g - p) - 6 v, clipped: that of `push_to_goal` where nothing is clipped."""
+def push_to_goal_together(
+    state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "batch 2 1"]:
+    """The actions for push-mass-coupled whose force is 8 (g - p) - 6 v, clipped.
+
+    That of `push_to_goal` where nothing is clipped.
+    """
     position, velocity, goal = np.split(state, 3, axis=1)
-    return np.clip((8 * (goal - position) - 6 * velocity) @ np.linalg.inv(COUPLED), -1, 1)[:, :, None].astype(np.float32)
+    return np.clip((8 * (goal - position) - 6 * velocity) @ np.linalg.inv(COUPLED), -1, 1)[:, :, None].astype(
+        np.float32
+    )
 
 
 @dataclass(frozen=True)
 class Gait:
-    """a_j(t) = clip(middle_j + amplitude_j sin(2 pi (frequency t + phase_j)), -1, 1), one entry an actuator in XML order.
+    """a_j(t) = clip(middle_j + amplitude_j sin(2 pi (frequency t + phase_j)), -1, 1), one entry an actuator
+    in XML order.
 
-    `frequency` in Hz, `step_seconds` the simulated time of a step. Found by random search for distance on gymnasium's v5 robots.
+    `frequency` in Hz, `step_seconds` the simulated time of a step. Found by random search for distance on
+    gymnasium's v5 robots.
     """
 
     step_seconds: float
@@ -62,9 +79,13 @@ class Gait:
     def controller(self, spec: EnvSpec) -> Controller:
         """The gait with its actuators shared out among the task's agents."""
 
-        def act(_: Float[np.ndarray, "batch state"], step: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch agents action"]:
+        def act(
+            _: Float[np.ndarray, "batch state"], step: Int[np.ndarray, " batch"]
+        ) -> Float[np.ndarray, "batch agents action"]:
             cycles = self.frequency * self.step_seconds * step[:, None] + np.array(self.phase)
-            actions = np.clip(np.array(self.middle) + np.array(self.amplitude) * np.sin(2 * np.pi * cycles), -1, 1)
+            actions = np.clip(
+                np.array(self.middle) + np.array(self.amplitude) * np.sin(2 * np.pi * cycles), -1, 1
+            )
             return actions.reshape(len(step), spec.n_agents, spec.act_dim).astype(np.float32)
 
         return act

@@ -7,14 +7,27 @@ from collections.abc import Iterator
 from envs.interface import MissingExtraError, MissingGraphicsError
 from envs.registry import TASKS, Engine, Registration, make
 
-COLUMNS = ("task", "preset", "suite", "agents", "observation", "state", "action", "steps", "engine", "lineage")
+COLUMNS = (
+    "task",
+    "preset",
+    "suite",
+    "agents",
+    "observation",
+    "state",
+    "action",
+    "steps",
+    "engine",
+    "lineage",
+)
 NUMBERS = frozenset({"agents", "observation", "state", "action", "steps"})
 
 
 def plain_text() -> str:
     """The table in columns for a terminal, and the engines' caveats below it."""
     rows = [COLUMNS, *_rows()]
-    widths = [max(len(row[column]) for row in rows if len(row) == len(COLUMNS)) for column in range(len(COLUMNS))]
+    widths = [
+        max(len(row[column]) for row in rows if len(row) == len(COLUMNS)) for column in range(len(COLUMNS))
+    ]
     lines = []
     for row in rows:
         cells = [
@@ -38,7 +51,10 @@ def _line(cells: Iterator[str] | tuple[str, ...]) -> str:
 
 
 def _rows() -> Iterator[tuple[str, ...]]:
-    """A row for each task and preset, in the registry's order; a short one where the task's extra is not installed."""
+    """A row for each task and preset, in the registry's order.
+
+    A short one where the task's extra is not installed.
+    """
     for task, registration in TASKS.items():
         for preset in registration.presets:
             yield (task, preset, registration.suite, *_facts(task, preset, registration))
@@ -54,18 +70,26 @@ def _facts(task: str, preset: str, registration: Registration) -> tuple[str, ...
         return (str(error),)
     spec = environment.spec
     environment.close()
-    others = "".join(f", {other} ({_note(entry)})" for other, entry in registration.engines.items() if other != name)
+    others = "".join(
+        f", {other} ({_note(entry)})" for other, entry in registration.engines.items() if other != name
+    )
     numbers = (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit)
     return (*map(str, numbers), f"{spec.engine}{others}", spec.lineage)
 
 
 def _note(engine: Engine) -> str:
-    """What has to be known of an engine beside the first one: its presets, where it has its own, and its caveat."""
+    """What has to be known of an engine beside the first one.
+
+    Its presets, where it has its own, and its caveat.
+    """
     return "; ".join([*(f"preset {preset}" for preset in engine.presets), engine.caveat])
 
 
 def _caveats() -> list[str]:
-    """One line for each caveat of a first engine, with the tasks it holds for; those of others stand beside their names."""
+    """One line for each caveat of a first engine, with the tasks it holds for.
+
+    Those of others stand beside their names.
+    """
     tasks: dict[tuple[str, str], list[str]] = {}
     for task, registration in TASKS.items():
         name, engine = next(iter(registration.engines.items()))

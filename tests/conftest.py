@@ -21,7 +21,7 @@ from remembered import is_remembered, remember
 
 import envs
 from dima.config import CellConfig
-from dima.grid import CellKey, Grid, load_grid
+from dima.config.grid import CellKey, Grid, load_grid
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "workflow" / "config"
@@ -29,7 +29,8 @@ CONFIG = ROOT / "workflow" / "config"
 # processes that tests start then find compiled modules instead of compiling each one again
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-# a shell starts what is to run in the background with this signal ignored, and processes that tests start would inherit that
+# a shell starts what is to run in the background with this signal ignored, and processes that tests start
+# would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY_DIMA = {
@@ -79,7 +80,13 @@ TINY_MARIE = {
     },
     "schedule": {"min_new_steps": 50, "warmup_steps": 50, "first_world_model_epoch": 1, "first_policy_epoch": 1},
 }  # fmt: skip
-TINY_MAPPO = {"rollout_threads": 2, "episode_length": 50, "hidden_sizes": [16], "ppo_epochs": 2, "critic_epochs": 2}
+TINY_MAPPO = {
+    "rollout_threads": 2,
+    "episode_length": 50,
+    "hidden_sizes": [16],
+    "ppo_epochs": 2,
+    "critic_epochs": 2,
+}
 TINY_HASAC = {
     "rollout_threads": 2, "warmup_steps": 100, "train_interval": 50, "updates_per_vector_step": 0.1, "hidden_sizes": [16],
     "replay_capacity": 400, "batch_size": 32,
@@ -88,18 +95,33 @@ TINY_HASAC = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dima")
-    group.addoption("--slow", action="store_true", help="run slow tests too, and train what has to be proven again to learn")
-    group.addoption("--every-proof", action="store_true", help="train everything that is proven to learn, changed or not")
+    group.addoption(
+        "--slow",
+        action="store_true",
+        help="run slow tests too, and train what has to be proven again to learn",
+    )
+    group.addoption(
+        "--every-proof", action="store_true", help="train everything that is proven to learn, changed or not"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests are left out unless they are asked for. The longest come first, so that in the end no worker waits for another."""
+    """Slow tests are left out unless they are asked for. The longest come first, so that in the end no worker
+    waits for another."""
     if not (config.getoption("slow") or config.option.markexpr):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
     for item in items:
-        if item.get_closest_marker("remembered") and not config.getoption("every_proof") and is_remembered(item.path):
-            item.add_marker(pytest.mark.skip(reason="it passed with the same code, as tests/remembered says; --every-proof runs it"))
+        if (
+            item.get_closest_marker("remembered")
+            and not config.getoption("every_proof")
+            and is_remembered(item.path)
+        ):
+            item.add_marker(
+                pytest.mark.skip(
+                    reason="it passed with the same code, as tests/remembered says; --every-proof runs it"
+                )
+            )
     items.sort(key=_longest_first)
 
 
@@ -112,8 +134,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Where the time went; what slow tests were left out. Dear tests that passed are remembered."""
     if config.option.collectonly:
         return
-    reports = [report for report in chain.from_iterable(terminalreporter.stats.values()) if isinstance(report, pytest.TestReport)]
-    if not (config.option.keyword or config.option.markexpr or any("::" in argument for argument in config.args)):
+    reports = [
+        report
+        for report in chain.from_iterable(terminalreporter.stats.values())
+        if isinstance(report, pytest.TestReport)
+    ]
+    if not (
+        config.option.keyword or config.option.markexpr or any("::" in argument for argument in config.args)
+    ):
         _remember([report for report in reports if "remembered" in report.keywords])
     seconds: Counter[str] = Counter()
     for report in reports:
@@ -126,9 +154,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _remember(reports: list[pytest.TestReport]) -> None:
-    """Note the files whose dear tests all passed; one that was skipped or interrupted leaves its file as it was."""
+    """Note the files whose dear tests all passed; one that was skipped or interrupted leaves its file as it
+    was."""
     for place in {report.location[0] for report in reports}:
-        outcomes = {(report.nodeid, report.when): report.outcome for report in reports if report.location[0] == place}
+        outcomes = {
+            (report.nodeid, report.when): report.outcome for report in reports if report.location[0] == place
+        }
         tests = {nodeid.partition("::")[2] for nodeid, _ in outcomes}
         if set(outcomes.values()) == {"passed"} and len(outcomes) == 3 * len(tests):
             remember(ROOT / place, tests)
@@ -139,7 +170,11 @@ def tiny_config(folder: Path) -> Path:
     config = folder / "workflow" / "config"
     shutil.copytree(CONFIG, config)
     grid = {
-        "experiments": {"final_returns": [{"tasks": ["push-mass"], "methods": ["dima", "dima-joint", "mamba", "mappo"], "seeds": [1, 2]}]},
+        "experiments": {
+            "final_returns": [
+                {"tasks": ["push-mass"], "methods": ["dima", "dima-joint", "mamba", "mappo"], "seeds": [1, 2]}
+            ]
+        },
         "overrides": {
             "tasks": {"push-mass": {"env_steps": 400, "evaluation": {"every": 200, "episodes": 2}}},
             "methods": {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mamba": TINY_MAMBA, "mappo": TINY_MAPPO},
@@ -183,12 +218,16 @@ def _one_thread() -> None:
 def _fingerprint(value: Any) -> str:
     """One digest for a state tree."""
     if isinstance(value, dict):
-        return hashlib.sha256("".join(f"{key}:{_fingerprint(entry)}" for key, entry in value.items()).encode()).hexdigest()
+        return hashlib.sha256(
+            "".join(f"{key}:{_fingerprint(entry)}" for key, entry in value.items()).encode()
+        ).hexdigest()
     if isinstance(value, list | tuple):
         return _fingerprint(dict(enumerate(value)))
     if isinstance(value, torch.Tensor):
         value = value.numpy()
-    return hashlib.sha256(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()).hexdigest()
+    return hashlib.sha256(
+        value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+    ).hexdigest()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""A root file system that stands in for a public base image: Debian, with this Python and the packages that the images ask for.
+"""A root file system that stands in for a public base image: Debian, with this Python and the packages that
+the images ask for.
 
 With the packages there already, pip has nothing to fetch, and an image takes seconds instead of minutes.
 """
@@ -24,7 +25,8 @@ KEPT = 2  # in the cache: two checkouts may be at work
 
 
 def cached_base(*wanted: str) -> Path:
-    """What `make_base` makes, kept outside the checkout while packages, Python and this file stay the same."""
+    """What `make_base` makes, kept outside the checkout while packages, Python and this file stay the
+    same."""
     packages = sorted(f"{one.name}=={one.version}" for one in closure(wanted))
     made_from = [Path(__file__).read_text(encoding="utf-8"), sys.version, sys.base_prefix, *packages]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dima-tests"
@@ -42,13 +44,18 @@ def cached_base(*wanted: str) -> Path:
 
 
 def make_base(root: Path, *wanted: str) -> None:
-    """Fill the folder `root`, which must not exist, with a root file system that holds `wanted` (requirements) and what they require."""
+    """Fill the folder `root`, which must not exist, with a root file system that holds `wanted`
+    (requirements) and what they require."""
     without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *without, "bookworm", root], check=True, timeout=240)
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", *without, "bookworm", root], check=True, timeout=240
+    )
     shutil.rmtree(root / "dev")
     (root / "dev").mkdir()
     for path in [root, *root.rglob("*")]:
-        os.chown(path, 0, 0, follow_symlinks=False)  # a root user without capabilities could not unpack an image with other owners
+        os.chown(
+            path, 0, 0, follow_symlinks=False
+        )  # a root user without capabilities could not unpack an image with other owners
     local = root / "usr/local"
     _copy_interpreter(local)
     for one in closure(wanted):
@@ -69,27 +76,38 @@ def closure(wanted: tuple[str, ...]) -> list[Distribution]:
         if key not in found:
             found[key] = distribution(requirement.name)
             for more in map(Requirement, found[key].requires or []):
-                if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in requirement.extras or {""}):
+                if more.marker is None or any(
+                    more.marker.evaluate({"extra": extra}) for extra in requirement.extras or {""}
+                ):
                     waiting.append(more)
     return [one for (name, _), one in found.items() if name != "dima"]
 
 
 def _copy_interpreter(local: Path) -> None:
     base = Path(sys.base_prefix)
-    unneeded = shutil.ignore_patterns("test", "site-packages", "config-*", "idlelib", "tkinter", "_tkinter*", "lib2to3")
-    shutil.copytree(base / "lib" / PYTHON, local / "lib" / PYTHON, symlinks=True, dirs_exist_ok=True, ignore=unneeded)
+    unneeded = shutil.ignore_patterns(
+        "test", "site-packages", "config-*", "idlelib", "tkinter", "_tkinter*", "lib2to3"
+    )
+    shutil.copytree(
+        base / "lib" / PYTHON, local / "lib" / PYTHON, symlinks=True, dirs_exist_ok=True, ignore=unneeded
+    )
     binary = local / "bin" / PYTHON
     shutil.copy2(os.path.realpath(sys.executable), binary)
     for name in ("python", "python3"):
         (local / "bin" / name).symlink_to(PYTHON)
     for library in _libraries(binary, *(local / "lib" / PYTHON / "lib-dynload").glob("*.so")):
-        if not any((local.parents[1] / folder / library.name).exists() for folder in ("lib/x86_64-linux-gnu", "usr/local/lib")):
+        if not any(
+            (local.parents[1] / folder / library.name).exists()
+            for folder in ("lib/x86_64-linux-gnu", "usr/local/lib")
+        ):
             shutil.copy2(library, local / "lib")
 
 
 def _libraries(*binaries: Path) -> set[Path]:
     """The shared libraries that the binaries load on this machine."""
-    listed = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60).stdout
+    listed = subprocess.run(
+        ["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60
+    ).stdout
     return {Path(name) for name in re.findall(r"=> (/\S+)", listed)}
 
 

@@ -1,4 +1,5 @@
-"""A clone of this repository with small grids, whose images are really built: for tests of cells in images."""
+"""A clone of this repository with small grids, whose images are really built: for tests of cells in
+images."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ from pathlib import Path
 if "APPTAINER_CONTAINER" in os.environ:
     Path("results/loaded").touch()
 """
-BUILDING = {"APPTAINER_DROP_CAPS": "CAP_SYS_RESOURCE", "APPTAINER_MKSQUASHFS_ARGS": "-comp zstd -Xcompression-level 1"}
+BUILDING = {
+    "APPTAINER_DROP_CAPS": "CAP_SYS_RESOURCE",
+    "APPTAINER_MKSQUASHFS_ARGS": "-comp zstd -Xcompression-level 1",
+}
 HOSTILE = {
     "DIMA_MONGO_URI": f"mongodb://user:{CANARY_IN_URI}@127.0.0.1:9/dima", "CONDA_PREFIX": "/conda", "OMP_NUM_THREADS": "7",
     "SLURM_JOB_ID": "77", "CUDA_VISIBLE_DEVICES": "0", "APPTAINER_WRITABLE_TMPFS": "1", "SINGULARITYENV_LEAKED": "1", "SLURMISH": "1",
@@ -37,23 +41,31 @@ METHODS = {"dima": TINY_DIMA, "dima-joint": TINY_DIMA, "mappo": TINY_MAPPO}
 
 
 def write_small_grids(config: Path) -> None:
-    """Make the cells of the grid `quick` small in this configuration, and add the grid `tiny`, two methods on push-mass."""
+    """Make the cells of the grid `quick` small in this configuration, and add the grid `tiny`, two methods on
+    push-mass."""
     tracked = yaml.safe_load((config / "quick.yaml").read_text(encoding="utf-8"))
-    (config / "quick.yaml").write_text(yaml.safe_dump({**tracked, "overrides": {"tasks": TASKS, "methods": METHODS}}), encoding="utf-8")
+    (config / "quick.yaml").write_text(
+        yaml.safe_dump({**tracked, "overrides": {"tasks": TASKS, "methods": METHODS}}), encoding="utf-8"
+    )
     task, methods = "push-mass", ("dima", "mappo")
     experiments = {"final_returns": [{"tasks": [task], "methods": list(methods), "seeds": [1, 2]}]}
     overrides = {"tasks": {task: TASKS[task]}, "methods": {name: METHODS[name] for name in methods}}
-    (config / "tiny.yaml").write_text(yaml.safe_dump({"experiments": experiments, "overrides": overrides}), encoding="utf-8")
+    (config / "tiny.yaml").write_text(
+        yaml.safe_dump({"experiments": experiments, "overrides": overrides}), encoding="utf-8"
+    )
 
 
 def git(folder: Path, *arguments: str) -> str:
     """What git printed."""
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    return subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
 
 
 class Clone:
-    """A repository with this one's files and small grids in one commit, and a canary on the host's PYTHONPATH."""
+    """A repository with this one's files and small grids in one commit, and a canary on the host's
+    PYTHONPATH."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.folder = folder
@@ -75,8 +87,18 @@ class Clone:
     def run(self, *command: str | Path) -> str:
         """What the command printed; it must end with status 0."""
         command = (Path(sys.executable).with_name(str(command[0])), *command[1:])
-        result = subprocess.run(command, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=900, check=False)
-        logs = "".join(path.read_text(errors="replace")[-3000:] for path in self.folder.glob("results/**/*.log"))
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        logs = "".join(
+            path.read_text(errors="replace")[-3000:] for path in self.folder.glob("results/**/*.log")
+        )
         assert result.returncode == 0, result.stderr + logs
         return result.stdout + result.stderr
 
@@ -84,7 +106,9 @@ class Clone:
         """What Python prints in the image, called as cells are."""
         environ = {**container_environment(self.environ, self.folder, gpu=False), **environ}
         command = ["apptainer", "exec", "--home", self.folder, "containers/dima.sif", "python", "-c", code]
-        return subprocess.run(command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(
+            command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
 
     def provenance(self, cell: str) -> dict:
         """Of the cell's only start."""

@@ -1,4 +1,5 @@
-"""Cells that train nothing but a number, in processes forked from the test's own: hundreds of them cost little."""
+"""Cells that train nothing but a number, in processes forked from the test's own: hundreds of them cost
+little."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-import dima.cell
-from dima.background import Evaluated
-from dima.cell import Execution, run_cell
-from dima.checkpoint import has_checkpoint
+import dima.cell.run
+from dima.cell.checkpoint import has_checkpoint
+from dima.cell.run import Execution, run_cell
+from dima.cell.side_evaluation import Evaluated
 from dima.config import CellConfig, TaskConfig
-from dima.evaluate import EpisodeResult
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
+from dima.experience.evaluate import EpisodeResult
 from dima.record.events import read_events
 from dima.record.run_record import RunRecord
 
@@ -80,13 +81,17 @@ class Returns:
 
 def count_instead_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without Sacred, and without asking git where the code is from."""
-    monkeypatch.setattr(dima.cell, "build_learner", lambda config, device: Counting())
-    monkeypatch.setattr(dima.cell, "recorded", lambda name, config, folder, run: run(lambda metric, value, step: None))
+    monkeypatch.setattr(dima.cell.run, "build_learner", lambda config, device: Counting())
+    monkeypatch.setattr(
+        dima.cell.run, "recorded", lambda name, config, folder, run: run(lambda metric, value, step: None)
+    )
     start = {"commit": "c", "dirty": False, "image": "none", "lock": None, "hardware": "h", "device": "cpu"}
-    monkeypatch.setattr(dima.cell, "provenance", lambda device, accelerator: start)
-    monkeypatch.setattr(dima.cell, "describe", lambda *_, **__: "")
-    monkeypatch.setattr(dima.cell, "Evaluations", Returns)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a kill takes nothing that was written; a power cut would
+    monkeypatch.setattr(dima.cell.run, "provenance", lambda device, accelerator: start)
+    monkeypatch.setattr(dima.cell.run, "describe", lambda *_, **__: "")
+    monkeypatch.setattr(dima.cell.run, "Evaluations", Returns)
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: None
+    )  # a kill takes nothing that was written; a power cut would
 
 
 def in_a_process(work: Callable[[], object], output: str | Path = os.devnull) -> int:
@@ -108,11 +113,15 @@ def in_a_process(work: Callable[[], object], output: str | Path = os.devnull) ->
 
 def config_of(grid: Grid, env_steps: int = FIRST, **changes: Any) -> CellConfig:
     config = grid.resolve(KEY)
-    return config.model_copy(update={"task": config.task.model_copy(update={"env_steps": env_steps}), **changes})
+    return config.model_copy(
+        update={"task": config.task.model_copy(update={"env_steps": env_steps}), **changes}
+    )
 
 
 def run(config: CellConfig, results: Path, **execution: Any) -> None:
-    run_cell(config, results / CELL, Execution(torch.device("cpu"), **{"checkpoint_seconds": 1e9, **execution}))
+    run_cell(
+        config, results / CELL, Execution(torch.device("cpu"), **{"checkpoint_seconds": 1e9, **execution})
+    )
 
 
 def half_a_run(config: CellConfig, results: Path) -> None:
@@ -131,9 +140,16 @@ def half_a_run(config: CellConfig, results: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def effective(path: Path) -> list[dict[str, Any]]:
     """The events without the clock."""
-    return [{name: value for name, value in event.items() if name not in ("wall_seconds", "seq")} for event in read_events(path)]
+    return [
+        {name: value for name, value in event.items() if name not in ("wall_seconds", "seq")}
+        for event in read_events(path)
+    ]

@@ -24,7 +24,8 @@ class CountingTokenizer(Tokenizer):
 
 
 class CountingWorld(TokenWorldModel):
-    """Every agent's number grows by one a step; agent i's reward is 10 i plus its number plus its action, what goes on 1 / (1 + number)."""
+    """Every agent's number grows by one a step; agent i's reward is 10 i plus its number plus its action,
+    what goes on 1 / (1 + number)."""
 
     def __init__(self):
         torch.nn.Module.__init__(self)

@@ -1,4 +1,5 @@
-"""Files written by another process at another time: what depends on a hash seed, a time zone or a clock is not the same there."""
+"""Files written by another process at another time: what depends on a hash seed, a time zone or a clock is
+not the same there."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 
-def assert_same_bytes_elsewhere(write: Callable[..., Any], paths: Sequence[Path], config: Path, results: Path) -> None:
+def assert_same_bytes_elsewhere(
+    write: Callable[..., Any], paths: Sequence[Path], config: Path, results: Path
+) -> None:
     """Figures and tables that are there already come again with the same bytes, and none of them tells when.
 
     Args:
@@ -20,7 +23,7 @@ def assert_same_bytes_elsewhere(write: Callable[..., Any], paths: Sequence[Path]
         results: the folder.
     """
     first = [path.read_bytes() for path in paths]
-    script = f"import sys; from pathlib import Path; from dima.grid import load_grid; from {write.__module__} import {write.__name__}; "
+    script = f"import sys; from pathlib import Path; from dima.config.grid import load_grid; from {write.__module__} import {write.__name__}; "
     script += f"{write.__name__}(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
     environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", script, config, results], check=True, env=environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from dima.config import TaskConfig
-from dima.evaluate import EpisodeResult, EvaluationWorlds, Policy
+from dima.experience.evaluate import EpisodeResult, EvaluationWorlds, Policy
 
 
 def evaluate(policy: Policy, task: TaskConfig, seed: int, grid_step: int) -> list[EpisodeResult]:

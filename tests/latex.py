@@ -9,4 +9,7 @@ import subprocess
 def has_booktabs() -> bool:
     """Whether pdflatex finds the package booktabs."""
     names = ("pdflatex", "kpsewhich")
-    return all(map(shutil.which, names)) and not subprocess.run([names[1], "booktabs.sty"], capture_output=True, check=False).returncode
+    return (
+        all(map(shutil.which, names))
+        and not subprocess.run([names[1], "booktabs.sty"], capture_output=True, check=False).returncode
+    )

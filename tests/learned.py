@@ -13,7 +13,7 @@ from typing import Any
 
 import grimp
 
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "tests/learned"
@@ -55,12 +55,15 @@ class Proof:
             return None
 
     def train(self, results: Path) -> dict[str, Any]:
-        """Train both seeds at the same time; returns the record. Raises CalledProcessError if one of them fails."""
+        """Train both seeds at the same time; returns the record. Raises CalledProcessError if one of them
+        fails."""
         processes = [self._start(seed, results) for seed in SEEDS]
         for process in processes:
             subprocess.CompletedProcess(process.args, process.wait()).check_returncode()
         modules = sorted(method_modules((results / f"loaded-{SEEDS[0]}").read_text().splitlines()))
-        summaries = [results / self.grid / f"cells/push-mass/{self.method}/seed-{seed}/summary.json" for seed in SEEDS]
+        summaries = [
+            results / self.grid / f"cells/push-mass/{self.method}/seed-{seed}/summary.json" for seed in SEEDS
+        ]
         summaries = [json.loads(summary.read_text()) for summary in summaries]
         (start,) = summaries[0]["provenance"]
         return {
@@ -82,17 +85,32 @@ class Proof:
         self.path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     def _arguments(self, seed: int) -> list[str]:
-        return ["train", "--grid", self.grid, "--task", "push-mass", "--method", self.method, "--seed", str(seed)]
+        return [
+            "train",
+            "--grid",
+            self.grid,
+            "--task",
+            "push-mass",
+            "--method",
+            self.method,
+            "--seed",
+            str(seed),
+        ]
 
     def _start(self, seed: int, results: Path) -> subprocess.Popen[bytes]:
         loaded = results / f"loaded-{seed}"
-        return subprocess.Popen([sys.executable, "-c", TRAIN, loaded, *self._arguments(seed), "--results", results], cwd=self.root)
+        return subprocess.Popen(
+            [sys.executable, "-c", TRAIN, loaded, *self._arguments(seed), "--results", results], cwd=self.root
+        )
 
 
 def method_modules(loaded: Iterable[str]) -> set[str]:
-    """Those of the loaded modules that learn or simulate: what runs, records and displays cells is left out."""
+    """Those of the loaded modules that learn or simulate: what runs, records and displays cells is left
+    out."""
     graph = grimp.build_graph("dima", "envs", cache_dir=None)
-    reached = set().union(*(graph.find_upstream_modules(name) for name in ("dima.methods", "dima.evaluate")))
+    reached = set().union(
+        *(graph.find_upstream_modules(name) for name in ("dima.cell.methods", "dima.experience.evaluate"))
+    )
     return {name for name in loaded if name in reached or name.partition(".")[0] == "envs"}
 
 
@@ -113,4 +131,8 @@ def meaning(path: Path) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -20,9 +20,12 @@ def frame_arrays(
     word: str = "",
     **changes: Any,
 ) -> dict[str, Any]:
-    """The arrays of a file. Each rollout of `errors` is drawn as far off as its errors say, with `word` in every picture."""
+    """The arrays of a file. Each rollout of `errors` is drawn as far off as its errors say, with `word` in
+    every picture."""
     errors = {"none": [0.05, 0.2, 0.6, 0.9]} if errors is None else errors
-    imagined = [[drawn(step, error, word) for step, error in zip(steps, row, strict=True)] for row in errors.values()]
+    imagined = [
+        [drawn(step, error, word) for step, error in zip(steps, row, strict=True)] for row in errors.values()
+    ]
     return {
         "steps": np.array(steps, dtype=np.int64),
         "real": np.stack([drawn(step, 0.0, word) for step in steps]),
@@ -53,7 +56,8 @@ def write_frames(cell: Path, **arguments: Any) -> Path:
 
 
 def drawn(step: int, error: float, word: str) -> np.ndarray:
-    """One picture [SIDE, SIDE, 3]: white where the error is no number, which says that the model does not reach this step."""
+    """One picture [SIDE, SIDE, 3]: white where the error is no number, which says that the model does not
+    reach this step."""
     image = Image.new("RGB", (SIDE, SIDE), "white")
     if np.isfinite(error):
         pen = ImageDraw.Draw(image)
@@ -61,7 +65,11 @@ def drawn(step: int, error: float, word: str) -> np.ndarray:
         x, y = 30 + 4 * step, 62 + 18 * error
         for foot, knee in ((-24, -16), (-9, -12), (9, 12), (24, 16)):
             pen.line((x, y, x + knee, y + 6 - 12 * error), fill="#5A6B7B", width=4)
-            pen.line((x + knee, y + 6 - 12 * error, x + foot + 40 * error, 92 - 14 * error), fill="#5A6B7B", width=4)
+            pen.line(
+                (x + knee, y + 6 - 12 * error, x + foot + 40 * error, 92 - 14 * error),
+                fill="#5A6B7B",
+                width=4,
+            )
         pen.ellipse((x - 11, y - 11, x + 11, y + 11), fill="#8FA3B5", outline="#5A6B7B")
         pen.text((6, 6), word, fill="#7F7F7F")
     return np.asarray(image)

@@ -1,4 +1,5 @@
-"""A MongoDB server for tests: the one that DIMA_TEST_MONGO_URI names, else secantusdb in a process of its own, else none and a reason."""
+"""A MongoDB server for tests: the one that DIMA_TEST_MONGO_URI names, else secantusdb in a process of its
+own, else none and a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ import pymongo
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = shutil.which("secantusd-py", path=f"{ROOT / '.venv-mongo/bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+PROGRAM = shutil.which(
+    "secantusd-py", path=f"{ROOT / '.venv-mongo/bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+)
 INSTALL = "python3 -m venv .venv-mongo && .venv-mongo/bin/pip install -r tests/mongo-server.txt"
 COLLECTIONS = ("runs", "metrics", "fs.files", "fs.chunks")
 OUTSIDE = os.environ.get("DIMA_TEST_MONGO_URI")
@@ -37,7 +40,9 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         arguments = ["--port", str(self.port), "--storage-path", "data", "--sync-on-commit", *options]
         with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen([str(PROGRAM), *arguments], cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [str(PROGRAM), *arguments], cwd=self.folder, stdout=log, stderr=log
+            )
         for _ in range(600):
             assert self.process.poll() is None, (self.folder / "log").read_text()
             try:
@@ -61,7 +66,9 @@ class Server:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server that a test may kill."""
-    server = Server(tmp_path / "server") if PROGRAM else pytest.skip(f"secantusdb is not installed: {INSTALL}")
+    server = (
+        Server(tmp_path / "server") if PROGRAM else pytest.skip(f"secantusdb is not installed: {INSTALL}")
+    )
     yield server
     server.process.kill()
     server.process.wait()
@@ -72,7 +79,11 @@ def _server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if OUTSIDE:
         yield OUTSIDE
         return
-    server = Server(tmp_path_factory.mktemp("server")) if PROGRAM else pytest.skip(f"secantusdb is not installed: {INSTALL}")
+    server = (
+        Server(tmp_path_factory.mktemp("server"))
+        if PROGRAM
+        else pytest.skip(f"secantusdb is not installed: {INSTALL}")
+    )
     yield server.uri()
     server.kill()
 
@@ -114,7 +125,10 @@ def contents(uri: str) -> dict[str, list[dict]]:
     """Every document of the database but the moment at which a file was first stored."""
     with pymongo.MongoClient(uri) as client:
         database = client.get_default_database()
-        found = {name: sorted(database[name].find(), key=lambda document: str(document["_id"])) for name in COLLECTIONS}
+        found = {
+            name: sorted(database[name].find(), key=lambda document: str(document["_id"]))
+            for name in COLLECTIONS
+        }
     for document in found["fs.files"]:
         del document["uploadDate"]
     return found

@@ -36,27 +36,41 @@ def remember(test_file: Path, tests: Iterable[str]) -> None:
 
 @cache
 def digest(test_file: Path) -> str:
-    """Of the file with its fixtures, of all that they import of the project, directly or not, and of all that is no Python."""
+    """Of the file with its fixtures, of all that they import of the project, directly or not, and of all that
+    is no Python."""
     files = [test_file, *_fixtures(test_file)]
     parts = [meaning(path) for path in [*files, ROOT / "tests/conftest.py"]]
     parts += [f"{name}\n{meaning(path)}" for name, path in sorted(set().union(*map(_reached, files)))]
     runs_workflows = "snakemake" in test_file.read_text(encoding="utf-8")
-    parts += [f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}" for path in _data(runs_workflows=runs_workflows)]
+    parts += [
+        f"{path.relative_to(ROOT)}\n{path.read_text(encoding='utf-8')}"
+        for path in _data(runs_workflows=runs_workflows)
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _fixtures(test_file: Path) -> list[Path]:
-    """The conftest.py of every folder below `tests` that the file is in: what that of `tests` imports would be a part of every digest."""
-    folders = [folder for folder in test_file.parents if folder.is_relative_to(ROOT / "tests") and folder != ROOT / "tests"]
+    """The conftest.py of every folder below `tests` that the file is in: what that of `tests` imports would
+    be a part of every digest."""
+    folders = [
+        folder
+        for folder in test_file.parents
+        if folder.is_relative_to(ROOT / "tests") and folder != ROOT / "tests"
+    ]
     return [path for folder in folders if (path := folder / "conftest.py").exists()]
 
 
 def _data(*, runs_workflows: bool) -> list[Path]:
-    """The locks, and every file of the packages and the workflow that is not Python: configurations, templates, numbers.
+    """The locks, and every file of the packages and the workflow that is not Python: configurations,
+    templates, numbers.
 
     Rules and profiles count for a file that runs workflows.
     """
-    folders = ("dima", "envs", "workflow") if runs_workflows else ("dima", "envs", "workflow/config", "workflow/reference")
+    folders = (
+        ("dima", "envs", "workflow")
+        if runs_workflows
+        else ("dima", "envs", "workflow/config", "workflow/reference")
+    )
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     locks = [ROOT / "requirements.lock", ROOT / "tests/mongo-server.txt"]
     return [*locks, *sorted(path for path in files if path.suffix not in (".py", ".pyc"))]
@@ -88,8 +102,14 @@ def _graph() -> grimp.ImportGraph:
 def _imported(test_file: Path) -> set[str]:
     """The modules that a file names in its imports and in the code that it has other processes run."""
     tree = ast.parse(test_file.read_text(encoding="utf-8"))
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    lines = "\n".join(line for text in texts for line in text.splitlines() if line.startswith(("import ", "from ")))
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    lines = "\n".join(
+        line for text in texts for line in text.splitlines() if line.startswith(("import ", "from "))
+    )
     nodes = [node for part in (tree, *_parsed(lines)) for node in ast.walk(part)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     for node in nodes:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Snakemake that asks for its jobs every second: the plugin waits ten seconds longer each time that none has ended
+# Snakemake that asks for its jobs every second: the plugin waits ten seconds longer each time that none has
+# ended
 SNAKEMAKE = """
 import asyncio
 from snakemake.cli import main
@@ -24,7 +25,8 @@ main()
 
 
 class Disturbance:
-    """What befalls the two seeds of a task and method, which a Slurm job trains side by side, while a grid runs.
+    """What befalls the two seeds of a task and method, which a Slurm job trains side by side, while a grid
+    runs.
 
     Seeds are first halted at a certain step (SIGSTOP): so cells may be short, and the machine slow.
     """
@@ -50,8 +52,12 @@ class Disturbance:
         time.sleep(5)
         _slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
         assert self._hold_at([steps + 200 for steps in stopped_at]) == job  # its own number
-        (beside,) = [number for number, cell in enumerate(self.cells) if b"continuing" in _bytes(cell / "beside.log")]
-        os.kill(self._said("process")[1 - beside], signal.SIGKILL)  # the job's first; the cluster is this machine
+        (beside,) = [
+            number for number, cell in enumerate(self.cells) if b"continuing" in _bytes(cell / "beside.log")
+        ]
+        os.kill(
+            self._said("process")[1 - beside], signal.SIGKILL
+        )  # the job's first; the cluster is this machine
         _slurm("scancel", "--signal=CONT", job)
         return self.cells[1 - beside], self.cells[beside]
 
@@ -59,7 +65,11 @@ class Disturbance:
         """Every process of the job at once, as where a machine is lost."""
         job = self._hold_at([1000, 1000])
         environs = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/environ")}
-        for process in [process for process, path in environs.items() if f"SLURM_JOB_ID={job}".encode() in _variables(path)]:
+        for process in [
+            process
+            for process, path in environs.items()
+            if f"SLURM_JOB_ID={job}".encode() in _variables(path)
+        ]:
             with suppress(ProcessLookupError):  # it has ended with its parent
                 os.kill(process, signal.SIGKILL)
 
@@ -72,7 +82,9 @@ class Disturbance:
         held: set[int] = set()
 
         def hold() -> bool:
-            for number, (state, taken) in enumerate(zip(self._said("state"), self._said("env_steps"), strict=True)):
+            for number, (state, taken) in enumerate(
+                zip(self._said("state"), self._said("env_steps"), strict=True)
+            ):
                 if number not in held and state == "running" and taken >= steps[number]:
                     os.kill(self._said("process")[number], signal.SIGSTOP)
                     held.add(number)

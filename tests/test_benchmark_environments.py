@@ -12,7 +12,9 @@ from benchmarks import environments
 from benchmarks.environments import RIVALS, Rival, Single, compare
 
 
-def test_it_writes_a_row_for_every_rival(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_a_row_for_every_rival(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     command = "--tasks ant-2x4 halfcheetah-3x2 --worlds 2 --steps 60 --pairs 2 --json found.json"
     environments.main(command.split())
@@ -20,7 +22,9 @@ def test_it_writes_a_row_for_every_rival(tmp_path: Path, capsys: pytest.CaptureF
     assert found.keys() == {"commit", "dirty", "hardware", "python", "versions", "processors", "rows"}
     assert {"gymnasium", "gymnasium-robotics", "mujoco", "numpy"} <= found["versions"].keys()
     paper = ["gymnasium, sync", "gymnasium, async", "HARL-style"]
-    expected = [("ant-2x4", name) for name in [*paper, "gymnasium-robotics"]] + [("halfcheetah-3x2", name) for name in paper]
+    expected = [("ant-2x4", name) for name in [*paper, "gymnasium-robotics"]] + [
+        ("halfcheetah-3x2", name) for name in paper
+    ]
     assert [(row["task"], row["rival"]) for row in found["rows"]] == expected
     for row in found["rows"]:
         assert (row["worlds"], row["steps"], row["pairs"]) == (2, 30, 2)

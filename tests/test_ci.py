@@ -16,7 +16,8 @@ NOTE = 'echo "$(basename "$0") $*" >>asked'
 
 
 class Machine:
-    """A checkout where the other scripts of `.ci` and what they install are stand-ins that note what they are asked."""
+    """A checkout where the other scripts of `.ci` and what they install are stand-ins that note what they are
+    asked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,7 +26,9 @@ class Machine:
         shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
         shutil.copy(ROOT / "tests/mongo-server.txt", folder / "tests/mongo-server.txt")
         for name in SCRIPTS:
-            self.put(f".ci/{name}", f'case "$1" in packages) echo "{name}-needs" ;; status) ;; *) {NOTE} ;; esac')
+            self.put(
+                f".ci/{name}", f'case "$1" in packages) echo "{name}-needs" ;; status) ;; *) {NOTE} ;; esac'
+            )
         for name, script in {"id": "echo 0", "ldconfig": "echo libEGL.so.1", "python3": NOTE}.items():
             self.put(f"commands/{name}", script)
         for name in ("apt-get", "apptainer", "mmdebstrap"):
@@ -46,12 +49,20 @@ class Machine:
         self, setup: str = "touch set_up && cp -r environment .venv", tests: str = "touch -- tested"
     ) -> subprocess.CompletedProcess[str]:
         """`.ci/run`, where `setup && tests` is the README's second command."""
-        blocks = [f"```sh\n{command}\n```\n" for command in ("touch first && true", f"{setup} && {tests}", "touch third && true")]
+        blocks = [
+            f"```sh\n{command}\n```\n"
+            for command in ("touch first && true", f"{setup} && {tests}", "touch third && true")
+        ]
         readme = f"## Quick start\n\n{blocks[0]}\n{blocks[1]}\n## After\n\n{blocks[2]}"
         (self.folder / "README.md").write_text(readme, encoding="utf-8")
-        environ = os.environ | {"PATH": f"{self.folder / 'commands'}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+        environ = os.environ | {
+            "PATH": f"{self.folder / 'commands'}:{os.environ['PATH']}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         command = ["bash", ".ci/run"]
-        return subprocess.run(command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, cwd=self.folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
 
     @property
     def asked(self) -> set[str]:
@@ -65,7 +76,9 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-@pytest.mark.parametrize(("tests", "status"), [("true", 0), ("false", 1), ("sh -c 'exit 3'", 3), ("false | true", 1)])
+@pytest.mark.parametrize(
+    ("tests", "status"), [("true", 0), ("false", 1), ("sh -c 'exit 3'", 3), ("false | true", 1)]
+)
 def test_it_runs_the_second_command_and_ends_as_it_does(machine: Machine, tests: str, status: int) -> None:
     result = machine.run(tests=tests)
     assert result.returncode == status, result.stderr
@@ -88,14 +101,22 @@ def test_it_tests_nothing_where_the_setup_fails(machine: Machine) -> None:
 
 def test_it_refuses_a_second_command_that_is_not_a_setup_and_tests(machine: Machine) -> None:
     shutil.copy(ROOT / "README.md", machine.folder / "README.md")
-    (machine.folder / "README.md").write_text("## Quick start\n\n```sh\ntrue && true\n```\n", encoding="utf-8")
-    result = subprocess.run(["bash", ".ci/run"], cwd=machine.folder, capture_output=True, text=True, timeout=60, check=False)
+    (machine.folder / "README.md").write_text(
+        "## Quick start\n\n```sh\ntrue && true\n```\n", encoding="utf-8"
+    )
+    result = subprocess.run(
+        ["bash", ".ci/run"], cwd=machine.folder, capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 1
     assert "README.md has no 'set up && test' as the second sh block" in result.stderr
 
 
-@pytest.mark.parametrize(("opengl", "more"), [("libEGL.so.1", ""), ("libOSMesa.so.8", ""), ("libX11.so.6", " libegl1 libgl1")])
-def test_it_installs_all_debian_packages_at_once_and_opengl_where_there_is_none(machine: Machine, opengl: str, more: str) -> None:
+@pytest.mark.parametrize(
+    ("opengl", "more"), [("libEGL.so.1", ""), ("libOSMesa.so.8", ""), ("libX11.so.6", " libegl1 libgl1")]
+)
+def test_it_installs_all_debian_packages_at_once_and_opengl_where_there_is_none(
+    machine: Machine, opengl: str, more: str
+) -> None:
     machine.put("commands/ldconfig", f"echo {opengl}")
     result = machine.run()
     assert result.returncode == 0, result.stderr
@@ -151,7 +172,9 @@ def test_it_goes_on_without_and_says_at_the_end_for_want_of_what_tests_were_skip
 
 
 def test_it_ends_with_the_seconds_of_each_stage_and_of_all(machine: Machine) -> None:
-    last = machine.run(setup="sleep 1.1 && cp -r environment .venv", tests="sh -c 'sleep 1.1; exit 3' sh").stdout.splitlines()[-1]
+    last = machine.run(
+        setup="sleep 1.1 && cp -r environment .venv", tests="sh -c 'sleep 1.1; exit 3' sh"
+    ).stdout.splitlines()[-1]
     match = re.fullmatch(r"\.ci/run: (\d+) s: (.*), tests (\d+)", last)
     assert match, last
     stages = {stage.rpartition(" ")[0] for stage in match[2].split(", ")}
@@ -159,8 +182,12 @@ def test_it_ends_with_the_seconds_of_each_stage_and_of_all(machine: Machine) -> 
     assert 1 <= int(match[3]) < int(match[1]) <= 30
 
 
-@pytest.mark.parametrize(("installed", "asked"), [("one two three", []), ("two", ["update -qq", "one three"])])
-def test_only_missing_debian_packages_are_installed_after_one_update(tmp_path: Path, installed: str, asked: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("installed", "asked"), [("one two three", []), ("two", ["update -qq", "one three"])]
+)
+def test_only_missing_debian_packages_are_installed_after_one_update(
+    tmp_path: Path, installed: str, asked: list[str]
+) -> None:
     for name, script in {
         "dpkg-query": f'for last; do :; done; case " {installed} " in *" $last "*) echo installed ;; *) exit 1 ;; esac',
         "apt-get": 'echo "$*" >>asked',
@@ -168,7 +195,13 @@ def test_only_missing_debian_packages_are_installed_after_one_update(tmp_path: P
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run([ROOT / ".ci/debian-packages", "one", "two", "three"], cwd=tmp_path, env=environ, timeout=60, check=True)
+    subprocess.run(
+        [ROOT / ".ci/debian-packages", "one", "two", "three"],
+        cwd=tmp_path,
+        env=environ,
+        timeout=60,
+        check=True,
+    )
     lines = (tmp_path / "asked").read_text(encoding="utf-8").splitlines() if asked else []
     assert (tmp_path / "asked").exists() == bool(asked)
     assert all(line.endswith(end) for line, end in zip(lines, asked, strict=True))
@@ -176,5 +209,7 @@ def test_only_missing_debian_packages_are_installed_after_one_update(tmp_path: P
 
 @pytest.mark.parametrize(("script", "one"), [("install-apptainer", "patchelf"), ("slurm-node", "slurmdbd")])
 def test_a_script_names_the_debian_packages_that_it_needs(script: str, one: str) -> None:
-    result = subprocess.run([ROOT / ".ci" / script, "packages"], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run(
+        [ROOT / ".ci" / script, "packages"], capture_output=True, text=True, timeout=60, check=True
+    )
     assert one in result.stdout.split()

@@ -1,4 +1,5 @@
-"""Every page that code, configuration or another page cites is in the repository, and every cited anchor is one of its headings."""
+"""Every page that code, configuration or another page cites is in the repository, and every cited anchor is
+one of its headings."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LISTED = subprocess.run(
-    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
 )
 PAGE = re.compile(r"(?<![\w./<>*-])((?:[\w.-]+/)*[\w.-]+\.md)\b(?:#([\w-]+))?")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
@@ -35,13 +40,20 @@ class Citation(NamedTuple):
 
 
 def prose(name: str, text: str) -> Iterator[str]:
-    """What a reader reads of a file: in code that is comments and docstrings, since other strings are paths that it writes or looks for."""
+    """What a reader reads of a file: in code that is comments and docstrings, since other strings are paths
+    that it writes or looks for."""
     if name.endswith(".py"):
-        yield from (token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT)
+        yield from (
+            token.string
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type == tokenize.COMMENT
+        )
         yield from (
             node.value.value
             for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+            if isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
         )
     elif name.endswith(".smk") or name == "Snakefile":
         yield from re.findall(r"#.*|\"\"\".*?\"\"\"", text)
@@ -56,22 +68,29 @@ def citations(name: str, text: str) -> list[Citation]:
     text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     links = [target.partition("#") for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
     named = PAGE.findall(LINK.sub("]", text))
-    return [Citation(name, target, anchor, is_link=True) for target, _, anchor in links] + [Citation(name, *match) for match in named]
+    return [Citation(name, target, anchor, is_link=True) for target, _, anchor in links] + [
+        Citation(name, *match) for match in named
+    ]
 
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of a page's headings: small letters, no punctuation, hyphens for spaces, a number where two are equal."""
+    """What GitHub makes of a page's headings: small letters, no punctuation, hyphens for spaces, a number
+    where two are equal."""
     slugs: list[str] = []
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for heading in re.findall(r"^#{1,6} +(.*?) *#*$", text, re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slugs.append(re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-"))
-    return {f"{slug}-{before}" if (before := slugs[:number].count(slug)) else slug for number, slug in enumerate(slugs)}
+    return {
+        f"{slug}-{before}" if (before := slugs[:number].count(slug)) else slug
+        for number, slug in enumerate(slugs)
+    }
 
 
 def fault(citation: Citation) -> str | None:
-    """Why the citation leads nowhere. It is looked for from the folder of the citing file and, unless it is a link, from the root."""
+    """Why the citation leads nowhere. It is looked for from the folder of the citing file and, unless it is a
+    link, from the root."""
     source = ROOT / citation.source
     folders = [source.parent] if citation.is_link else [source.parent, ROOT]
     places = [folder / citation.target for folder in folders] if citation.target else [source]
@@ -86,7 +105,12 @@ def fault(citation: Citation) -> str | None:
 def found() -> list[Citation]:
     names = [name for name in LISTED.stdout.split("\0") if name.endswith(SUFFIXES) or name == "Snakefile"]
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names if (ROOT / name).is_file()}
-    return [citation for name, text in texts.items() if ".md" in text or name.endswith(".md") for citation in citations(name, text)]
+    return [
+        citation
+        for name, text in texts.items()
+        if ".md" in text or name.endswith(".md")
+        for citation in citations(name, text)
+    ]
 
 
 FOUND = found()
@@ -115,7 +139,11 @@ def test_every_citation_leads_somewhere() -> None:
             ["README.md", "docs/method.md"],
         ),
         ("x.smk", 'if name == "final_returns.md":  # see docs/design.md#cells\n', ["docs/design.md"]),
-        ("x.yaml", "about: explained in docs/fidelity.md   # and in docs/method.md#noise-levels\n", ["docs/fidelity.md", "docs/method.md"]),
+        (
+            "x.yaml",
+            "about: explained in docs/fidelity.md   # and in docs/method.md#noise-levels\n",
+            ["docs/fidelity.md", "docs/method.md"],
+        ),
         (
             "docs/x.md",
             "See [it](method.md#returns), ![](tasks.png), [that](https://x.org/y.md).\n```\n[no](no.md)\n```\n",
@@ -139,16 +167,22 @@ def test_the_search_finds_what_is_cited(name: str, text: str, expected: list[str
     ],
 )
 def test_a_wrong_file_or_anchor_is_a_fault(target: str, anchor: str, right: bool) -> None:
-    assert (fault(Citation("dima/train.py", target, anchor)) is None) == right
+    assert (fault(Citation("dima/learning/dima_learner.py", target, anchor)) is None) == right
 
 
 def test_a_link_is_relative_to_its_page() -> None:
     assert fault(Citation("docs/x.md", "docs/method.md", "")) is None
-    assert fault(Citation("docs/x.md", "docs/method.md", "", is_link=True)) == "docs/x.md cites docs/method.md, which is not there"
+    assert (
+        fault(Citation("docs/x.md", "docs/method.md", "", is_link=True))
+        == "docs/x.md cites docs/method.md, which is not there"
+    )
     assert fault(Citation("docs/x.md", "../README.md", "quick-start", is_link=True)) is None
 
 
 def test_equal_headings_are_numbered(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# The `dima` page\n## A, b & C\n## A, b & C\n```\n# no heading\n```\n## [Linked](x.md) words\n", encoding="utf-8")
+    page.write_text(
+        "# The `dima` page\n## A, b & C\n## A, b & C\n```\n# no heading\n```\n## [Linked](x.md) words\n",
+        encoding="utf-8",
+    )
     assert anchors(page) == {"the-dima-page", "a-b--c", "a-b--c-1", "linked-words"}

@@ -48,7 +48,9 @@ def test_a_method_without_a_file_is_refused(workplace, capsys):
 
 
 def test_a_task_without_an_environment_is_refused(workplace, capsys, monkeypatch):
-    monkeypatch.setattr(envs.registry, "TASKS", {name: entry for name, entry in envs.TASKS.items() if name != "pen"})
+    monkeypatch.setattr(
+        envs.registry, "TASKS", {name: entry for name, entry in envs.TASKS.items() if name != "pen"}
+    )
     assert train(grid="paper", task="pen") == 2
     assert capsys.readouterr().err.startswith("dima: Unknown task 'pen'")
     assert not (workplace / "results").exists()
@@ -66,7 +68,10 @@ def test_an_unknown_key_in_a_grid_is_refused(workplace, capsys):
     path = workplace / "workflow/config/tiny.yaml"
     path.write_text(path.read_text().replace("capacity:", "capacitty:", 1))
     assert train() == 2
-    assert "Unknown configuration key 'parameters.replay.capacitty' (method dima on push-mass, grid tiny)" in capsys.readouterr().err
+    assert (
+        "Unknown configuration key 'parameters.replay.capacitty' (method dima on push-mass, grid tiny)"
+        in capsys.readouterr().err
+    )
     assert not (workplace / "results").exists()
 
 
@@ -81,7 +86,9 @@ def test_a_gpu_that_is_not_there_is_refused(workplace, capsys):
 def test_a_missing_extra_is_named(workplace, capsys, monkeypatch, method, module, extra):
     import sys
 
-    for name in [name for name in sys.modules if name == module or name.startswith((f"{module}.", "dima.baselines"))]:
+    for name in [
+        name for name in sys.modules if name == module or name.startswith((f"{module}.", "dima.baselines"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     assert train(method=method) == 2

@@ -41,7 +41,9 @@ def test_two_are_kept_those_used_last(made: list[Path]) -> None:
     assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
 
 
-def test_one_that_another_process_made_meanwhile_is_taken(made: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_another_process_made_meanwhile_is_taken(
+    made: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     make = container_base.make_base
 
     def slowly(root: Path, *wanted: str) -> None:
@@ -55,7 +57,9 @@ def test_one_that_another_process_made_meanwhile_is_taken(made: list[Path], monk
     assert list(base.parent.iterdir()) == [base]
 
 
-def test_nothing_is_left_of_one_that_failed(made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_one_that_failed(
+    made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(root: Path, *wanted: str) -> None:
         (root / "half").mkdir(parents=True)
         raise OSError("no mirror answers")

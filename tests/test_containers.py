@@ -1,4 +1,5 @@
-"""What an image is made from, how it is recorded, what is let into it, and which one a process says it runs in."""
+"""What an image is made from, how it is recorded, what is let into it, and which one a process says it runs
+in."""
 
 from __future__ import annotations
 
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from dima.cards import CARDS
-from dima.cli import FINISHED_SINCE, main
-from dima.containers.digest import file_digest, image_of_process
+from dima.cell.cards import CARDS
+from dima.cell.commands import FINISHED_SINCE
+from dima.cell.sibling_seeds import SEEDS_BESIDE
+from dima.cli import main
 from dima.containers.environment import container_environment
 from dima.containers.recipe import arguments, recipe, require_built
 from dima.errors import UserError
+from dima.record.image import file_digest, image_of_process
 from dima.record.provenance import commit_of, note_commit
-from dima.seeds_beside import SEEDS_BESIDE
 
 ROOT = Path(__file__).parents[1]
 DEFINITIONS = sorted((ROOT / "containers").glob("*.def"))
@@ -38,7 +40,9 @@ def parsed(path: Path) -> tuple[set[str], dict[str, str], set[str]]:
     text = path.read_text(encoding="utf-8")
     sections = dict(re.findall(r"^%(\w+)\n(.*?)(?=^%\w+$|\Z)", text, re.MULTILINE | re.DOTALL))
     pairs = [
-        line.strip().partition("=") for line in sections["arguments"].splitlines() if line.strip() and not line.strip().startswith("#")
+        line.strip().partition("=")
+        for line in sections["arguments"].splitlines()
+        if line.strip() and not line.strip().startswith("#")
     ]
     return set(re.findall(r"\{\{ (\w+) \}\}", text)), {name: value for name, _, value in pairs}, set(sections)
 
@@ -80,7 +84,7 @@ def test_the_tracked_lock_of_images_holds_digests_and_nothing_else() -> None:
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like the repository, with a small package."""
     for name in (
-        "dima/cell.py",
+        "dima/cell/run.py",
         "envs/toy.py",
         "requirements.lock",
         "pyproject.toml",
@@ -97,7 +101,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("changed", "stale"),
     [
-        ("dima/cell.py", {"dima", "harl"}),
+        ("dima/cell/run.py", {"dima", "harl"}),
         ("envs/another.py", {"dima", "harl"}),
         ("requirements.lock", {"dima", "harl"}),
         ("containers/dima.def", {"dima", "harl"}),
@@ -109,7 +113,9 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("containers/images.lock", set()),
     ],
 )
-def test_an_image_is_stale_when_what_it_is_made_from_has_changed(sources: Path, changed: str, stale: set[str]) -> None:
+def test_an_image_is_stale_when_what_it_is_made_from_has_changed(
+    sources: Path, changed: str, stale: set[str]
+) -> None:
     before = {name: recipe(name) for name in ("dima", "harl")}
     (sources / changed).parent.mkdir(exist_ok=True)
     (sources / changed).write_text("base=another\n")
@@ -136,7 +142,9 @@ def apptainer(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
 BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done; echo content >"$image"'
 
 
-def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(sources: Path, monkeypatch, capsys) -> None:
+def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(
+    sources: Path, monkeypatch, capsys
+) -> None:
     apptainer(sources, monkeypatch, BUILD)
     (sources / "containers/images.lock").write_text('{"mongodb": {"digest": "kept"}}')
     (sources / "containers/dima.arguments").write_text("base=a folder\nextras=training,mongo\n")
@@ -158,7 +166,10 @@ def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(sources: 
     lock = json.loads((sources / "containers/images.lock").read_text())
     assert lock["mongodb"] == {"digest": "kept"}
     assert lock["dima"]["digest"] == "sha256:" + hashlib.sha256(b"content\n").hexdigest()
-    assert (lock["dima"]["recipe"], lock["dima"]["arguments"]) == (recipe("dima"), {"base": "a folder", "extras": "training,mongo"})
+    assert (lock["dima"]["recipe"], lock["dima"]["arguments"]) == (
+        recipe("dima"),
+        {"base": "a folder", "extras": "training,mongo"},
+    )
     require_built(Path("containers/dima.sif"))
     assert sorted(path.name for path in (sources / "containers").iterdir()) == [
         "dima.arguments", "dima.def", "dima.sif", "dima.sif.digest", "harl.def", "images.lock",
@@ -193,7 +204,10 @@ def test_a_process_says_which_image_it_runs_in(tmp_path: Path) -> None:
     assert image_of_process(environ) == digest
     lock.write_text(json.dumps({"dima": {"digest": "sha256:0"}}))
     assert image_of_process(environ) == f"{digest} (unpinned)"
-    assert image_of_process({"APPTAINER_CONTAINER": str(tmp_path / "gone.sif")}) == "unpinned: gone.sif cannot be read from inside"
+    assert (
+        image_of_process({"APPTAINER_CONTAINER": str(tmp_path / "gone.sif")})
+        == "unpinned: gone.sif cannot be read from inside"
+    )
 
 
 def test_a_digest_is_read_again_when_size_or_time_has_changed(tmp_path: Path) -> None:
@@ -244,7 +258,11 @@ def test_a_copied_checkout_says_what_git_said_and_whether_it_was_changed_since(t
 def committed(folder: Path) -> None:
     """Put all that is in the folder into a commit of a repository there."""
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(folder)]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message", "all"]):
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--allow-empty", "--message", "all"],
+    ):
         subprocess.run([*git, *command], check=True, timeout=60)
 
 
@@ -285,18 +303,32 @@ def test_the_private_file_of_a_database_is_brought_in_for_reading(tmp_path: Path
     assert environ["APPTAINERENV_DIMA_MONGO_URI_FILE"] == file
 
 
-@pytest.mark.parametrize("name", ["APPTAINERENV_PYTHONPATH", "SINGULARITYENV_PATH", "APPTAINER_WRITABLE_TMPFS", "SINGULARITY_OVERLAY"])
+@pytest.mark.parametrize(
+    "name",
+    ["APPTAINERENV_PYTHONPATH", "SINGULARITYENV_PATH", "APPTAINER_WRITABLE_TMPFS", "SINGULARITY_OVERLAY"],
+)
 def test_what_the_host_would_bring_in_or_make_writable_is_dropped(tmp_path: Path, name: str) -> None:
     assert name not in container_environment({**HOST, name: "1"}, tmp_path, gpu=False)
-    assert container_environment({**HOST, "APPTAINER_CACHEDIR": "kept"}, tmp_path, gpu=False)["APPTAINER_CACHEDIR"] == "kept"
+    assert (
+        container_environment({**HOST, "APPTAINER_CACHEDIR": "kept"}, tmp_path, gpu=False)[
+            "APPTAINER_CACHEDIR"
+        ]
+        == "kept"
+    )
 
 
 def test_results_elsewhere_are_brought_in_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository/results").symlink_to(tmp_path / "scratch")
-    binds = container_environment({"APPTAINER_BIND": "site"}, tmp_path / "repository", gpu=False)["APPTAINER_BIND"].split(",")
-    assert binds == ["site", f"{tmp_path}/repository:{tmp_path}/repository:ro", f"{tmp_path}/scratch:{tmp_path}/scratch"]
+    binds = container_environment({"APPTAINER_BIND": "site"}, tmp_path / "repository", gpu=False)[
+        "APPTAINER_BIND"
+    ].split(",")
+    assert binds == [
+        "site",
+        f"{tmp_path}/repository:{tmp_path}/repository:ro",
+        f"{tmp_path}/scratch:{tmp_path}/scratch",
+    ]
 
 
 def test_a_folder_that_apptainer_cannot_be_told_of_is_refused(tmp_path: Path) -> None:

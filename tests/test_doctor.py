@@ -40,14 +40,24 @@ def test_here_nothing_essential_is_broken_and_each_thing_has_a_line(capsys) -> N
 
 def test_in_an_image_the_machine_is_left_out(capsys) -> None:
     assert main(["doctor", "--image"]) == 0
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["Python", "packages", "torch", "MuJoCo"]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [
+        "Python",
+        "packages",
+        "torch",
+        "MuJoCo",
+    ]
 
 
 @pytest.mark.parametrize(
     ("lock", "text"),
-    [("numpy==1.0.0\ntorch==2.13.0\n", "not those of the lock: numpy 2."), ("numpy==1.0.0 ; sys_platform == 'linux'\n", "numpy 2.")],
+    [
+        ("numpy==1.0.0\ntorch==2.13.0\n", "not those of the lock: numpy 2."),
+        ("numpy==1.0.0 ; sys_platform == 'linux'\n", "numpy 2."),
+    ],
 )
-def test_another_version_than_the_locks_is_named_and_essential(tmp_path: Path, monkeypatch, capsys, lock: str, text: str) -> None:
+def test_another_version_than_the_locks_is_named_and_essential(
+    tmp_path: Path, monkeypatch, capsys, lock: str, text: str
+) -> None:
     (tmp_path / "requirements.lock").write_text(lock)
     found = installation.packages(tmp_path / "requirements.lock")
     assert found.mark == "fix"
@@ -60,7 +70,12 @@ def test_another_version_than_the_locks_is_named_and_essential(tmp_path: Path, m
 def test_a_missing_package_of_this_project_is_essential(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\nnot-here==1.0\n")
     assert installation.packages(tmp_path / "requirements.lock").mark == "ok"
-    required = ["numpy>=2", "torch>=2; extra == 'training'", "not-here>=1; extra == 'training'", "other; extra == 'render'"]
+    required = [
+        "numpy>=2",
+        "torch>=2; extra == 'training'",
+        "not-here>=1; extra == 'training'",
+        "other; extra == 'render'",
+    ]
     monkeypatch.setattr("importlib.metadata.requires", lambda name: required)
     found = installation.packages(tmp_path / "requirements.lock")
     assert (found.mark, found.text.partition(":")[0]) == ("fix", "not-here missing")
@@ -82,21 +97,31 @@ def test_on_a_bare_machine_everything_optional_says_what_to_do(machine: Path) ->
 
 def test_commands_that_fail_are_quoted_by_their_last_line(machine: Path) -> None:
     command(machine / "bin", "sinfo", "echo first >&2; echo Unable to contact slurm controller >&2; exit 1")
-    command(machine / "bin", "apptainer", 'test "$1" = version && echo 1.4.5 || { echo no user namespaces >&2; exit 255; }')
+    command(
+        machine / "bin",
+        "apptainer",
+        'test "$1" = version && echo 1.4.5 || { echo no user namespaces >&2; exit 255; }',
+    )
     (machine / "containers").mkdir()
     (machine / "containers/dima.sif").write_text("an image")
     assert "sinfo says: Unable to contact slurm controller" in host.slurm().text
     assert host.apptainer().text.startswith("1.4.5 cannot run containers/dima.sif (no user namespaces)")
     command(machine / "bin", "sinfo", "echo gpu; echo cpu")
     command(machine / "bin", "scontrol", "echo Access denied >&2; exit 1")
-    assert host.slurm() == finding.Finding("note", "Slurm", "partitions gpu, cpu; scontrol show config says: Access denied")
+    assert host.slurm() == finding.Finding(
+        "note", "Slurm", "partitions gpu, cpu; scontrol show config says: Access denied"
+    )
     command(
-        machine / "bin", "scontrol", 'test "$*" = "show config" && { echo "MaxJobCount = 9"; echo "MinJobAge               = 119 sec"; }'
+        machine / "bin",
+        "scontrol",
+        'test "$*" = "show config" && { echo "MaxJobCount = 9"; echo "MinJobAge               = 119 sec"; }',
     )
     assert host.slurm().mark == "note"
     assert "squeue forgets a job after 119 s" in host.slurm().text
     command(machine / "bin", "scontrol", "echo 'MinJobAge               = 120 sec'")
-    assert host.slurm() == finding.Finding("ok", "Slurm", "partitions gpu, cpu; squeue tells the end of a job for 120 s")
+    assert host.slurm() == finding.Finding(
+        "ok", "Slurm", "partitions gpu, cpu; squeue tells the end of a job for 120 s"
+    )
 
 
 def test_a_command_that_hangs_is_not_waited_for(machine: Path, monkeypatch) -> None:
@@ -110,7 +135,10 @@ def test_a_command_that_hangs_is_not_waited_for(machine: Path, monkeypatch) -> N
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        ("mongodb://user:canary@127.0.0.1:9/dima", "The database of DIMA_MONGO_URI cannot be reached: no server answered within 5 s."),
+        (
+            "mongodb://user:canary@127.0.0.1:9/dima",
+            "The database of DIMA_MONGO_URI cannot be reached: no server answered within 5 s.",
+        ),
         ("mongodb://user:can/ary@127.0.0.1", "DIMA_MONGO_URI holds no usable MongoDB URI"),
         ("canary", "DIMA_MONGO_URI holds no usable MongoDB URI"),
     ],
@@ -123,7 +151,9 @@ def test_a_database_that_does_not_answer_costs_nothing_and_its_address_is_not_pr
     assert main(["doctor"]) == 0
     printed = capsys.readouterr()
     assert sentence in printed.out
-    assert not [word for word in ("canary", "ary@", "127.0.0.1", "user:") if word in printed.out + printed.err]
+    assert not [
+        word for word in ("canary", "ary@", "127.0.0.1", "user:") if word in printed.out + printed.err
+    ]
 
 
 def test_a_folder_that_cannot_be_written_to_is_essential(machine: Path, monkeypatch) -> None:

@@ -1,4 +1,5 @@
-"""Every registered task and every method, trained for two epochs and evaluated: whatever the sizes, a cell can hold it."""
+"""Every registered task and every method, trained for two epochs and evaluated: whatever the sizes, a cell
+can hold it."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.baselines.mamba.learner import MambaLearner
 from dima.baselines.marie.learner import MarieLearner
 from dima.cli import main
-from dima.grid import load_grid
-from dima.train import DimaLearner
+from dima.config.grid import load_grid
+from dima.learning.dima_learner import DimaLearner
 
 TINY = {
     "dima": (TINY_DIMA, DimaLearner),
@@ -44,7 +45,9 @@ def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[
     path = workplace / "workflow/config/tiny.yaml"
     parameters = TINY[method][0]
     if method in NATIVE:
-        parameters = parameters | {"schedule": parameters["schedule"] | {"epoch_trigger": "fixed_steps", "min_new_steps": 100}}
+        parameters = parameters | {
+            "schedule": parameters["schedule"] | {"epoch_trigger": "fixed_steps", "min_new_steps": 100}
+        }
     grid = {
         "experiments": {"final_returns": [{"tasks": [task], "methods": [method], "seeds": [1]}]},
         "overrides": {
@@ -53,7 +56,19 @@ def short_cell(workplace: Path, task: str, method: str, **changes: str) -> list[
         },
     }
     path.write_text(yaml.safe_dump(grid))
-    return ["train", "--grid", "tiny", "--task", task, "--method", method, "--seed", "1", "--checkpoint-seconds", "0"]
+    return [
+        "train",
+        "--grid",
+        "tiny",
+        "--task",
+        task,
+        "--method",
+        method,
+        "--seed",
+        "1",
+        "--checkpoint-seconds",
+        "0",
+    ]
 
 
 def test_these_are_the_papers_methods() -> None:
@@ -76,10 +91,16 @@ def test_a_short_cell_of_it(workplace: Path, task: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", TINY)
-def test_a_cell_in_a_simulator_that_cannot_be_saved(workplace: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    """Isaac Gym's stand-in: interrupted in its second epoch, the cell continues from its checkpoint with a new episode."""
+def test_a_cell_in_a_simulator_that_cannot_be_saved(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Isaac Gym's stand-in: interrupted in its second epoch, the cell continues from its checkpoint with a
+    new episode."""
     stand_in = Path(__file__).parent / "envs/isaac_stand_in"
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")))
+    monkeypatch.setenv(
+        "PYTHONPATH",
+        os.pathsep.join(str(stand_in / part) for part in ("common", "original", "torch_substitute")),
+    )
     monkeypatch.setenv("DIMA_ISAACGYM_COMMAND", sys.executable)
     command = short_cell(workplace, "pen", method, simulator="isaacgym", preset="paper")
     learner = TINY[method][1]

@@ -1,4 +1,5 @@
-"""The page that says what is from where: its tables name code and tests that exist, and every default with its present value."""
+"""The page that says what is from where: its tables name code and tests that exist, and every default with
+its present value."""
 
 from __future__ import annotations
 
@@ -13,15 +14,17 @@ import yaml
 from conftest import CONFIG, ROOT
 
 from dima.config import CellConfig
-from dima.grid import CellKey, load_grid, merge, validate
-from dima.yaml_file import read_yaml
+from dima.config.grid import CellKey, load_grid, merge, validate
+from dima.config.yaml_file import read_yaml
 
 PAGE = ROOT / "docs" / "fidelity.md"
 SETTING = re.compile(r"`([a-z_][\w.-]*): ([^`]+)`")
 PLACE = re.compile(r"`([\w./-]+\.(?:py|yaml))(?:::([\w.]+))?`")
 METHOD = re.compile(r"method `([\w-]+)`")
 HOLDS_DEFAULTS = ("statement", "chosen")
-VARIANTS = {path.stem for path in (CONFIG / "methods").glob("*.yaml") if read_yaml(path).get("extends") == "dima"}
+VARIANTS = {
+    path.stem for path in (CONFIG / "methods").glob("*.yaml") if read_yaml(path).get("extends") == "dima"
+}
 
 
 class Row(NamedTuple):
@@ -42,7 +45,9 @@ def rows() -> list[Row]:
         if not columns:
             columns = cells
         elif set("".join(cells)) != {"-"}:
-            assert len(cells) == len(columns), f"line {number} has {len(cells)} cells, its table {len(columns)} columns"
+            assert len(cells) == len(columns), (
+                f"line {number} has {len(cells)} cells, its table {len(columns)} columns"
+            )
             found.append(Row(number, dict(zip(columns, cells, strict=True))))
     return found
 
@@ -97,7 +102,9 @@ def test_there_are_tables_to_look_at() -> None:
 
 
 def test_no_cell_is_empty() -> None:
-    assert [(row.line, column) for row in ROWS for column, cell in row.cells.items() if not re.search(r"\w", cell)] == []
+    assert [
+        (row.line, column) for row in ROWS for column, cell in row.cells.items() if not re.search(r"\w", cell)
+    ] == []
 
 
 @pytest.mark.parametrize("column", ["code", "test"])
@@ -117,15 +124,22 @@ def test_every_place_exists(column: str) -> None:
 
 def test_tests_are_named_as_tests_and_code_as_code() -> None:
     tests = [place for row in ROWS for place in PLACE.findall(row.cells["test"])]
-    assert [place for place in tests if not (place[0].startswith("tests/") and place[1].startswith("test_"))] == []
-    assert [path for row in ROWS for path, _ in PLACE.findall(row.cells["code"]) if path.startswith("tests/")] == []
+    assert [
+        place for place in tests if not (place[0].startswith("tests/") and place[1].startswith("test_"))
+    ] == []
+    assert [
+        path for row in ROWS for path, _ in PLACE.findall(row.cells["code"]) if path.startswith("tests/")
+    ] == []
 
 
 def test_every_default_stands_on_the_page_with_its_value() -> None:
-    """Where the page and the file differ, one of them is out of date; no default is left out, and none is told with an older value."""
+    """Where the page and the file differ, one of them is out of date; no default is left out, and none is
+    told with an older value."""
     expected = defaults()
     told = list(settings(HOLDS_DEFAULTS))
-    assert [(line, key, value) for line, key, value in told if key not in expected or value != expected[key]] == []
+    assert [
+        (line, key, value) for line, key, value in told if key not in expected or value != expected[key]
+    ] == []
     assert expected.keys() - {key for _, key, _ in told} == set()
 
 
@@ -141,14 +155,18 @@ def test_every_alternative_can_be_configured_and_is_another() -> None:
             for part in reversed(key.split(".")):
                 nested = {part: nested}
             changed = merge(cell, nested if key.startswith("task.") else {"parameters": nested})
-            assert validate(CellConfig, changed, f"line {line}") != validate(CellConfig, cell, "unchanged"), f"line {line}: {key}"
+            assert validate(CellConfig, changed, f"line {line}") != validate(CellConfig, cell, "unchanged"), (
+                f"line {line}: {key}"
+            )
             checked += 1
     assert checked > 50
 
 
 def test_every_ambiguity_has_its_row() -> None:
     numbers = [row.cells["#"] for row in ROWS if "#" in row.cells]
-    assert [number for number in numbers if re.fullmatch(r"A\d+", number)] == [f"A{number}" for number in range(1, 26)]
+    assert [number for number in numbers if re.fullmatch(r"A\d+", number)] == [
+        f"A{number}" for number in range(1, 26)
+    ]
     assert {"X1", "X2", "X3", "O1", "O4"} <= set(numbers)
 
 
@@ -161,5 +179,7 @@ def test_every_variant_is_named_and_every_named_variant_exists() -> None:
             named.add(method)
             said = dict(leaves(read_yaml(CONFIG / "methods" / f"{method}.yaml")["parameters"]))
             told = {key: yaml.safe_load(value) for key, value in SETTING.findall(cell)}
-            assert [key for key in told if said.get(key) == told[key]], f"line {row.line}: {method} sets {said}"
+            assert [key for key in told if said.get(key) == told[key]], (
+                f"line {row.line}: {method} sets {said}"
+            )
     assert named == VARIANTS

@@ -13,13 +13,23 @@ ROOT = Path(__file__).parents[1]
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [Path(sys.executable).with_name(name), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [Path(sys.executable).with_name(name), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check"), ("ruff", "format", "--check"), ("snakefmt", "--check", "Snakefile", "workflow"), ("lint-imports",)],
+    [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("snakefmt", "--check", "Snakefile", "workflow"),
+        ("lint-imports",),
+    ],
     ids=" ".join,
 )
 def test_the_house_is_in_order(command: tuple[str, ...]) -> None:

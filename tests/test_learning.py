@@ -1,4 +1,5 @@
-"""That the methods learn, not only run: cells for two cores, run in full, or remembered while what they rest on is the same."""
+"""That the methods learn, not only run: cells for two cores, run in full, or remembered while what they rest
+on is the same."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ LEAST = {
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("grid", "method"), LEAST)
-def test_it_learns_push_mass_on_both_seeds(tmp_path: Path, request: pytest.FixtureRequest, grid: str, method: str) -> None:
-    """Far more than 20 above uniformly random forces, which return -12; standing still returns -2, a tuned controller 44."""
+def test_it_learns_push_mass_on_both_seeds(
+    tmp_path: Path, request: pytest.FixtureRequest, grid: str, method: str
+) -> None:
+    """Far more than 20 above uniformly random forces, which return -12; standing still returns -2, a tuned
+    controller 44."""
     proof = Proof(grid, method)
     record = None if request.config.getoption("every_proof") else proof.remembered()
     if record is None:
@@ -70,8 +74,10 @@ def copy(tmp_path: Path) -> Path:
         ("workflow/config/methods/dima.yaml", "\n", "\n# a comment\n", False),
     ],
 )
-def test_a_proof_is_remembered_until_what_it_rests_on_changes(copy: Path, file: str, old: str, new: str, forgets: bool) -> None:
-    modules = ["dima.behavior.returns", "dima.train", "envs", "envs.push_mass"]
+def test_a_proof_is_remembered_until_what_it_rests_on_changes(
+    copy: Path, file: str, old: str, new: str, forgets: bool
+) -> None:
+    modules = ["dima.behavior.returns", "dima.learning.dima_learner", "envs", "envs.push_mass"]
     before = Proof("quick", "dima", copy).digest(modules)
     text = (copy / file).read_text(encoding="utf-8")
     assert old in text
@@ -80,12 +86,28 @@ def test_a_proof_is_remembered_until_what_it_rests_on_changes(copy: Path, file: 
 
 
 def test_it_rests_on_what_learns_and_simulates_and_not_on_what_records_or_shows() -> None:
-    loaded = ["dima.cli", "dima.cell", "dima.record.events", "dima.train", "dima.replay", "dima.world_model.unet", "envs.push_mass"]
-    assert method_modules(loaded) == {"dima.train", "dima.replay", "dima.world_model.unet", "envs.push_mass"}
+    loaded = [
+        "dima.cli",
+        "dima.cell.run",
+        "dima.record.events",
+        "dima.learning.dima_learner",
+        "dima.experience.replay",
+        "dima.world_model.unet",
+        "envs.push_mass",
+    ]
+    assert method_modules(loaded) == {
+        "dima.learning.dima_learner",
+        "dima.experience.replay",
+        "dima.world_model.unet",
+        "envs.push_mass",
+    }
 
 
 def test_the_meaning_of_code_is_neither_its_docstrings_nor_its_layout(tmp_path: Path) -> None:
-    code = {"plain": "def f(x):\n    return x + 1\n", "told": '"""A module."""\ndef f(x):\n    """Adds."""\n    return (x +\n  1)  # one\n'}
+    code = {
+        "plain": "def f(x):\n    return x + 1\n",
+        "told": '"""A module."""\ndef f(x):\n    """Adds."""\n    return (x +\n  1)  # one\n',
+    }
     for name, text in {**code, "other": "def f(x):\n    return x + 2\n"}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     plain, told, other = (meaning(tmp_path / name) for name in ("plain", "told", "other"))

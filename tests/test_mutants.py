@@ -67,12 +67,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def mutant(place: str = "sums.double", replace: str = "return 2", by: str = "return 3", test: str = "test_double") -> Mutant:
+def mutant(
+    place: str = "sums.double", replace: str = "return 2", by: str = "return 3", test: str = "test_double"
+) -> Mutant:
     return Mutant(by, place, replace, by, (test,), "")
 
 
 def test_every_mutant_fits_the_code_and_its_tests_are_there() -> None:
-    """Where this fails, somebody changed what a mutant changes, or renamed a test: the mutant has to follow."""
+    """Where this fails, somebody changed what a mutant changes, or renamed a test: the mutant has to
+    follow."""
     mutants = read_mutants(HERE)
     assert len(mutants) >= 30
     faults = []
@@ -80,7 +83,9 @@ def test_every_mutant_fits_the_code_and_its_tests_are_there() -> None:
         try:
             path, text = mutated(ROOT, one)
             assert text != path.read_text(encoding="utf-8")
-            assert not [test for test in node_ids(ROOT, one) if "test_learning.py" in test]  # which trains for hours
+            assert not [
+                test for test in node_ids(ROOT, one) if "test_learning.py" in test
+            ]  # which trains for hours
         except MutantError as error:
             faults.append(str(error))
     assert faults == []
@@ -88,7 +93,10 @@ def test_every_mutant_fits_the_code_and_its_tests_are_there() -> None:
 
 def test_what_is_changed_is_found_by_its_name(project: Path) -> None:
     path, text = mutated(project, mutant())
-    assert (path, text) == (project / "package/sums.py", FILES["package/sums.py"].replace("return 2", "return 3"))
+    assert (path, text) == (
+        project / "package/sums.py",
+        FILES["package/sums.py"].replace("return 2", "return 3"),
+    )
     path, text = mutated(project, mutant("Halves.half", "x / 2", "x / 3"))
     assert "x / 3" in text
     path, text = mutated(project, mutant("rule other", '"a"', '"b"'))
@@ -107,12 +115,16 @@ def test_what_is_changed_is_found_by_its_name(project: Path) -> None:
         (mutant(test="test_treble"), "is for test_treble, which is nowhere"),
     ],
 )
-def test_a_mutant_that_does_not_fit_is_refused_in_one_sentence(project: Path, changed: Mutant, words: str) -> None:
+def test_a_mutant_that_does_not_fit_is_refused_in_one_sentence(
+    project: Path, changed: Mutant, words: str
+) -> None:
     with pytest.raises(MutantError, match=words):
         list(try_all(project, project / "copies", [changed], 1))
 
 
-def test_a_caught_mutant_is_told_from_one_that_survives_and_one_that_no_test_ran_on(project: Path, tmp_path: Path) -> None:
+def test_a_caught_mutant_is_told_from_one_that_survives_and_one_that_no_test_ran_on(
+    project: Path, tmp_path: Path
+) -> None:
     mutants = [
         mutant(),
         mutant("Halves.half", "x / 2", "x / 3", "test_half"),
@@ -129,7 +141,8 @@ def test_a_caught_mutant_is_told_from_one_that_survives_and_one_that_no_test_ran
 
 
 @pytest.mark.parametrize(
-    ("test", "words"), [("test_broken", "do not pass: test_broken"), ("test_skipped", "can catch nothing: .*test_skipped")]
+    ("test", "words"),
+    [("test_broken", "do not pass: test_broken"), ("test_skipped", "can catch nothing: .*test_skipped")],
 )
 def test_a_test_that_fails_or_is_skipped_anyway_is_refused(project: Path, test: str, words: str) -> None:
     with pytest.raises(MutantError, match=words):

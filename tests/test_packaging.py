@@ -16,10 +16,19 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+LOCK_LINES = [
+    line
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
 LOCK = [Requirement(line) for line in LOCK_LINES]
-PINNED = {canonicalize_name(requirement.name): Version(str(requirement.specifier).removeprefix("==")) for requirement in LOCK}
-EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
+PINNED = {
+    canonicalize_name(requirement.name): Version(str(requirement.specifier).removeprefix("=="))
+    for requirement in LOCK
+}
+EXTRAS = {
+    name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()
+}
 UNLOCKED = "triton"  # what a build of torch for CUDA brings, and tests need with any other
 DIRECT = [Requirement(text) for text in PROJECT["dependencies"]] + [
     one for name, group in EXTRAS.items() if name not in ("all", UNLOCKED) for one in group
@@ -48,7 +57,9 @@ def test_the_lock_names_no_index() -> None:
 def test_these_tests_run_on_the_lock() -> None:
     meant = [one for one in LOCK if one.marker is None or one.marker.evaluate()]
     installed = {one.name: Version(version(one.name)).public for one in meant}
-    assert {name: number for name, number in installed.items() if number != str(PINNED[canonicalize_name(name)])} == {}
+    assert {
+        name: number for name, number in installed.items() if number != str(PINNED[canonicalize_name(name)])
+    } == {}
 
 
 def test_environment_yml_carries_python_pip_and_the_lock_and_nothing_else() -> None:
@@ -78,5 +89,10 @@ def test_no_part_of_dima_depends_on_the_server_of_the_tests() -> None:
     assert "secantusdb" not in PINNED
     pinned = (ROOT / "tests/mongo-server.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in pinned if not re.fullmatch(r"#.*|[a-z0-9-]+==[0-9a-z.]+", line)] == []
-    sources = [path for folder in ("dima", "envs", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk")]
+    sources = [
+        path
+        for folder in ("dima", "envs", "workflow")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".smk")
+    ]
     assert [str(path) for path in sources if re.search(r"secantus", path.read_text(encoding="utf-8"))] == []

@@ -12,7 +12,7 @@ import remembered
 
 ROOT = Path(__file__).parents[1]
 WARP = ROOT / "tests/envs/test_bidexhands_warp.py"
-COMPILED = ROOT / "tests/test_compute.py"
+COMPILED = ROOT / "tests/learning/test_compute.py"
 
 
 @pytest.fixture(autouse=True)
@@ -27,22 +27,38 @@ def reached(test_file: Path) -> set[str]:
 
 def test_it_rests_on_what_it_imports_directly_or_not() -> None:
     found = reached(WARP)
-    assert {"envs.bidexhands.warp_worlds", "envs.bidexhands.rewards", "envs.scripted", "envs.registry", "envs.mamujoco.robots"} <= found
+    assert {
+        "envs.bidexhands.warp_worlds",
+        "envs.bidexhands.rewards",
+        "envs.scripted",
+        "envs.registry",
+        "envs.mamujoco.robots",
+    } <= found
     assert not [name for name in found if name.startswith(("dima", "benchmarks"))]
 
 
 def test_it_rests_on_what_other_processes_import_for_it_and_on_helpers() -> None:
-    assert {"dima.train", "dima.world_model.denoiser", "dima.behavior.imagination"} <= reached(COMPILED)
+    assert {
+        "dima.learning.dima_learner",
+        "dima.world_model.denoiser",
+        "dima.behavior.imagination",
+    } <= reached(COMPILED)
     assert "container_base" in reached(ROOT / "tests/test_container_base.py")
-    assert {"dima.cell", "dima.cli", "dima.analysis.tables.write"} <= reached(ROOT / "tests/cell/test_seeds_beside.py")
-    assert {"counting_cell", "dima.attempts"} <= reached(ROOT / "tests/cell/test_kill_points.py")
+    assert {"dima.cell.run", "dima.cli", "dima.analysis.tables.write"} <= reached(
+        ROOT / "tests/cell/test_sibling_seeds.py"
+    )
+    assert {"counting_cell", "dima.cell.attempts"} <= reached(ROOT / "tests/cell/test_kill_points.py")
     assert remembered._fixtures(ROOT / "tests/record/test_live.py") == [ROOT / "tests/record/conftest.py"]
     assert "mongo_server" in reached(ROOT / "tests/record/conftest.py")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "forgets"),
-    [("- reach - held", "- reach + held", True), ("\n\n\n", "\n\n\n# a comment\n", False), ('"""', '"""Told. ', False)],
+    [
+        ("- reach - held", "- reach + held", True),
+        ("\n\n\n", "\n\n\n# a comment\n", False),
+        ('"""', '"""Told. ', False),
+    ],
 )
 def test_it_is_forgotten_when_the_code_below_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, forgets: bool
@@ -54,13 +70,22 @@ def test_it_is_forgotten_when_the_code_below_it_changes(
     assert old in text
     (tmp_path / "rewards.py").write_text(text.replace(old, new, 1), encoding="utf-8")
     source, changed = remembered.source, tmp_path / "rewards.py"
-    monkeypatch.setattr(remembered, "source", lambda root, name: changed if name == "envs.bidexhands.rewards" else source(root, name))
+    monkeypatch.setattr(
+        remembered,
+        "source",
+        lambda root, name: changed if name == "envs.bidexhands.rewards" else source(root, name),
+    )
     remembered.digest.cache_clear()
     assert remembered.is_remembered(WARP) != forgets
 
 
 def report(test: str, when: str = "call", outcome: str = "passed") -> Any:
-    return SimpleNamespace(nodeid=f"tests/test_compute.py::{test}", location=("tests/test_compute.py",), when=when, outcome=outcome)
+    return SimpleNamespace(
+        nodeid=f"tests/learning/test_compute.py::{test}",
+        location=("tests/learning/test_compute.py",),
+        when=when,
+        outcome=outcome,
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +93,14 @@ def report(test: str, when: str = "call", outcome: str = "passed") -> Any:
     [
         ([report(test, when) for test in "ab" for when in ("setup", "call", "teardown")], True),
         ([report("a", "setup"), report("a", "call", "failed"), report("a", "teardown")], False),
-        ([*(report("a", when) for when in ("setup", "call", "teardown")), report("b", "setup", "skipped"), report("b", "teardown")], False),
+        (
+            [
+                *(report("a", when) for when in ("setup", "call", "teardown")),
+                report("b", "setup", "skipped"),
+                report("b", "teardown"),
+            ],
+            False,
+        ),
         ([report("a", "setup"), report("a", "call")], False),
     ],
     ids=["all passed", "one failed", "one was skipped", "interrupted"],

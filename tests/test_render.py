@@ -14,10 +14,10 @@ import torch
 from numpy.testing import assert_array_equal
 
 import envs
-from dima import render as rendering
+from dima.cell.methods import build_learner
 from dima.cli import main
-from dima.grid import CellKey, Grid
-from dima.methods import build_learner
+from dima.config.grid import CellKey, Grid
+from dima.render import film as rendering
 from envs.push_mass import PushMass
 from envs.scripted import push_to_goal
 
@@ -45,7 +45,9 @@ def episode(policy, seed: int) -> tuple[list[np.ndarray], float]:
 
 def alike(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
     """Equal but for the losses of the codec: 0.3 of 255, where a film that is one frame late is 1.0 off."""
-    return len(found) == len(expected) and np.abs(np.stack(found).astype(int) - np.stack(expected)).mean() < 0.6
+    return (
+        len(found) == len(expected) and np.abs(np.stack(found).astype(int) - np.stack(expected)).mean() < 0.6
+    )
 
 
 def run(*arguments: str) -> int:
@@ -61,7 +63,9 @@ def test_a_random_policy_is_filmed_step_by_step(tmp_path, monkeypatch, capsys):
     assert (rate, codec) == (10, "h264")
     assert alike(frames, pictures)
     assert not alike(frames[1:], pictures[:-1])
-    assert capsys.readouterr().out == f"push-mass.mp4: 50 steps, 50 frames at 10 a second, reward {total:.1f}\n"
+    assert (
+        capsys.readouterr().out == f"push-mass.mp4: 50 steps, 50 frames at 10 a second, reward {total:.1f}\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["push-mass.mp4"]
 
 
@@ -92,7 +96,9 @@ def test_a_time_dependent_controller_is_told_the_step_of_the_episode(tmp_path, m
 def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
     assert main(["train", "--grid", "tiny", "--task", "push-mass", "--method", method, "--seed", "1"]) == 0
     cell = workplace / "results/tiny/cells/push-mass" / method / "seed-1"
-    config = rendering.CellConfig.model_validate_json(json.dumps(json.loads((cell / "config.json").read_text())["config"]))
+    config = rendering.CellConfig.model_validate_json(
+        json.dumps(json.loads((cell / "config.json").read_text())["config"])
+    )
     learner = build_learner(config, torch.device("cpu"))
     state, _ = rendering.load_checkpoint(cell / "checkpoint")
     assert state is not None
@@ -107,7 +113,10 @@ def test_a_trained_policy_is_filmed_from_its_cell(workplace, capsys, method):
 
 @pytest.mark.parametrize("method", ["dima", "mamba", "mappo"])
 def test_a_policy_is_taken_over_without_what_training_needs(tiny: Grid, method: str):
-    learner, fresh = (build_learner(tiny.resolve(CellKey("push-mass", method, seed)), torch.device("cpu")) for seed in (1, 2))
+    learner, fresh = (
+        build_learner(tiny.resolve(CellKey("push-mass", method, seed)), torch.device("cpu"))
+        for seed in (1, 2)
+    )
     for _ in range(3):
         learner.run_epoch()
     observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
@@ -146,7 +155,10 @@ def test_no_film_runs_faster_than_60_frames_a_second(tmp_path, monkeypatch, caps
     [
         (["push-mas"], "Unknown task 'push-mas' (did you mean 'push-mass'?): choose one of"),
         (["push-mass", "--preset", "papers"], "Unknown preset of push-mass 'papers'"),
-        (["push-mass", "--policy", "rando"], "Unknown policy 'rando': choose random, scripted, or the folder of a cell"),
+        (
+            ["push-mass", "--policy", "rando"],
+            "Unknown policy 'rando': choose random, scripted, or the folder of a cell",
+        ),
         (["push-mass", "--policy", "."], "Unknown policy '.': choose random"),
         (["push-mass", "--output", "film.gif"], "The output must end in .mp4, unlike film.gif."),
         (["push-mass", "--output", "nowhere/film.mp4"], "There is no folder nowhere to write film.mp4 to."),
@@ -161,7 +173,10 @@ def test_bad_input_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys, arg
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", [("--size", "480"), ("--size", "481x360"), ("--size", "8x360"), ("--size", "-16x16"), ("--steps", "0")])
+@pytest.mark.parametrize(
+    "option",
+    [("--size", "480"), ("--size", "481x360"), ("--size", "8x360"), ("--size", "-16x16"), ("--steps", "0")],
+)
 def test_numbers_that_make_no_film_are_refused(tmp_path, monkeypatch, option):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
@@ -173,7 +188,9 @@ def test_a_film_is_overwritten_only_when_asked(tmp_path, capsys):
     path = tmp_path / "film.mp4"
     path.write_text("mine")
     assert run("--output", str(path), "--steps", "2") == 2
-    assert capsys.readouterr().err == f"dima: {path} exists: choose another --output, or -y to overwrite it.\n"
+    assert (
+        capsys.readouterr().err == f"dima: {path} exists: choose another --output, or -y to overwrite it.\n"
+    )
     assert path.read_text() == "mine"
     assert run("--output", str(path), "--steps", "2", "-y") == 0
     assert len(film(path)[0]) == 2
@@ -184,7 +201,9 @@ def cell(workplace: Path, tiny: Grid) -> Path:
     """A cell's folder that holds a configuration and nothing else."""
     config = tiny.resolve(CellKey("push-mass", "dima", 1))
     (workplace / "cell").mkdir()
-    (workplace / "cell/config.json").write_text(json.dumps({"digest": config.digest(), "config": config.model_dump(mode="json")}))
+    (workplace / "cell/config.json").write_text(
+        json.dumps({"digest": config.digest(), "config": config.model_dump(mode="json")})
+    )
     return workplace / "cell"
 
 
@@ -198,7 +217,10 @@ def test_a_cell_of_another_task_or_preset_and_one_without_a_checkpoint_are_refus
     assert capsys.readouterr().err == "dima: cell has no checkpoint yet.\n"
     (cell / "config.json").write_text('{"config": {"grid": "tiny"}}')
     assert run("--policy", "cell") == 2
-    assert capsys.readouterr().err == "dima: cell/config.json holds no configuration that this version can read.\n"
+    assert (
+        capsys.readouterr().err
+        == "dima: cell/config.json holds no configuration that this version can read.\n"
+    )
     assert sorted(workplace.iterdir()) == before
 
 
@@ -206,7 +228,10 @@ def test_missing_pyav_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "av", None)
     assert run() == 2
-    assert capsys.readouterr().err == "dima: Writing films needs PyAV, which is not installed: pip install -e '.[render]'.\n"
+    assert (
+        capsys.readouterr().err
+        == "dima: Writing films needs PyAV, which is not installed: pip install -e '.[render]'.\n"
+    )
 
 
 class Broken(PushMass):
@@ -238,7 +263,11 @@ class Impatient(PushMass):
 @pytest.mark.parametrize(
     ("environment", "status", "message"),
     [
-        (Broken, 3, "push-mass: the state of world 0 is not finite at step 3 of its episode; no film was written."),
+        (
+            Broken,
+            3,
+            "push-mass: the state of world 0 is not finite at step 3 of its episode; no film was written.",
+        ),
         (Blind, 2, "Push-mass draws no pictures in engine numpy."),
         (Impatient, 130, "Interrupted; no film was written."),
     ],
@@ -269,7 +298,8 @@ def test_without_opengl_no_film_is_begun(tmp_path, monkeypatch, capsys):
     assert main(["render", "halfcheetah-2x3"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert (
-        said == "dima: No picture can be drawn, since egl cannot be loaded: install the Debian packages libegl1 and libgl1, or libosmesa6."
+        said
+        == "dima: No picture can be drawn, since egl cannot be loaded: install the Debian packages libegl1 and libgl1, or libosmesa6."
     )
     assert not any(path.suffix == ".mp4" or path.name.startswith(".") for path in tmp_path.iterdir())
 

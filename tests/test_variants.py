@@ -1,4 +1,5 @@
-"""Every variant of DIMA is a YAML file, trains, and differs from the method that it extends in what its file says alone."""
+"""Every variant of DIMA is a YAML file, trains, and differs from the method that it extends in what its file
+says alone."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ import torch
 import yaml
 from conftest import CONFIG, TINY_DIMA, tiny_config
 
-from dima.grid import CellKey, Grid, GridFile, load_grid, merge, validate
-from dima.train import DimaLearner
+from dima.config.grid import CellKey, Grid, GridFile, load_grid, merge, validate
+from dima.learning.dima_learner import DimaLearner
 
-FILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((CONFIG / "methods").glob("dima-*.yaml"))}
+FILES = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((CONFIG / "methods").glob("dima-*.yaml"))
+}
 VARIANTS = [name for name, content in FILES.items() if "extends" in content]
 
 
@@ -46,10 +50,13 @@ def test_a_variant_trains_for_two_epochs(grid, variant):
 def test_a_variant_differs_in_what_its_file_says(variant):
     """At the paper's sizes, where nothing else is overridden."""
     extended = FILES[variant]["extends"]
-    content = {"experiments": {"x": [{"tasks": ["halfcheetah-2x3"], "methods": [extended, variant], "seeds": [1]}]}}
+    content = {
+        "experiments": {"x": [{"tasks": ["halfcheetah-2x3"], "methods": [extended, variant], "seeds": [1]}]}
+    }
     grid = Grid("x", validate(GridFile, content, "x"), CONFIG)
     ours, base = (
-        leaves(grid.resolve(CellKey("halfcheetah-2x3", name, 1)).parameters.model_dump(mode="json")) for name in (variant, extended)
+        leaves(grid.resolve(CellKey("halfcheetah-2x3", name, 1)).parameters.model_dump(mode="json"))
+        for name in (variant, extended)
     )
     said = leaves(FILES[variant]["parameters"])
     assert {path for path in ours if ours[path] != base.get(path)} <= said.keys()

@@ -1,4 +1,5 @@
-"""What a user reads on a terminal or below a table: short, and without words that only this project's authors would understand."""
+"""What a user reads on a terminal or below a table: short, and without words that only this project's authors
+would understand."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 from dima.analysis.tables import prediction, returns, sample_efficiency, suite_summary
 from dima.campaign import cell_status
-from dima.cli import _parser
+from dima.cli import parser as whole_parser
 
 MOST_WORDS = 8
 BANNED = re.compile(
@@ -31,10 +32,12 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 def help_texts() -> dict[str, str]:
     """By command and option; that of a command itself under its name."""
     texts: dict[str, str] = {}
-    for parser in parsers(_parser()):
+    for parser in parsers(whole_parser()):
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
-                texts |= {f"{parser.prog} {choice.dest}": choice.help or "" for choice in action._choices_actions}
+                texts |= {
+                    f"{parser.prog} {choice.dest}": choice.help or "" for choice in action._choices_actions
+                }
             elif not isinstance(action, argparse._HelpAction):
                 texts[f"{parser.prog} {action.option_strings or action.dest}"] = action.help or ""
     return texts
@@ -45,7 +48,12 @@ HELP = help_texts()
 
 def test_every_command_and_option_is_looked_at() -> None:
     assert len(HELP) > 50
-    assert {"dima train", "dima render task", "dima train ['--wait']", "dima unpack ['--from']"} <= HELP.keys()
+    assert {
+        "dima train",
+        "dima render task",
+        "dima train ['--wait']",
+        "dima unpack ['--from']",
+    } <= HELP.keys()
 
 
 def test_help_texts_are_short_commands() -> None:
@@ -57,7 +65,7 @@ def test_help_texts_are_short_commands() -> None:
 
 def user_facing() -> dict[str, str]:
     texts = dict(HELP)
-    texts |= {f"{parser.prog}, description": parser.description or "" for parser in parsers(_parser())}
+    texts |= {f"{parser.prog}, description": parser.description or "" for parser in parsers(whole_parser())}
     for table in TABLES:
         texts[f"{table.__name__}, explanation"] = table._EXPLANATION
         texts[f"{table.__name__}, columns"] = ", ".join(table._HEADING)
@@ -69,7 +77,9 @@ def test_no_private_language() -> None:
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
-    found = BANNED.findall("Made anew, the last word stands beside what it was told; understand the outstanding")
+    found = BANNED.findall(
+        "Made anew, the last word stands beside what it was told; understand the outstanding"
+    )
     assert found == ["anew", "last word", "stands", "beside", "told"]
 
 

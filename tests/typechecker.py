@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from beartype import BeartypeConf, beartype
 
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int where a float is wanted, as everywhere in Python
+check = beartype(
+    conf=BeartypeConf(is_pep484_tower=True)
+)  # an int where a float is wanted, as everywhere in Python

@@ -1,6 +1,8 @@
-"""The paper's mathematics written out plainly: every condition at its step, nothing cached, hoisted, batched over steps or fused.
+"""The paper's mathematics written out plainly.
 
-Functions of this package take the weights of `dima`'s modules and the random numbers they are to use, and nothing else of `dima` but its
-configuration and its records of data. They are what `dima` is checked against (same weights, same noise, same numbers) and what its speed
-is a ratio to.
+Every condition at its step, nothing cached, hoisted, batched over steps or fused.
+
+Functions of this package take the weights of `dima`'s modules and the random numbers they are to use, and
+nothing else of `dima` but its configuration and its records of data. They are what `dima` is checked against
+(same weights, same noise, same numbers) and what its speed is a ratio to.
 """

@@ -32,7 +32,9 @@ def policy(
 
 
 def log_probability(
-    actions: Float[Tensor, "*batch action"], mean: Float[Tensor, "*batch action"], std: Float[Tensor, " action"]
+    actions: Float[Tensor, "*batch action"],
+    mean: Float[Tensor, "*batch action"],
+    std: Float[Tensor, " action"],
 ) -> Float[Tensor, "*batch"]:
     """Sum over the dimensions of -(a - m)^2 / 2 s^2 - ln s - ln(2 pi) / 2."""
     return (-(((actions - mean) / std) ** 2) / 2 - std.log() - math.log(2 * math.pi) / 2).sum(dim=-1)
@@ -49,13 +51,18 @@ def lambda_returns(
     values: Float[Tensor, "batch time+1"],
     config: BehaviorConfig,
 ) -> Float[Tensor, "batch time"]:
-    """V_t = r_t + gamma c_t ((1 - lambda) v_{t+1} + lambda V_{t+1}); the release has gamma twice in its first term."""
+    """V_t = r_t + gamma c_t ((1 - lambda) v_{t+1} + lambda V_{t+1}).
+
+    The release has gamma twice in its first term.
+    """
     gamma, mix = config.discount, config.return_lambda
     extra = gamma if config.lambda_return == "release" else 1.0
     returns = torch.zeros_like(rewards)
     later = values[:, -1]
     for t in range(rewards.shape[1] - 1, -1, -1):
-        later = rewards[:, t] + gamma * continuations[:, t] * ((1 - mix) * extra * values[:, t + 1] + mix * later)
+        later = rewards[:, t] + gamma * continuations[:, t] * (
+            (1 - mix) * extra * values[:, t + 1] + mix * later
+        )
         returns[:, t] = later
     return returns
 
@@ -85,7 +92,9 @@ def ppo_update(
     actor, critic, normalizer = networks
     normalized = config.critic_loss == "normalized_huber"
     last_action = rollout.last_action.flatten(2)
-    inputs = rollout.state if config.critic_input == "state" else torch.cat([rollout.state, last_action], dim=-1)
+    inputs = (
+        rollout.state if config.critic_input == "state" else torch.cat([rollout.state, last_action], dim=-1)
+    )
     with torch.no_grad():
         old_values = value(critic, inputs)
         mean, std = moments(normalizer)
@@ -135,9 +144,14 @@ def value_errors(
     target: Float[Tensor, "batch time"],
     config: BehaviorConfig,
 ) -> Float[Tensor, "batch time"]:
-    """(V - target)^2 (eq. 20), or the larger Huber error of V and of V kept within `clip` of its old value (release)."""
+    """(V - target)^2 (eq. 20), or the larger Huber error of V and of V kept within `clip` of its old value
+    (release).
+    """
     if config.critic_loss == "mse":
         return (values - target) ** 2
     clipped = old_values + (values - old_values).clamp(-config.clip, config.clip)
-    errors = [F.huber_loss(candidate, target, reduction="none", delta=config.huber_delta) for candidate in (values, clipped)]
+    errors = [
+        F.huber_loss(candidate, target, reduction="none", delta=config.huber_delta)
+        for candidate in (values, clipped)
+    ]
     return torch.maximum(*errors)

@@ -1,4 +1,7 @@
-"""The denoiser, its training loss and Euler sampling (eq. 8-18): the action condition is computed anew at every denoising step."""
+"""The denoiser, its training loss and Euler sampling (eq. 8-18).
+
+The action condition is computed anew at every denoising step.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from torch import Tensor
 from benchmarks.reference.layers import action_tokens, attention, gated_block, geglu, mlp, split_heads
 from benchmarks.reference.unet import unet
 from dima.config import DenoiserConfig, SamplerConfig
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.action_encoder import ActionEncoder
 from dima.world_model.denoiser import Denoiser
 
@@ -26,7 +29,8 @@ class DenoisingDraws(NamedTuple):
     offset_noise: Float[Tensor, "batch substeps state"]
     noise: Float[Tensor, "batch substeps state"]
     agent: Int[Tensor, "batch substeps"]
-    """whose action is revealed, from 0; where conditioning is cumulative, how many agents' are beside the first one's"""
+    """whose action is revealed, from 0; where conditioning is cumulative, how many agents' are beside the
+    first one's"""
     rank: Int[Tensor, "batch substeps agents"]
     """each agent's place in a random order, read where conditioning is cumulative"""
 
@@ -53,10 +57,21 @@ def denoiser_loss(
     for step in range(config.autoregressive_steps):
         current = n - 1 + step
         target = config.sigma_data * next_states[:, current]
-        sigma = (config.noise_mean + config.noise_std * draws.level[:, step]).exp().clamp(config.noise_min, config.noise_max)
-        noisy = target + config.sigma_offset_noise * draws.offset_noise[:, step] + sigma[:, None] * draws.noise[:, step]
+        sigma = (
+            (config.noise_mean + config.noise_std * draws.level[:, step])
+            .exp()
+            .clamp(config.noise_min, config.noise_max)
+        )
+        noisy = (
+            target
+            + config.sigma_offset_noise * draws.offset_noise[:, step]
+            + sigma[:, None] * draws.noise[:, step]
+        )
         c_skip, c_out, c_in, c_noise = preconditioning(config, sigma)
-        history, actions = torch.stack(frames[step : current + 1], dim=1), windows.action[:, step : current + 1]
+        history, actions = (
+            torch.stack(frames[step : current + 1], dim=1),
+            windows.action[:, step : current + 1],
+        )
         if config.conditioning == "cumulative":
             mask = draws.rank[:, step] <= draws.agent[:, step, None]
         else:
@@ -80,7 +95,8 @@ def sample_next_state(
     order: Int[Tensor, "batch denoising"],
     noise: Float[Tensor, "batch state"],
 ) -> Float[Tensor, "batch state"]:
-    """x <- x + (x - D(x; sigma_j)) / sigma_j (sigma_{j+1} - sigma_j), from standard normal `noise` down to sigma = 0.
+    """x <- x + (x - D(x; sigma_j)) / sigma_j (sigma_{j+1} - sigma_j), from standard normal `noise` down to
+    sigma = 0.
 
     Step j is told the action of agent `order[:, j]` (from 0).
     """
@@ -94,7 +110,9 @@ def sample_next_state(
 
 
 def noise_levels(steps: int, config: SamplerConfig) -> list[float]:
-    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho for i < K, then 0."""
+    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho for i < K, then
+    0.
+    """
     high, low = config.sigma_max ** (1 / config.rho), config.sigma_min ** (1 / config.rho)
     return [(high + i / max(1, steps - 1) * (low - high)) ** config.rho for i in range(steps)] + [0.0]
 
@@ -113,7 +131,9 @@ def denoise(
     return c_skip[:, None] * noisy + c_out[:, None] * output
 
 
-def preconditioning(config: DenoiserConfig, sigma: Float[Tensor, " batch"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def preconditioning(
+    config: DenoiserConfig, sigma: Float[Tensor, " batch"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """c_skip, c_out, c_in and c_noise (eq. 14-17) at sigma' = sqrt(sigma^2 + sigma_offset^2)."""
     data, level = config.sigma_data, (sigma**2 + config.sigma_offset_noise**2) ** 0.5
     root = (level**2 + data**2) ** 0.5
@@ -121,7 +141,10 @@ def preconditioning(config: DenoiserConfig, sigma: Float[Tensor, " batch"]) -> t
 
 
 def revealed(denoiser: Denoiser, turns: Int[Tensor, "batch past"]) -> Bool[Tensor, "batch agents"]:
-    """The agent whose turn is the last one; all who have had a turn where conditioning is cumulative, all there are where it is joint."""
+    """The agent whose turn is the last one.
+
+    All who have had a turn where conditioning is cumulative, all there are where it is joint.
+    """
     one_hot = F.one_hot(turns, denoiser.agents).bool()
     if denoiser.config.conditioning == "joint":
         return torch.ones_like(one_hot[:, 0])
@@ -136,25 +159,38 @@ def network(
     actions: Float[Tensor, "batch n agents action"],
     mask: Bool[Tensor, "batch agents"],
 ) -> Float[Tensor, "batch state"]:
-    """F: a U-Net over the n past frames and the noisy one, modulated by noise level and revealed actions; the last frame of its output."""
+    """F: a U-Net over the n past frames and the noisy one, modulated by noise level and revealed actions.
+
+    The last frame of its output.
+    """
     angles = 2 * math.pi * c_noise[:, None] * denoiser.frequencies
     noise_embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
-    condition = mlp(denoiser.condition, noise_embedding + action_condition(denoiser.action_encoder, actions, mask), F.silu)
+    condition = mlp(
+        denoiser.condition, noise_embedding + action_condition(denoiser.action_encoder, actions, mask), F.silu
+    )
     frames = torch.cat([history, scaled_noisy[:, None]], dim=1).transpose(1, 2)
     hidden = unet(denoiser.unet, denoiser.read(frames), condition)
     return denoiser.write(F.silu(denoiser.write_norm(hidden)))[:, :, -1]
 
 
 def action_condition(
-    encoder: ActionEncoder, actions: Float[Tensor, "batch n agents action"], mask: Bool[Tensor, "batch agents"]
+    encoder: ActionEncoder,
+    actions: Float[Tensor, "batch n agents action"],
+    mask: Bool[Tensor, "batch agents"],
 ) -> Float[Tensor, "batch condition"]:
-    """Perceiver over the tokens of n joint actions; of the last one only the agents in `mask` can be attended to."""
+    """Perceiver over the tokens of n joint actions.
+
+    Of the last one only the agents in `mask` can be attended to.
+    """
     batch, n, agents, _ = actions.shape
     tokens = (action_tokens(encoder.tokens, actions) + encoder.time[:, None]).flatten(1, 2)
     visible = torch.cat([mask.new_ones(batch, (n - 1) * agents), mask], dim=1)
     latents = encoder.latents.repeat(batch, 1, 1)
     query = split_heads(encoder.query(encoder.latent_norm(latents)), encoder.heads)
-    key, value = (split_heads(part, encoder.heads) for part in encoder.key_value(encoder.token_norm(tokens)).chunk(2, dim=-1))
+    key, value = (
+        split_heads(part, encoder.heads)
+        for part in encoder.key_value(encoder.token_norm(tokens)).chunk(2, dim=-1)
+    )
     latents = latents + encoder.cross_output(attention(query, key, value, visible[:, None]))
     latents = latents + geglu(encoder.cross_feed_forward, encoder.cross_feed_forward_norm(latents))
     for block in encoder.blocks:

@@ -1,4 +1,6 @@
-"""Imagined rollouts: every step samples the next state and scores reward and termination over all that has happened so far."""
+"""Imagined rollouts: every step samples the next state and scores reward and termination over all that has
+happened so far.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,15 @@ from benchmarks.reference.state_decoder import decode
 from dima.behavior.imagination import Rollout
 from dima.behavior.networks import Actor
 from dima.config import BehaviorConfig, SamplerConfig
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.world_model import WorldModel
 
 
 class ImaginationDraws(NamedTuple):
-    """The random numbers of all steps; `order` is uniform and decides permutations, where the order is random."""
+    """The random numbers of all steps.
+
+    `order` is uniform and decides permutations, where the order is random.
+    """
 
     policy: Float[Tensor, "time batch agents action"]
     noise: Float[Tensor, "time batch state"]
@@ -39,7 +44,8 @@ def imagine(
 ) -> Rollout:
     """Roll the policy out from the last states of `windows`; states in scaled units u = sigma_data z.
 
-    A row whose end is sampled goes on, as another episode, with its window of `restarts` (those of the first step come first).
+    A row whose end is sampled goes on, as another episode, with its window of `restarts` (those of the first
+    step come first).
     """
     sigma_data, (batch, n) = model.sigma_data, windows.state.shape[:2]
     z = model.normalizer(windows.state)
@@ -54,21 +60,29 @@ def imagine(
     for t in range(config.horizon):
         observation = decode(model.state_decoder, frames[-1] / sigma_data)
         if config.start_observation == "real":
-            observation = torch.stack([real[row] if begins[row] else observation[row] for row in range(batch)])
+            observation = torch.stack(
+                [real[row] if begins[row] else observation[row] for row in range(batch)]
+            )
         observations.append(observation)
         mean, std = policy(actor, observation)
         taken.append(mean + std * draws.policy[t])
         told.append(taken[-1])
 
         # scored over the whole prefix, of which only the last step is new
-        states_so_far, actions_so_far, episode = torch.stack(states, dim=1), torch.stack(taken, dim=1), torch.stack(numbers, dim=1)
+        states_so_far, actions_so_far, episode = (
+            torch.stack(states, dim=1),
+            torch.stack(taken, dim=1),
+            torch.stack(numbers, dim=1),
+        )
         reward, logits = score(model.reward_model, states_so_far / sigma_data, actions_so_far, episode)
         rewards.append(reward[:, -1])
         continuations.append(continuation(model.reward_model, logits[:, -1], draws.ends[t]))
 
         order = agent_order(model.sampler.config, draws.order[t])
         history, actions = torch.stack(frames[-n:], dim=1), torch.stack(told[-n:], dim=1)
-        frames.append(sample_next_state(model.denoiser, model.sampler.config, history, actions, order, draws.noise[t]))
+        frames.append(
+            sample_next_state(model.denoiser, model.sampler.config, history, actions, order, draws.noise[t])
+        )
         frames, told = frames[-n:], told[1 - n :]
         begins = [False] * batch
         if restarts is not None and t + 1 < config.horizon:
@@ -89,8 +103,12 @@ def imagine(
     )
 
 
-def begin_anew(model: WorldModel, rows: list[int], fresh: Windows, frames: list[Tensor], told: list[Tensor]) -> None:
-    """Put what `fresh` holds in the place of `rows` in `frames`, the last n states, and in `told`, the last n - 1 actions."""
+def begin_anew(
+    model: WorldModel, rows: list[int], fresh: Windows, frames: list[Tensor], told: list[Tensor]
+) -> None:
+    """Put what `fresh` holds in the place of `rows` in `frames`, the last n states, and in `told`, the last n
+    - 1 actions.
+    """
     for row in rows:
         states = model.sigma_data * model.normalizer(fresh.state[row]) * fresh.valid[row, :, None]
         for i in range(len(frames)):
@@ -105,7 +123,10 @@ def replaced(values: Tensor, row: int, value: Tensor) -> Tensor:
 
 
 def agent_order(config: SamplerConfig, uniform: Float[Tensor, "batch agents"]) -> Tensor:
-    """Whose turn each denoising step is, from 0 [batch, denoising]; an agent keeps the turn for K / N steps."""
+    """Whose turn each denoising step is, from 0 [batch, denoising].
+
+    An agent keeps the turn for K / N steps.
+    """
     batch, agents = uniform.shape
     if isinstance(config.order, tuple):
         return torch.tensor(config.order).expand(batch, -1) - 1

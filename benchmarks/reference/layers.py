@@ -33,7 +33,10 @@ def attention(
     dropout: float = 0.0,
     read: slice = EVERY,
 ) -> Float[Tensor, "batch queries heads*dim"]:
-    """softmax(q k / sqrt d) v with scores of minus infinity where a key is not visible; the heads side by side."""
+    """softmax(q k / sqrt d) v with scores of minus infinity where a key is not visible.
+
+    The heads side by side.
+    """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if visible is not None:
         scores = scores.masked_fill(~visible[:, None], -math.inf)
@@ -41,7 +44,9 @@ def attention(
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def split_heads(tokens: Float[Tensor, "batch time dim"], heads: int) -> Float[Tensor, "batch heads time dim/heads"]:
+def split_heads(
+    tokens: Float[Tensor, "batch time dim"], heads: int
+) -> Float[Tensor, "batch heads time dim/heads"]:
     """Cut every token into `heads` parts."""
     return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
@@ -54,12 +59,19 @@ def self_attention(
     read: slice = EVERY,
 ) -> Float[Tensor, "batch time dim"]:
     """Every token asks all visible tokens; `dropout` of the attention weights and of the result."""
-    query, key, value = (split_heads(part, layer.heads) for part in layer.query_key_value(tokens).chunk(3, dim=-1))
+    query, key, value = (
+        split_heads(part, layer.heads) for part in layer.query_key_value(tokens).chunk(3, dim=-1)
+    )
     return dropped(layer.output(attention(query, key, value, visible, dropout, read)), dropout, read)
 
 
-def dropped(values: Float[Tensor, "*batch time dim"], dropout: float, read: slice = EVERY) -> Float[Tensor, "*batch time dim"]:
-    """Dropout of the tokens that anything will `read`; `dima` does not compute the others, and draws no numbers for them."""
+def dropped(
+    values: Float[Tensor, "*batch time dim"], dropout: float, read: slice = EVERY
+) -> Float[Tensor, "*batch time dim"]:
+    """Dropout of the tokens that anything will `read`.
+
+    `dima` does not compute the others, and draws no numbers for them.
+    """
     if read is EVERY:
         return drop(values, dropout, training=True)
     kept = values.clone()
@@ -73,12 +85,16 @@ def geglu(layer: GatedFeedForward, tokens: Float[Tensor, "*batch dim"]) -> Float
     return layer.narrow(value * F.gelu(gate))
 
 
-def gated_block(block: GatedBlock, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+def gated_block(
+    block: GatedBlock, tokens: Float[Tensor, "batch time dim"]
+) -> Float[Tensor, "batch time dim"]:
     """x + Attention(LN x), then x + GEGLU(LN x)."""
     tokens = tokens + self_attention(block.attention, block.attention_norm(tokens))
     return tokens + geglu(block.feed_forward, block.feed_forward_norm(tokens))
 
 
-def action_tokens(layer: AgentActionTokens, actions: Float[Tensor, "*batch agents action"]) -> Float[Tensor, "*batch agents dim"]:
+def action_tokens(
+    layer: AgentActionTokens, actions: Float[Tensor, "*batch agents action"]
+) -> Float[Tensor, "*batch agents dim"]:
     """MLP(a_i) + e_i for every agent i."""
     return mlp(layer.project, actions, F.silu) + layer.agent

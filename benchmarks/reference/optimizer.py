@@ -20,7 +20,9 @@ class LoopOptimizer:
         warmup_updates: the learning rate grows linearly from 0 over this many updates.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, gradient_clip: float, warmup_updates: int = 0) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, gradient_clip: float, warmup_updates: int = 0
+    ) -> None:
         self.optimizer = optimizer
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._gradient_clip = gradient_clip
@@ -52,9 +54,13 @@ def clip_gradients(parameters: Sequence[nn.Parameter], bound: float) -> None:
 
 def model_optimizer(module: nn.Module, config: AdamWConfig, warmup_updates: int = 0) -> LoopOptimizer:
     """AdamW; all parameters decay, or weights of linear and convolution layers alone."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)]
+    layers = [
+        layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)
+    ]
     decayed = list(module.parameters()) if config.decayed == "all" else [layer.weight for layer in layers]
-    rest = [parameter for parameter in module.parameters() if all(parameter is not weight for weight in decayed)]
+    rest = [
+        parameter for parameter in module.parameters() if all(parameter is not weight for weight in decayed)
+    ]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, foreach=False, fused=False)
     return LoopOptimizer(optimizer, config.gradient_clip, warmup_updates)
@@ -62,5 +68,7 @@ def model_optimizer(module: nn.Module, config: AdamWConfig, warmup_updates: int 
 
 def behavior_optimizer(network: nn.Module, learning_rate: float, config: BehaviorConfig) -> LoopOptimizer:
     """Adam without decay."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, eps=config.adam_epsilon, foreach=False, fused=False)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=learning_rate, eps=config.adam_epsilon, foreach=False, fused=False
+    )
     return LoopOptimizer(optimizer, config.gradient_clip)

@@ -1,4 +1,6 @@
-"""The transformer that scores reward and termination (eq. 23), over the whole prefix at every step it is asked about."""
+"""The transformer that scores reward and termination (eq. 23), over the whole prefix at every step it is
+asked about.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from benchmarks.reference.layers import EVERY, action_tokens, dropped, gated_block, mlp, self_attention
-from dima.replay import Segments
+from dima.experience.replay import Segments
 from dima.world_model.reward_model import JointActionToken, RewardModel, TransformerBlock
 
 
@@ -31,7 +33,9 @@ def score(
     time = states.shape[1]
     numbers = torch.zeros(states.shape[:2]) if episode is None else episode
     visible = causal_within_episodes(torch.stack([numbers, numbers], dim=2).flatten(1))
-    pairs = torch.stack([state_token(model.state_token, states), joint_action_token(model.action_token, actions)], dim=2)
+    pairs = torch.stack(
+        [state_token(model.state_token, states), joint_action_token(model.action_token, actions)], dim=2
+    )
     tokens = dropped(pairs.flatten(1, 2) + model.position[: 2 * time], dropout)
     *first, last = model.blocks
     for block in first:
@@ -48,14 +52,18 @@ def causal_within_episodes(episode: Tensor) -> Bool[Tensor, "batch tokens tokens
     return (index[None, None, :] <= index[None, :, None]) & (episode[:, None, :] == episode[:, :, None])
 
 
-def state_token(layers: nn.Sequential, states: Float[Tensor, "batch time state"]) -> Float[Tensor, "batch time dim"]:
+def state_token(
+    layers: nn.Sequential, states: Float[Tensor, "batch time state"]
+) -> Float[Tensor, "batch time dim"]:
     """Linear, LN, SiLU, Linear, LN, SiLU, Linear."""
     first, first_norm, _, second, second_norm, _, last = layers
     hidden = F.silu(first_norm(first(states)))
     return last(F.silu(second_norm(second(hidden))))
 
 
-def joint_action_token(layer: JointActionToken, actions: Float[Tensor, "batch time agents action"]) -> Float[Tensor, "batch time dim"]:
+def joint_action_token(
+    layer: JointActionToken, actions: Float[Tensor, "batch time agents action"]
+) -> Float[Tensor, "batch time dim"]:
     """Attention over the agents of one step, their mean, LN, Linear."""
     tokens = action_tokens(layer.tokens, actions.flatten(0, 1))
     for block in layer.blocks:
@@ -71,7 +79,9 @@ def transformer_block(
     dropout: float,
     read: slice = EVERY,
 ) -> Float[Tensor, "batch time dim"]:
-    """x + Attention(LN x), then x + MLP(LN x) with a GELU, dropout after each (of the tokens that anything will `read`)."""
+    """x + Attention(LN x), then x + MLP(LN x) with a GELU, dropout after each (of the tokens that anything
+    will `read`).
+    """
     tokens = tokens + self_attention(block.attention, block.attention_norm(tokens), visible, dropout, read)
     hidden = mlp(block.feed_forward, block.feed_forward_norm(tokens), F.gelu)
     return tokens + dropped(hidden, dropout, read)
@@ -80,7 +90,10 @@ def transformer_block(
 def reward_model_loss(
     model: RewardModel, states: Float[Tensor, "batch time state"], segments: Segments
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Smooth L1 of the reward and cross-entropy of the end, each the mean over all steps; a segment may span several episodes."""
+    """Smooth L1 of the reward and cross-entropy of the end, each the mean over all steps.
+
+    A segment may span several episodes.
+    """
     ended = segments.terminated | segments.truncated
     episode = torch.cat([torch.zeros(len(states), 1), ended[:, :-1].float().cumsum(dim=1)], dim=1)
     reward, logits = score(model, states, segments.action, episode, model.config.dropout)
@@ -94,7 +107,9 @@ def reward_model_loss(
     return reward_loss, -((1 - end) * F.logsigmoid(goes_on) + end * F.logsigmoid(-goes_on)).mean()
 
 
-def continuation(model: RewardModel, logits: Float[Tensor, "batch logits"], uniform: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+def continuation(
+    model: RewardModel, logits: Float[Tensor, "batch logits"], uniform: Float[Tensor, " batch"]
+) -> Float[Tensor, " batch"]:
     """The probability that the episode goes on; 1 or 0 with `categorical`, where `uniform` decides."""
     if model.config.termination == "bernoulli":
         return logits[:, 0].sigmoid()

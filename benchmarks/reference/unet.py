@@ -40,14 +40,21 @@ def unet(
     return signal
 
 
-def groups_of_blocks(net: UNet) -> tuple[list[list[ResidualBlock]], list[ResidualBlock], list[list[ResidualBlock]]]:
+def groups_of_blocks(
+    net: UNet,
+) -> tuple[list[list[ResidualBlock]], list[ResidualBlock], list[list[ResidualBlock]]]:
     """The blocks of the levels on the way down, of the middle, and of the levels on the way up."""
     return [list(group) for group in net.down], list(net.middle), [list(group) for group in net.up]  # type: ignore[arg-type, return-value]
 
 
 def linear_layers(net: UNet, blocks: list[ResidualBlock]) -> Modulations:
-    """The rows of the one stored matrix that belong to each norm: a scale and a shift for each of its channels."""
-    widths = [2 * channels for block in blocks for channels in (block.first.in_channels, block.first.out_channels)]
+    """The rows of the one stored matrix that belong to each norm.
+
+    A scale and a shift for each of its channels.
+    """
+    widths = [
+        2 * channels for block in blocks for channels in (block.first.in_channels, block.first.out_channels)
+    ]
     return zip(net.modulation.weight.split(widths), net.modulation.bias.split(widths), strict=True)
 
 

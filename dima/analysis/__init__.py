@@ -1,4 +1,7 @@
-"""From recorded cells to tables and figures beside the paper's numbers; reads files only and imports no torch, environment or method.
+"""From recorded cells to tables and figures beside the paper's numbers.
 
-From below: `records` (what cells left), `returns` and `studies` (what follows from it, in numbers), `tables`, `figures` and `report`.
+Reads files only and imports no torch, environment or method.
+
+From below: `records` (what cells left), `returns` and `studies` (what follows from it, in numbers), `tables`,
+    `figures` and `report`.
 """

@@ -1,4 +1,7 @@
-"""Where the tables and figures of a grid go, known from the grid alone; light to import, because the workflow reads it at every start."""
+"""Where the tables and figures of a grid go, known from the grid alone.
+
+Light to import, because the workflow reads it at every start.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from typing import Literal, get_args
 
 from dima.analysis.reference import PAPER_SUITES, PREDICTION_METHODS, PREDICTION_TASKS, RETURN_TABLES
 from dima.config import CellConfig
-from dima.grid import CellKey, Grid
-from dima.studied import FRAMES, refusal
+from dima.config.grid import CellKey, Grid
+from dima.config.studied import FRAMES, refusal
 
 TABLE_FORMATS = ("csv", "md", "tex")
 SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
-"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` are pictures of one cell."""
+"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` are pictures of one
+cell."""
 WORLD_MODEL_FIGURES = ("imagination", "agent_order")
-"""The paper's figures 6 and 7. An experiment of that name says of which cells they are, and is none of returns."""
+"""The paper's figures 6 and 7. An experiment of that name says of which cells they are, and is none of
+returns."""
 Part = Literal["returns", "world-models"]
 """What tables and figures rest on: the records of the cells alone, or studies of their world models too."""
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -41,8 +46,8 @@ def figure_paths(grid: Grid, results_dir: Path, of: Part | None = None) -> list[
 def figure_names(grid: Grid, of: Part | None = None) -> list[str]:
     """The figures of the grid, or of one part of them.
 
-    Of returns: learning curves of every suite, performance profiles of those that the paper has numbers of, and the ablation where it is
-    planned. Of world models: those whose cells the grid names.
+    Of returns: learning curves of every suite, performance profiles of those that the paper has numbers of,
+    and the ablation where it is planned. Of world models: those whose cells the grid names.
     """
     suites = tasks_by_suite(grid)
     curves = [f"learning_curves_{suite}" for suite in suites]
@@ -53,10 +58,15 @@ def figure_names(grid: Grid, of: Part | None = None) -> list[str]:
 
 
 def table_names(grid: Grid, of: Part | None = None) -> list[str]:
-    """The tables of the grid, or of one part: of returns, where there are any also of all runs at their ends; and of prediction errors."""
+    """The tables of the grid, or of one part: of returns, where there are any also of all runs at their ends.
+
+    And of prediction errors.
+    """
     names = return_tables(grid)
     predicted = any(key.task in PREDICTION_TASKS for key in grid.cells)
-    return _of_part(of, [*names, *(SUMMARY_TABLES if names else ())], ["prediction_error"] if predicted else [])
+    return _of_part(
+        of, [*names, *(SUMMARY_TABLES if names else ())], ["prediction_error"] if predicted else []
+    )
 
 
 def _of_part(of: Part | None, returns: list[str], world_models: list[str]) -> list[str]:
@@ -79,14 +89,19 @@ def return_tables(grid: Grid) -> list[str]:
 
 
 def return_experiments(grid: Grid) -> list[str]:
-    """The grid's experiments whose cells are compared by their returns: all but those of figures of world models."""
+    """The grid's experiments whose cells are compared by their returns.
+
+    All but those of figures of world models.
+    """
     return [name for name in grid.experiments if name not in WORLD_MODEL_FIGURES]
 
 
 def tasks_by_suite(grid: Grid) -> dict[str, list[str]]:
     """The tasks of the experiments of returns in the grid's order, by suite."""
     tasks: dict[str, list[str]] = defaultdict(list)
-    for task in dict.fromkeys(key.task for name in return_experiments(grid) for key in grid.experiments[name]):
+    for task in dict.fromkeys(
+        key.task for name in return_experiments(grid) for key in grid.experiments[name]
+    ):
         tasks[grid.task(task).suite].append(task)
     return tasks
 
@@ -99,11 +114,20 @@ def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Pa
 
 def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
     """What `dima study` makes of one cell."""
-    return results_dir / grid.name / "cells" / key.folder / "studies" / (f"{study}.npz" if study == FRAMES else f"{study}.csv")
+    return (
+        results_dir
+        / grid.name
+        / "cells"
+        / key.folder
+        / "studies"
+        / (f"{study}.npz" if study == FRAMES else f"{study}.csv")
+    )
 
 
 def lead_cell(grid: Grid, key: CellKey) -> CellKey:
-    """The cell whose policy acts in the frames of the cell `key`: the grid's DIMA with its task and seed, or without one the cell itself.
+    """The cell whose policy acts in the frames of the cell `key`.
+
+    The grid's DIMA with its task and seed, or without one the cell itself.
 
     So all methods of a task and seed are shown the same episode.
     """
@@ -118,15 +142,25 @@ def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
 
 
 def pictured_studies(grid: Grid, results_dir: Path) -> list[Path]:
-    """What the figures of world models are drawn from: frames of the first seeds, orders of every seed. Raises UserError as the grid."""
+    """What the figures of world models are drawn from: frames of the first seeds, orders of every seed.
+
+    Raises UserError as the grid.
+    """
     planned = {name: grid.experiments.get(name, []) for name in WORLD_MODEL_FIGURES}
     wanted = [(key, FRAMES) for keys in planned.values() for key in first_seeds(keys)]
     wanted += [(key, "orders") for key in planned["agent_order"]]
-    return [cell_study_path(grid, results_dir, key, study) for key, study in dict.fromkeys(wanted) if no_study(grid, key, study) is None]
+    return [
+        cell_study_path(grid, results_dir, key, study)
+        for key, study in dict.fromkeys(wanted)
+        if no_study(grid, key, study) is None
+    ]
 
 
 def first_seeds(keys: Iterable[CellKey]) -> list[CellKey]:
-    """Of every task and method the first of the cells, in their order: the one that is drawn where there is room for one."""
+    """Of every task and method the first of the cells, in their order.
+
+    The one that is drawn where there is room for one.
+    """
     first: dict[tuple[str, str], CellKey] = {}
     for key in keys:
         first.setdefault((key.task, key.method), key)
@@ -134,12 +168,21 @@ def first_seeds(keys: Iterable[CellKey]) -> list[CellKey]:
 
 
 def no_study(grid: Grid, key: CellKey, study: str) -> str | None:
-    """Why there cannot be this study of the cell, in one sentence; None where there can. Raises UserError as the grid does."""
-    return refusal(grid.resolve(key), study) if grid.has_method(key.method) else f"There is no method {key.method} yet."
+    """Why there cannot be this study of the cell, in one sentence; None where there can.
+
+    Raises UserError as the grid does.
+    """
+    return (
+        refusal(grid.resolve(key), study)
+        if grid.has_method(key.method)
+        else f"There is no method {key.method} yet."
+    )
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:
-    """The grid's cells of the task whose method is DIMA or a variant of it. Raises UserError as the grid does.
+    """The grid's cells of the task whose method is DIMA or a variant of it.
+
+    Raises UserError as the grid does.
 
     A method without a configuration file does not exist yet, and has none.
     """

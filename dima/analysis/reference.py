@@ -21,7 +21,9 @@ RETURN_TABLES = ("final_returns", "ablation_returns")
 
 
 class PaperNumber(NamedTuple):
-    """A published return after `env_steps`: mean and standard deviation over `runs`; all three None where the paper has none.
+    """A published return after `env_steps`: mean and standard deviation over `runs`.
+
+    All three None where the paper has none.
 
     `text` has the digits as published, `mean ± std (runs)`.
     """
@@ -40,7 +42,9 @@ PaperNumbers = Mapping[tuple[str, str], Sequence[PaperNumber]]
 
 
 def read_paper_numbers(experiment: str, reference_dir: Path = REFERENCE_DIR) -> PaperNumbers:
-    """The numbers of one table by (task, method), smaller budgets first; none for an experiment that is no table of returns.
+    """The numbers of one table by (task, method), smaller budgets first.
+
+    None for an experiment that is no table of returns.
 
     Raises:
         UserError: the file is absent or not in order.
@@ -54,7 +58,10 @@ def read_paper_numbers(experiment: str, reference_dir: Path = REFERENCE_DIR) -> 
 
 
 class PublishedError(NamedTuple):
-    """A published prediction error at a horizon. What it deviates over the paper does not tell. `text` has the digits as published."""
+    """A published prediction error at a horizon. What it deviates over the paper does not tell.
+
+    `text` has the digits as published.
+    """
 
     task: str
     method: str
@@ -83,7 +90,10 @@ def read_prediction_errors(reference_dir: Path = REFERENCE_DIR) -> list[Publishe
 
 
 def number_beside(numbers: Sequence[PaperNumber], env_steps: int) -> PaperNumber | None:
-    """The number to print beside a return after `env_steps`: the one of the same budget, else of the next larger, else None."""
+    """The number to print beside a return after `env_steps`.
+
+    The one of the same budget, else of the next larger, else None.
+    """
     return next((number for number in numbers if number.env_steps >= env_steps), None)
 
 
@@ -94,7 +104,8 @@ _COLUMNS = {
 
 
 def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a reference file, which must have exactly these columns and nothing that is no number where one belongs.
+    """The lines of a reference file, which must have exactly these columns and nothing that is no number
+    where one belongs.
 
     Raises:
         UserError: the file is absent or anything else.
@@ -112,14 +123,18 @@ def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         for name in columns:
             text = line.get(name)
             if text is None or not (name in _TEXTS or _NUMBER.fullmatch(text)):
-                raise UserError(f"{path}, line {number}: {f'{text!r} is no {name}' if text is not None else f'there is no {name}'}.")
+                raise UserError(
+                    f"{path}, line {number}: {f'{text!r} is no {name}' if text is not None else f'there is no {name}'}."
+                )
         if None in line:
             raise UserError(f"{path}, line {number}: there are more values than columns.")
         if len({bool(line[name]) for name in columns if name in ("mean", "std", "n_seeds", "n_runs")}) > 1:
             raise UserError(f"{path}, line {number}: a part of the number is missing.")
         key = tuple(line[name] for name in ("task", "method", "env_steps", "horizon") if name in columns)
         if seen.setdefault(key, number) != number:
-            raise UserError(f"{path}, line {number}: there is a second number of {', '.join(key)}, the first is in line {seen[key]}.")
+            raise UserError(
+                f"{path}, line {number}: there is a second number of {', '.join(key)}, the first is in line {seen[key]}."
+            )
     return lines
 
 
@@ -127,4 +142,6 @@ def _number(line: Mapping[str, str]) -> PaperNumber:
     mean, std, runs = line["mean"], line["std"], line["n_seeds"] if "n_seeds" in line else line["n_runs"]
     if not mean:
         return PaperNumber("", int(line["env_steps"]), None, None, None, line["source"])
-    return PaperNumber(f"{mean} ± {std} ({runs})", int(line["env_steps"]), float(mean), float(std), int(runs), line["source"])
+    return PaperNumber(
+        f"{mean} ± {std} ({runs})", int(line["env_steps"]), float(mean), float(std), int(runs), line["source"]
+    )

@@ -1,4 +1,6 @@
-"""A library that draws from Python's, numpy's and torch's global generators, given random streams of its own."""
+"""A library that draws from Python's, numpy's and torch's global generators, given random streams of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import torch
 
 
 class GlobalStreams:
-    """The global generators of Python, numpy and torch, seeded alike and put in place only inside a `with` block.
+    """The global generators of Python, numpy and torch, seeded alike and put in place only inside a `with`
+    block.
 
     What runs outside the block neither moves these streams nor is moved by them.
 
@@ -33,7 +36,9 @@ class GlobalStreams:
         self._outside = _capture(self._device)
         _restore(self._inside, self._device)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._inside = _capture(self._device)
         _restore(self._outside, self._device)
 
@@ -50,8 +55,17 @@ def _capture(device: torch.device) -> dict[str, Any]:
     version, python_words, python_gauss = random.getstate()
     _, numpy_words, position, has_gauss, numpy_gauss = np.random.get_state(legacy=True)
     return {
-        "python": {"version": version, "words": np.array(python_words, dtype=np.uint32), "gauss": python_gauss},
-        "numpy": {"words": numpy_words, "position": int(position), "has_gauss": int(has_gauss), "gauss": float(numpy_gauss)},
+        "python": {
+            "version": version,
+            "words": np.array(python_words, dtype=np.uint32),
+            "gauss": python_gauss,
+        },
+        "numpy": {
+            "words": numpy_words,
+            "position": int(position),
+            "has_gauss": int(has_gauss),
+            "gauss": float(numpy_gauss),
+        },
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }

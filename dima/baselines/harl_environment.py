@@ -16,7 +16,10 @@ Infos = list[list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Box:
-    """A continuous space as HARL reads one: by the name of this class, by its shape and bounds. Stands in for the class of `gym`."""
+    """A continuous space as HARL reads one: by the name of this class, by its shape and bounds.
+
+    Stands in for the class of `gym`.
+    """
 
     shape: tuple[int, ...]
 
@@ -27,7 +30,10 @@ class Box:
 
 
 class HarlStep(NamedTuple):
-    """What HARL unpacks from a step. `available_actions` is for discrete actions alone: None for every world."""
+    """What HARL unpacks from a step.
+
+    `available_actions` is for discrete actions alone: None for every world.
+    """
 
     obs: Float[np.ndarray, "batch agents observation"]
     share_obs: Float[np.ndarray, "batch agents state"]
@@ -40,8 +46,9 @@ class HarlStep(NamedTuple):
 class HarlWorlds:
     """A batched environment for HARL. Every agent gets the same global state, reward and end of episode.
 
-    On MAMuJoCo the global state that HARL's critic sees is z(s) = (s - mean(s)) / std(s) over the features of that one
-    vector, as in HARL's own wrapper; elsewhere it is the environment's state. Actions pass unclipped.
+    On MAMuJoCo the global state that HARL's critic sees is z(s) = (s - mean(s)) / std(s) over the features of
+    that one vector, as in HARL's own wrapper; elsewhere it is the environment's state. Actions pass
+    unclipped.
     """
 
     def __init__(self, environment: BatchedEnvironment) -> None:
@@ -52,7 +59,11 @@ class HarlWorlds:
         self.share_observation_space = [Box((spec.state_dim,))] * spec.n_agents
         self.action_space = [Box((spec.act_dim,))] * spec.n_agents
 
-    def reset(self) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch agents state"], list[None]]:
+    def reset(
+        self,
+    ) -> tuple[
+        Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch agents state"], list[None]
+    ]:
         """Begin an episode in every world: (obs, share_obs, available_actions)."""
         obs, state = self.environment.reset()
         return obs, self._shared(state), [None] * self.environment.num_envs
@@ -76,7 +87,10 @@ class HarlWorlds:
         return np.repeat(state[:, None], self.n_agents, axis=1)
 
     def _infos(self, result: StepResult) -> Infos:
-        """Where an episode ended: `bad_transition` tells HARL of a time limit; its return [rewards summed]; what was last seen of it."""
+        """Where an episode ended: `bad_transition` tells HARL of a time limit; its return [rewards summed].
+
+        What was last seen of it.
+        """
         infos: Infos = []
         for world in range(self.environment.num_envs):
             info: dict[str, Any] = {}
@@ -90,7 +104,10 @@ class HarlWorlds:
 
 
 def feature_zscore(state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch state"]:
-    """z(s) = (s - mean(s)) / std(s) over the features of each vector: population deviation, no epsilon, no running statistics."""
+    """z(s) = (s - mean(s)) / std(s) over the features of each vector.
+
+    Population deviation, no epsilon, no running statistics.
+    """
     precise = state.astype(np.float64)
     scaled = (precise - precise.mean(axis=1, keepdims=True)) / precise.std(axis=1, keepdims=True)
     return scaled.astype(np.float32)

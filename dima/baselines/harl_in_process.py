@@ -22,8 +22,8 @@ from harl.runners.on_policy_ma_runner import OnPolicyMARunner
 from dima.baselines.harl_environment import HarlWorlds
 from dima.baselines.harl_settings import HarlSettings
 
-# HARL's constructors also make environments, folders, log files and a process title, so those here stand in their place. Actors are built
-# before the critic, as in HARL: one seed gives both the same weights.
+# HARL's constructors also make environments, folders, log files and a process title, so those here stand in
+# their place. Actors are built before the critic, as in HARL: one seed gives both the same weights.
 
 
 class _InProcessOnPolicy:
@@ -52,7 +52,9 @@ class _InProcessOnPolicy:
         self.actor = self.actors * (self.num_agents // n_actors)
         self.actor_buffer = [OnPolicyActorBuffer({**train, **model}, *spaces) for _ in range(self.num_agents)]
         self.critic = VCritic({**model, **algo}, worlds.share_observation_space[0], device)
-        self.critic_buffer = OnPolicyCriticBufferEP({**train, **model, **algo}, worlds.share_observation_space[0])
+        self.critic_buffer = OnPolicyCriticBufferEP(
+            {**train, **model, **algo}, worlds.share_observation_space[0]
+        )
         self.value_normalizer = ValueNorm(1, device=device) if train["use_valuenorm"] else None
 
 
@@ -86,19 +88,35 @@ class InProcessHasac(OffPolicyHARunner):
         self.agent_deaths = np.zeros((train["n_rollout_threads"], self.num_agents, 1))
         self.train_episode_rewards = np.zeros(train["n_rollout_threads"])
         self.done_episodes_rewards: list[float] = []
-        self.actor = [HASAC({**model, **algo}, worlds.observation_space[0], worlds.action_space[0], device) for _ in range(self.num_agents)]
+        self.actor = [
+            HASAC({**model, **algo}, worlds.observation_space[0], worlds.action_space[0], device)
+            for _ in range(self.num_agents)
+        ]
         everything = {**train, **model, **algo}
         self.critic = SoftTwinContinuousQCritic(
-            everything, worlds.share_observation_space[0], worlds.action_space, self.num_agents, self.state_type, device
+            everything,
+            worlds.share_observation_space[0],
+            worlds.action_space,
+            self.num_agents,
+            self.state_type,
+            device,
         )
         self.buffer = OffPolicyBufferEP(
-            everything, worlds.share_observation_space[0], self.num_agents, worlds.observation_space, worlds.action_space
+            everything,
+            worlds.share_observation_space[0],
+            self.num_agents,
+            worlds.observation_space,
+            worlds.action_space,
         )
         self.value_normalizer = ValueNorm(1, device=device) if train["use_valuenorm"] else None
         if algo["auto_alpha"]:
             self.target_entropy = [-float(np.prod(space.shape)) for space in worlds.action_space]
-            self.log_alpha = [torch.zeros(1, requires_grad=True, device=device) for _ in range(self.num_agents)]
-            self.alpha_optimizer = [torch.optim.Adam([log_alpha], lr=algo["alpha_lr"]) for log_alpha in self.log_alpha]
+            self.log_alpha = [
+                torch.zeros(1, requires_grad=True, device=device) for _ in range(self.num_agents)
+            ]
+            self.alpha_optimizer = [
+                torch.optim.Adam([log_alpha], lr=algo["alpha_lr"]) for log_alpha in self.log_alpha
+            ]
             self.alpha = [torch.exp(log_alpha.detach()) for log_alpha in self.log_alpha]
         else:
             self.alpha = [algo["alpha"]] * self.num_agents

@@ -18,17 +18,20 @@ from dima.baselines.global_streams import GlobalStreams
 from dima.baselines.harl_environment import HarlWorlds
 from dima.config import CellConfig
 from dima.errors import DivergedError, UserError
-from dima.evaluate import Policy
-from dima.learner import Scalars
+from dima.experience.evaluate import Policy
+from dima.learning.learner import Scalars
 
 Moments = dict[str, dict[str, torch.Tensor]]
 """Adam's running moments and step counts, by the number of the parameter."""
 
 
 class HarlLearner(ABC):
-    """One of HARL's methods in training. HARL draws from the global generators, which it finds in place only while it is at work.
+    """One of HARL's methods in training.
 
-    The cell's seed seeds Python, numpy and torch as in HARL, and the training worlds: world j has seed * 1000 + j.
+    HARL draws from the global generators, which it finds in place only while it is at work.
+
+    The cell's seed seeds Python, numpy and torch as in HARL, and the training worlds: world j has seed * 1000
+    + j.
 
     Args:
         config: of the cell.
@@ -47,7 +50,8 @@ class HarlLearner(ABC):
         self._streams = GlobalStreams(config.seed, device)
 
     def run_epoch(self) -> Scalars:
-        """Collect and learn once. Logs the mean reward, the returns of episodes that ended, and HARL's own numbers.
+        """Collect and learn once. Logs the mean reward, the returns of episodes that ended, and HARL's own
+        numbers.
 
         Raises:
             DivergedError: a loss, a gradient, a network output or the simulation is not finite.
@@ -59,7 +63,11 @@ class HarlLearner(ABC):
             except envs.NonFiniteError as error:
                 raise DivergedError(f"{place}: {error}.") from error
             except ValueError as error:
-                if all(bool(torch.isfinite(weight).all()) for network in self._networks() for weight in network.parameters()):
+                if all(
+                    bool(torch.isfinite(weight).all())
+                    for network in self._networks()
+                    for weight in network.parameters()
+                ):
                     raise
                 # torch refuses a Gaussian whose mean is not a number
                 raise DivergedError(f"{place}: a network weight is not finite.") from error
@@ -73,14 +81,18 @@ class HarlLearner(ABC):
 
     @abstractmethod
     def _update(self) -> tuple[int, Scalars]:
-        """Environment steps taken in one round of collecting and learning, and what is worth a line in the log."""
+        """Environment steps taken in one round of collecting and learning, and what is worth a line in the
+        log.
+        """
 
     @abstractmethod
     def _networks(self) -> Iterable[nn.Module]:
         """Those that learn."""
 
     @abstractmethod
-    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+    def act(
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         """The deterministic action of each agent."""
 
     def frozen_policy(self) -> Policy:
@@ -97,7 +109,9 @@ def load_harl(method: str) -> ModuleType:
     try:
         import_module("harl")
     except ModuleNotFoundError as error:
-        raise UserError(f"Method {method} runs the real HARL, which is not installed: pip install -e '.[harl]'.") from error
+        raise UserError(
+            f"Method {method} runs the real HARL, which is not installed: pip install -e '.[harl]'."
+        ) from error
     return import_module("dima.baselines.harl_in_process")
 
 
@@ -114,4 +128,6 @@ def moments_of(optimizer: torch.optim.Optimizer) -> Moments:
 def load_moments(optimizer: torch.optim.Optimizer, moments: Moments) -> None:
     """Take over what `moments_of` returned."""
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": {int(number): values for number, values in moments.items()}, "param_groups": groups})
+    optimizer.load_state_dict(
+        {"state": {int(number): values for number, values in moments.items()}, "param_groups": groups}
+    )

@@ -1,7 +1,8 @@
-"""HASAC by the real HARL: its classes do the learning in this process, on this project's environments and event log.
+"""HASAC by the real HARL: its classes do the learning in this process, on this project's environments and
+event log.
 
-HARL saves weights alone; here a checkpoint also holds target networks, optimisers, temperatures, the replay buffer, the simulation and the
-random streams, so that a killed run continues bit for bit.
+HARL saves weights alone; here a checkpoint also holds target networks, optimisers, temperatures, the replay
+buffer, the simulation and the random streams, so that a killed run continues bit for bit.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from torch import nn
 
 from dima.baselines.harl_learner import HarlLearner, load_harl, load_moments, moments_of, returns_of
 from dima.baselines.harl_settings import off_policy_settings
-from dima.collect import saved_simulation
 from dima.config import CellConfig, HarlOffPolicyParameters
-from dima.learner import Scalars
+from dima.experience.collect import saved_simulation
+from dima.learning.learner import Scalars
 
 SHARED_ROWS = ("share_obs", "next_share_obs", "rewards", "dones", "terms")
 AGENT_ROWS = ("obs", "next_obs", "actions", "valid_transitions")
@@ -29,7 +30,8 @@ Actions = Float[np.ndarray, "batch agents action"]
 
 
 class HarlOffPolicyLearner(HarlLearner):
-    """HARL's HASAC. The first epoch is the warm-up with uniform actions, each later one `train_interval` steps of every world and updates.
+    """HARL's HASAC. The first epoch is the warm-up with uniform actions, each later one `train_interval`
+    steps of every world and updates.
 
     The warm-up counts as environment steps of the budget, to which HARL adds it.
 
@@ -54,7 +56,10 @@ class HarlOffPolicyLearner(HarlLearner):
             self._runner = harl.InProcessHasac(off_policy_settings(parameters), self._worlds, device)
             self._seen = self._worlds.reset()
         # HARL seeds every agent's action space with the seed plus its number, from 1
-        self._uniform = [np.random.Generator(np.random.PCG64(config.seed + agent + 1)) for agent in range(self._worlds.n_agents)]
+        self._uniform = [
+            np.random.Generator(np.random.PCG64(config.seed + agent + 1))
+            for agent in range(self._worlds.n_agents)
+        ]
 
     def _update(self) -> tuple[int, Scalars]:
         """HARL's training loop up to its next round of updates, or its warm-up."""
@@ -73,7 +78,9 @@ class HarlOffPolicyLearner(HarlLearner):
         scalars["updates"] = {"count": float(runner.total_it)}
         return steps, scalars
 
-    def _collect(self, vector_steps: int, draw: Callable[[Float[np.ndarray, "batch agents observation"]], Actions]) -> tuple[int, Scalars]:
+    def _collect(
+        self, vector_steps: int, draw: Callable[[Float[np.ndarray, "batch agents observation"]], Actions]
+    ) -> tuple[int, Scalars]:
         """Step every world and store the transitions."""
         runner, returns, rewards = self._runner, [], []
         for _ in range(vector_steps):
@@ -102,7 +109,9 @@ class HarlOffPolicyLearner(HarlLearner):
     def _draw_uniformly(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
         """Each agent's action space sampled for one world after the other, as HARL does."""
         size = self._worlds.action_space[0].shape
-        drawn = [[uniform.uniform(-1.0, 1.0, size) for _ in range(len(observations))] for uniform in self._uniform]
+        drawn = [
+            [uniform.uniform(-1.0, 1.0, size) for _ in range(len(observations))] for uniform in self._uniform
+        ]
         return np.array(drawn, dtype=np.float32).transpose(1, 0, 2)
 
     def _draw_from_policy(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
@@ -110,9 +119,14 @@ class HarlOffPolicyLearner(HarlLearner):
 
     @torch.no_grad()
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
-        """tanh of each agent's mean. One transfer takes the observations to the device, one brings all actions."""
+        """tanh of each agent's mean. One transfer takes the observations to the device, one brings all
+        actions.
+        """
         seen = torch.from_numpy(observations).to(self._device)
-        actions = [actor.get_actions(seen[:, agent], stochastic=False) for agent, actor in enumerate(self._runner.actor)]
+        actions = [
+            actor.get_actions(seen[:, agent], stochastic=False)
+            for agent, actor in enumerate(self._runner.actor)
+        ]
         return torch.stack(actions, dim=1).cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
@@ -185,7 +199,10 @@ class HarlOffPolicyLearner(HarlLearner):
             actor.actor.load_state_dict(weights)
 
     def _temperatures(self) -> list[tuple[torch.Tensor, torch.optim.Optimizer]]:
-        """Logarithms of the learned temperatures with their optimisers: the agents', then the critic's own."""
+        """Logarithms of the learned temperatures with their optimisers.
+
+        The agents', then the critic's own.
+        """
         if not self._parameters.automatic_temperature:
             return []
         runner = self._runner
@@ -200,4 +217,7 @@ class HarlOffPolicyLearner(HarlLearner):
             runner.critic.alpha = torch.exp(runner.critic.log_alpha.detach())
 
     def _networks(self) -> Iterable[nn.Module]:
-        return [*(actor.actor for actor in self._runner.actor), *(getattr(self._runner.critic, name) for name in CRITICS)]
+        return [
+            *(actor.actor for actor in self._runner.actor),
+            *(getattr(self._runner.critic, name) for name in CRITICS),
+        ]

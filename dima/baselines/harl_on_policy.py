@@ -1,7 +1,10 @@
-"""MAPPO and HAPPO by the real HARL: its classes do the learning in this process, on this project's environments and event log.
+"""MAPPO and HAPPO by the real HARL.
 
-HARL saves weights alone; here a checkpoint also holds the optimisers, the value normaliser, the row of the rollout that the next
-update starts from, the simulation and the random streams, so that a killed run continues bit for bit.
+Its classes do the learning in this process, on this project's environments and event log.
+
+HARL saves weights alone; here a checkpoint also holds the optimisers, the value normaliser, the row of the
+rollout that the next update starts from, the simulation and the random streams, so that a killed run
+continues bit for bit.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from torch import nn
 
 from dima.baselines.harl_learner import HarlLearner, load_harl, load_moments, moments_of, returns_of
 from dima.baselines.harl_settings import on_policy_settings
-from dima.collect import saved_simulation
 from dima.config import CellConfig, HarlOnPolicyParameters
-from dima.learner import Scalars
+from dima.experience.collect import saved_simulation
+from dima.learning.learner import Scalars
 
-# HARL copies these from the last row of its rollout to row 0 after an update; every other row is overwritten before it is read.
+# HARL copies these from the last row of its rollout to row 0 after an update; every other row is overwritten
+# before it is read.
 ACTOR_CARRY = ("obs", "rnn_states", "masks", "active_masks")
 CRITIC_CARRY = ("share_obs", "rnn_states_critic", "masks", "bad_masks")
 # On a GPU HARL's normaliser keeps its statistics as plain tensors, which its own state_dict() misses.
@@ -30,7 +34,9 @@ NORMALIZER_STATISTICS = ("running_mean", "running_mean_sq", "debiasing_term")
 
 
 class HarlOnPolicyLearner(HarlLearner):
-    """HARL's MAPPO or HAPPO. One epoch is one HARL update: `episode_length` steps of every world, then learning.
+    """HARL's MAPPO or HAPPO. One epoch is one HARL update.
+
+    `episode_length` steps of every world, then learning.
 
     Args:
         config: a cell whose parameters are `HarlOnPolicyParameters`.
@@ -55,12 +61,20 @@ class HarlOnPolicyLearner(HarlLearner):
             self._runner.warmup()
 
     @torch.no_grad()
-    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of each agent's Gaussian, unclipped. One transfer takes the observations to the device, one brings all actions."""
+    def act(
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
+        """The mean of each agent's Gaussian, unclipped.
+
+        One transfer takes the observations to the device, one brings all actions.
+        """
         runner, seen = self._runner, torch.from_numpy(observations).to(self._device)
         rnn_states = torch.zeros(len(seen), runner.recurrent_n, runner.rnn_hidden_size, device=self._device)
         masks = torch.ones(len(seen), 1, device=self._device)
-        actions = [actor.act(seen[:, agent], rnn_states, masks, deterministic=True)[0] for agent, actor in enumerate(runner.actor)]
+        actions = [
+            actor.act(seen[:, agent], rnn_states, masks, deterministic=True)[0]
+            for agent, actor in enumerate(runner.actor)
+        ]
         return torch.stack(actions, dim=1).cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,8 +89,12 @@ class HarlOnPolicyLearner(HarlLearner):
             "actor_optimizers": [moments_of(actor.actor_optimizer) for actor in runner.actors],
             "critic": dict(runner.critic.critic.state_dict()),
             "critic_optimizer": moments_of(runner.critic.critic_optimizer),
-            "value_normalizer": {name: statistic.detach() for name, statistic in self._normalizer_statistics().items()},
-            "actor_rollouts": [{name: getattr(buffer, name)[0] for name in ACTOR_CARRY} for buffer in runner.actor_buffer],
+            "value_normalizer": {
+                name: statistic.detach() for name, statistic in self._normalizer_statistics().items()
+            },
+            "actor_rollouts": [
+                {name: getattr(buffer, name)[0] for name in ACTOR_CARRY} for buffer in runner.actor_buffer
+            ],
             "critic_rollout": {name: getattr(runner.critic_buffer, name)[0] for name in CRITIC_CARRY},
         }
         return deepcopy(state)
@@ -88,7 +106,9 @@ class HarlOnPolicyLearner(HarlLearner):
         self.epoch = state["epoch"]
         self.env_steps = state["env_steps"]
         self._streams.load_state_dict(state["random_streams"])
-        for actor, weights, moments in zip(runner.actors, state["actors"], state["actor_optimizers"], strict=True):
+        for actor, weights, moments in zip(
+            runner.actors, state["actors"], state["actor_optimizers"], strict=True
+        ):
             actor.actor.load_state_dict(weights)
             load_moments(actor.actor_optimizer, moments)
         runner.critic.critic.load_state_dict(state["critic"])
@@ -120,7 +140,10 @@ class HarlOnPolicyLearner(HarlLearner):
         runner.prep_training()
         actor_infos, critic_info = runner.train()
         scalars = _scalars(actor_infos, critic_info)
-        scalars["rollout"] = {"reward": float(runner.critic_buffer.get_mean_rewards()), "episodes": float(len(returns))}
+        scalars["rollout"] = {
+            "reward": float(runner.critic_buffer.get_mean_rewards()),
+            "episodes": float(len(returns)),
+        }
         if returns:
             scalars["rollout"]["episode_return"] = float(np.mean(returns))
         runner.after_update()
@@ -134,9 +157,12 @@ class HarlOnPolicyLearner(HarlLearner):
         return returns_of(outcome.infos)
 
     def _decay_learning_rates(self) -> None:
-        """Linear decay over the task's environment steps: in epoch k of K the rate is (1 - (k - 1) / K) of the first.
+        """Linear decay over the task's environment steps.
 
-        HARL rounds K down and never reaches the budget's last, partial update; here K is rounded up, as that update is made.
+        In epoch k of K the rate is (1 - (k - 1) / K) of the first.
+
+        HARL rounds K down and never reaches the budget's last, partial update; here K is rounded up, as that
+        update is made.
         """
         epoch = min(self.epoch + 1, self._epochs)
         for actor in self._runner.actors:
@@ -145,14 +171,19 @@ class HarlOnPolicyLearner(HarlLearner):
 
     def _normalizer_statistics(self) -> dict[str, torch.Tensor]:
         normalizer = self._runner.value_normalizer
-        return {} if normalizer is None else {name: getattr(normalizer, name) for name in NORMALIZER_STATISTICS}
+        return (
+            {} if normalizer is None else {name: getattr(normalizer, name) for name in NORMALIZER_STATISTICS}
+        )
 
     def _networks(self) -> Iterable[nn.Module]:
         return [*(actor.actor for actor in self._runner.actors), self._runner.critic.critic]
 
 
 def _scalars(actor_infos: list[dict[str, Any]], critic_info: dict[str, Any]) -> Scalars:
-    """HARL's numbers, each already a mean over the update's minibatches; the actors' are averaged over agents."""
+    """HARL's numbers, each already a mean over the update's minibatches.
+
+    The actors' are averaged over agents.
+    """
 
     def over_agents(name: str) -> float:
         return sum(torch.as_tensor(info[name]).item() for info in actor_infos) / len(actor_infos)
@@ -164,7 +195,10 @@ def _scalars(actor_infos: list[dict[str, Any]], critic_info: dict[str, Any]) -> 
             "gradient_norm": over_agents("actor_grad_norm"),
             "probability_ratio": over_agents("ratio"),
         },
-        "critic": {"loss": critic_info["value_loss"], "gradient_norm": critic_info["critic_grad_norm"].item()},
+        "critic": {
+            "loss": critic_info["value_loss"],
+            "gradient_norm": critic_info["critic_grad_norm"].item(),
+        },
     }
 
 

@@ -11,7 +11,10 @@ HarlSettings = dict[str, dict[str, Any]]
 
 
 def on_policy_settings(parameters: HarlOnPolicySettings) -> HarlSettings:
-    """The sections of HARL's YAML that a training run reads. What is fixed here has HARL's default and is part of the method."""
+    """The sections of HARL's YAML that a training run reads.
+
+    What is fixed here has HARL's default and is part of the method.
+    """
     return {"train": _train(parameters), "model": _model(parameters), "algo": _algo(parameters)}
 
 

@@ -26,7 +26,9 @@ class ActorCritic:
         device: where everything lives.
     """
 
-    def __init__(self, shapes: tuple[int, int, int, int], config: BehaviorConfig, device: torch.device) -> None:
+    def __init__(
+        self, shapes: tuple[int, int, int, int], config: BehaviorConfig, device: torch.device
+    ) -> None:
         states, agents, observations, actions = shapes
         self.config = config
         self.actor = Actor(observations, actions, config.actor_hidden).to(device)
@@ -37,14 +39,22 @@ class ActorCritic:
         self.critic_optimizer = adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
 
     def update(self, rollout: Rollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each. Returns the last losses and what they were made from."""
+        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
+
+        Returns the last losses and what they were made from.
+        """
         config = self.config
         inputs = self._critic_inputs(rollout)
         with torch.no_grad():
             old_values = self.critic(inputs)
             values = self._in_units_of_return(old_values)
             returns = lambda_returns(
-                rollout.reward, rollout.continuation, values, config.discount, config.return_lambda, config.lambda_return
+                rollout.reward,
+                rollout.continuation,
+                values,
+                config.discount,
+                config.return_lambda,
+                config.lambda_return,
             )
             advantages = normalized(returns - values[:, :-1])
             old_log_prob = self.actor(rollout.observation).log_prob(rollout.action)
@@ -65,10 +75,17 @@ class ActorCritic:
         return torch.cat([rollout.state, rollout.last_action.flatten(2)], dim=-1)
 
     def _in_units_of_return(self, values: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time"]:
-        return self.value_normalizer.denormalize(values) if self.config.critic_loss == "normalized_huber" else values
+        return (
+            self.value_normalizer.denormalize(values)
+            if self.config.critic_loss == "normalized_huber"
+            else values
+        )
 
     def _actor_step(
-        self, rollout: Rollout, old_log_prob: Float[Tensor, "batch time agents action"], advantages: Float[Tensor, "batch time"]
+        self,
+        rollout: Rollout,
+        old_log_prob: Float[Tensor, "batch time agents action"],
+        advantages: Float[Tensor, "batch time"],
     ) -> dict[str, Tensor]:
         """-E[min(rho A, clip(rho) A)] - eta H (eq. 21); every agent has the team's advantage."""
         policy = self.actor(rollout.observation)
@@ -92,7 +109,9 @@ class ActorCritic:
         else:
             self.value_normalizer.update(returns)
             target = self.value_normalizer.normalize(returns)
-            errors = clipped_value_errors(self.critic(inputs), old_values, target, config.clip, config.huber_delta)
+            errors = clipped_value_errors(
+                self.critic(inputs), old_values, target, config.clip, config.huber_delta
+            )
         loss = errors.mean()
         clipped_step(self.critic, self.critic_optimizer, loss, config.gradient_clip)
         return {"critic_loss": loss.detach()}
@@ -129,21 +148,32 @@ def clipped_objective(
 
 
 def clipped_value_errors(
-    values: Float[Tensor, "*batch"], old_values: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], clip: float, huber_delta: float
+    values: Float[Tensor, "*batch"],
+    old_values: Float[Tensor, "*batch"],
+    target: Float[Tensor, "*batch"],
+    clip: float,
+    huber_delta: float,
 ) -> Float[Tensor, "*batch"]:
     """The larger of the Huber errors of the value and of the value kept within `clip` of the old one."""
     clipped = old_values + (values - old_values).clamp(-clip, clip)
-    errors = (F.huber_loss(candidate, target, reduction="none", delta=huber_delta) for candidate in (values, clipped))
+    errors = (
+        F.huber_loss(candidate, target, reduction="none", delta=huber_delta)
+        for candidate in (values, clipped)
+    )
     return torch.maximum(*errors)
 
 
 def adam(network: nn.Module, learning_rate: float, epsilon: float) -> torch.optim.Adam:
     """Adam over all weights of `network`."""
     parameters = list(network.parameters())
-    return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True, capturable=parameters[0].device.type == "cuda")
+    return torch.optim.Adam(
+        parameters, lr=learning_rate, eps=epsilon, fused=True, capturable=parameters[0].device.type == "cuda"
+    )
 
 
-def clipped_step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float) -> None:
+def clipped_step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, gradient_clip: float
+) -> None:
     """One step against the gradient of `loss`, whose norm is bounded."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

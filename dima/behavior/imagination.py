@@ -10,14 +10,17 @@ from torch import Tensor
 
 from dima.behavior.networks import Actor
 from dima.config import BehaviorConfig
-from dima.random import RandomStreams
-from dima.replay import Windows
+from dima.experience.random import RandomStreams
+from dima.experience.replay import Windows
 from dima.world_model.world_model import WorldModel
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Imagined experience; states in scaled units, one more than steps. What follows a continuation of 0 is another episode."""
+    """Imagined experience; states in scaled units, one more than steps.
+
+    What follows a continuation of 0 is another episode.
+    """
 
     state: Float[Tensor, "batch states state"]
     last_action: Float[Tensor, "batch states agents action"]
@@ -29,7 +32,12 @@ class Rollout:
 
 @torch.no_grad()
 def imagine(
-    world_model: WorldModel, actor: Actor, starts: Windows, config: BehaviorConfig, streams: RandomStreams, restarts: Windows | None = None
+    world_model: WorldModel,
+    actor: Actor,
+    starts: Windows,
+    config: BehaviorConfig,
+    streams: RandomStreams,
+    restarts: Windows | None = None,
 ) -> Rollout:
     """Roll the policy out for `horizon` steps from the last states of `starts`.
 

@@ -1,4 +1,6 @@
-"""The shared actor, the centralised critic, and the running normalisation of its targets (docs/method.md#actor-and-critic)."""
+"""The shared actor, the centralised critic, and the running normalisation of its targets
+(docs/method.md#actor-and-critic).
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,14 @@ def orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
 class Actor(nn.Module):
     """Diagonal Gaussian policy, one for all agents; the observation holds the agent's one-hot id.
 
-    The standard deviation is 0.5 sigmoid(l), one learned l for each action dimension, at first 1 (a deviation of 0.3655). Actions are
-    neither squashed nor clipped: the environments clip. MAMBA has the same head on its features, and no LayerNorm (`layer_norm`).
+    The standard deviation is 0.5 sigmoid(l), one learned l for each action dimension, at first 1 (a deviation
+    of 0.3655). Actions are neither squashed nor clipped: the environments clip. MAMBA has the same head on
+    its features, and no LayerNorm (`layer_norm`).
     """
 
-    def __init__(self, observation_dim: int, action_dim: int, hidden: Sequence[int], *, layer_norm: bool = True) -> None:
+    def __init__(
+        self, observation_dim: int, action_dim: int, hidden: Sequence[int], *, layer_norm: bool = True
+    ) -> None:
         super().__init__()
         self.trunk = _trunk(observation_dim, hidden, layer_norm=layer_norm)
         self.mean = orthogonal(nn.Linear(hidden[-1], action_dim), MEAN_GAIN)
@@ -50,9 +55,13 @@ class Actor(nn.Module):
     def forward(self, observations: Float[Tensor, "*batch observation"]) -> torch.distributions.Normal:
         """The distribution of the action."""
         mean = self.mean(self.trunk(observations))
-        return torch.distributions.Normal(mean, (MAXIMUM_STD * self.std_logit.sigmoid()).expand_as(mean), validate_args=False)
+        return torch.distributions.Normal(
+            mean, (MAXIMUM_STD * self.std_logit.sigmoid()).expand_as(mean), validate_args=False
+        )
 
-    def sample(self, observations: Float[Tensor, "*batch observation"], generator: torch.Generator) -> Float[Tensor, "*batch action"]:
+    def sample(
+        self, observations: Float[Tensor, "*batch observation"], generator: torch.Generator
+    ) -> Float[Tensor, "*batch action"]:
         """A sample of it."""
         policy = self(observations)
         noise = torch.randn(policy.mean.shape, generator=generator, device=policy.mean.device)
@@ -60,32 +69,44 @@ class Actor(nn.Module):
 
 
 class MeanPolicy:
-    """The deterministic policy of an actor on the CPU, or of a module that ends in one: the mean of its actions, in numpy."""
+    """The deterministic policy of an actor on the CPU, or of a module that ends in one.
 
-    def __init__(self, actor: nn.Module) -> None:
-        self._actor = actor
-
-    @torch.no_grad()
-    def __call__(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
-        return self._actor(torch.from_numpy(observations)).mean.numpy()
-
-
-class SampledPolicy:
-    """The stochastic policy of an actor on the CPU, or of a module that ends in one: mean plus deviation times given noise, in numpy."""
+    The mean of its actions, in numpy.
+    """
 
     def __init__(self, actor: nn.Module) -> None:
         self._actor = actor
 
     @torch.no_grad()
     def __call__(
-        self, observations: Float[np.ndarray, "batch agents observation"], noise: Float[np.ndarray, "batch agents action"]
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
+        return self._actor(torch.from_numpy(observations)).mean.numpy()
+
+
+class SampledPolicy:
+    """The stochastic policy of an actor on the CPU, or of a module that ends in one.
+
+    Mean plus deviation times given noise, in numpy.
+    """
+
+    def __init__(self, actor: nn.Module) -> None:
+        self._actor = actor
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        observations: Float[np.ndarray, "batch agents observation"],
+        noise: Float[np.ndarray, "batch agents action"],
     ) -> Float[np.ndarray, "batch agents action"]:
         policy = self._actor(torch.from_numpy(observations))
         return policy.mean.numpy() + policy.stddev.numpy() * noise
 
 
 class DirectPolicy:
-    """`SampledPolicy` of an actor on the CPU, the same bits in about a third of the time: its layers' kernels without their modules.
+    """`SampledPolicy` of an actor on the CPU, the same bits in about a third of the time.
+
+    Its layers' kernels without their modules.
 
     The actor's weights may change in place; its deviations are those it has now.
     """
@@ -95,7 +116,9 @@ class DirectPolicy:
         self._deviation = (MAXIMUM_STD * actor.std_logit.detach().sigmoid()).numpy()
 
     def __call__(
-        self, observations: Float[np.ndarray, "batch agents observation"], noise: Float[np.ndarray, "batch agents action"]
+        self,
+        observations: Float[np.ndarray, "batch agents observation"],
+        noise: Float[np.ndarray, "batch agents action"],
     ) -> Float[np.ndarray, "batch agents action"]:
         values = torch.from_numpy(observations)
         for call in self._calls:
@@ -108,13 +131,20 @@ def _kernel_call(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     if isinstance(layer, nn.Linear):
         return partial(functional.linear, weight=layer.weight.detach(), bias=layer.bias.detach())
     if isinstance(layer, nn.LayerNorm):
-        shape, weight, bias, epsilon = layer.normalized_shape, layer.weight.detach(), layer.bias.detach(), layer.eps
+        shape, weight, bias, epsilon = (
+            layer.normalized_shape,
+            layer.weight.detach(),
+            layer.bias.detach(),
+            layer.eps,
+        )
         return lambda values: torch.layer_norm(values, shape, weight, bias, epsilon)
     return torch.relu_
 
 
 class Critic(nn.Module):
-    """One value for each global state, shared by all agents, in normalised units where targets are normalised."""
+    """One value for each global state, shared by all agents, in normalised units where targets are
+    normalised.
+    """
 
     def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -127,7 +157,10 @@ class Critic(nn.Module):
 
 
 class ValueNormalizer(nn.Module):
-    """Exponential running mean and mean square of the returns, debiased; variance at least 0.01 (HARL's ValueNorm)."""
+    """Exponential running mean and mean square of the returns, debiased.
+
+    Variance at least 0.01 (HARL's ValueNorm).
+    """
 
     mean: Tensor
     mean_square: Tensor
@@ -145,7 +178,11 @@ class ValueNormalizer(nn.Module):
         """Take a batch of returns into the statistics."""
         batch = returns.double()
         mean, mean_square = batch.mean(), batch.square().mean()
-        for statistic, value in ((self.mean, mean), (self.mean_square, mean_square), (self.weight, torch.ones_like(mean))):
+        for statistic, value in (
+            (self.mean, mean),
+            (self.mean_square, mean_square),
+            (self.weight, torch.ones_like(mean)),
+        ):
             statistic.mul_(self.decay).add_((1 - self.decay) * value)
 
     def normalize(self, returns: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

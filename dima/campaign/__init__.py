@@ -1,1 +1,3 @@
-"""Operating a grid: what would run and how long it takes, how far its cells are, what they take on the disk, and packing them."""
+"""Operating a grid: what would run and how long it takes, how far its cells are, what they take on the disk,
+and packing them.
+"""

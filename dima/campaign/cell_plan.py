@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dima.analysis.records.files import FileRecords, Records
-from dima.analysis.records.load import Begun, Model, Provenance, Recorded, Summary, parse, read_begun, read_summary
+from dima.analysis.records.load import (
+    Begun,
+    Model,
+    Provenance,
+    Recorded,
+    Summary,
+    parse,
+    read_begun,
+    read_summary,
+)
 from dima.campaign.cell_status import seconds_left
 from dima.config import CellConfig, older_method
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 from dima.record.attempt import CHANGED, History, begun_with, why_anew, why_not_longer
 
 Fate = Literal["finished", "continue", "anew", "new", "unreadable", "impossible"]
@@ -51,7 +60,10 @@ class CellPlan(NamedTuple):
 
 
 class _History(Recorded):
-    """The part of `provenance.json` that is used here; older ones leave digest and budget to `config.json`."""
+    """The part of `provenance.json` that is used here.
+
+    Older ones leave digest and budget to `config.json`.
+    """
 
     starts: list[Provenance]
     finished: bool
@@ -70,11 +82,13 @@ class _Word(Recorded):
 
 
 def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
-    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and its checkpoints there.
+    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and
+    its checkpoints there.
 
-    A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the folder `.snakemake`) of the
-    hashes that its jobs had. Where they are lost it takes any summary for finished, and of a cell that `dima train` alone brought to a
-    changed configuration it plans a job, which finds the cell finished.
+    A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the
+    folder `.snakemake`) of the hashes that its jobs had. Where they are lost it takes any summary for
+    finished, and of a cell that `dima train` alone brought to a changed configuration it plans a job, which
+    finds the cell finished.
 
     Raises UserError where the grid's configuration is not in order.
     """
@@ -104,7 +118,15 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_
     if summary and summary.config_hash == digest and not given_up:
         return CellPlan(key, "finished", summary=summary, measures=True)
     if done and done.config_hash == digest and not given_up:
-        return CellPlan(key, "continue", state=PUT_BACK, seconds_left=0.0, device=done.provenance[-1].device, summary=done, measures=True)
+        return CellPlan(
+            key,
+            "continue",
+            state=PUT_BACK,
+            seconds_left=0.0,
+            device=done.provenance[-1].device,
+            summary=done,
+            measures=True,
+        )
     changes = changed_keys(begun.config, config) if begun and begun.digest != digest else {}
     why_not = why_not_longer(history, config) if history else CHANGED
     checkpoint = any((cells_dir / key.folder / "checkpoint").glob("[0-9]*"))
@@ -119,10 +141,18 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_
         return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
     if checkpoint and not given_up and (history is None or history["digest"] is None):
         missing = "config.json" if history else "provenance.json"
-        return CellPlan(key, "unreadable", f"its {missing} is missing: it continues if its checkpoint holds what was there, or is refused")
+        return CellPlan(
+            key,
+            "unreadable",
+            f"its {missing} is missing: it continues if its checkpoint holds what was there, or is refused",
+        )
     why = "torn" if history is None and begun else why_anew(history, config)
     if why:
-        reasons = {"finished": "its summary was removed", "torn": TORN, "set aside": "its last attempt was given up"}
+        reasons = {
+            "finished": "its summary was removed",
+            "torn": TORN,
+            "set aside": "its last attempt was given up",
+        }
         return CellPlan(key, "anew", reasons.get(why) or reason)
     if recorded is None:
         return CellPlan(key, "new")
@@ -132,7 +162,13 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_
     if state != "running" and not checkpoint:
         return CellPlan(key, "anew", f"{state}, and there is no checkpoint of it")
     left = seconds_left(word.env_steps, word.budget, word.wall_seconds) if word else None
-    return CellPlan(key, "continue", state=state, seconds_left=left, device=recorded.starts[-1].device if recorded.starts else None)
+    return CellPlan(
+        key,
+        "continue",
+        state=state,
+        seconds_left=left,
+        device=recorded.starts[-1].device if recorded.starts else None,
+    )
 
 
 def _history(recorded: _History | None, begun: Begun | None) -> History | None:
@@ -143,12 +179,24 @@ def _history(recorded: _History | None, begun: Begun | None) -> History | None:
     return {**older, **{name: value for name, value in recorded.model_dump().items() if value is not None}}
 
 
-def _longer(key: CellKey, config: CellConfig, recorded: _History, word: _Word | None, done: Summary | None) -> CellPlan:
+def _longer(
+    key: CellKey, config: CellConfig, recorded: _History, word: _Word | None, done: Summary | None
+) -> CellPlan:
     """A cell whose budget was raised."""
-    taken = (done.budget, done.wall_seconds) if done else (word.env_steps, word.wall_seconds) if word else None
+    taken = (
+        (done.budget, done.wall_seconds) if done else (word.env_steps, word.wall_seconds) if word else None
+    )
     left = seconds_left(taken[0], config.task.env_steps, taken[1]) if taken else None
     device = recorded.starts[-1].device if recorded.starts else None
-    return CellPlan(key, "continue", state=RAISED, seconds_left=left, device=device, summary=done, measures=done is not None)
+    return CellPlan(
+        key,
+        "continue",
+        state=RAISED,
+        seconds_left=left,
+        device=device,
+        summary=done,
+        measures=done is not None,
+    )
 
 
 def _begun(key: CellKey, records: Records) -> Begun | None:
@@ -171,10 +219,16 @@ def _read(model: type[Model], key: CellKey, name: str, records: Records) -> Mode
 
 
 def changed_keys(recorded: Mapping[str, Any], config: CellConfig) -> dict[str, tuple[str, str]]:
-    """Key path -> value that was recorded and value now, both as JSON, of the keys that decide what is computed."""
+    """Key path -> value that was recorded and value now, both as JSON, of the keys that decide what is
+    computed.
+    """
     now, shown = dict(_leaves(json.loads(config.canonical()))), dict(_leaves(config.model_dump(mode="json")))
     before = {path: value for path, value in _leaves(recorded) if path in now or path not in shown}
-    return {path: (before.get(path, ABSENT), now.get(path, ABSENT)) for path in {**now, **before} if before.get(path) != now.get(path)}
+    return {
+        path: (before.get(path, ABSENT), now.get(path, ABSENT))
+        for path in {**now, **before}
+        if before.get(path) != now.get(path)
+    }
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

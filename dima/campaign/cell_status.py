@@ -15,10 +15,21 @@ from dima.analysis.records.files import Records
 from dima.analysis.records.load import read_object
 from dima.analysis.returns.exploitation import signs_of_exploitation
 from dima.campaign.progress import duration
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 
-COLUMNS = ("task", "method", "seed", "state", "env steps", "return", "time left", "attempt", "updated", "host")
+COLUMNS = (
+    "task",
+    "method",
+    "seed",
+    "state",
+    "env steps",
+    "return",
+    "time left",
+    "attempt",
+    "updated",
+    "host",
+)
 SECONDS_BETWEEN_LOOKS = 2.0
 WIDTH_OF_A_FILE = 200
 
@@ -26,17 +37,13 @@ WIDTH_OF_A_FILE = 200
 class CellStatus(NamedTuple):
     """One cell; fields are None where nothing has been said of them.
 
-    Attributes:
-        key: which cell.
-        state: `not run`, or what the cell said last: running, completed, diverged, failed, interrupted.
-        env_steps: environment steps taken, of `budget`.
-        latest_return: mean of the latest evaluation.
-        seconds_left: of training at the mean speed so far; of a running cell.
-        attempt: number of the attempt, and `processes`, how many have worked on it.
-        silent_seconds: since the cell last said something. A running cell that is killed goes on saying `running`, and falls silent.
-        where: the machine of its process.
-        synthetic: what a record that no run made says of itself.
-        warning: what the event log warns of.
+    Attributes: key: which cell. state: `not run`, or what the cell said last: running, completed, diverged,
+        failed, interrupted. env_steps: environment steps taken, of `budget`. latest_return: mean of the
+        latest evaluation. seconds_left: of training at the mean speed so far; of a running cell. attempt:
+        number of the attempt, and `processes`, how many have worked on it. silent_seconds: since the cell
+        last said something. A running cell that is killed goes on saying `running`, and falls silent. where:
+        the machine of its process. synthetic: what a record that no run made says of itself. warning: what
+        the event log warns of.
     """
 
     key: CellKey
@@ -75,7 +82,13 @@ def as_table(statuses: Sequence[CellStatus]) -> Table:
     states = [status.state for status in statuses]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     labels = dict.fromkeys(f"{status.synthetic}\n" for status in statuses if status.synthetic)
-    table = Table(*COLUMNS, title=f"{''.join(labels)}{len(states)} cells: {counts}", box=None, title_justify="left", padding=(0, 1))
+    table = Table(
+        *COLUMNS,
+        title=f"{''.join(labels)}{len(states)} cells: {counts}",
+        box=None,
+        title_justify="left",
+        padding=(0, 1),
+    )
     for status in statuses:
         table.add_row(*_cells(status))
     return table
@@ -100,7 +113,17 @@ def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
     left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
     attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
     silent = max(0.0, time.time() - word["updated"])
-    known = (word["state"], word["budget"], steps, word["latest_return"], left, attempt, processes, silent, word["host"])
+    known = (
+        word["state"],
+        word["budget"],
+        steps,
+        word["latest_return"],
+        left,
+        attempt,
+        processes,
+        silent,
+        word["host"],
+    )
     return CellStatus(key, *known, word.get("synthetic"), _warning(records, key))
 
 

@@ -32,7 +32,10 @@ class DiskUse:
 
 
 def disk_use(folder: Path) -> DiskUse:
-    """What the files in `folder`, `results/<grid>`, take; nothing where it does not exist. Links are not followed."""
+    """What the files in `folder`, `results/<grid>`, take; nothing where it does not exist.
+
+    Links are not followed.
+    """
     use = DiskUse()
     for path, size in _files(str(folder), ()):
         if path[0] != "cells" or len(path) < 5 or path[4] in ("studies", "upstream"):
@@ -52,7 +55,9 @@ def disk_use(folder: Path) -> DiskUse:
 
 def free_bytes(folder: Path) -> int:
     """What the file system of `folder`, or of what it will be made in, has left for this user."""
-    return shutil.disk_usage(next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())).free
+    return shutil.disk_usage(
+        next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    ).free
 
 
 def text_of_bytes(size: float) -> str:
@@ -65,7 +70,10 @@ def text_of_bytes(size: float) -> str:
 
 
 def _files(folder: str, path: Part) -> Iterator[tuple[Part, int]]:
-    """Every file below `folder`: its path as parts, and its size. Cells that train meanwhile make files and remove them."""
+    """Every file below `folder`: its path as parts, and its size.
+
+    Cells that train meanwhile make files and remove them.
+    """
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):

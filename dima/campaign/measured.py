@@ -1,4 +1,7 @@
-"""What cells of a grid took, by their records, and what is to be expected of others by it. Where nothing was measured, nothing is said."""
+"""What cells of a grid took, by their records, and what is to be expected of others by it.
+
+Where nothing was measured, nothing is said.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import NamedTuple
 
 from dima.campaign.cell_plan import CellPlan
 from dima.campaign.disk import DiskUse
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 DEVICES = {"cuda": "GPU", "cpu": "CPU"}
 
@@ -36,7 +39,9 @@ class Measured(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a cell will take; `like` tells whether cells of its own task and method were measured, or only the method on other tasks."""
+    """What a cell will take; `like` tells whether cells of its own task and method were measured, or only the
+    method on other tasks.
+    """
 
     amount: float
     device: str
@@ -55,14 +60,22 @@ def measured_cells(grid: Grid, plans: Sequence[CellPlan], use: DiskUse) -> list[
         if device:
             hardware = " / ".join(sorted({process.hardware for process in summary.provenance}))
             whole = summary.engine == "checkout" or use.checkpoint[plan.key.folder] > 0
-            size = use.cell[plan.key.folder] if summary.budget == grid.task(plan.key.task).env_steps and whole else None
+            size = (
+                use.cell[plan.key.folder]
+                if summary.budget == grid.task(plan.key.task).env_steps and whole
+                else None
+            )
             suite = grid.task(plan.key.task).suite
-            found.append(Measured(plan.key, suite, device, hardware, summary.wall_seconds, summary.budget, size))
+            found.append(
+                Measured(plan.key, suite, device, hardware, summary.wall_seconds, summary.budget, size)
+            )
     return found
 
 
 class Expectations:
-    """What cells to come will take: the mean of the measured cells of their task and method, or of the method in the suite.
+    """What cells to come will take.
+
+    The mean of the measured cells of their task and method, or of the method in the suite.
 
     A method that was measured on a GPU is expected on one: cells take it where there is one.
     """
@@ -80,8 +93,14 @@ class Expectations:
         """Of checkpoint and records at the end, in bytes."""
         return self._estimate(key, suite, lambda cell: cell.size)
 
-    def _estimate(self, key: CellKey, suite: str, amount: Callable[[Measured], float | None]) -> Estimate | None:
-        cells = [(cell, value) for cell in self._of_method.get((suite, key.method), []) if (value := amount(cell)) is not None]
+    def _estimate(
+        self, key: CellKey, suite: str, amount: Callable[[Measured], float | None]
+    ) -> Estimate | None:
+        cells = [
+            (cell, value)
+            for cell in self._of_method.get((suite, key.method), [])
+            if (value := amount(cell)) is not None
+        ]
         device = "GPU" if any(cell.device == "GPU" for cell, _ in cells) else "CPU"
         cells = [(cell, value) for cell, value in cells if cell.device == device]
         alike = [value for cell, value in cells if cell.key.task == key.task]

@@ -1,4 +1,6 @@
-"""`dima pack`: the records of a grid as archives, one a task and method, so that another seed changes one small file."""
+"""`dima pack`: the records of a grid as archives, one a task and method, so that another seed changes one
+small file.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import NamedTuple
 from dima.analysis.records.files import Records
 from dima.analysis.records.load import load_cells
 from dima.analysis.records.sources import files_of
-from dima.cell_lock import is_held
+from dima.cell.lock import is_held
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 from dima.record.archive import ENDING, Cells, archive_name, pack_cells, read_archive
 from dima.record.files import replacing
 
@@ -25,7 +27,9 @@ class Packed(NamedTuple):
 
 
 def pack(grid: Grid, records: Records, target: Path, left_out: Iterable[CellKey] = ()) -> list[Packed]:
-    """Write the records of the grid's cells to `target`: one archive where its name ends in `.tar.xz`, else a folder of archives.
+    """Write the records of the grid's cells to `target`.
+
+    One archive where its name ends in `.tar.xz`, else a folder of archives.
 
     Raises:
         UserError: there is no record, one cannot be trusted (see `load_cells`), or an archive that is there holds a cell that would be
@@ -41,10 +45,16 @@ def pack(grid: Grid, records: Records, target: Path, left_out: Iterable[CellKey]
 
 
 def unfinished_cells(grid: Grid, records: Records, folders: Iterable[Path]) -> list[CellKey]:
-    """The cells that a process trains in one of the folders of all grids, or that go on from a checkpoint, which does not travel."""
+    """The cells that a process trains in one of the folders of all grids, or that go on from a checkpoint,
+    which does not travel.
+    """
     cells_dirs = [folder / grid.name / "cells" for folder in folders]
-    trained = {key for key in grid.cells if any(is_held(cells_dir / key.folder / "lock") for cells_dir in cells_dirs)}
-    going_on = {cell.key for cell in load_cells(grid, grid.cells, records) if cell.state in ("running", "interrupted")}
+    trained = {
+        key for key in grid.cells if any(is_held(cells_dir / key.folder / "lock") for cells_dir in cells_dirs)
+    }
+    going_on = {
+        cell.key for cell in load_cells(grid, grid.cells, records) if cell.state in ("running", "interrupted")
+    }
     return [key for key in grid.cells if key in trained | going_on]
 
 
@@ -53,7 +63,11 @@ def _archives(grid: Grid, records: Records, target: Path, left_out: set[CellKey]
     for key in grid.cells:
         files = files_of(records, key.folder)
         if files and key not in left_out:
-            path = target if target.name.endswith(ENDING) else target / archive_name(grid.name, key.task, key.method)
+            path = (
+                target
+                if target.name.endswith(ENDING)
+                else target / archive_name(grid.name, key.task, key.method)
+            )
             found.setdefault(path, {})[key.folder] = files
     return found
 

@@ -1,4 +1,6 @@
-"""What running a grid would do and take, by what its cells left behind, or else by speeds measured elsewhere."""
+"""What running a grid would do and take, by what its cells left behind, or else by speeds measured
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from dima.campaign.cell_plan import CellPlan, cell_plans
 from dima.campaign.disk import DiskUse, disk_use, free_bytes
 from dima.campaign.measured import DEVICES, Estimate, Expectations, Measured, measured_cells
 from dima.campaign.speed import Expected, Speeds
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 TO_COME = ("continue", "anew", "new")
 
@@ -19,10 +21,8 @@ TO_COME = ("continue", "anew", "new")
 class Prospect(NamedTuple):
     """A cell to come: the training time and the bytes that it will still take.
 
-    Attributes:
-        seconds: by records of the grid; None where nothing was measured.
-        size: likewise.
-        elsewhere: where `seconds` is None, what such a cell takes by speeds measured elsewhere; None where none was.
+    Attributes: seconds: by records of the grid; None where nothing was measured. size: likewise. elsewhere:
+        where `seconds` is None, what such a cell takes by speeds measured elsewhere; None where none was.
     """
 
     seconds: Estimate | None
@@ -54,7 +54,9 @@ class Plan:
 
 
 def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan:
-    """The plan of the grid by its folder in `results`. Raises UserError where the grid's configuration is not in order.
+    """The plan of the grid by its folder in `results`.
+
+    Raises UserError where the grid's configuration is not in order.
 
     Args:
         grid: to run.
@@ -68,7 +70,9 @@ def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan
     prospects = {cell.key: _prospect(cell, grid, expected, use) for cell in cells if cell.fate in TO_COME}
     unknown = [key for key, found in prospects.items() if found.seconds is None]
     speeds = Speeds(grid)
-    elsewhere = {key[:2]: speeds.expected(key) for key in {key[:2]: key for key in unknown}.values()}  # seeds differ in nothing
+    elsewhere = {
+        key[:2]: speeds.expected(key) for key in {key[:2]: key for key in unknown}.values()
+    }  # seeds differ in nothing
     prospects |= {key: prospects[key]._replace(elsewhere=elsewhere[key[:2]]) for key in unknown}
     return Plan(grid, folder, cells, measured, prospects, use, free_bytes(folder))
 
@@ -80,6 +84,8 @@ def _prospect(cell: CellPlan, grid: Grid, expected: Expectations, use: DiskUse) 
         seconds = Estimate(max(0.0, cell.seconds_left), own, like=True)
     size = expected.size(cell.key, task.suite)
     if size:
-        there = (use.cell if cell.fate == "continue" else use.checkpoint)[cell.key.folder]  # an old attempt's checkpoint is removed
+        there = (use.cell if cell.fate == "continue" else use.checkpoint)[
+            cell.key.folder
+        ]  # an old attempt's checkpoint is removed
         size = size._replace(amount=max(0.0, size.amount - there))
     return Prospect(seconds, size)

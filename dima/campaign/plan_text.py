@@ -57,7 +57,9 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
     yield from (str(len(cells)), *(str(fates[fate] or "") for fate in ("finished", *TO_COME)))
     hours = [f"{_hours(seconds)} {device}" for device, seconds in _seconds(prospects)]
     hours += [f"~{seconds.text(_hours)} {device}" for device, seconds in _elsewhere(prospects)]
-    yield _known(hours, sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects))
+    yield _known(
+        hours, sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects)
+    )
     sizes = [prospect.size.amount for prospect in prospects if prospect.size]
     yield _known([text_of_bytes(sum(sizes))] if sizes else [], len(prospects) - len(sizes))
 
@@ -74,13 +76,20 @@ def _known(texts: Sequence[str], unknown: int) -> str:
 def _seconds(prospects: Sequence[Prospect]) -> list[tuple[str, float]]:
     """Device -> seconds to come on it, where there are any."""
     known = [prospect.seconds for prospect in prospects if prospect.seconds]
-    return [(device, sum(part)) for device in DEVICES.values() if (part := [of.amount for of in known if of.device == device])]
+    return [
+        (device, sum(part))
+        for device in DEVICES.values()
+        if (part := [of.amount for of in known if of.device == device])
+    ]
 
 
 def _elsewhere(prospects: Sequence[Prospect]) -> list[tuple[str, Range]]:
     """Device -> seconds to come on it by speeds measured elsewhere, where there are any."""
     known = [prospect.elsewhere for prospect in prospects if prospect.elsewhere]
-    parts = {device: [found.seconds for found in known if found.speed.device == device] for device in DEVICES.values()}
+    parts = {
+        device: [found.seconds for found in known if found.speed.device == device]
+        for device in DEVICES.values()
+    }
     return [(device, Range(*map(sum, zip(*part, strict=True)))) for device, part in parts.items() if part]
 
 
@@ -91,7 +100,10 @@ def remarks(plan: Plan) -> Iterator[str]:
         yield f"To continue: {', '.join(f'{count} {state}' for state, count in states.items())}."
     for fate, heading in (
         ("anew", "To be made anew:"),
-        ("unreadable", "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):"),
+        (
+            "unreadable",
+            "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):",
+        ),
         ("impossible", "Impossible:"),
     ):
         cells = [cell for cell in plan.cells if cell.fate == fate]
@@ -124,7 +136,9 @@ def _hours_to_come(plan: Plan) -> Iterator[str]:
     if known or not elsewhere:
         yield f"Time to come: {_total(hours, len(known), others, unknown)}."
     if elsewhere:
-        about = " and ".join(f"{seconds.text(_hours)} h of {device}" for device, seconds in _elsewhere(prospects))
+        about = " and ".join(
+            f"{seconds.text(_hours)} h of {device}" for device, seconds in _elsewhere(prospects)
+        )
         more = "" if known or not unknown else f"; {_cells(unknown)} unknown"
         begin = "In addition" if known else "Time to come"
         yield f"{begin}: about {about} for {_cells(len(elsewhere))}, by speeds measured elsewhere{more}."
@@ -138,7 +152,9 @@ def _rows_elsewhere(plan: Plan) -> Iterator[str]:
         if prospect.elsewhere:
             speed = prospect.elsewhere.speed
             other = speed.compute != plan.grid.resolve(key).compute
-            groups.setdefault((key.method, speed.compute, other, speed.hardware), []).append((key.task, prospect.elsewhere))
+            groups.setdefault((key.method, speed.compute, other, speed.hardware), []).append(
+                (key.task, prospect.elsewhere)
+            )
     for (method, compute, other, hardware), found in groups.items():
         named = f"{method}, timed with the preset {compute}" if other else method
         others = sum(task != one.speed.task for task, one in found)
@@ -180,7 +196,17 @@ def _table(plan: Plan) -> Table:
     fates = Counter(cell.fate for cell in plan.cells)
     counts = ", ".join(f"{fates[fate]} {name}" for fate, name in FATES.items() if fates[fate])
     table = _plain_table(f"{_cells(len(plan.cells))}: {counts}")
-    for name in ("suite", "method", "cells", "finished", "continue", "anew", "new", "hours to come", "disk to come"):
+    for name in (
+        "suite",
+        "method",
+        "cells",
+        "finished",
+        "continue",
+        "anew",
+        "new",
+        "hours to come",
+        "disk to come",
+    ):
         table.add_column(name, justify="left" if name in ("suite", "method") else "right")
     for row in rows(plan):
         table.add_row(*row)
@@ -188,7 +214,9 @@ def _table(plan: Plan) -> Table:
 
 
 def _measurements(plan: Plan) -> Table:
-    table = _plain_table("Measured: means of finished cells of the grid's configuration, sizes of those of its budget")
+    table = _plain_table(
+        "Measured: means of finished cells of the grid's configuration, sizes of those of its budget"
+    )
     for name in ("suite", "method", "cells", "h a cell", "h per 1e6 steps", "disk a cell", "hardware"):
         table.add_column(name, justify="left" if name in ("suite", "method", "hardware") else "right")
     for row in measurements(plan.measured):
@@ -201,7 +229,10 @@ def _plain_table(title: str) -> Table:
 
 
 def measurements(measured: Sequence[Measured]) -> Iterator[tuple[str, ...]]:
-    """For each suite, method and hardware: number of cells, mean hours, mean hours for a million steps, mean size, hardware."""
+    """For each suite, method and hardware.
+
+    Number of cells, mean hours, mean hours for a million steps, mean size, hardware.
+    """
     groups: dict[tuple[str, str, str, str], list[Measured]] = {}
     for cell in measured:
         groups.setdefault((cell.suite, cell.key.method, cell.device, cell.hardware), []).append(cell)
@@ -210,4 +241,12 @@ def measurements(measured: Sequence[Measured]) -> Iterator[tuple[str, ...]]:
         per_million = mean(cell.seconds / cell.budget for cell in cells) * 1e6
         sizes = [cell.size for cell in cells if cell.size is not None]
         size = text_of_bytes(mean(sizes)) if sizes else UNKNOWN
-        yield suite, method, str(len(cells)), _hours(seconds), _hours(per_million), size, f"{device}: {hardware}"
+        yield (
+            suite,
+            method,
+            str(len(cells)),
+            _hours(seconds),
+            _hours(per_million),
+            size,
+            f"{device}: {hardware}",
+        )

@@ -1,4 +1,7 @@
-"""How far the cells of a running grid are: bars on a terminal, plain lines elsewhere, read from the cells' `status.json` alone."""
+"""How far the cells of a running grid are.
+
+Bars on a terminal, plain lines elsewhere, read from the cells' `status.json` alone.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from dima.grid import CellKey
+from dima.config.grid import CellKey
 from dima.record.files import read_json
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -53,7 +56,10 @@ Statuses = dict[PlannedCell, Status]
 
 
 def read_status(cell: PlannedCell, since: float) -> Status | None:
-    """The cell's own word, or None when it has said nothing after `since` (Unix time): an older word is another run's."""
+    """The cell's own word, or None when it has said nothing after `since` (Unix time).
+
+    An older word is another run's.
+    """
     word = read_json(cell.folder / "status.json")
     return Status(*(word[field] for field in Status._fields)) if word and word["updated"] >= since else None
 
@@ -84,8 +90,9 @@ class Snapshot:
     def seconds_left(self, cell: PlannedCell) -> float | None:
         """The cell's training time still to come; None while nothing tells.
 
-        A cell that trains goes on at its own mean speed. One that waits takes as long as the mean of the cells of its task and method,
-        or of all cells where there is none. A cell that has ended needs nothing more, however it ended.
+        A cell that trains goes on at its own mean speed. One that waits takes as long as the mean of the
+        cells of its task and method, or of all cells where there is none. A cell that has ended needs nothing
+        more, however it ended.
         """
         status = self.statuses.get(cell)
         if status and status.state != "running":
@@ -96,14 +103,24 @@ class Snapshot:
         return mean(alike or self._durations.values()) if self._durations else None
 
     def total_seconds_left(self) -> float | None:
-        """Time until the last cell ends: the cells' times shared out among `parallel`, but never less than the longest of them."""
+        """Time until the last cell ends.
+
+        The cells' times shared out among `parallel`, but never less than the longest of them.
+        """
         left = [seconds for cell in self.cells if (seconds := self.seconds_left(cell)) is not None]
         return max(sum(left) / self.parallel, *left) if left else None
 
     @cached_property
     def _durations(self) -> dict[PlannedCell, float]:
-        """Time from start to budget of every cell that has taken a step: its seconds per step times its budget."""
-        return {cell: word.wall_seconds / word.env_steps * cell.budget for cell, word in self.statuses.items() if word.env_steps > 0}
+        """Time from start to budget of every cell that has taken a step.
+
+        Its seconds per step times its budget.
+        """
+        return {
+            cell: word.wall_seconds / word.env_steps * cell.budget
+            for cell, word in self.statuses.items()
+            if word.env_steps > 0
+        }
 
 
 class Bars:
@@ -129,7 +146,9 @@ class Bars:
 
 
 class Lines:
-    """For a log: a line whenever a cell has a new return or has ended, and from time to time one for the whole run."""
+    """For a log: a line whenever a cell has a new return or has ended, and from time to time one for the
+    whole run.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -161,11 +180,18 @@ class Lines:
 
     def _print(self, name: str, fraction: float, seconds: float | None, news: str = "") -> None:
         left = f"{duration(seconds)} left" if seconds else ""
-        print(f"{name}: " + ", ".join(filter(None, (f"{fraction:.0%}", left, news))), file=self._stream, flush=True)
+        print(
+            f"{name}: " + ", ".join(filter(None, (f"{fraction:.0%}", left, news))),
+            file=self._stream,
+            flush=True,
+        )
 
 
 class Progress:
-    """Shows the cells of one run while they train, from a thread of its own; starts nothing and writes no file."""
+    """Shows the cells of one run while they train, from a thread of its own.
+
+    Starts nothing and writes no file.
+    """
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -205,18 +231,26 @@ def _look(cells: Sequence[PlannedCell], parallel: int, statuses: Statuses, start
 
 def _count(snapshot: Snapshot) -> str:
     failed = len(snapshot.in_state(*FAILURES))
-    return f"{len(snapshot.in_state('completed'))} of {len(snapshot.cells)} cells done" + (f", {failed} failed" if failed else "")
+    return f"{len(snapshot.in_state('completed'))} of {len(snapshot.cells)} cells done" + (
+        f", {failed} failed" if failed else ""
+    )
 
 
 def _columns(fraction: float, seconds: float | None) -> tuple[ProgressBar, str, str]:
-    return ProgressBar(total=1.0, completed=fraction, width=30), f"{fraction:.0%}", f"{duration(seconds)} left"
+    return (
+        ProgressBar(total=1.0, completed=fraction, width=30),
+        f"{fraction:.0%}",
+        f"{duration(seconds)} left",
+    )
 
 
 def _news(status: Status) -> str:
     """What is worth a line: the latest return, and how a cell ended."""
     latest = "" if status.latest_return is None else f"return {status.latest_return:.1f}"
     ending = "" if status.state == "running" else status.state
-    return ", ".join(filter(None, (latest, ending))) + (f": {status.message}" if status.state in FAILURES and status.message else "")
+    return ", ".join(filter(None, (latest, ending))) + (
+        f": {status.message}" if status.state in FAILURES and status.message else ""
+    )
 
 
 def duration(seconds: float | None) -> str:

@@ -1,14 +1,21 @@
-"""The table of docs/speed.md: what cells take at the paper's sizes. `python -m dima.campaign.speed_page` prints it."""
+"""The table of docs/speed.md: what cells take at the paper's sizes.
+
+`python -m dima.campaign.speed_page` prints it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dima.campaign.speed import PAPER, Expected, Range, Speed, Speeds, read_speeds
-from dima.grid import CONFIG_DIR, CellKey, Grid, load_grid, plain_grid
+from dima.config.grid import CONFIG_DIR, CellKey, Grid, load_grid, plain_grid
 
 COLUMNS = ("method", "on", "tasks", "epochs", "minutes", "GB", "how")
-TIMED = {"cells": "measured, whole cells", "epochs": "extrapolated from epochs", "updates": "extrapolated from single updates"}
+TIMED = {
+    "cells": "measured, whole cells",
+    "epochs": "extrapolated from epochs",
+    "updates": "extrapolated from single updates",
+}
 
 
 def markdown() -> str:
@@ -31,11 +38,20 @@ def _lines(speeds: Speeds, tasks: list[str], path: tuple[str, str, str]) -> Iter
         key = CellKey(task, method, 1)
         own = [speed for speed in speeds.rows(key) if (speed.method, speed.compute, speed.hardware) == path]
         best = min(own, key=lambda speed: speed.task != task, default=None)
-        found = speeds.expected_by(best, key) if best and (best.task == task or best.of != "updates") else None
+        found = (
+            speeds.expected_by(best, key) if best and (best.task == task or best.of != "updates") else None
+        )
         if found:
             alike.setdefault(_cells(task, found), []).append(task)
     for cells, those in alike.items():
-        yield _line([f"`{method}`{'' if compute == 'reference' else f', {compute}'}", hardware, ", ".join(those), *cells])
+        yield _line(
+            [
+                f"`{method}`{'' if compute == 'reference' else f', {compute}'}",
+                hardware,
+                ", ".join(those),
+                *cells,
+            ]
+        )
 
 
 def _cells(task: str, found: Expected) -> tuple[str, ...]:
@@ -43,7 +59,12 @@ def _cells(task: str, found: Expected) -> tuple[str, ...]:
     how = TIMED[speed.of] if speed.task == task else f"extrapolated from {speed.task}"
     place = speed.source.split(", ")[0]
     minutes = Range(*(seconds / 60 for seconds in found.seconds))
-    return found.epochs.text(_number), minutes.text(_number), f"{speed.gigabytes:g}" if speed.gigabytes else "", f"[{how}](../{place})"
+    return (
+        found.epochs.text(_number),
+        minutes.text(_number),
+        f"{speed.gigabytes:g}" if speed.gigabytes else "",
+        f"[{how}](../{place})",
+    )
 
 
 def _number(value: float) -> str:
@@ -53,10 +74,16 @@ def _number(value: float) -> str:
 def _missing(paper: Grid, rows: list[Speed]) -> str:
     """Of the paper's grid, the methods and the suites of which no row tells."""
     methods = sorted({key.method for key in paper.cells} - {speed.method for speed in rows})
-    suites = sorted({paper.task(key.task).suite for key in paper.cells} - {paper.task(speed.task).suite for speed in rows})
+    suites = sorted(
+        {paper.task(key.task).suite for key in paper.cells} - {paper.task(speed.task).suite for speed in rows}
+    )
     words = [", ".join(f"`{name}`" for name in methods)] if methods else []
     words += [f"any method on {' and '.join(suites)}"] if suites else []
-    return f"Not measured at the paper's sizes: {'; '.join(words)}." if words else "Every method of the paper was measured on every suite."
+    return (
+        f"Not measured at the paper's sizes: {'; '.join(words)}."
+        if words
+        else "Every method of the paper was measured on every suite."
+    )
 
 
 def _line(cells: tuple[str, ...] | list[str]) -> str:

@@ -1,10 +1,20 @@
-"""What a cell may be told: frozen pydantic models, one file per method; unknown keys and wrong types are refused with their path.
+"""What a cell may be told: frozen pydantic models, one file per method.
 
-The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source beside it.
-The models carry no defaults, so that every number of a run can be read in one file.
+Unknown keys and wrong types are refused with their path.
+
+The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source
+beside it. The models carry no defaults, so that every number of a run can be read in one file.
 """
 
-from dima.config.base import AdamWConfig, CollectionConfig, Compute, NonNegativeInt, OptimizerConfig, Strict, Suite
+from dima.config.base import (
+    AdamWConfig,
+    CollectionConfig,
+    Compute,
+    NonNegativeInt,
+    OptimizerConfig,
+    Strict,
+    Suite,
+)
 from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
 from dima.config.checkout_parameters import (
     CheckoutParameters,
@@ -25,8 +35,18 @@ from dima.config.dima_parameters import (
     ScheduleConfig,
     StateDecoderConfig,
 )
-from dima.config.harl_parameters import HarlOffPolicyParameters, HarlOffPolicySettings, HarlOnPolicyParameters, HarlOnPolicySettings
-from dima.config.mamba_parameters import AgentAttentionConfig, MambaBehaviorConfig, MambaModelConfig, MambaParameters
+from dima.config.harl_parameters import (
+    HarlOffPolicyParameters,
+    HarlOffPolicySettings,
+    HarlOnPolicyParameters,
+    HarlOnPolicySettings,
+)
+from dima.config.mamba_parameters import (
+    AgentAttentionConfig,
+    MambaBehaviorConfig,
+    MambaModelConfig,
+    MambaParameters,
+)
 from dima.config.marie_parameters import (
     AggregationConfig,
     MarieBehaviorConfig,

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Count = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Compute = Literal["reference", "fast"]
-"""Preset of computing: `reference` gives the same bits every time on one device; `fast` takes bfloat16, TF32 and compiled kernels."""
+"""Preset of computing: `reference` gives the same bits every time on one device; `fast` takes bfloat16, TF32
+and compiled kernels."""
 
 Suite = Literal["toy", "mamujoco", "bidexhands"]
 """A family of tasks that share a table."""
@@ -42,7 +43,9 @@ class OptimizerConfig(Strict):
 class AdamWConfig(OptimizerConfig):
     """AdamW, and what it decays."""
 
-    decayed: Literal["weights", "all"] = Field(description="weights of linear and convolution layers alone, or every parameter")
+    decayed: Literal["weights", "all"] = Field(
+        description="weights of linear and convolution layers alone, or every parameter"
+    )
 
 
 class CollectionConfig(Strict):

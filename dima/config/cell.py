@@ -38,7 +38,9 @@ MARIE_EPISODES = 10
 
 
 class EvaluationConfig(Strict):
-    """Deterministic evaluation episodes at multiples of `every` environment steps, at step 0 and at the budget."""
+    """Deterministic evaluation episodes at multiples of `every` environment steps, at step 0 and at the
+    budget.
+    """
 
     every: Count
     episodes: Count
@@ -55,13 +57,23 @@ class TaskConfig(Strict):
     agents: Count
     env_steps: Count
     evaluation: EvaluationConfig
-    comparable_with_paper: bool = Field(description="false: another physics engine than the paper's, or no number in the paper")
+    comparable_with_paper: bool = Field(
+        description="false: another physics engine than the paper's, or no number in the paper"
+    )
 
     @model_validator(mode="after")
     def _compares_like_with_like(self) -> TaskConfig:
-        theirs = self.suite == "mamujoco" and self.preset == "paper" or self.suite == "bidexhands" and self.simulator == "isaacgym"
+        theirs = (
+            self.suite == "mamujoco"
+            and self.preset == "paper"
+            or self.suite == "bidexhands"
+            and self.simulator == "isaacgym"
+        )
         what = f"{self.suite} with preset {self.preset} in {self.simulator}"
-        require(theirs or not self.comparable_with_paper, f"comparable_with_paper must be false: the paper did not measure {what}")
+        require(
+            theirs or not self.comparable_with_paper,
+            f"comparable_with_paper must be false: the paper did not measure {what}",
+        )
         return self
 
 
@@ -90,27 +102,46 @@ class CellConfig(Strict):
         task, parameters = self.task, self.parameters
         own = (task.preset, task.simulator) == ("paper", "mujoco")
         require(
-            own, f"a checkout runs its own {task.name}: preset must be paper and simulator mujoco, not {task.preset} and {task.simulator}"
+            own,
+            f"a checkout runs its own {task.name}: preset must be paper and simulator mujoco, not {task.preset} and {task.simulator}",
         )
         if isinstance(parameters, MarieCheckoutParameters):
             episodes = task.evaluation.episodes
-            require(episodes == MARIE_EPISODES, f"evaluation.episodes must be {MARIE_EPISODES}, as MARIE plays them, not {episodes}")
+            require(
+                episodes == MARIE_EPISODES,
+                f"evaluation.episodes must be {MARIE_EPISODES}, as MARIE plays them, not {episodes}",
+            )
         if isinstance(parameters, HarlOffPolicyCheckoutParameters):
             warmup = parameters.warmup_steps
-            require(task.env_steps > warmup, f"env_steps must be above warmup_steps ({warmup}): HARL evaluates nothing before")
+            require(
+                task.env_steps > warmup,
+                f"env_steps must be above warmup_steps ({warmup}): HARL evaluates nothing before",
+            )
 
     @property
     def compute(self) -> Compute:
         """The preset of computing; only native methods have a choice."""
         parameters = self.parameters
-        return parameters.compute if isinstance(parameters, DimaParameters | MambaParameters | MarieParameters) else "reference"
+        return (
+            parameters.compute
+            if isinstance(parameters, DimaParameters | MambaParameters | MarieParameters)
+            else "reference"
+        )
 
     def canonical(self) -> str:
-        """What is computed, as JSON with sorted keys: equal computations give equal text. How it is shown and compared is left out."""
-        return json.dumps(self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True)
+        """What is computed, as JSON with sorted keys: equal computations give equal text.
+
+        How it is shown and compared is left out.
+        """
+        return json.dumps(
+            self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True
+        )
 
     def digest(self) -> str:
-        """SHA-256 of `canonical()`, in hexadecimal: what decides whether a finished cell is still the one asked for."""
+        """SHA-256 of `canonical()`, in hexadecimal.
+
+        What decides whether a finished cell is still the one asked for.
+        """
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
 

@@ -19,7 +19,9 @@ def _text(value: Any) -> Any:
 Commit = Annotated[
     str,
     BeforeValidator(_text),
-    Field(pattern=r"^[0-9a-f]{7,40}$", description="that the checkout must be at: at least 7 digits of its hash"),
+    Field(
+        pattern=r"^[0-9a-f]{7,40}$", description="that the checkout must be at: at least 7 digits of its hash"
+    ),
 ]
 
 

@@ -27,7 +27,9 @@ class ReplayConfig(Strict):
     """The replay memory and its two sampling views (docs/method.md#replay-memory)."""
 
     capacity: Count
-    visit_temperature: PositiveFloat | None = Field(description="weights exp(-visits/temperature); null: 1 - visits/sum of visits")
+    visit_temperature: PositiveFloat | None = Field(
+        description="weights exp(-visits/temperature); null: 1 - visits/sum of visits"
+    )
     window_sampling: Literal["recency", "uniform"]
     recency_weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
     recency_remainder: Literal["newest", "spread"] = Field(
@@ -36,7 +38,9 @@ class ReplayConfig(Strict):
 
     @classmethod
     def by_visits(cls, capacity: int) -> ReplayConfig:
-        """A memory that is sampled by visits alone, with the weights 1 - visits / all visits, or uniformly."""
+        """A memory that is sampled by visits alone, with the weights 1 - visits / all visits, or
+        uniformly.
+        """
         return cls(
             capacity=capacity,
             visit_temperature=None,
@@ -56,7 +60,9 @@ class StateDecoderConfig(Strict):
     codebook_size: Count
     codebook_dim: Count
     codebook_decay: Fraction
-    rotation_trick: bool = Field(description="how gradients pass the codebook: turned with the code, or straight through")
+    rotation_trick: bool = Field(
+        description="how gradients pass the codebook: turned with the code, or straight through"
+    )
     loss: Literal["l1", "l2"]
     optimizer: AdamWConfig
     batch_size: Count
@@ -64,9 +70,11 @@ class StateDecoderConfig(Strict):
 
 
 class ActionEncoderConfig(Strict):
-    """The masked Perceiver over (time, agent) action tokens (docs/method.md#action-conditioning), or a small set encoder (option O4).
+    """The masked Perceiver over (time, agent) action tokens (docs/method.md#action-conditioning), or a small
+    set encoder (option O4).
 
-    The set encoder reads `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias`.
+    The set encoder reads `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and
+    `attention_bias`.
     """
 
     kind: Literal["perceiver", "set"]
@@ -83,7 +91,9 @@ class ActionEncoderConfig(Strict):
 
 
 class DenoiserConfig(Strict):
-    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18), or a deterministic model in its place (experiment X2)."""
+    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18), or a deterministic model in its place
+    (experiment X2).
+    """
 
     dynamics: Literal["diffusion", "deterministic"]
     deterministic_hidden: Count
@@ -104,7 +114,9 @@ class DenoiserConfig(Strict):
     autoregressive_steps: Count
     constant_components: Literal["predicted", "kept"] = Field(
         default="predicted",
-        exclude_if=lambda value: value == "predicted",  # so that configurations from before this choice keep their digests
+        exclude_if=lambda value: (
+            value == "predicted"
+        ),  # so that configurations from before this choice keep their digests
         description="components of the state that have never varied: predicted like the others, or kept and left out of the loss",
     )
     optimizer: AdamWConfig
@@ -117,9 +129,13 @@ class DenoiserConfig(Strict):
         levels = len(self.channels)
         require(len(self.blocks) == levels, "channels and blocks must have one entry for each level")
         scale = 2 ** (levels - 1)
-        require((self.conditioning_states + 1) % scale == 0, f"conditioning_states + 1 must be a multiple of {scale} for {levels} levels")
         require(
-            max(self.channels) <= GROUP_CHANNELS or all(width % GROUP_CHANNELS == 0 for width in self.channels),
+            (self.conditioning_states + 1) % scale == 0,
+            f"conditioning_states + 1 must be a multiple of {scale} for {levels} levels",
+        )
+        require(
+            max(self.channels) <= GROUP_CHANNELS
+            or all(width % GROUP_CHANNELS == 0 for width in self.channels),
             f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above it",
         )
         require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
@@ -132,9 +148,9 @@ class SamplerConfig(Strict):
     """Euler sampling of the next state, one agent's action a step (docs/method.md#sampling)."""
 
     steps: Count | Literal["paper"] = Field(description="'paper': 2N for N <= 2 agents, else N (Table 4)")
-    order: Literal["descending", "ascending", "random"] | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        description="a list names agents from 1, as the paper does"
-    )
+    order: (
+        Literal["descending", "ascending", "random"] | Annotated[tuple[Count, ...], Field(min_length=1)]
+    ) = Field(description="a list names agents from 1, as the paper does")
     sigma_min: PositiveFloat
     sigma_max: PositiveFloat
     rho: PositiveFloat
@@ -146,7 +162,8 @@ class SamplerConfig(Strict):
         return self
 
     def steps_for(self, agents: int) -> int:
-        """K: twice the number of agents for up to two agents, else their number (Table 4), unless `steps` says otherwise.
+        """K: twice the number of agents for up to two agents, else their number (Table 4), unless `steps`
+        says otherwise.
 
         Raises:
             ValueError: K does not fit the order.
@@ -154,7 +171,10 @@ class SamplerConfig(Strict):
         steps = self.steps if self.steps != "paper" else (2 * agents if agents <= 2 else agents)
         if isinstance(self.order, tuple):
             fits = len(self.order) == steps and set(self.order) <= set(range(1, agents + 1))
-            require(fits, f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}")
+            require(
+                fits,
+                f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}",
+            )
         else:
             message = f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents"
             require(steps % agents == 0, message)
@@ -172,7 +192,9 @@ class RewardModelConfig(Strict):
     action_heads: Count
     action_head_dim: Count
     feed_forward_multiplier: Count
-    action_attention_bias: bool = Field(description="of queries, keys and values of the attention over the agents' actions")
+    action_attention_bias: bool = Field(
+        description="of queries, keys and values of the attention over the agents' actions"
+    )
     termination: Literal["bernoulli", "categorical"]
     timeout_is_termination: bool
     optimizer: AdamWConfig
@@ -234,5 +256,8 @@ class DimaParameters(Strict):
     def _the_replay_memory_suits(self) -> DimaParameters:
         warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
         require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
-        require(self.replay.capacity >= warmup, f"replay.capacity must be at least schedule.warmup_steps ({warmup})")
+        require(
+            self.replay.capacity >= warmup,
+            f"replay.capacity must be at least schedule.warmup_steps ({warmup})",
+        )
         return self

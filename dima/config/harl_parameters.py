@@ -10,7 +10,10 @@ from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, 
 
 
 class HarlOnPolicySettings(Strict):
-    """HARL's on-policy methods (docs/baselines.md#mappo-and-happo); names follow HARL's own YAML where it has one."""
+    """HARL's on-policy methods (docs/baselines.md#mappo-and-happo).
+
+    Names follow HARL's own YAML where it has one.
+    """
 
     rollout_threads: Count
     episode_length: Count
@@ -79,11 +82,17 @@ class HarlOffPolicySettings(Strict):
     def _vector_steps_are_whole(self) -> HarlOffPolicySettings:
         threads = self.rollout_threads
         for name in ("warmup_steps", "replay_capacity"):
-            require(getattr(self, name) % threads == 0, f"{name} must be a multiple of rollout_threads ({threads})")
+            require(
+                getattr(self, name) % threads == 0,
+                f"{name} must be a multiple of rollout_threads ({threads})",
+            )
         first = self.warmup_steps + self.train_interval * threads
         message = f"batch_size must be at most the {first} transitions that are stored when learning begins"
         require(self.batch_size <= min(first, self.replay_capacity), message)
-        require(self.replay_capacity >= self.warmup_steps, f"replay_capacity must be at least warmup_steps ({self.warmup_steps})")
+        require(
+            self.replay_capacity >= self.warmup_steps,
+            f"replay_capacity must be at least warmup_steps ({self.warmup_steps})",
+        )
         return self
 
 

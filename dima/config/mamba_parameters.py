@@ -29,7 +29,9 @@ class AgentAttentionConfig(Strict):
 
 
 class MambaModelConfig(Strict):
-    """The recurrent world model of discrete latent states, and its training (docs/baselines.md#mamba-losses)."""
+    """The recurrent world model of discrete latent states, and its training
+    (docs/baselines.md#mamba-losses).
+    """
 
     hidden: Annotated[int, Field(ge=2, multiple_of=2)]
     embedding: Count
@@ -37,7 +39,9 @@ class MambaModelConfig(Strict):
     categoricals: Count
     classes: Annotated[int, Field(ge=2)]
     attention: AgentAttentionConfig
-    prior_kl_weight: Fraction = Field(description="of KL(sg posterior || prior); the rest is the weight of KL(posterior || sg prior)")
+    prior_kl_weight: Fraction = Field(
+        description="of KL(sg posterior || prior); the rest is the weight of KL(posterior || sg prior)"
+    )
     sequence_length: Annotated[int, Field(ge=3)]
     batch_size: Count
     updates_per_epoch: Count
@@ -45,7 +49,10 @@ class MambaModelConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MambaModelConfig:
-        require(self.hidden % self.attention.heads == 0, f"hidden must be a multiple of attention.heads ({self.attention.heads})")
+        require(
+            self.hidden % self.attention.heads == 0,
+            f"hidden must be a multiple of attention.heads ({self.attention.heads})",
+        )
         return self
 
     @property
@@ -62,7 +69,9 @@ class MambaModelConfig(Strict):
 class MambaBehaviorConfig(Strict):
     """Imagination and the multi-agent PPO trained inside it (docs/baselines.md#mamba-behaviour)."""
 
-    horizon: Annotated[int, Field(ge=2)] = Field(description="latent states of a rollout; the last one's action is dropped")
+    horizon: Annotated[int, Field(ge=2)] = Field(
+        description="latent states of a rollout; the last one's action is dropped"
+    )
     policy_updates_per_epoch: Count
     discount: Fraction
     return_lambda: Fraction
@@ -73,14 +82,19 @@ class MambaBehaviorConfig(Strict):
     minibatch_size: Count
     clip: PositiveFloat
     entropy_coefficient: NonNegativeFloat
-    entropy_decay: Fraction = Field(description="factor of the entropy coefficient after each update of the actor")
+    entropy_decay: Fraction = Field(
+        description="factor of the entropy coefficient after each update of the actor"
+    )
     actor_optimizer: OptimizerConfig
     critic_optimizer: OptimizerConfig
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MambaBehaviorConfig:
         heads = self.critic_attention.heads
-        require(self.critic_hidden % heads == 0, f"critic_hidden must be a multiple of critic_attention.heads ({heads})")
+        require(
+            self.critic_hidden % heads == 0,
+            f"critic_hidden must be a multiple of critic_attention.heads ({heads})",
+        )
         return self
 
 
@@ -99,5 +113,8 @@ class MambaParameters(Strict):
     def _the_replay_memory_suits(self) -> MambaParameters:
         warmup, length = self.schedule.warmup_steps, self.model.sequence_length
         require(warmup >= length, f"schedule.warmup_steps must be at least model.sequence_length ({length})")
-        require(self.replay_capacity >= warmup, f"replay_capacity must be at least schedule.warmup_steps ({warmup})")
+        require(
+            self.replay_capacity >= warmup,
+            f"replay_capacity must be at least schedule.warmup_steps ({warmup})",
+        )
         return self

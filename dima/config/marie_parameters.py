@@ -61,13 +61,19 @@ class TokenWorldModelConfig(Strict):
     layers: Count
     heads: Count
     dropout: Dropout
-    initial_std: PositiveFloat = Field(description="of weights and embeddings; narrow models need more to learn what the slots tell")
+    initial_std: PositiveFloat = Field(
+        description="of weights and embeddings; narrow models need more to learn what the slots tell"
+    )
     action_bins: Annotated[int, Field(ge=2)]
     aggregation: AggregationConfig
-    token_head_layers: Count = Field(description="linear layers between an output and the logits of the next token")
+    token_head_layers: Count = Field(
+        description="linear layers between an output and the logits of the next token"
+    )
     reward_bins: RewardBinsConfig
     timeout_is_termination: bool
-    activation_checkpointing: bool = Field(description="keep only the inputs of each layer for the backward pass, and compute it again")
+    activation_checkpointing: bool = Field(
+        description="keep only the inputs of each layer for the backward pass, and compute it again"
+    )
     optimizer: AdamWConfig
     batch_size: Count = Field(description="windows of the horizon's length, each of all agents")
     updates_per_epoch: Count
@@ -81,9 +87,13 @@ class TokenWorldModelConfig(Strict):
 class MarieBehaviorConfig(Strict):
     """Imagination and the multi-agent PPO trained inside it."""
 
-    horizon: Annotated[int, Field(ge=2)] = Field(description="imagined states; also the blocks that the world model's context holds")
+    horizon: Annotated[int, Field(ge=2)] = Field(
+        description="imagined states; also the blocks that the world model's context holds"
+    )
     rollouts: Count
-    rollout_chunk: Count = Field(description="rollouts imagined at once: what bounds the memory for keys and values")
+    rollout_chunk: Count = Field(
+        description="rollouts imagined at once: what bounds the memory for keys and values"
+    )
     policy_updates_per_epoch: Count
     discount: Fraction
     return_lambda: Fraction
@@ -91,9 +101,13 @@ class MarieBehaviorConfig(Strict):
     critic_dim: Annotated[int, Field(ge=2, multiple_of=2)]
     critic_heads: Count
     critic_feed_forward: Count
-    critic_agent_code: bool = Field(description="add a fixed code of the agent's number before the attention over the agents")
+    critic_agent_code: bool = Field(
+        description="add a fixed code of the agent's number before the attention over the agents"
+    )
     critic_hidden: Annotated[tuple[Count, ...], Field(min_length=1)]
-    critic_layer_norm: bool = Field(description="on the input of the last perceptron and after each of its hidden layers")
+    critic_layer_norm: bool = Field(
+        description="on the input of the last perceptron and after each of its hidden layers"
+    )
     huber_delta: PositiveFloat
     ppo_epochs: Count
     clip: PositiveFloat
@@ -104,7 +118,10 @@ class MarieBehaviorConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MarieBehaviorConfig:
-        require(self.critic_dim % self.critic_heads == 0, f"critic_dim must be a multiple of critic_heads ({self.critic_heads})")
+        require(
+            self.critic_dim % self.critic_heads == 0,
+            f"critic_dim must be a multiple of critic_heads ({self.critic_heads})",
+        )
         return self
 
 
@@ -130,5 +147,8 @@ class MarieParameters(Strict):
     def _the_replay_memory_suits(self) -> MarieParameters:
         warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
         require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
-        require(self.replay_capacity >= warmup, f"replay_capacity must be at least schedule.warmup_steps ({warmup})")
+        require(
+            self.replay_capacity >= warmup,
+            f"replay_capacity must be at least schedule.warmup_steps ({warmup})",
+        )
         return self

@@ -1,4 +1,7 @@
-"""Records of a method that has changed since they were made: its values today are not those that they tell."""
+"""Records of a method that has changed since they were made.
+
+Its values today are not those that they tell.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,21 @@ _METHOD = "parameters"
 
 
 def older_method(recorded: Any) -> str:
-    """Why a recorded configuration is that of an older method, as the rest of a sentence; empty where it is not.
+    """Why a recorded configuration is that of an older method, as the rest of a sentence.
 
-    It is one where the method has a value now that the record does not tell, or has one no more. Other values of the same method, or a
-    configuration that is no configuration at all, do not make it one.
+    Empty where it is not.
+
+    It is one where the method has a value now that the record does not tell, or has one no more. Other values
+    of the same method, or a configuration that is no configuration at all, do not make it one.
     """
     try:
         CellConfig.model_validate_json(json.dumps(recorded))
     except ValidationError as error:
-        faults = [".".join(_path(fault["loc"])) for fault in error.errors() if _is_of_method(fault["loc"], fault["type"])]
+        faults = [
+            ".".join(_path(fault["loc"]))
+            for fault in error.errors()
+            if _is_of_method(fault["loc"], fault["type"])
+        ]
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         return f"{OLDER_METHOD}, which differs in {faults[0]}{more}" if faults else ""
     return ""

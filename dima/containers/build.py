@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dima.containers.digest import LOCK, file_digest
 from dima.containers.recipe import FOLDER, arguments, definition, image_path, recipe
 from dima.errors import UserError
 from dima.record.files import read_json, replacing, write_json
+from dima.record.image import LOCK, file_digest
 from dima.record.provenance import commit_of
 
 
@@ -32,14 +32,30 @@ def build_image(name: str) -> Path:
         raise UserError("apptainer was not found: install it, or run cells without --sdm apptainer.")
     commit, dirty = commit_of(Path.cwd())
     given = arguments(name)
-    origin = {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]} if name == "dima" else {}
-    pairs = [part for key, value in {**origin, **given}.items() for part in ("--build-arg", _quoted(f"{key}={value}"))]
+    origin = (
+        {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]}
+        if name == "dima"
+        else {}
+    )
+    pairs = [
+        part
+        for key, value in {**origin, **given}.items()
+        for part in ("--build-arg", _quoted(f"{key}={value}"))
+    ]
     image = image_path(name)
     with replacing(image) as aside:
-        result = subprocess.run(["apptainer", "build", *pairs, str(aside), str(source)], check=False)  # noqa: S603, S607 - the user's own arguments
+        result = subprocess.run(["apptainer", "build", *pairs, str(aside), str(source)], check=False)  # noqa: S607 - the user's own arguments
         if result.returncode != 0:
-            raise UserError(f"{image} was not built: apptainer ended with status {result.returncode}, and says why above.")
-    entry = {"digest": file_digest(image), "recipe": made_from, "commit": commit, "dirty": dirty, "arguments": given}
+            raise UserError(
+                f"{image} was not built: apptainer ended with status {result.returncode}, and says why above."
+            )
+    entry = {
+        "digest": file_digest(image),
+        "recipe": made_from,
+        "commit": commit,
+        "dirty": dirty,
+        "arguments": given,
+    }
     with _one_at_a_time(FOLDER):
         lock = FOLDER / LOCK
         write_json(lock, {**(read_json(lock) or {}), name: entry})
@@ -47,7 +63,10 @@ def build_image(name: str) -> Path:
 
 
 def _quoted(pair: str) -> str:
-    """As one field of a line of CSV: Apptainer takes a build argument for such a line, and commas for its separators."""
+    """As one field of a line of CSV.
+
+    Apptainer takes a build argument for such a line, and commas for its separators.
+    """
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([pair])
     return line.getvalue()

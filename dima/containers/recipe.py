@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dima.containers.digest import locked
 from dima.errors import UserError
+from dima.record.image import locked
 
 FOLDER = Path("containers")
 BUILT_ON = {"harl": "dima"}  # by its own definition's default
@@ -22,7 +22,9 @@ def definition(name: str) -> Path:
     """The image's definition file. Raises UserError, naming the choices, where there is none."""
     choices = sorted(path.stem for path in FOLDER.glob("*.def"))
     if name not in choices:
-        raise UserError(f"Unknown image {name!r}; choose from {', '.join(choices) or 'nothing: run this from the root of the repository'}.")
+        raise UserError(
+            f"Unknown image {name!r}; choose from {', '.join(choices) or 'nothing: run this from the root of the repository'}."
+        )
     return FOLDER / f"{name}.def"
 
 
@@ -44,8 +46,14 @@ def arguments(name: str) -> dict[str, str]:
 
 
 def recipe(name: str) -> str:
-    """SHA-256 of all that decides what the image holds, in hexadecimal: definition, arguments, lock, and this project's packages."""
-    parts = [("definition", definition(name).read_bytes()), ("arguments", repr(sorted(arguments(name).items())).encode())]
+    """SHA-256 of all that decides what the image holds, in hexadecimal.
+
+    Definition, arguments, lock, and this project's packages.
+    """
+    parts = [
+        ("definition", definition(name).read_bytes()),
+        ("arguments", repr(sorted(arguments(name).items())).encode()),
+    ]
     if name == "dima":
         parts += [(str(path), path.read_bytes()) for path in _sources()]
     if name in BUILT_ON:

@@ -11,7 +11,9 @@ HOST = (apptainer, slurm, database, disk, repository)
 
 
 def examine(image_only: bool = False) -> bool:
-    """Look at everything, print a line each, and return whether all that is essential is in order; takes at most two minutes.
+    """Look at everything, print a line each, and return whether all that is essential is in order.
+
+    Takes at most two minutes.
 
     Args:
         image_only: pass over what belongs to the machine: for the test of an image while it is built.

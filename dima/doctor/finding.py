@@ -15,7 +15,9 @@ class Finding(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command said; `fault` is None where it ended with status 0, otherwise its last line or why there is none."""
+    """What a command said; `fault` is None where it ended with status 0, otherwise its last line or why there
+    is none.
+    """
 
     output: str
     fault: str | None
@@ -24,7 +26,9 @@ class Answer(NamedTuple):
 def ask(*command: str, seconds: float) -> Answer:
     """Run a command of which all parts are known, and wait no longer than `seconds`."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, errors="replace")  # noqa: S603 - see above
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, errors="replace"
+        )
     except subprocess.TimeoutExpired:
         return Answer("", f"no answer in {seconds:.0f} s")
     except OSError as error:

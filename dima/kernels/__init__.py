@@ -1,1 +1,4 @@
-"""Triton kernels. Only `tables` may be imported where Triton is not installed; nothing else here is imported before a kernel is used."""
+"""Triton kernels. Only `tables` may be imported where Triton is not installed.
+
+Nothing else here is imported before a kernel is used.
+"""

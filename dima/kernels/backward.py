@@ -1,6 +1,7 @@
 """Gradients of the denoiser's network but for its weights: the forward kernel's tiles and steps, backwards.
 
-The gradient of a step's output is in the slot of its number, and is read again by the gradients of what that step read.
+The gradient of a step's output is in the slot of its number, and is read again by the gradients of what that
+step read.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def through_silu(gradient, argument):
 @triton.jit
 def through_norm(gradient, normal, inverse, length):
     """Gradient of what was normalised; all are [ROWS, 4, 2, 32], and the gradient is zero past `length`."""
-    return inverse * (gradient - group_mean(gradient, length) - normal * group_mean(gradient * normal, length))
+    return inverse * (
+        gradient - group_mean(gradient, length) - normal * group_mean(gradient * normal, length)
+    )
 
 
 @triton.jit
@@ -45,7 +48,11 @@ def through_write(
         d = first + tl.arange(0, BLOCK)
         for tap in tl.static_range(2):
             there = ((row < rows) & (t == tap + 2))[:, None] & (d < state_dim)[None, :]
-            v = tl.load(write + (tap * 64 + c)[None, :] * state_dim + d[:, None], mask=(d < state_dim)[:, None], other=0.0)
+            v = tl.load(
+                write + (tap * 64 + c)[None, :] * state_dim + d[:, None],
+                mask=(d < state_dim)[:, None],
+                other=0.0,
+            )
             g = tl.load(d_out + row[:, None] * state_dim + d[None, :], mask=there, other=0.0)
             dh = tl.dot(g.to(v.dtype), v, dh, input_precision=PRECISION)
     return dh
@@ -64,9 +71,17 @@ def through_read(
         for tap in tl.static_range(3):
             there = (t + 1 - tap >= 0) & (t + 1 - tap < 4)  # output[t + 1 - tap] read states[t] with this tap
             g = tl.load(gradients + (m + 1 - tap)[:, None] * 64 + c[None, :], mask=there[:, None], other=0.0)
-            v = tl.load(read + (tap * state_dim + d)[None, :] * 64 + c[:, None], mask=(d < state_dim)[None, :], other=0.0)
+            v = tl.load(
+                read + (tap * state_dim + d)[None, :] * 64 + c[:, None],
+                mask=(d < state_dim)[None, :],
+                other=0.0,
+            )
             y = tl.dot(g.to(v.dtype), v, y, input_precision=PRECISION)
-        tl.store(d_signal + at[:, None] * state_dim + d[None, :], y, mask=(at < rows * 4)[:, None] & (d < state_dim)[None, :])
+        tl.store(
+            d_signal + at[:, None] * state_dim + d[None, :],
+            y,
+            mask=(at < rows * 4)[:, None] & (d < state_dim)[None, :],
+        )
 
 
 @triton.jit
@@ -74,10 +89,16 @@ def last_gradient(
     d_out, write, affine, raws, d_affine, program, rows, state_dim, n_raws,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradient [M, 64] of the last step's output, through `write` and the last norm; stores this program's part of that norm's own."""
+    """Gradient [M, 64] of the last step's output, through `write` and the last norm.
+
+    Stores this program's part of that norm's own.
+    """
     normal, inverse = normalize(load_slot(raws, n_raws - 1, ROWS), 4, ROWS)
     channel = tl.arange(0, 2)[:, None] * 32 + tl.arange(0, 32)[None, :]
-    weight, bias = tl.load(affine + channel)[None, None, :, :], tl.load(affine + 64 + channel)[None, None, :, :]
+    weight, bias = (
+        tl.load(affine + channel)[None, None, :, :],
+        tl.load(affine + 64 + channel)[None, None, :, :],
+    )
     dh = through_write(d_out, write, program, rows, state_dim, ROWS, BLOCK, PRECISION)
     da = through_silu(tl.reshape(dh, (ROWS, 4, 2, 32)), normal * weight + bias)
     tl.store(d_affine + program * 128 + channel, tl.sum(tl.sum(da * normal, 1), 0))
@@ -89,13 +110,24 @@ def last_gradient(
 def through_activation(
     dh, normal, length, factor_at, shift_at, modulation, row_stride, d_modulation, d_row_stride, program, rows, ROWS: tl.constexpr
 ):  # fmt: skip
-    """Gradient [ROWS, 4, 2, 32] of what was normalised, from that of its activation dh [M, 64]; stores those of factor and shift."""
+    """Gradient [ROWS, 4, 2, 32] of what was normalised, from that of its activation dh [M, 64].
+
+    Stores those of factor and shift.
+    """
     here = (tl.arange(0, 4) < length)[None, :, None, None]
     inside = rows_inside(program, rows, ROWS)
     factor, shift = factor_and_shift(modulation, row_stride, factor_at, shift_at, program, rows, ROWS)
     da = tl.where(here, through_silu(tl.reshape(dh, (ROWS, 4, 2, 32)), normal * factor + shift), 0.0)
-    tl.store(modulation_at(d_modulation, d_row_stride, factor_at, program, ROWS), tl.sum(da * normal, 1)[:, None, :, :], mask=inside)
-    tl.store(modulation_at(d_modulation, d_row_stride, shift_at, program, ROWS), tl.sum(da, 1)[:, None, :, :], mask=inside)
+    tl.store(
+        modulation_at(d_modulation, d_row_stride, factor_at, program, ROWS),
+        tl.sum(da * normal, 1)[:, None, :, :],
+        mask=inside,
+    )
+    tl.store(
+        modulation_at(d_modulation, d_row_stride, shift_at, program, ROWS),
+        tl.sum(da, 1)[:, None, :, :],
+        mask=inside,
+    )
     return da * factor
 
 
@@ -106,16 +138,20 @@ def backward_kernel(
     FIELDS: tl.constexpr, SIGNAL: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     TERMS: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """d_out [rows, state_dim] -> gradients of every step's output, of the modulation and, if SIGNAL, of the states.
+    """d_out [rows, state_dim] -> gradients of every step's output, of the modulation and, if SIGNAL, of the
+    states.
 
-    `turned` has the [64, 64] weight of each term transposed, `steps` the fields of `tables.BACKWARD_FIELDS`, `raws` what `forward_kernel`
-    with KEEP left. Written are `gradients` (like `raws`), `d_signal` [rows, 4, state_dim], `d_modulation` (`d_row_stride` numbers a row)
-    and `d_affine` [programs, 2, 64], a part from each program. All else is as `forward_kernel` has it.
+    `turned` has the [64, 64] weight of each term transposed, `steps` the fields of `tables.BACKWARD_FIELDS`,
+    `raws` what `forward_kernel` with KEEP left. Written are `gradients` (like `raws`), `d_signal` [rows, 4,
+    state_dim], `d_modulation` (`d_row_stride` numbers a row) and `d_affine` [programs, 2, 64], a part from
+    each program. All else is as `forward_kernel` has it.
     """
     program = tl.program_id(0)
     raws += program.to(tl.int64) * n_raws * (ROWS * 256)
     gradients += program.to(tl.int64) * n_raws * (ROWS * 256)
-    last = last_gradient(d_out, write, affine, raws, d_affine, program, rows, state_dim, n_raws, ROWS, BLOCK, PRECISION)
+    last = last_gradient(
+        d_out, write, affine, raws, d_affine, program, rows, state_dim, n_raws, ROWS, BLOCK, PRECISION
+    )
     store_slot(gradients, n_raws - 1, last, ROWS)
     for number in range(n_steps):
         step = steps + number * FIELDS

@@ -1,7 +1,10 @@
-"""The denoiser's network as one kernel: a program takes a tile of rows through all layers, and no program waits for another.
+"""The denoiser's network as one kernel.
 
-A step reads what earlier steps of its own program left in scratch memory, sums its products in registers, normalises and activates there,
-and leaves what later steps read. Between the writes of a step and the reads of the next there is one barrier.
+A program takes a tile of rows through all layers, and no program waits for another.
+
+A step reads what earlier steps of its own program left in scratch memory, sums its products in registers,
+normalises and activates there, and leaves what later steps read. Between the writes of a step and the reads
+of the next there is one barrier.
 """
 
 from __future__ import annotations
@@ -25,7 +28,11 @@ def read_states(
         for tap in tl.static_range(3):
             there = ((at < rows * 4) & (t + tap >= 1) & (t + tap <= 4))[:, None] & (d < state_dim)[None, :]
             x = tl.load(signal + (at + tap - 1)[:, None] * state_dim + d[None, :], mask=there, other=0.0)
-            v = tl.load(read + (tap * state_dim + d)[:, None] * 64 + c[None, :], mask=(d < state_dim)[:, None], other=0.0)
+            v = tl.load(
+                read + (tap * state_dim + d)[:, None] * 64 + c[None, :],
+                mask=(d < state_dim)[:, None],
+                other=0.0,
+            )
             y = tl.dot(x.to(v.dtype), v, y, input_precision=PRECISION)
     return y
 
@@ -40,10 +47,21 @@ def write_states(
         d = first + tl.arange(0, BLOCK)
         y = tl.zeros((ROWS * 4, BLOCK), tl.float32)
         for tap in tl.static_range(2):
-            v = tl.load(write + (tap * 64 + c)[:, None] * state_dim + d[None, :], mask=(d < state_dim)[None, :], other=0.0)
+            v = tl.load(
+                write + (tap * 64 + c)[:, None] * state_dim + d[None, :],
+                mask=(d < state_dim)[None, :],
+                other=0.0,
+            )
             y = tl.dot(tl.where((t == tap + 2)[:, None], h, 0.0).to(v.dtype), v, y, input_precision=PRECISION)
-        y = tl.sum(tl.reshape(y, (ROWS, 4, BLOCK)), 1) + tl.load(write_bias + d, mask=d < state_dim, other=0.0)[None, :]
-        tl.store(out + row[:, None] * state_dim + d[None, :], y, mask=(row < rows)[:, None] & (d < state_dim)[None, :])
+        y = (
+            tl.sum(tl.reshape(y, (ROWS, 4, BLOCK)), 1)
+            + tl.load(write_bias + d, mask=d < state_dim, other=0.0)[None, :]
+        )
+        tl.store(
+            out + row[:, None] * state_dim + d[None, :],
+            y,
+            mask=(row < rows)[:, None] & (d < state_dim)[None, :],
+        )
 
 
 @triton.jit
@@ -53,8 +71,12 @@ def start(step, raws, modulation, row_stride, biases, program, rows, ROWS: tl.co
     None of it was written by the step before, so that it may be read before the barrier.
     """
     first, second, c = tl.load(step + 3), tl.load(step + 4), tl.arange(0, 64)
-    bias = tl.load(biases + first * 64 + c) + tl.load(biases + second * 64 + c, mask=second + 0 * c >= 0, other=0.0)
-    factor, shift = factor_and_shift(modulation, row_stride, tl.load(step + 9), tl.load(step + 10), program, rows, ROWS)
+    bias = tl.load(biases + first * 64 + c) + tl.load(
+        biases + second * 64 + c, mask=second + 0 * c >= 0, other=0.0
+    )
+    factor, shift = factor_and_shift(
+        modulation, row_stride, tl.load(step + 9), tl.load(step + 10), program, rows, ROWS
+    )
     return bias[None, :], load_slot(raws, tl.load(step + 5), ROWS), factor, shift
 
 
@@ -71,7 +93,9 @@ def finish(step, y, factor, shift, raws, sides, modulation, row_stride, program,
         normal, _ = normalize(y, length, ROWS)
         store_slot(sides, activation, activated(normal, factor, shift, ROWS), ROWS)
         if skip >= 0:
-            factor, shift = factor_and_shift(modulation, row_stride, tl.load(step + 12), tl.load(step + 13), program, rows, ROWS)
+            factor, shift = factor_and_shift(
+                modulation, row_stride, tl.load(step + 12), tl.load(step + 13), program, rows, ROWS
+            )
             store_slot(sides, skip, activated(normal, factor, shift, ROWS), ROWS)
 
 
@@ -130,7 +154,10 @@ def forward_kernel(
     tl.debug_barrier()
     normal, _ = normalize(load_slot(raws, last, ROWS), 4, ROWS)
     channel = tl.arange(0, 2)[:, None] * 32 + tl.arange(0, 32)[None, :]
-    weight, bias = tl.load(affine + channel)[None, None, :, :], tl.load(affine + 64 + channel)[None, None, :, :]
+    weight, bias = (
+        tl.load(affine + channel)[None, None, :, :],
+        tl.load(affine + 64 + channel)[None, None, :, :],
+    )
     h = activated(normal, weight, bias, ROWS)
     if KEEP:
         store_slot(sides, n_sides - 1, h, ROWS)

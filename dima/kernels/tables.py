@@ -10,21 +10,25 @@ TIMES = 4
 FORWARD_FIELDS = 16
 """Numbers in a row of the forward table; two rows are a cache line.
 
-First term, end of the terms, times, first bias, second bias, residual's slot, slot of the output in `raws`, in `sides`;
-then slot, first factor and first shift of the first activation, and of the second. -1: there is none.
+First term, end of the terms, times, first bias, second bias, residual's slot, slot of the output in `raws`,
+in `sides`; then slot, first factor and first shift of the first activation, and of the second. -1: there is
+none.
 """
 BACKWARD_FIELDS = 12
 """Numbers in a row of the backward table.
 
-First term of the raw output's gradient, end of those, times, step whose gradient is added as it is (-1: none), activations, step;
-then end of the terms, first factor and first shift of the first activation, and of the second.
+First term of the raw output's gradient, end of those, times, step whose gradient is added as it is (-1:
+none), activations, step; then end of the terms, first factor and first shift of the first activation, and of
+the second.
 """
 WEIGHT_FIELDS = 3
-"""Numbers in a row of the table of weights: what the product read (encoded), step, bias whose gradient is the same sum (-1: none)."""
+"""Numbers in a row of the table of weights: what the product read (encoded), step, bias whose gradient is the
+same sum (-1: none)."""
 
 
 def encoded(slot: int, length: int, stride: int, offset: int, spread: int) -> int:
-    """output[t] reads time (stride t + offset) / spread of a slot with `length` times, as one number that is never 0.
+    """output[t] reads time (stride t + offset) / spread of a slot with `length` times, as one number that is
+    never 0.
 
     `kernels.tile.source_time` and `source_slot` decode it. 0 stands for a term that reads nothing.
 

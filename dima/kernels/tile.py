@@ -1,7 +1,8 @@
 """What the kernels of the U-Net share: pieces of work on a tile of ROWS rows.
 
-A tile is [M, 64] with M = ROWS * 4, row by row and time by time, or [ROWS, 4, 2, 32] where channels are normalised in two groups. Levels
-of 2 times or 1 use the first of the four. `code` is an encoded term, `length` the number of times in use.
+A tile is [M, 64] with M = ROWS * 4, row by row and time by time, or [ROWS, 4, 2, 32] where channels are
+normalised in two groups. Levels of 2 times or 1 use the first of the four. `code` is an encoded term,
+`length` the number of times in use.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def group_mean(x, length):
 
 @triton.jit
 def normalize(x, length, ROWS: tl.constexpr):
-    """[M, 64] normalised by groups, as [ROWS, 4, 2, 32] and zero past `length`, and 1 / deviation, [ROWS, 1, 2, 1]."""
+    """[M, 64] normalised by groups, as [ROWS, 4, 2, 32] and zero past `length`, and 1 / deviation, [ROWS, 1,
+    2, 1].
+    """
     here = (tl.arange(0, 4) < length)[None, :, None, None]
     x = tl.where(here, tl.reshape(x, (ROWS, 4, 2, 32)), 0.0)
     centred = tl.where(here, x - group_mean(x, length), 0.0)
@@ -46,10 +49,15 @@ def rows_inside(program, rows, ROWS: tl.constexpr):
 
 @triton.jit
 def factor_and_shift(modulation, row_stride, factor, shift, program, rows, ROWS: tl.constexpr):
-    """What is multiplied and added after a norm, [ROWS, 1, 2, 32] each; 0 where `factor` < 0 or there is no row."""
+    """What is multiplied and added after a norm, [ROWS, 1, 2, 32] each.
+
+    0 where `factor` < 0 or there is no row.
+    """
     wanted = rows_inside(program, tl.where(factor < 0, 0, rows), ROWS)
     factors = tl.load(modulation_at(modulation, row_stride, factor, program, ROWS), mask=wanted, other=0.0)
-    return factors, tl.load(modulation_at(modulation, row_stride, shift, program, ROWS), mask=wanted, other=0.0)
+    return factors, tl.load(
+        modulation_at(modulation, row_stride, shift, program, ROWS), mask=wanted, other=0.0
+    )
 
 
 @triton.jit
@@ -80,7 +88,10 @@ def load_slot(slots, slot, ROWS: tl.constexpr):
 
 @triton.jit
 def source_time(code, t):
-    """What `tables.encoded` encodes: the time (stride t + offset) / spread that output[t] reads, and whether the source has it."""
+    """What `tables.encoded` encodes.
+
+    The time (stride t + offset) / spread that output[t] reads, and whether the source has it.
+    """
     length, stride, offset, halve = code & 15, (code >> 4) & 15, ((code >> 8) & 15) - 8, (code >> 12) & 1
     numerator = t * stride + offset
     source = numerator >> halve
@@ -95,12 +106,16 @@ def source_slot(code):
 
 @triton.jit
 def left_sides(slots, code, ROWS: tl.constexpr, TERMS: tl.constexpr):
-    """What the terms `code` [1, TERMS, 1] read, shifted in time and side by side: [M, TERMS * 64], zero where there is nothing."""
+    """What the terms `code` [1, TERMS, 1] read, shifted in time and side by side.
+
+    [M, TERMS * 64], zero where there is nothing.
+    """
     m, c = tl.arange(0, ROWS * 4)[:, None, None], tl.arange(0, 64)[None, None, :]
     source, there = source_time(code, m % 4)
     at = tl.reshape(source_slot(code) * (ROWS * 256) + (m - m % 4 + source) * 64 + c, (ROWS * 4, TERMS * 64))
     there = tl.reshape(there & (c >= 0), (ROWS * 4, TERMS * 64))
-    # 64 numbers are contiguous, which the compiler does not see behind the reshape: without it the copies would be of single numbers
+    # 64 numbers are contiguous, which the compiler does not see behind the reshape: without it the copies
+    # would be of single numbers
     at, there = tl.max_contiguous(tl.multiple_of(at, (1, 8)), (1, 8)), tl.max_constancy(there, (1, 8))
     return tl.load(slots + at, mask=there, other=0.0)
 

@@ -1,4 +1,6 @@
-"""Gradients of the denoiser's weights: a program for each product of the network, which sums over all rows and times.
+"""Gradients of the denoiser's weights.
+
+A program for each product of the network, which sums over all rows and times.
 
 Every number is summed by one program in one order: the same bits every time.
 """
@@ -14,8 +16,15 @@ from dima.kernels.tile import source_slot, source_time
 @triton.jit
 def kept(slots, n_slots, slot, row, time, there, ROWS: tl.constexpr):
     """[M, 64] of a slot in all programs' scratch memory, at a row and a time each."""
-    at = (row // ROWS).to(tl.int64) * (n_slots * ROWS * 256) + slot * (ROWS * 256) + row % ROWS * 256 + time * 64
-    return tl.load(slots + at[:, None] + tl.arange(0, 64)[None, :], mask=there[:, None], other=0.0).to(tl.float32)
+    at = (
+        (row // ROWS).to(tl.int64) * (n_slots * ROWS * 256)
+        + slot * (ROWS * 256)
+        + row % ROWS * 256
+        + time * 64
+    )
+    return tl.load(slots + at[:, None] + tl.arange(0, 64)[None, :], mask=there[:, None], other=0.0).to(
+        tl.float32
+    )
 
 
 @triton.jit
@@ -25,7 +34,11 @@ def square_gradient(
 ):  # fmt: skip
     """Of the [64, 64] weights of one term, and of its bias where the table names one."""
     m, c = tl.arange(0, TILE * 4), tl.arange(0, 64)
-    code, step, bias = tl.load(table + FIELDS * job), tl.load(table + FIELDS * job + 1), tl.load(table + FIELDS * job + 2)
+    code, step, bias = (
+        tl.load(table + FIELDS * job),
+        tl.load(table + FIELDS * job + 1),
+        tl.load(table + FIELDS * job + 2),
+    )
     time, there = source_time(code, m % 4)
     d_weight, total = tl.zeros((64, 64), tl.float32), tl.zeros((TILE * 4, 64), tl.float32)
     for first in range(0, rows, TILE):
@@ -55,7 +68,9 @@ def read_gradient(
         g = kept(gradients, n_raws, 0, row, m % 4, row < rows, ROWS)
         d_weight = tl.dot(tl.trans(x), g, d_weight, input_precision=PRECISION)
         total += g
-    tl.store(d_read + (tap * state_dim + d)[:, None] * 64 + c[None, :], d_weight, mask=(d < state_dim)[:, None])
+    tl.store(
+        d_read + (tap * state_dim + d)[:, None] * 64 + c[None, :], d_weight, mask=(d < state_dim)[:, None]
+    )
     if job == 0:
         tl.store(d_biases + c, tl.sum(total, 0))
 
@@ -71,11 +86,17 @@ def write_gradient(
     for first in range(0, rows, TILE):
         row = first + m // 4
         last = (row < rows) & (m % 4 == 3)
-        g = tl.load(d_out + row[:, None] * state_dim + d[None, :], mask=last[:, None] & (d < state_dim)[None, :], other=0.0)
+        g = tl.load(
+            d_out + row[:, None] * state_dim + d[None, :],
+            mask=last[:, None] & (d < state_dim)[None, :],
+            other=0.0,
+        )
         h = kept(sides, n_sides, n_sides - 1, row, m % 4 + tap - 1, last, ROWS)
         d_weight = tl.dot(tl.trans(h), g, d_weight, input_precision=PRECISION)
         total += g
-    tl.store(d_write + (tap * 64 + c)[:, None] * state_dim + d[None, :], d_weight, mask=(d < state_dim)[None, :])
+    tl.store(
+        d_write + (tap * 64 + c)[:, None] * state_dim + d[None, :], d_weight, mask=(d < state_dim)[None, :]
+    )
     if tap == 1:
         tl.store(d_write_bias + d, tl.sum(total, 0), mask=d < state_dim)
 
@@ -116,12 +137,52 @@ def weight_kernel(
     job = tl.program_id(0)
     blocks = tl.cdiv(state_dim, BLOCK)
     if job < n_terms:
-        square_gradient(job, table, sides, gradients, d_squares, d_biases, rows, n_sides, n_raws, FIELDS, TILE, ROWS, PRECISION)
+        square_gradient(
+            job,
+            table,
+            sides,
+            gradients,
+            d_squares,
+            d_biases,
+            rows,
+            n_sides,
+            n_raws,
+            FIELDS,
+            TILE,
+            ROWS,
+            PRECISION,
+        )
     elif job < n_terms + 3 * blocks:
-        read_gradient(job - n_terms, signal, gradients, d_read, d_biases, rows, state_dim, n_raws, TILE, ROWS, BLOCK, PRECISION)
+        read_gradient(
+            job - n_terms,
+            signal,
+            gradients,
+            d_read,
+            d_biases,
+            rows,
+            state_dim,
+            n_raws,
+            TILE,
+            ROWS,
+            BLOCK,
+            PRECISION,
+        )
     elif job < n_terms + 5 * blocks:
         first = n_terms + 3 * blocks
-        write_gradient(job - first, d_out, sides, d_write, d_write_bias, rows, state_dim, n_sides, TILE, ROWS, BLOCK, PRECISION)
+        write_gradient(
+            job - first,
+            d_out,
+            sides,
+            d_write,
+            d_write_bias,
+            rows,
+            state_dim,
+            n_sides,
+            TILE,
+            ROWS,
+            BLOCK,
+            PRECISION,
+        )
     else:
         c = tl.arange(0, 128)
         total = tl.zeros((128,), tl.float32)

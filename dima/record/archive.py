@@ -1,9 +1,10 @@
-"""Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records alone.
+"""Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records
+alone.
 
-Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where each cell comes from. The
-others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by columns (since format 2). What is read may come from
-anybody: nothing is believed but what the manifest names by a name that a cell's record can have, and no more is unpacked, also in memory,
-than that.
+Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where
+each cell comes from. The others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by
+columns (since format 2). What is read may come from anybody: nothing is believed but what the manifest names
+by a name that a cell's record can have, and no more is unpacked, also in memory, than that.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ ENDING = ".tar.xz"
 MANIFEST, EVENTS = "manifest.json", "events.jsonl"
 RECORDS = (*ATTEMPT, "completed.json")
 """What a cell writes of its attempt, and the mark that it is finished."""
-STUDIES = tuple(f"studies/{name}" for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz"))
+STUDIES = tuple(
+    f"studies/{name}"
+    for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz")
+)
 FILES = RECORDS + STUDIES
-"""The names, and the only names, of a cell's files in an archive. Checkpoints, films and earlier attempts stay where they are."""
+"""The names, and the only names, of a cell's files in an archive. Checkpoints, films and earlier attempts
+stay where they are."""
 MOST_BYTES = 1 << 28
 """Of all members together."""
 MOST_OF_MANIFEST = 1 << 22
@@ -85,7 +90,10 @@ class Archive(NamedTuple):
 
 
 def first_difference(one: Files, other: Files) -> str | None:
-    """The first file in which two records of a cell differ; None where they are one. A study may have been made of one of them alone."""
+    """The first file in which two records of a cell differ; None where they are one.
+
+    A study may have been made of one of them alone.
+    """
     for name in FILES:
         compared = name in RECORDS or (name in one and name in other)
         if compared and one.get(name) != other.get(name):
@@ -111,8 +119,14 @@ def archives_in(places: Iterable[Path], grid: str) -> list[Path]:
 
 def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
     """An archive of the cells, by cell and name. Equal records give equal bytes."""
-    ordered = {cell: {name: cells[cell][name] for name in FILES if name in cells[cell]} for cell in sorted(cells)}
-    manifest = {"format": FORMAT, "grid": grid, "cells": {cell: _described(files) for cell, files in ordered.items()}}
+    ordered = {
+        cell: {name: cells[cell][name] for name in FILES if name in cells[cell]} for cell in sorted(cells)
+    }
+    manifest = {
+        "format": FORMAT,
+        "grid": grid,
+        "cells": {cell: _described(files) for cell, files in ordered.items()},
+    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
@@ -123,7 +137,10 @@ def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
 
 
 def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """A cell as the manifest tells it. A record that is no JSON travels too, and is refused by who reads it."""
+    """A cell as the manifest tells it.
+
+    A record that is no JSON travels too, and is refused by who reads it.
+    """
     config, provenance = (_object(files.get(name, b"")) for name in ("config.json", "provenance.json"))
     digest, starts = config.get("digest"), provenance.get("starts")
     known = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
@@ -136,7 +153,9 @@ def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _described_file(name: str, content: bytes) -> dict[str, Any]:
     stored = _by_columns(name, content)
-    return {"size": len(content), "sha256": _digest(content)} | ({} if stored is None else {"stored": len(stored)})
+    return {"size": len(content), "sha256": _digest(content)} | (
+        {} if stored is None else {"stored": len(stored)}
+    )
 
 
 def _by_columns(name: str, content: bytes) -> bytes | None:
@@ -203,7 +222,9 @@ class _Unpacked:
         return b"".join(pieces)
 
     def require_end(self) -> None:
-        """Nothing but the zeros that fill the last record of a tar file may follow, and then nothing at all."""
+        """Nothing but the zeros that fill the last record of a tar file may follow, and then nothing at
+        all.
+        """
         left = 2 * tarfile.RECORDSIZE
         while not self._decompressor.eof:
             piece = self._decompress(tarfile.BLOCKSIZE)
@@ -259,7 +280,9 @@ def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
     content = _content(unpacked, size)
     version = _object(content).get("format")
     if version not in READ:
-        raise _ArchiveError(f"is of format {version!r:.20}, and this version reads formats {' and '.join(map(str, READ))}")
+        raise _ArchiveError(
+            f"is of format {version!r:.20}, and this version reads formats {' and '.join(map(str, READ))}"
+        )
     try:
         manifest = Manifest.model_validate_json(content)
     except (ValidationError, RecursionError):

@@ -1,8 +1,10 @@
-"""What an attempt's `provenance.json` says, and whether a cell that is to run continues the attempt, makes it longer, or begins anew.
+"""What an attempt's `provenance.json` says, and whether a cell that is to run continues the attempt, makes it
+longer, or begins anew.
 
-`provenance.json` owns the attempt: one file, replaced as a whole. It holds the attempt's number, the digest and the budget of its
-configuration, one entry for every process, whether it is finished, of a longer run what it continues, and, from the moment that it is given
-up, why: `set_aside`. All other files follow, so that a kill at any point leaves a whole attempt or one that is known to be given up.
+`provenance.json` owns the attempt: one file, replaced as a whole. It holds the attempt's number, the digest
+and the budget of its configuration, one entry for every process, whether it is finished, of a longer run what
+it continues, and, from the moment that it is given up, why: `set_aside`. All other files follow, so that a
+kill at any point leaves a whole attempt or one that is known to be given up.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ WhyAnew = Literal["configuration", "finished", "torn", "set aside"]
 
 
 def read_history(folder: Path) -> History | None:
-    """What `provenance.json` in the folder says, with the digest and the budget that older ones leave to `config.json`.
+    """What `provenance.json` in the folder says, with the digest and the budget that older ones leave to
+    `config.json`.
 
     Returns:
         None where it is absent or damaged; a digest or a budget of None where nothing tells it.
@@ -38,7 +41,9 @@ def read_history(folder: Path) -> History | None:
 def is_history(content: object) -> bool:
     """Whether this can be what `provenance.json` says."""
     kinds = {"attempt": int, "starts": list, "finished": bool}
-    return isinstance(content, dict) and all(isinstance(content.get(name), kind) for name, kind in kinds.items())
+    return isinstance(content, dict) and all(
+        isinstance(content.get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def begun_with(config: dict[str, Any]) -> History:
@@ -63,7 +68,10 @@ def put_summary_back(folder: Path) -> None:
 
 
 def why_anew(history: History | None, config: CellConfig) -> WhyAnew | None:
-    """Why the attempt in a cell's folder does not go on as it is; None where it does, or where there is none."""
+    """Why the attempt in a cell's folder does not go on as it is.
+
+    None where it does, or where there is none.
+    """
     if history is None:
         return None
     if history.get("set_aside"):
@@ -78,8 +86,9 @@ def why_anew(history: History | None, config: CellConfig) -> WhyAnew | None:
 def why_not_longer(history: History, config: CellConfig) -> str | None:
     """Why an attempt of another configuration is not the beginning of a run of this one; None where it is.
 
-    It is where the budget alone was raised and nothing that was computed depends on the budget, but for the place where the last epoch
-    ended: a run that had the larger budget from its beginning may go on collecting there.
+    It is where the budget alone was raised and nothing that was computed depends on the budget, but for the
+    place where the last epoch ended: a run that had the larger budget from its beginning may go on collecting
+    there.
 
     Args:
         history: of the attempt.
@@ -95,7 +104,10 @@ def why_not_longer(history: History, config: CellConfig) -> str | None:
         return "budget was not raised"
     if config.engine == "checkout":
         return "program, that of a checkout, begins again"
-    if isinstance(config.parameters, HarlOnPolicyParameters | HarlOffPolicyParameters) and config.parameters.linear_learning_rate_decay:
+    if (
+        isinstance(config.parameters, HarlOnPolicyParameters | HarlOffPolicyParameters)
+        and config.parameters.linear_learning_rate_decay
+    ):
         return "learning rates decay over the budget"
     if budget % task.evaluation.every:
         return f"last evaluation, at {budget:,} steps, is not one that a longer run makes"

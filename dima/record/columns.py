@@ -1,7 +1,9 @@
-"""An event log with its rows stored column by column, which compresses by a fifth better: numbers of one kind follow one another.
+"""An event log with its rows stored column by column, which compresses by a fifth better.
 
-The first line is a JSON list: for each width of rows [width, number of rows]. The log's lines follow, with `[<width>` for every row, then
-the columns of the rows of each width, a line each.
+Numbers of one kind follow one another.
+
+The first line is a JSON list: for each width of rows [width, number of rows]. The log's lines follow, with
+`[<width>` for every row, then the columns of the rows of each width, a line each.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ _PLACEHOLDER = re.compile(rb"\[[0-9]+")
 
 
 def to_columns(log: bytes) -> bytes | None:
-    """The log stored by columns; None where that could not be undone, as where a torn row looks like the place of one."""
+    """The log stored by columns; None where that could not be undone, as where a torn row looks like the
+    place of one.
+    """
     rows: dict[int, list[list[bytes]]] = defaultdict(list)
     lines = []
     for line in log.split(b"\n"):
@@ -41,7 +45,10 @@ def from_columns(stored: bytes) -> bytes:
     if first < 1:
         raise ValueError("fewer columns than the head says")
     columns = iter(lines[first:])
-    rows = {width: _rows([next(columns).split(b",") for _ in range(width)], count) for width, count in widths.items()}
+    rows = {
+        width: _rows([next(columns).split(b",") for _ in range(width)], count)
+        for width, count in widths.items()
+    }
     log = b"\n".join(_line(line, rows) for line in lines[:first])
     if any(next(left, None) is not None for left in rows.values()):
         raise ValueError("a row without a place")

@@ -2,14 +2,17 @@
 
 A line is an object with its own number (`seq`, from 0) and kind, or a row of logged numbers.
 
-- `evaluation`: one evaluation, its episodes as lists (one value stands for a list of equal ones); or the mean over `episodes`.
-- `columns`: what rows with this `number` hold: where they belong, then the names of each group's values. Said once.
+- `evaluation`: one evaluation, its episodes as lists (one value stands for a list of equal ones); or the mean
+over `episodes`.
+- `columns`: what rows with this `number` hold: where they belong, then the names of each group's values. Said
+once.
 - a row: `[number of its columns, place..., seconds, values...]`.
-- `rewind`: the lines from `to` up to here are superseded. A run that continues from a checkpoint repeats what it had logged after it.
-  Where it repeats itself exactly (always on one CPU device), the lines are there already and are not written twice.
+- `rewind`: the lines from `to` up to here are superseded. A run that continues from a checkpoint repeats what
+  it had logged after it. Where it repeats itself exactly (always on one CPU device), the lines are there
+  already and are not written twice.
 
-What is read are events: one for each episode and for each group of a row. Logs of earlier versions have a line for each; both may stand
-in one log.
+What is read are events: one for each episode and for each group of a row. Logs of earlier versions have a
+line for each; both may stand in one log.
 """
 
 from __future__ import annotations
@@ -29,16 +32,15 @@ VARYING = ("seq", "wall_seconds")
 EPISODE = ("return", "length", "success")
 """What is known of each episode of an evaluation."""
 DIGITS = 3
-"""Significant digits that a logged number keeps, as many as the report shows: a million steps of DIMA are 1,000 rows of them, and packed
-they take half of a cell's 40 kB. Whole numbers and returns keep all."""
+"""Significant digits that a logged number keeps, as many as the report shows: a million steps of DIMA are
+1,000 rows of them, and packed they take half of a cell's 40 kB. Whole numbers and returns keep all."""
 
 
 class EventLog:
     """The writer of one run's log.
 
-    Args:
-        path: of the file; continued where it exists.
-        position: how many effective events the state that the run continues from had seen; later ones are expected to come again.
+    Args: path: of the file; continued where it exists. position: how many effective events the state that the
+        run continues from had seen; later ones are expected to come again.
 
     Raises:
         UserError: the file holds fewer events than `position`, or something that is no event.
@@ -56,7 +58,9 @@ class EventLog:
         self._columns, self._lines = log.columns, log.lines
         self._file = path.open("a", encoding="utf-8")
 
-    def scalars(self, wall_seconds: float, place: Mapping[str, int], groups: Mapping[str, Mapping[str, float]]) -> None:
+    def scalars(
+        self, wall_seconds: float, place: Mapping[str, int], groups: Mapping[str, Mapping[str, float]]
+    ) -> None:
         """Append one row and flush it. A number that is not finite is logged as null.
 
         Args:
@@ -64,19 +68,34 @@ class EventLog:
             place: where the numbers belong, `env_steps` among it.
             groups: numbers by group and name.
         """
-        values = {group: {name: logged(name, value) for name, value in numbers.items()} for group, numbers in groups.items()}
-        events = [{"kind": "scalars", **place, "group": group, "values": numbers} for group, numbers in values.items()]
+        values = {
+            group: {name: logged(name, value) for name, value in numbers.items()}
+            for group, numbers in groups.items()
+        }
+        events = [
+            {"kind": "scalars", **place, "group": group, "values": numbers}
+            for group, numbers in values.items()
+        ]
         if not self._repeats(events, wall_seconds):
-            number = self._number_of({"place": list(place), "groups": {group: list(numbers) for group, numbers in values.items()}})
+            number = self._number_of(
+                {"place": list(place), "groups": {group: list(numbers) for group, numbers in values.items()}}
+            )
             numbers = [value for group in values.values() for value in group.values()]
             self._append([number, *place.values(), round(wall_seconds, 1), *numbers])
         self.position += len(events)
 
     def evaluation(self, wall_seconds: float, episodes: Sequence[Mapping[str, Any]], **place: int) -> None:
-        """Append one evaluation and flush it: `episodes` that have the same keys, at `place`. As `scalars` for what is not finite."""
+        """Append one evaluation and flush it: `episodes` that have the same keys, at `place`.
+
+        As `scalars` for what is not finite.
+        """
         entries = [{name: _finite(value) for name, value in episode.items()} for episode in episodes]
         listed = {name: [entry[name] for entry in entries] for name in entries[0]}
-        numbers = entries[0] if "episodes" in entries[0] else {name: _once(name, values) for name, values in listed.items()}
+        numbers = (
+            entries[0]
+            if "episodes" in entries[0]
+            else {name: _once(name, values) for name, values in listed.items()}
+        )
         told = {"kind": "evaluation", **place, **numbers}
         events = _episodes(told)
         if not self._repeats(events, wall_seconds):
@@ -85,12 +104,16 @@ class EventLog:
 
     def _repeats(self, events: Sequence[Event], wall_seconds: float) -> bool:
         """Whether the log holds these events next. Where it holds others, they are superseded."""
-        if [_content(event) for event in self._expected[: len(events)]] == [_content(event) for event in events]:
+        if [_content(event) for event in self._expected[: len(events)]] == [
+            _content(event) for event in events
+        ]:
             del self._expected[: len(events)]
             return True
         if self._expected:
             to = self._expected[0]["seq"]
-            self._append({"seq": self._lines, "kind": "rewind", "to": to, "wall_seconds": round(wall_seconds, 1)})
+            self._append(
+                {"seq": self._lines, "kind": "rewind", "to": to, "wall_seconds": round(wall_seconds, 1)}
+            )
             self._expected = []
         return False
 
@@ -127,9 +150,12 @@ def read_events(path: Path) -> list[Event]:
 
 
 def parse_events(content: bytes, place: str, kind: str | None = None) -> list[Event]:
-    """The effective events in the content of a log, as `read_events`; `place` names it where it is not in order.
+    """The effective events in the content of a log, as `read_events`.
 
-    Of events of another `kind` than the one asked for no more is read than where they begin and end: most of a long log are scalars.
+    `place` names it where it is not in order.
+
+    Of events of another `kind` than the one asked for no more is read than where they begin and end: most of
+    a long log are scalars.
     """
     return _parse_log(content, place, kind).events
 
@@ -165,7 +191,9 @@ def _parse_log(content: bytes, place: str, kind: str | None = None) -> _Log:
             try:
                 _read_line(log, json.loads(line), kind)
             except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-                raise UserError(f"Line {log.lines + 1} of {place} is not event {log.lines} of a run.") from None
+                raise UserError(
+                    f"Line {log.lines + 1} of {place} is not event {log.lines} of a run."
+                ) from None
         log.lines += 1
     return log
 
@@ -180,7 +208,9 @@ def _is_of_another_kind(line: str, number: int, kind: str) -> bool:
 
 
 def _read_line(log: _Log, line: Any, kind: str | None) -> None:
-    """Add what the line holds. Raises ValueError, or what else a wrong type raises, where it is none of this format."""
+    """Add what the line holds. Raises ValueError, or what else a wrong type raises, where it is none of this
+    format.
+    """
     if isinstance(line, list):
         log.events += _groups(line, log)
         return
@@ -227,10 +257,17 @@ def _episodes(evaluation: Event) -> list[Event]:
     returns = evaluation["return"]
     if not isinstance(returns, list):
         return [evaluation]
-    listed = {name: value if isinstance(value, list) else [value] * len(returns) for name, value in evaluation.items() if name in EPISODE}
+    listed = {
+        name: value if isinstance(value, list) else [value] * len(returns)
+        for name, value in evaluation.items()
+        if name in EPISODE
+    }
     common = {name: value for name, value in evaluation.items() if name not in EPISODE}
     columns = zip(*listed.values(), strict=True)
-    return [{**common, "episode": number, **dict(zip(listed, values, strict=True))} for number, values in enumerate(columns)]
+    return [
+        {**common, "episode": number, **dict(zip(listed, values, strict=True))}
+        for number, values in enumerate(columns)
+    ]
 
 
 def _natural(number: Any) -> int:
@@ -240,7 +277,10 @@ def _natural(number: Any) -> int:
 
 
 def _once(name: str, values: list[Any]) -> Any:
-    """One value for a list of equal ones; returns stay a list, by which episodes are told from a mean over them."""
+    """One value for a list of equal ones.
+
+    Returns stay a list, by which episodes are told from a mean over them.
+    """
     return values if name == "return" or any(value != values[0] for value in values) else values[0]
 
 
@@ -248,7 +288,9 @@ def _content(event: Event) -> Event:
     """What a run that repeats itself logs again; an earlier version logged all digits of a number."""
     content = {name: value for name, value in event.items() if name not in VARYING}
     if event["kind"] == "scalars":
-        content["values"] = {name: None if value is None else logged(name, value) for name, value in event["values"].items()}
+        content["values"] = {
+            name: None if value is None else logged(name, value) for name, value in event["values"].items()
+        }
     return content
 
 

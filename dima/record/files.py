@@ -12,7 +12,9 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden file in the folder of `path`, with its ending, to be written in the block; it becomes `path`, or is gone if the block fails.
+    """A hidden file in the folder of `path`, with its ending, to be written in the block.
+
+    It becomes `path`, or is gone if the block fails.
 
     A reader, and a kill at any moment, sees the old file or the new one.
     """

@@ -1,7 +1,8 @@
 """Where a number comes from: code, lock, image, machine, versions.
 
-Where there is no git, a file says what git said: `build.json`, which an image has from its build. For a checkout that is copied to another
-machine, `python -m dima.record.provenance` writes it first, to be copied along.
+Where there is no git, a file says what git said: `build.json`, which an image has from its build. For a
+checkout that is copied to another machine, `python -m dima.record.provenance` writes it first, to be copied
+along.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dima.containers.digest import image_of_process
 from dima.record.files import read_json, write_json
+from dima.record.image import image_of_process
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "build.json"
@@ -50,10 +51,12 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
 
 
 def commit_of(root: Path) -> tuple[str | None, bool | None]:
-    """The commit of the sources in `root`, and whether tracked files differ from it; None for what cannot be told.
+    """The commit of the sources in `root`, and whether tracked files differ from it.
 
-    images.lock is passed over: every build changes it. Without git, `build.json` tells; a copied one also what the sources were, so that
-    a copy that was changed since counts as different.
+    None for what cannot be told.
+
+    images.lock is passed over: every build changes it. Without git, `build.json` tells; a copied one also
+    what the sources were, so that a copy that was changed since counts as different.
     """
     if not (root / ".git").exists():  # git itself would answer for a repository around this folder
         built = read_json(root / BUILD) or {"commit": None, "dirty": None}
@@ -62,12 +65,17 @@ def commit_of(root: Path) -> tuple[str | None, bool | None]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return None, None
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)containers/images.lock")
+    changes = _git(
+        root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)containers/images.lock"
+    )
     return commit, None if changes is None else bool(changes)
 
 
 def note_commit(root: Path) -> tuple[str | None, bool | None]:
-    """Write `build.json` for a copy of the checkout in `root`. Returns what it says of the commit: None where git says none."""
+    """Write `build.json` for a copy of the checkout in `root`.
+
+    Returns what it says of the commit: None where git says none.
+    """
     commit, dirty = commit_of(root)
     if commit is not None:
         write_json(root / BUILD, {"commit": commit, "dirty": dirty, "sources": _digest_of_sources(root)})
@@ -77,7 +85,12 @@ def note_commit(root: Path) -> tuple[str | None, bool | None]:
 def _digest_of_sources(root: Path) -> str:
     """SHA-256 of the names and contents of all source files."""
     found = hashlib.sha256()
-    files = (path for folder in SOURCES for path in (root / folder).rglob("*") if path.suffix in (".py", ".yaml", ".smk"))
+    files = (
+        path
+        for folder in SOURCES
+        for path in (root / folder).rglob("*")
+        if path.suffix in (".py", ".yaml", ".smk")
+    )
     for path in sorted(files):
         found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return found.hexdigest()
@@ -85,7 +98,7 @@ def _digest_of_sources(root: Path) -> str:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        result = subprocess.run(  # noqa: S603 - fixed arguments
+        result = subprocess.run(
             ["git", "-C", str(root), *arguments],  # noqa: S607 - whichever git the user has
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
@@ -110,7 +123,9 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
 
 
 def main() -> int:
@@ -119,7 +134,9 @@ def main() -> int:
     if commit is None:
         print("No commit can be read here: run this in a clone, with git installed.", file=sys.stderr)
         return 2
-    print(f"{BUILD}: {commit}{', but tracked files differ from it' if dirty else ''}. Copy it along with the checkout.")
+    print(
+        f"{BUILD}: {commit}{', but tracked files differ from it' if dirty else ''}. Copy it along with the checkout."
+    )
     return 0
 
 

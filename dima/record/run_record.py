@@ -1,4 +1,7 @@
-"""What one process writes of a run while it lasts: events, status, Sacred's scalars, and the summary at the end."""
+"""What one process writes of a run while it lasts.
+
+Events, status, Sacred's scalars, and the summary at the end.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ from dima.record.summary import summarize
 class EvaluationEntry(NamedTuple):
     """What is known of an evaluation: an episode of it, or only the mean over `episodes`.
 
-    `length` and `success` are None where they are unknown or mean nothing; `episodes` is None for a single episode.
+    `length` and `success` are None where they are unknown or mean nothing; `episodes` is None for a single
+    episode.
     """
 
     episode_return: float
@@ -55,11 +59,16 @@ class RunRecord:
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not counted)."""
+        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not
+        counted).
+        """
         return self._seconds_before + time.monotonic() - self._started
 
     def begin(self, state: dict[str, Any] | None = None) -> None:
-        """Open the event log at the run's start, or where `state_dict()` was taken. Raises UserError as `EventLog` does."""
+        """Open the event log at the run's start, or where `state_dict()` was taken.
+
+        Raises UserError as `EventLog` does.
+        """
         if state is not None:
             self._seconds_before = float(state["wall_seconds"])
             self._last_grid_step = int(state["last_grid_step"])
@@ -82,7 +91,10 @@ class RunRecord:
         self._log.close()
 
     def reached(self, env_steps: int) -> int | None:
-        """The newest point of the evaluation grid at these steps, once; None when it was given before. The budget is a point."""
+        """The newest point of the evaluation grid at these steps, once; None when it was given before.
+
+        The budget is a point.
+        """
         every, budget = self.config.task.evaluation.every, self.config.task.env_steps
         grid_step = budget if env_steps >= budget else env_steps // every * every
         if grid_step <= self._last_grid_step:
@@ -99,7 +111,10 @@ class RunRecord:
                 self._metrics(f"{group}.{name}", value if number is None else number, self.env_steps)
 
     def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
-        """One evaluation of the policy at `env_steps`, for a point of the grid. Raises DivergedError for a mean that is not finite."""
+        """One evaluation of the policy at `env_steps`, for a point of the grid.
+
+        Raises DivergedError for a mean that is not finite.
+        """
         episodes = [
             {"return": entry.episode_return, "length": entry.length, "success": entry.success}
             | ({} if entry.episodes is None else {"episodes": entry.episodes})
@@ -129,12 +144,16 @@ class RunRecord:
         write_json(self.folder / "status.json", content)
 
     def last_status(self, state: str, message: str) -> None:
-        """The status at the end of a run that failed; a disk that cannot take it must not hide what went wrong."""
+        """The status at the end of a run that failed.
+
+        A disk that cannot take it must not hide what went wrong.
+        """
         with suppress(OSError):
             self.status(state, message)
 
     def finish(self, lineage: str, epochs: int | None) -> None:
-        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an interrupted one.
+        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an
+        interrupted one.
 
         Args:
             lineage: of the environment: physics engine and versions.

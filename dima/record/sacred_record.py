@@ -1,4 +1,5 @@
-"""Sacred's copy of a run: configuration, scalars and outcome, in files and, where a database is named, in MongoDB too.
+"""Sacred's copy of a run: configuration, scalars and outcome, in files and, where a database is named, in
+MongoDB too.
 
 Never the only copy, never a reason to stop.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from dima.record.database import database_address
+from dima.record.mongo.database import database_address
 
 Result = TypeVar("Result")
 Metrics = Callable[[str, float, int], None]
@@ -19,7 +20,8 @@ Metrics = Callable[[str, float, int], None]
 
 
 def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[Metrics], Result]) -> Result:
-    """Call `run` inside a Sacred run below `folder`'s `sacred`, numbered 1, 2, ... from one process of the cell to the next.
+    """Call `run` inside a Sacred run below `folder`'s `sacred`, numbered 1, 2, ... from one process of the
+    cell to the next.
 
     Args:
         name: of the Sacred experiment.
@@ -34,7 +36,7 @@ def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[
     results: list[Result] = []
 
     @experiment.main
-    def main(_run: Any) -> None:  # noqa: PT019 - Sacred passes its run by this name
+    def main(_run: Any) -> None:
         results.append(run(lambda metric, value, step: _run.log_scalar(metric, value, step)))
 
     experiment.run(options={"--capture": "no"})
@@ -47,11 +49,12 @@ def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:
         from sacred import Experiment
         from sacred.observers import FileStorageObserver
     experiment = Experiment(name, base_dir=str(Path(__file__).parent), save_git_info=False)
-    experiment.sources.clear()  # the commit is in the provenance; Sacred would copy the files again for every run
+    # the commit is in the provenance; Sacred would copy the files again for every run
+    experiment.sources.clear()
     experiment.add_config(dict(config))
     experiment.observers.append(FileStorageObserver(folder / "sacred", copy_sources=False))
     if place := database_address():
-        from dima.record.database_observer import DatabaseObserver
+        from dima.record.mongo.observer import DatabaseObserver
 
         cell = f"{config['task']['name']}/{config['method']}/seed-{config['seed']}"
         experiment.observers.append(DatabaseObserver(place, folder, config["grid"], cell))

@@ -1,4 +1,7 @@
-"""The files of a cell's attempts as they are at one moment: what the database is given, live and by `dima sync`."""
+"""The files of a cell's attempts as they are at one moment.
+
+What the database is given, live and by `dima sync`.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ class Snapshot:
     files: dict[str, bytes]
 
     def json(self, name: str) -> dict[str, Any]:
-        """The object in the file, empty where there is none: what cannot be read is kept as it is, and refused by who reads it."""
+        """The object in the file, empty where there is none.
+
+        What cannot be read is kept as it is, and refused by who reads it.
+        """
         try:
             content = json.loads(self.files.get(name, b""))
         except ValueError:
@@ -62,17 +68,25 @@ class Snapshot:
 
 
 def attempts(folder: Path, grid: str, cell: str) -> list[Attempt]:
-    """The attempts that have left records below a cell's folder, the current one last. Raises UserError as `read_record`."""
+    """The attempts that have left records below a cell's folder, the current one last.
+
+    Raises UserError as `read_record`.
+    """
     set_aside = {int(path.name): path for path in (folder / "attempts").glob("[0-9]*") if path.name.isdigit()}
     found = [Attempt(grid, cell, number, False, path) for number, path in sorted(set_aside.items())]
     if not has_records(folder):
         return found
-    known = Snapshot(Attempt(grid, cell, 0, True, folder), {"provenance.json": read_record(folder, "provenance.json") or b""})
+    known = Snapshot(
+        Attempt(grid, cell, 0, True, folder),
+        {"provenance.json": read_record(folder, "provenance.json") or b""},
+    )
     number = known.json("provenance.json").get("attempt")
     if not isinstance(number, int):
         number = 1 + max(set_aside, default=0)
     # where a kill stopped the setting aside half way, the attempt is still the current one
-    return [attempt for attempt in found if attempt.number != number] + [Attempt(grid, cell, number, True, folder)]
+    return [attempt for attempt in found if attempt.number != number] + [
+        Attempt(grid, cell, number, True, folder)
+    ]
 
 
 def has_records(folder: Path) -> bool:
@@ -108,7 +122,10 @@ def read_record(folder: Path, name: str) -> bytes | None:
 
 
 def require_record(name: str) -> str:
-    """The name, if it is one of FILES. Raises UserError otherwise: a path as a name could leave the run's place."""
+    """The name, if it is one of FILES.
+
+    Raises UserError otherwise: a path as a name could leave the run's place.
+    """
     if name not in FILES:
         raise UserError(f"{name!r} is not a record of a cell; the records are {', '.join(FILES)}.")
     return name
@@ -117,12 +134,14 @@ def require_record(name: str) -> str:
 def cell_folders(results_dir: Path, grid: str) -> dict[str, Path]:
     """Cell name -> folder, for every folder of the grid that holds records.
 
-    Raises:
-        UserError: there is no such grid below the folder, or records lie in a folder whose name is that of no cell.
+    Raises: UserError: there is no such grid below the folder, or records lie in a folder whose name is that
+        of no cell.
     """
     cells_dir = results_dir / grid / "cells"
     if not cells_dir.is_dir():
-        raise UserError(f"There is no {cells_dir}; the grids in {results_dir} are {', '.join(grids_in(results_dir)) or 'none'}.")
+        raise UserError(
+            f"There is no {cells_dir}; the grids in {results_dir} are {', '.join(grids_in(results_dir)) or 'none'}."
+        )
     found: dict[str, Path] = {}
     for folder in sorted(cells_dir.glob("*/*/*")):
         if folder.is_dir() and (has_records(folder) or (folder / "attempts").is_dir()):

@@ -1,4 +1,7 @@
-"""The last thing a cell writes: its final evaluation and where it comes from, for tables that read nothing else."""
+"""The last thing a cell writes.
+
+Its final evaluation and where it comes from, for tables that read nothing else.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,21 @@ FORMAT = 1
 
 
 def summarize(
-    config: CellConfig, events: list[Event], history: dict[str, Any], lineage: str, epochs: int | None, wall_seconds: float
+    config: CellConfig,
+    events: list[Event],
+    history: dict[str, Any],
+    lineage: str,
+    epochs: int | None,
+    wall_seconds: float,
 ) -> dict[str, Any]:
-    """The content of `summary.json`. Of a final evaluation that is known by its mean alone, deviation and single returns are null.
+    """The content of `summary.json`.
 
-    Args:
-        config: of the cell.
-        events: effective events of the finished run.
-        history: `provenance.json` of the attempt: its number, one entry for every process of it, and what it continues.
-        lineage: of the environment: physics engine and version.
-        epochs: rounds of collecting and learning; None where the method does not tell.
-        wall_seconds: of all processes together.
+    Of a final evaluation that is known by its mean alone, deviation and single returns are null.
+
+    Args: config: of the cell. events: effective events of the finished run. history: `provenance.json` of the
+        attempt: its number, one entry for every process of it, and what it continues. lineage: of the
+        environment: physics engine and version. epochs: rounds of collecting and learning; None where the
+        method does not tell. wall_seconds: of all processes together.
     """
     evaluations: dict[int, list[Event]] = {}
     for event in events:

@@ -1,1 +1,4 @@
-"""Evaluations of a trained world model: how well it predicts, whose actions it heeds, how it is calibrated."""
+"""Evaluations of a trained world model.
+
+How well it predicts, whose actions it heeds, how it is calibrated.
+"""

@@ -18,9 +18,11 @@ NORMAL_QUANTILE = 1.96
 
 @torch.no_grad()
 def calibration_rows(study: Study, horizon: int) -> list[dict[str, Any]]:
-    """Means of predicted and real values in bins of the prediction, over windows of `horizon` steps that cover the episodes.
+    """Means of predicted and real values in bins of the prediction, over windows of `horizon` steps that
+    cover the episodes.
 
-    Reward has bins of equally many steps, termination bins of fixed edges. An end is what training calls one: with timeouts or without.
+    Reward has bins of equally many steps, termination bins of fixed edges. An end is what training calls one:
+    with timeouts or without.
     """
     world_model, device = study.world_model, study.device
     model = world_model.reward_model
@@ -28,21 +30,45 @@ def calibration_rows(study: Study, horizon: int) -> list[dict[str, Any]]:
     for episode in study.episodes:
         for first in range(0, len(episode), horizon):
             part = slice(first, first + horizon)
-            states, actions = (torch.from_numpy(values[part]).float().to(device)[None] for values in (episode.state, episode.action))
+            states, actions = (
+                torch.from_numpy(values[part]).float().to(device)[None]
+                for values in (episode.state, episode.action)
+            )
             reward, logits = model(world_model.normalizer(states), actions)
-            continuing = logits[..., 0].sigmoid() if model.config.termination == "bernoulli" else logits.softmax(dim=-1)[..., 0]
-            ended = episode.terminated | episode.truncated if model.config.timeout_is_termination else episode.terminated
-            values = (reward[0].cpu().numpy(), episode.reward[part], 1 - continuing[0].cpu().numpy(), ended[part].astype(float))
+            continuing = (
+                logits[..., 0].sigmoid()
+                if model.config.termination == "bernoulli"
+                else logits.softmax(dim=-1)[..., 0]
+            )
+            ended = (
+                episode.terminated | episode.truncated
+                if model.config.timeout_is_termination
+                else episode.terminated
+            )
+            values = (
+                reward[0].cpu().numpy(),
+                episode.reward[part],
+                1 - continuing[0].cpu().numpy(),
+                ended[part].astype(float),
+            )
             for name, value in zip(found, values, strict=True):
                 found[name].append(value)
-    reward, real_reward, end, real_end = (np.concatenate(values).astype(np.float64) for values in found.values())
+    reward, real_reward, end, real_end = (
+        np.concatenate(values).astype(np.float64) for values in found.values()
+    )
     edges = np.unique(np.quantile(reward, np.linspace(0, 1, REWARD_BINS + 1)))
     rows = [{"kind": "reward"} | row for row in _bins(reward, real_reward, edges, _mean_interval)]
-    return rows + [{"kind": "termination"} | row for row in _bins(end, real_end, np.array(TERMINATION_EDGES), _share_interval)]
+    return rows + [
+        {"kind": "termination"} | row
+        for row in _bins(end, real_end, np.array(TERMINATION_EDGES), _share_interval)
+    ]
 
 
 def _bins(
-    predicted: Float[np.ndarray, " steps"], observed: Float[np.ndarray, " steps"], edges: Float[np.ndarray, " edges"], interval: Any
+    predicted: Float[np.ndarray, " steps"],
+    observed: Float[np.ndarray, " steps"],
+    edges: Float[np.ndarray, " edges"],
+    interval: Any,
 ) -> list[dict[str, Any]]:
     """One row for each bin that is not empty; the last one holds its upper edge."""
     bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(0, len(edges) - 2))

@@ -1,4 +1,7 @@
-"""Real experience that a world model is compared with: whole episodes, and pieces of them with the past a model needs."""
+"""Real experience that a world model is compared with.
+
+Whole episodes, and pieces of them with the past a model needs.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,20 @@ from torch import Tensor
 
 import envs
 from dima.behavior.networks import SampledPolicy
-from dima.collect import Sampling
 from dima.config import TaskConfig
 from dima.errors import UserError
-from dima.random import stream_seed
-from dima.train import DimaLearner
+from dima.experience.collect import Sampling
+from dima.experience.random import stream_seed
+from dima.learning.dima_learner import DimaLearner
 from dima.world_model.world_model import WorldModel
 
 
 @dataclass(frozen=True)
 class RealEpisode:
-    """An episode of T steps in raw units; `simulations[t]` is the simulator before step t, where it was kept."""
+    """An episode of T steps in raw units.
+
+    `simulations[t]` is the simulator before step t, where it was kept.
+    """
 
     state: Float[np.ndarray, "time state"]
     observation: Float[np.ndarray, "time agents observation"]
@@ -79,16 +85,26 @@ class Study:
         return cut(episodes, self.starts(episodes, horizon), self.past, horizon, self.device)
 
     def starts(self, episodes: list[RealEpisode], horizon: int) -> list[tuple[int, int]]:
-        """Their (episode, step) pairs, uniform over all steps with `past` states up to them and `horizon` steps and a state after.
+        """Their (episode, step) pairs, uniform over all steps with `past` states up to them and `horizon`
+        steps and a state after.
 
         Raises:
             UserError: no episode is long enough.
         """
         past, generator = self.past, np.random.default_rng(self.seed)
-        fitting = [(number, step) for number, episode in enumerate(episodes) for step in range(past - 1, len(episode) - horizon)]
+        fitting = [
+            (number, step)
+            for number, episode in enumerate(episodes)
+            for step in range(past - 1, len(episode) - horizon)
+        ]
         if not fitting:
-            raise UserError(f"No episode of {self.environment.spec.task} is long enough for a segment of {past + horizon} steps.")
-        return [fitting[index] for index in generator.choice(len(fitting), size=self.count, replace=self.count > len(fitting))]
+            raise UserError(
+                f"No episode of {self.environment.spec.task} is long enough for a segment of {past + horizon} steps."
+            )
+        return [
+            fitting[index]
+            for index in generator.choice(len(fitting), size=self.count, replace=self.count > len(fitting))
+        ]
 
 
 def held_out_episodes(
@@ -99,9 +115,13 @@ def held_out_episodes(
     return play(policy, task, seed, count, keep_simulations=keep_simulations)
 
 
-def play(policy: Sampling, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False) -> list[RealEpisode]:
+def play(
+    policy: Sampling, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False
+) -> list[RealEpisode]:
     """`count` episodes, in a world and with noise of their own that follow from `seed` alone."""
-    environment = envs.make(task.name, seed=stream_seed(seed, "study"), preset=task.preset, engine=task.simulator)
+    environment = envs.make(
+        task.name, seed=stream_seed(seed, "study"), preset=task.preset, engine=task.simulator
+    )
     noise = np.random.Generator(np.random.PCG64(stream_seed(seed, "study actions")))
     try:
         return [_play(policy, environment, noise, keep_simulations) for _ in range(count)]
@@ -109,7 +129,9 @@ def play(policy: Sampling, task: TaskConfig, seed: int, count: int, *, keep_simu
         environment.close()
 
 
-def _play(policy: Sampling, environment: envs.BatchedEnvironment, noise: np.random.Generator, keep_simulations: bool) -> RealEpisode:
+def _play(
+    policy: Sampling, environment: envs.BatchedEnvironment, noise: np.random.Generator, keep_simulations: bool
+) -> RealEpisode:
     rows: list[tuple[np.ndarray, ...]] = []
     simulations = []
     shape = (1, environment.spec.n_agents, environment.spec.act_dim)
@@ -119,23 +141,32 @@ def _play(policy: Sampling, environment: envs.BatchedEnvironment, noise: np.rand
             simulations.append(environment.get_sim_state())
         action = policy(observation, noise.standard_normal(shape, dtype=np.float32))
         result = environment.step(action)
-        rows.append((state[0], observation[0], action[0], result.reward[0], result.terminated[0], result.truncated[0]))
+        rows.append(
+            (state[0], observation[0], action[0], result.reward[0], result.terminated[0], result.truncated[0])
+        )
         observation, state = result.obs, result.state
         if result.terminated[0] or result.truncated[0]:
-            return RealEpisode(*(np.stack(column) for column in zip(*rows, strict=True)), simulations=tuple(simulations))
+            return RealEpisode(
+                *(np.stack(column) for column in zip(*rows, strict=True)), simulations=tuple(simulations)
+            )
 
 
 def training_episodes(learner: DimaLearner) -> list[RealEpisode]:
     """The episodes in the replay memory, oldest first."""
     return [
         RealEpisode(
-            *(getattr(part, name).cpu().numpy() for name in ("state", "observation", "action", "reward", "terminated", "truncated"))
+            *(
+                getattr(part, name).cpu().numpy()
+                for name in ("state", "observation", "action", "reward", "terminated", "truncated")
+            )
         )
         for part in learner.replay.episodes()
     ]
 
 
-def cut(episodes: list[RealEpisode], chosen: list[tuple[int, int]], past: int, horizon: int, device: torch.device) -> Segments:
+def cut(
+    episodes: list[RealEpisode], chosen: list[tuple[int, int]], past: int, horizon: int, device: torch.device
+) -> Segments:
     """The segments that begin at the chosen steps."""
 
     def stacked(name: str, first: int, last: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""Pictures of real states and of imagined ones (E4, E5), with how far off the imagined observations are, as arrays in one file."""
+"""Pictures of real states and of imagined ones (E4, E5), with how far off the imagined observations are, as
+arrays in one file.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,13 @@ WHITE = 255
 NO_RECORD_IS_SYNTHETIC = ""
 
 
-def save_frames(path: Path, environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> Path:
-    """Write `frames_of` to a file that `numpy.load` reads, whole or not at all; the same arrays are the same bytes."""
+def save_frames(
+    path: Path, environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]
+) -> Path:
+    """Write `frames_of` to a file that `numpy.load` reads, whole or not at all.
+
+    The same arrays are the same bytes.
+    """
     arrays = frames_of(environment, scene, rollouts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
@@ -27,24 +34,29 @@ def save_frames(path: Path, environment: envs.BatchedEnvironment, scene: Scene, 
     return path
 
 
-def frames_of(environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]) -> dict[str, np.ndarray]:
+def frames_of(
+    environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]
+) -> dict[str, np.ndarray]:
     """The arrays, for R rollouts and S steps.
 
-    steps [S]: after the start.
-    real [S, H, W, 3], imagined [R, S, H, W, 3]: the states drawn in RGB, white where a model does not reach the step.
-    names [R]: of the rollouts.
-    error [R, S]: mean over agents and observed numbers of |imagined - real observation|; NaN where a model does not reach the step.
-    still [S]: the same of the observation at the start, what it costs to predict that nothing moves.
-    episode, start: whose policy acted, and the step of the episode after which imagination begins.
-    synthetic: nothing, for what was computed.
+    steps [S]: after the start. real [S, H, W, 3], imagined [R, S, H, W, 3]: the states drawn in RGB, white
+    where a model does not reach the step. names [R]: of the rollouts. error [R, S]: mean over agents and
+    observed numbers of |imagined - real observation|; NaN where a model does not reach the step. still [S]:
+    the same of the observation at the start, what it costs to predict that nothing moves. episode, start:
+    whose policy acted, and the step of the episode after which imagination begins. synthetic: nothing, for
+    what was computed.
     """
     shown = np.array(scene.steps)
-    still = np.abs(scene.episode.observation[scene.start].astype(np.float64) - scene.observation).mean(axis=(1, 2))
+    still = np.abs(scene.episode.observation[scene.start].astype(np.float64) - scene.observation).mean(
+        axis=(1, 2)
+    )
     return {
         "steps": shown.astype(np.int64),
         "real": _drawn(environment, scene, scene.state),
         "names": np.array([rollout.name for rollout in rollouts]),
-        "imagined": np.stack([_drawn(environment, scene, rollout.state[: _sound(rollout)]) for rollout in rollouts]),
+        "imagined": np.stack(
+            [_drawn(environment, scene, rollout.state[: _sound(rollout)]) for rollout in rollouts]
+        ),
         "error": np.stack([observation_error(scene, rollout) for rollout in rollouts])[:, shown - 1],
         "still": still[shown - 1],
         "episode": np.array(scene.actor),
@@ -54,24 +66,36 @@ def frames_of(environment: envs.BatchedEnvironment, scene: Scene, rollouts: list
 
 
 def observation_error(scene: Scene, rollout: Rollout) -> Float[np.ndarray, " horizon"]:
-    """Mean over agents and observed numbers of |imagined - real|, after each step; NaN from where nothing (finite) is imagined."""
+    """Mean over agents and observed numbers of |imagined - real|, after each step.
+
+    NaN from where nothing (finite) is imagined.
+    """
     errors, reached = np.full(scene.horizon, np.nan), _sound(rollout)
-    errors[:reached] = np.abs(rollout.observation[:reached].astype(np.float64) - scene.observation[:reached]).mean(axis=(1, 2))
+    errors[:reached] = np.abs(
+        rollout.observation[:reached].astype(np.float64) - scene.observation[:reached]
+    ).mean(axis=(1, 2))
     return errors
 
 
 def _sound(rollout: Rollout) -> int:
     """How many steps are imagined before anything is not finite, in the precision that is drawn."""
     with np.errstate(over="ignore"):
-        sound = np.isfinite(rollout.state.astype(np.float32)).all(axis=1) & np.isfinite(rollout.observation).all(axis=(1, 2))
+        sound = np.isfinite(rollout.state.astype(np.float32)).all(axis=1) & np.isfinite(
+            rollout.observation
+        ).all(axis=(1, 2))
     return int(np.logical_and.accumulate(sound).sum())
 
 
 def _drawn(
     environment: envs.BatchedEnvironment, scene: Scene, states: Float[np.ndarray, "reached state"]
 ) -> UInt8[np.ndarray, "shown height width 3"]:
-    """The shown ones of the states after each step; the start is given too, so that every robot's way begins at the same place."""
-    consecutive = np.concatenate([scene.episode.state[scene.start : scene.start + 1], states]).astype(np.float32)
+    """The shown ones of the states after each step.
+
+    The start is given too, so that every robot's way begins at the same place.
+    """
+    consecutive = np.concatenate([scene.episode.state[scene.start : scene.start + 1], states]).astype(
+        np.float32
+    )
     pictures = environment.render_states(consecutive, SIDE, SIDE)
     white = np.full_like(pictures[0], WHITE)
     return np.stack([pictures[step] if step < len(pictures) else white for step in scene.steps])

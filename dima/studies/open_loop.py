@@ -39,7 +39,8 @@ def open_loop(
 def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampler]:
     """The model's sampler with every order of the agents that is compared, by name.
 
-    These are the named orders, and for two agents with two turns each the paper's (2, 1, 1, 2); a deterministic model has none.
+    These are the named orders, and for two agents with two turns each the paper's (2, 1, 1, 2); a
+    deterministic model has none.
     """
     sampler = world_model.sampler
     if not isinstance(sampler, EulerSampler):
@@ -49,7 +50,8 @@ def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampl
         orders["2-1-1-2"] = (2, 1, 1, 2)
     device = sampler.sigmas.device
     return {
-        name: EulerSampler(sampler.denoiser, sampler.config.model_copy(update={"order": order}), device) for name, order in orders.items()
+        name: EulerSampler(sampler.denoiser, sampler.config.model_copy(update={"order": order}), device)
+        for name, order in orders.items()
     }
 
 

@@ -1,4 +1,7 @@
-"""Open-loop prediction error (E10), also for several orders of the agents (E6): cumulative L1 of each observed number."""
+"""Open-loop prediction error (E10), also for several orders of the agents (E6).
+
+Cumulative L1 of each observed number.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,15 @@ def prediction_rows(study: Study, training: list[RealEpisode]) -> list[Row]:
     model, rows = study.world_model, []
     for split, episodes in {"train": training, "held-out": study.episodes}.items():
         segments = study.segments(episodes, HORIZON)
-        states = {"model": open_loop(model, model.sampler, segments, study.seed), "decoder": model.scale(segments.state)}
+        states = {
+            "model": open_loop(model, model.sampler, segments, study.seed),
+            "decoder": model.scale(segments.state),
+        }
         for kind, scaled in states.items():
             errors = cumulative_error(observe(model, scaled), segments)
-            dimensions = {str(number): errors[..., number] for number in range(errors.shape[-1])} | {"mean": errors.mean(axis=-1)}
+            dimensions = {str(number): errors[..., number] for number in range(errors.shape[-1])} | {
+                "mean": errors.mean(axis=-1)
+            }
             for dimension, values in dimensions.items():
                 keys = {"split": split, "kind": kind, "dimension": dimension}
                 rows += [keys | summary for summary in by_horizon(values)]
@@ -42,7 +50,10 @@ def order_rows(study: Study) -> list[Row]:
     model, segments, rows = study.world_model, study.segments(study.episodes, HORIZON), []
     for name, sampler in samplers_of(model).items():
         predicted = observe(model, open_loop(model, sampler, segments, study.seed))
-        rows += [{"order": name} | summary for summary in by_horizon(cumulative_error(predicted, segments).mean(axis=-1))]
+        rows += [
+            {"order": name} | summary
+            for summary in by_horizon(cumulative_error(predicted, segments).mean(axis=-1))
+        ]
     return rows
 
 
@@ -50,6 +61,11 @@ def by_horizon(values: Float[np.ndarray, "segments horizon"]) -> list[Row]:
     """Mean and standard deviation over the segments at every horizon."""
     means, deviations = values.mean(axis=0), values.std(axis=0)
     return [
-        {"horizon": step + 1, "error": float(means[step]), "std": float(deviations[step]), "segments": len(values)}
+        {
+            "horizon": step + 1,
+            "error": float(means[step]),
+            "std": float(deviations[step]),
+            "segments": len(values),
+        }
         for step in range(values.shape[1])
     ]

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from dima.checkpoint import load_checkpoint
+from dima.cell.checkpoint import load_checkpoint
+from dima.cell.methods import build_learner
 from dima.config import CellConfig, DimaParameters, older_method
 from dima.errors import UserError
-from dima.learner import Learner
-from dima.methods import build_learner
+from dima.learning.dima_learner import DimaLearner
+from dima.learning.learner import Learner
 from dima.record.files import read_json
-from dima.train import DimaLearner
 
 
 def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
@@ -25,16 +25,25 @@ def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
     if state is None:
         raise UserError(f"{folder} has no checkpoint to study.")
     # nothing is learned, so that no CUDA graph pays
-    learner = DimaLearner(config, device, graphs=False) if isinstance(config.parameters, DimaParameters) else build_learner(config, device)
+    learner = (
+        DimaLearner(config, device, graphs=False)
+        if isinstance(config.parameters, DimaParameters)
+        else build_learner(config, device)
+    )
     learner.load_state_dict(state["learner"])
     return learner
 
 
 def acting(config: CellConfig, folder: Path) -> Learner:
-    """What acting needs, on the CPU, whatever device the cell was trained on. Raises UserError as `restored`."""
+    """What acting needs, on the CPU, whatever device the cell was trained on.
+
+    Raises UserError as `restored`.
+    """
     state = _saved(folder)
     if state is None:
-        raise UserError(f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed.")
+        raise UserError(
+            f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed."
+        )
     learner = build_learner(config, torch.device("cpu"))
     learner.load_policy(state["learner"])
     return learner

@@ -1,4 +1,7 @@
-"""Every world model rolled out along the actions of a scene: what it says will be seen, and the states that this shows."""
+"""Every world model rolled out along the actions of a scene.
+
+What it says will be seen, and the states that this shows.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,31 @@ from dima.baselines.marie.learner import MarieLearner
 from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
 from dima.errors import UserError
-from dima.learner import Learner
+from dima.learning.dima_learner import DimaLearner
+from dima.learning.learner import Learner
 from dima.studies.episodes import cut
 from dima.studies.open_loop import NO_ORDER, observe, open_loop, own_order_first
 from dima.studies.scene import Scene
-from dima.train import DimaLearner
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What was imagined, in raw units, after each step that the model reaches: the scene's horizon, or less."""
+    """What was imagined, in raw units, after each step that the model reaches.
+
+    The scene's horizon, or less.
+    """
 
     name: str
     state: Float[np.ndarray, "reached state"]
     observation: Float[np.ndarray, "reached agents observation"]
 
 
-def imagined(learner: Learner, environment: envs.BatchedEnvironment, scene: Scene, device: torch.device, seed: int) -> list[Rollout]:
-    """The rollouts of the learner's world model: DIMA's with every order of the agents, its own first, and one of the others.
+def imagined(
+    learner: Learner, environment: envs.BatchedEnvironment, scene: Scene, device: torch.device, seed: int
+) -> list[Rollout]:
+    """The rollouts of the learner's world model.
+
+    DIMA's with every order of the agents, its own first, and one of the others.
 
     Args:
         learner: of a method with a world model.
@@ -63,18 +73,24 @@ def imagined(learner: Learner, environment: envs.BatchedEnvironment, scene: Scen
 def _dima_rollouts(learner: DimaLearner, scene: Scene, device: torch.device, seed: int) -> list[Rollout]:
     model, past = learner.world_model, learner.parameters.denoiser.conditioning_states
     if scene.start < past - 1:
-        raise UserError(f"The model is given {past} states, and the frames of {scene.actor} begin after step {scene.start}.")
+        raise UserError(
+            f"The model is given {past} states, and the frames of {scene.actor} begin after step {scene.start}."
+        )
     segments = cut([scene.episode], [(0, scene.start)], past, scene.horizon, device)
     rollouts = []
     for name, sampler in own_order_first(model).items():
         scaled = open_loop(model, sampler, segments, seed)
-        state, observation = (values[0].double().cpu().numpy() for values in (model.unscale(scaled), observe(model, scaled)))
+        state, observation = (
+            values[0].double().cpu().numpy() for values in (model.unscale(scaled), observe(model, scaled))
+        )
         rollouts.append(Rollout(name, state, observation))
     return rollouts
 
 
 @torch.no_grad()
-def mamba_observations(model: RecurrentModel, scene: Scene, device: torch.device, seed: int) -> Float[Tensor, "horizon agents observation"]:
+def mamba_observations(
+    model: RecurrentModel, scene: Scene, device: torch.device, seed: int
+) -> Float[Tensor, "horizon agents observation"]:
     """Decoded from the latent states that the prior gives, from `filtered` on; they are drawn from `seed`."""
     generator = torch.Generator(device).manual_seed(seed)
     state = filtered(model, scene, device)
@@ -87,7 +103,9 @@ def mamba_observations(model: RecurrentModel, scene: Scene, device: torch.device
 
 @torch.no_grad()
 def filtered(model: RecurrentModel, scene: Scene, device: torch.device) -> LatentState:
-    """The latent state at the start, for one world: the posterior's most likely one at every step of the episode so far.
+    """The latent state at the start, for one world.
+
+    The posterior's most likely one at every step of the episode so far.
 
     The model is told actions as the environments clip them, as in training.
     """
@@ -107,11 +125,21 @@ def decoded(model: RecurrentModel, state: LatentState) -> Float[Tensor, "batch a
 
 @torch.no_grad()
 def marie_observations(
-    tokenizer: Tokenizer, world_model: TokenWorldModel, most: int, scene: Scene, device: torch.device, seed: int
+    tokenizer: Tokenizer,
+    world_model: TokenWorldModel,
+    most: int,
+    scene: Scene,
+    device: torch.device,
+    seed: int,
 ) -> Float[Tensor, "reached agents observation"]:
-    """Decoded from tokens that follow those of the start, for at most `most` steps; they are drawn from `seed`."""
+    """Decoded from tokens that follow those of the start, for at most `most` steps.
+
+    They are drawn from `seed`.
+    """
     generator = torch.Generator(device).manual_seed(seed)
-    tokens = tokenizer.encode(torch.from_numpy(scene.episode.observation[scene.start]).float().to(device)[None])
+    tokens = tokenizer.encode(
+        torch.from_numpy(scene.episode.observation[scene.start]).float().to(device)[None]
+    )
     actions = torch.from_numpy(scene.action[:most]).float().to(device)
     uniform = torch.rand(len(actions), *tokens.shape, generator=generator, device=device)
     unrolling = world_model.unroll()
@@ -122,5 +150,7 @@ def marie_observations(
     return torch.stack(observations)
 
 
-def _clipped(actions: Float[np.ndarray, "time agents action"], device: torch.device) -> Float[Tensor, "time agents action"]:
+def _clipped(
+    actions: Float[np.ndarray, "time agents action"], device: torch.device
+) -> Float[Tensor, "time agents action"]:
     return torch.from_numpy(actions).float().to(device).clamp(-1, 1)

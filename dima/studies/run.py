@@ -1,4 +1,6 @@
-"""`dima study`: one study of one cell's world model, from its newest checkpoint to a file beside the cell's records."""
+"""`dima study`: one study of one cell's world model, from its newest checkpoint to a file beside the cell's
+records.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ import torch
 
 import envs
 from dima.config import CellConfig
+from dima.config.studied import FRAMES, refusal
 from dima.errors import UserError
-from dima.learner import Learner
+from dima.learning.dima_learner import DimaLearner
+from dima.learning.learner import Learner
 from dima.record.files import replacing
-from dima.studied import FRAMES, refusal
 from dima.studies.calibration import calibration_rows
 from dima.studies.episodes import Study, held_out_episodes, training_episodes
 from dima.studies.frames import save_frames
@@ -24,7 +27,6 @@ from dima.studies.prediction import order_rows, prediction_rows
 from dima.studies.restore import restored
 from dima.studies.rollouts import imagined
 from dima.studies.scene import play_scene
-from dima.train import DimaLearner
 
 STUDIES = ("prediction", "orders", "gain", "calibration", FRAMES)
 EPISODES = 10
@@ -32,7 +34,12 @@ EPISODES = 10
 
 
 def run_study(
-    name: str, config: CellConfig, folder: Path, segments: int, device: torch.device, lead: tuple[CellConfig, Path] | None = None
+    name: str,
+    config: CellConfig,
+    folder: Path,
+    segments: int,
+    device: torch.device,
+    lead: tuple[CellConfig, Path] | None = None,
 ) -> Path:
     """Write the study of the cell in `folder`, whole or not at all, and return its path.
 
@@ -53,7 +60,9 @@ def run_study(
     task = config.task
     with (
         closing(restored(config, folder, device)) as learner,
-        closing(envs.make(task.name, seed=config.seed, preset=task.preset, engine=task.simulator)) as environment,
+        closing(
+            envs.make(task.name, seed=config.seed, preset=task.preset, engine=task.simulator)
+        ) as environment,
     ):
         if name == FRAMES:
             scene = play_scene(*(lead or (config, folder)))
@@ -68,7 +77,12 @@ def run_study(
 
 
 def _rows(
-    name: str, learner: Learner, environment: envs.BatchedEnvironment, config: CellConfig, segments: int, device: torch.device
+    name: str,
+    learner: Learner,
+    environment: envs.BatchedEnvironment,
+    config: CellConfig,
+    segments: int,
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     """The numbers of a study of DIMA or a variant of it."""
     if not isinstance(learner, DimaLearner):

@@ -1,4 +1,7 @@
-"""What all models of a task and seed imagine alike (E4): one real episode, where they begin in it, and the actions from there."""
+"""What all models of a task and seed imagine alike (E4).
+
+One real episode, where they begin in it, and the actions from there.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from dima.baselines.mamba.policy import SampledRecurrentPolicy
 from dima.baselines.marie.learner import MarieLearner
 from dima.baselines.marie.networks import ReconstructingActor
 from dima.behavior.networks import SampledPolicy
-from dima.collect import Sampling
 from dima.config import CellConfig, DimaParameters
 from dima.errors import UserError
-from dima.learner import Learner
-from dima.random import stream_seed
+from dima.experience.collect import Sampling
+from dima.experience.random import stream_seed
+from dima.learning.dima_learner import DimaLearner
+from dima.learning.learner import Learner
 from dima.studies.episodes import RealEpisode, play
 from dima.studies.restore import acting
-from dima.train import DimaLearner
 
 SHOWN = (1, 5, 10, 14)
 """Steps after the start that are drawn. MARIE imagines horizon - 1 = 14 steps."""
@@ -32,11 +35,9 @@ SHOWN = (1, 5, 10, 14)
 class Scene:
     """An episode and a piece of it.
 
-    Attributes:
-        episode: whole, in raw units.
-        start: the step of the episode that imagination begins after: row `start` is the last that a model is told.
-        horizon: steps from there, the last of `SHOWN` that the episode has room for.
-        actor: whose policy acted.
+    Attributes: episode: whole, in raw units. start: the step of the episode that imagination begins after:
+        row `start` is the last that a model is told. horizon: steps from there, the last of `SHOWN` that the
+        episode has room for. actor: whose policy acted.
     """
 
     episode: RealEpisode
@@ -66,23 +67,31 @@ class Scene:
 
 
 def play_scene(config: CellConfig, folder: Path) -> Scene:
-    """A new episode of the stochastic policy of the cell in `folder`, and a start: both follow from the cell and its seed alone.
+    """A new episode of the stochastic policy of the cell in `folder`, and a start.
+
+    Both follow from the cell and its seed alone.
 
     Raises:
         UserError: the cell has no checkpoint, or the episode is too short.
     """
     with closing(acting(config, folder)) as learner:
         (episode,) = play(stochastic_policy(learner, config.seed), config.task, config.seed, 1)
-    past = config.parameters.denoiser.conditioning_states if isinstance(config.parameters, DimaParameters) else 1
+    past = (
+        config.parameters.denoiser.conditioning_states if isinstance(config.parameters, DimaParameters) else 1
+    )
     start, horizon = choose_start(episode.observation, past, config)
     return Scene(episode, start, horizon, f"{config.method} seed-{config.seed}")
 
 
-def choose_start(observation: Float[np.ndarray, "time agents observation"], past: int, config: CellConfig) -> tuple[int, int]:
-    """A start with `past` states up to it and the horizon after it, and that horizon: the longest of `SHOWN` that fits.
+def choose_start(
+    observation: Float[np.ndarray, "time agents observation"], past: int, config: CellConfig
+) -> tuple[int, int]:
+    """A start with `past` states up to it and the horizon after it, and that horizon.
 
-    Uniform over the half of all such starts after which more happens, by how far the observation is from the start's at the horizon: next
-    to a world that stands still every model looks bad.
+    The longest of `SHOWN` that fits.
+
+    Uniform over the half of all such starts after which more happens, by how far the observation is from the
+    start's at the horizon: next to a world that stands still every model looks bad.
 
     Args:
         observation: of the real episode.
@@ -100,7 +109,9 @@ def choose_start(observation: Float[np.ndarray, "time agents observation"], past
             eventful = np.sort(np.argsort(-motion, kind="stable")[: (len(motion) + 1) // 2])
             generator = np.random.default_rng(stream_seed(config.seed, "study start"))
             return past - 1 + int(generator.choice(eventful)), horizon
-    raise UserError(f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them.")
+    raise UserError(
+        f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them."
+    )
 
 
 def stochastic_policy(learner: Learner, seed: int) -> Sampling:
@@ -114,7 +125,9 @@ def stochastic_policy(learner: Learner, seed: int) -> Sampling:
         model, actor = copy.deepcopy(learner.model).cpu(), copy.deepcopy(learner.actor_critic.actor).cpu()
         return SampledRecurrentPolicy(model, actor, stream_seed(seed, "study latent")).sample
     if isinstance(learner, MarieLearner):
-        return SampledPolicy(copy.deepcopy(ReconstructingActor(learner.tokenizer, learner.actor_critic.actor)).cpu())
+        return SampledPolicy(
+            copy.deepcopy(ReconstructingActor(learner.tokenizer, learner.actor_critic.actor)).cpu()
+        )
     if isinstance(learner, DimaLearner):
         return SampledPolicy(copy.deepcopy(learner.actor_critic.actor).cpu())
     raise TypeError(f"{type(learner).__name__} has no world model")

@@ -1,4 +1,6 @@
-"""Pre-norm attention blocks shared by the action encoder, the reward model and the baselines' world models."""
+"""Pre-norm attention blocks shared by the action encoder, the reward model and the baselines' world
+models.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from dima.world_model.dropout import dropout
 FEW = {"cpu": 2, "cuda": 6}
 """The most keys of which scores are sums, by the kind of device."""
 MODERATE = 64
-"""The most keys whose attention on a CPU is products of matrices in bfloat16, and where attention weights are dropped."""
+"""The most keys whose attention on a CPU is products of matrices in bfloat16, and where attention weights are
+dropped."""
 SMALL = 16
 """The most keys of which it is products in training, whatever the precision."""
 
@@ -31,7 +34,9 @@ class KeyValueCache:
         self._filled = 0
         self._kept: tuple[Tensor, Tensor] | None = None
 
-    def extend(self, key: Float[Tensor, "batch heads new dim"], value: Float[Tensor, "batch heads new dim"]) -> tuple[Tensor, Tensor]:
+    def extend(
+        self, key: Float[Tensor, "batch heads new dim"], value: Float[Tensor, "batch heads new dim"]
+    ) -> tuple[Tensor, Tensor]:
         """Take in the next tokens; keys and values [batch, heads, tokens, dim] of all so far."""
         if self._kept is None:
             shape = (*key.shape[:2], self._capacity, key.shape[3])
@@ -51,10 +56,12 @@ def attend(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "batch heads queries dim"]:
-    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with dropout of the softmax.
+    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with
+    dropout of the softmax.
 
-    Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that is pointwise. On a CPU the
-    fused kernel is slow in bfloat16, where products of matrices are fast, has no dropout, and its way back is slow for a small number.
+    Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that
+    is pointwise. On a CPU the fused kernel is slow in bfloat16, where products of matrices are fast, has no
+    dropout, and its way back is slow for a small number.
     """
     keys = key.shape[2]
     few = keys <= FEW.get(key.device.type, 0)
@@ -66,19 +73,29 @@ def attend(
     return (attend_by_sums if few else attend_by_products)(query, key, value, allowed, dropped)
 
 
-def attend_by_sums(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float) -> Tensor:
-    """`attend` with no product of matrices; takes memory for queries x keys x dim numbers where it is not compiled."""
+def attend_by_sums(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float
+) -> Tensor:
+    """`attend` with no product of matrices.
+
+    Takes memory for queries x keys x dim numbers where it is not compiled.
+    """
     scores = (query[:, :, :, None] * key[:, :, None]).sum(dim=-1)
     return (_weights(scores, query.shape[3], allowed, dropped)[..., None] * value[:, :, None]).sum(dim=3)
 
 
-def attend_by_products(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float) -> Tensor:
+def attend_by_products(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float
+) -> Tensor:
     """`attend` as one product for the scores and one with the values."""
     return _weights(query @ key.transpose(2, 3), query.shape[3], allowed, dropped) @ value
 
 
 def _weights(
-    scores: Float[Tensor, "batch heads queries keys"], dim: int, allowed: Bool[Tensor, "#batch 1 queries keys"] | None, probability: float
+    scores: Float[Tensor, "batch heads queries keys"],
+    dim: int,
+    allowed: Bool[Tensor, "#batch 1 queries keys"] | None,
+    probability: float,
 ) -> Float[Tensor, "batch heads queries keys"]:
     scores = scores * dim**-0.5
     if allowed is not None:
@@ -113,10 +130,12 @@ class SelfAttention(nn.Module):
         cache: KeyValueCache | None = None,
         asked: slice | None = None,
     ) -> Float[Tensor, "batch asked dim"]:
-        """`allowed[b, i, j]`: token i may look at token j; `causal` says the same for all j <= i without a mask.
+        """`allowed[b, i, j]`: token i may look at token j.
 
-        With a `cache` the tokens follow those in it, and j counts from the first of them. The result is that of the tokens `asked` alone,
-        which i counts; None: of all.
+        `causal` says the same for all j <= i without a mask.
+
+        With a `cache` the tokens follow those in it, and j counts from the first of them. The result is that
+        of the tokens `asked` alone, which i counts; None: of all.
         """
         query, key, value = self._projected(tokens, asked)
         if cache is not None:
@@ -125,9 +144,14 @@ class SelfAttention(nn.Module):
         mixed = attend(query, key, value, mask, dropped, causal=causal)
         return dropout(self.output(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
-    def _projected(self, tokens: Float[Tensor, "batch time dim"], asked: slice | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _projected(
+        self, tokens: Float[Tensor, "batch time dim"], asked: slice | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the tokens `asked`, keys and values of all, [batch, heads, time, dim] each."""
-        layer, parts = self.query_key_value, (-1, self.heads, self.query_key_value.out_features // (3 * self.heads))
+        layer, parts = (
+            self.query_key_value,
+            (-1, self.heads, self.query_key_value.out_features // (3 * self.heads)),
+        )
         if asked is None:
             query, key, value = layer(tokens).unflatten(2, parts).unbind(2)
         else:
@@ -140,7 +164,9 @@ class SelfAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, dropout, Linear(m dim to dim)."""
+    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, dropout, Linear(m dim to
+    dim).
+    """
 
     def __init__(self, dim: int, multiplier: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -161,7 +187,9 @@ class GatedFeedForward(nn.Module):
 class GatedBlock(nn.Module):
     """x + Attention(LN x), then x + GEGLU(LN x); with `bias` queries, keys and values have biases."""
 
-    def __init__(self, dim: int, heads: int, head_dim: int, multiplier: int, dropout: float = 0.0, *, bias: bool) -> None:
+    def __init__(
+        self, dim: int, heads: int, head_dim: int, multiplier: int, dropout: float = 0.0, *, bias: bool
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, heads, head_dim, dropout, bias=bias)
@@ -176,7 +204,10 @@ class GatedBlock(nn.Module):
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
     def mean(self, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch dim"]:
-        """The mean of the outputs of all tokens; `narrow` is linear, so that the mean of what it gives is what it gives for a mean."""
+        """The mean of the outputs of all tokens.
+
+        `narrow` is linear, so that the mean of what it gives is what it gives for a mean.
+        """
         tokens = tokens + self.attention(self.attention_norm(tokens))
         wide = self.feed_forward.widened(self.feed_forward_norm(tokens))
         return tokens.mean(dim=1) + self.feed_forward.narrow(wide.mean(dim=1))

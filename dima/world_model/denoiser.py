@@ -1,4 +1,6 @@
-"""The conditional denoiser: EDM preconditioning around a U-Net that is told past states and one agent's action (eq. 9 and 10)."""
+"""The conditional denoiser: EDM preconditioning around a U-Net that is told past states and one agent's
+action (eq. 9 and 10).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.dense import Affine, DenseConvolutions, Product
 from dima.world_model.fused.layout import Layout
@@ -25,7 +27,9 @@ OUTPUT_GROUPS = 2
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma, states, actions of the revealed agents): the clean next state from a noisy one, in scaled units u = sigma_data z(s).
+    """D(x; sigma, states, actions of the revealed agents).
+
+    The clean next state from a noisy one, in scaled units u = sigma_data z(s).
 
     Args:
         state_dim: D.
@@ -38,7 +42,14 @@ class Denoiser(nn.Module):
     frequencies: Tensor
     varying: Tensor | None
 
-    def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig, compute: Compute = "reference") -> None:
+    def __init__(
+        self,
+        state_dim: int,
+        agents: int,
+        action_dim: int,
+        config: DenoiserConfig,
+        compute: Compute = "reference",
+    ) -> None:
         super().__init__()
         self.config = config
         self.agents = agents
@@ -47,7 +58,9 @@ class Denoiser(nn.Module):
         self.register_buffer("frequencies", torch.randn(condition // 2))
         varying = torch.ones(state_dim, dtype=torch.bool) if config.constant_components == "kept" else None
         self.register_buffer("varying", varying, persistent=False)
-        self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
+        self.condition = nn.Sequential(
+            nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
+        )
         self.read = nn.Conv1d(state_dim, width, 3, padding=1)
         self.unet = UNet(config.channels, config.blocks, condition)
         groups = OUTPUT_GROUPS if width % OUTPUT_GROUPS == 0 else 1
@@ -55,7 +68,9 @@ class Denoiser(nn.Module):
         self.write = nn.Conv1d(width, state_dim, 3, padding=1)
         nn.init.zeros_(self.write.weight)
         frames = config.conditioning_states + 1
-        self.dense = DenseConvolutions([Product((self.read,), frames, state_dim), *self.unet.products(frames)], self.unet.width)
+        self.dense = DenseConvolutions(
+            [Product((self.read,), frames, state_dim), *self.unet.products(frames)], self.unet.width
+        )
         self._fused: FusedNetwork | None = None
 
     def modulation(
@@ -68,23 +83,33 @@ class Denoiser(nn.Module):
         return self.unet.modulate(self.condition(noise_embedding + action_condition))
 
     def network(
-        self, scaled_noisy: Float[Tensor, "batch state"], history: Float[Tensor, "batch steps state"], modulation: Float[Tensor, "batch m"]
+        self,
+        scaled_noisy: Float[Tensor, "batch state"],
+        history: Float[Tensor, "batch steps state"],
+        modulation: Float[Tensor, "batch m"],
     ) -> Float[Tensor, "batch state"]:
         """F: the raw network on [history, c_in x] in order of time; only the last time is read."""
         return self.prepared()(scaled_noisy, history, modulation)
 
     def prepared(self) -> Network:
-        """`network` for many calls between which no weight changes: what depends on weights alone is computed here."""
+        """`network` for many calls between which no weight changes.
+
+        What depends on weights alone is computed here.
+        """
         network, varying = self._prepared(), self.varying
         if varying is None:
             return network
-        return lambda scaled_noisy, history, modulation: network(scaled_noisy * varying, history * varying, modulation)
+        return lambda scaled_noisy, history, modulation: network(
+            scaled_noisy * varying, history * varying, modulation
+        )
 
     def _prepared(self) -> Network:
         if self._fused is not None:
             return self._fused.prepared()
         read, *products = self.dense()
-        return lambda scaled_noisy, history, modulation: self._run(scaled_noisy, history, modulation, read, products)
+        return lambda scaled_noisy, history, modulation: self._run(
+            scaled_noisy, history, modulation, read, products
+        )
 
     def _run(
         self,
@@ -97,16 +122,23 @@ class Denoiser(nn.Module):
         frames = torch.cat([history.flatten(1), scaled_noisy], dim=1)
         hidden = self.unet(nn.functional.linear(frames, *read), modulation, products)
         channels, width = self.write.in_channels, self.unet.width
-        signal = hidden.view(len(hidden), channels // width, -1, width).transpose(2, 3).flatten(1, 2)  # [batch, channels, time]
+        signal = (
+            hidden.view(len(hidden), channels // width, -1, width).transpose(2, 3).flatten(1, 2)
+        )  # [batch, channels, time]
         last_two = nn.functional.silu(self.write_norm(signal)[..., -2:])
-        return nn.functional.linear(last_two.flatten(1), self.write.weight[..., :2].flatten(1), self.write.bias)
+        return nn.functional.linear(
+            last_two.flatten(1), self.write.weight[..., :2].flatten(1), self.write.bias
+        )
 
     def compile_network(self) -> None:
         """Compile it for each shape that is met."""
         self._run = torch.compile(self._run, dynamic=False)  # type: ignore[method-assign]
 
     def fuse(self) -> None:
-        """From now on the network is one kernel, on the weights' device. `dima.compute.why_not_fused` says where it can be."""
+        """From now on the network is one kernel, on the weights' device.
+
+        `dima.learning.compute.why_not_fused` says where it can be.
+        """
         self._fused = FusedNetwork(Layout(self.read, self.unet, self.write_norm, self.write))
 
     def forward(
@@ -133,28 +165,45 @@ class Denoiser(nn.Module):
             return torch.ones_like(turn)
         return turn.cumsum(dim=-2) > 0 if self.config.conditioning == "cumulative" else turn
 
-    def draw_revealed(self, shape: tuple[int, ...], generator: torch.Generator) -> Bool[Tensor, "*shape agents"]:
-        """Which actions training examples see: those of a uniformly drawn agent, of all, or of a uniformly drawn number of agents."""
+    def draw_revealed(
+        self, shape: tuple[int, ...], generator: torch.Generator
+    ) -> Bool[Tensor, "*shape agents"]:
+        """Which actions training examples see.
+
+        Those of a uniformly drawn agent, of all, or of a uniformly drawn number of agents.
+        """
         device = self.frequencies.device
         agent = torch.randint(self.agents, shape, generator=generator, device=device)
         if self.config.conditioning != "cumulative":
             return self.revealed(agent[..., None])[..., 0, :]
-        rank = torch.rand(*shape, self.agents, generator=generator, device=device).argsort(dim=-1).argsort(dim=-1)
+        rank = (
+            torch.rand(*shape, self.agents, generator=generator, device=device)
+            .argsort(dim=-1)
+            .argsort(dim=-1)
+        )
         return rank <= agent[..., None]
 
-    def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
-        """Mean over the autoregressive sub-steps of the preconditioned denoising error (docs/method.md#denoising-loss).
+    def loss(
+        self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Mean over the autoregressive sub-steps of the preconditioned denoising error
+        (docs/method.md#denoising-loss).
 
-        Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are conditioned on the one-shot
-        predictions of earlier ones. No gradient flows through a prediction, so that the predictions come first, without gradients, and
-        the errors of all sub-steps from one batch. Rows whose target precedes their episode do not count, nor do components that are kept.
+        Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are
+        conditioned on the one-shot predictions of earlier ones. No gradient flows through a prediction, so
+        that the predictions come first, without gradients, and the errors of all sub-steps from one batch.
+        Rows whose target precedes their episode do not count, nor do components that are kept.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
             normalized: z-scores of `windows.state` and `windows.next_state`, [batch, n + S - 1, state] each.
             generator: of noise levels, noise and agents.
         """
-        config, steps, substeps = self.config, self.config.conditioning_states, self.config.autoregressive_steps
+        config, steps, substeps = (
+            self.config,
+            self.config.conditioning_states,
+            self.config.autoregressive_steps,
+        )
         batch, device = len(windows.state), windows.state.device
         states = config.sigma_data * normalized[0] * windows.valid[..., None]
         targets = config.sigma_data * normalized[1][:, steps - 1 :]
@@ -168,7 +217,9 @@ class Denoiser(nn.Module):
         modulations = self.modulation(sigma.flatten(), conditions)
 
         noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]
-        c_skip, c_out, c_in, _ = (part[..., None] for part in precondition(sigma, config.sigma_data, config.sigma_offset_noise))
+        c_skip, c_out, c_in, _ = (
+            part[..., None] for part in precondition(sigma, config.sigma_data, config.sigma_offset_noise)
+        )
         network, by_step = self.prepared(), modulations.detach().unflatten(0, (batch, substeps))
         frames = list(states.unbind(1))
         with torch.no_grad():

@@ -1,8 +1,11 @@
-"""Convolutions over a few times as matrix products: one product for each layer instead of a convolution's many small kernels.
+"""Convolutions over a few times as matrix products.
 
-Features of C channels at T times are one vector in the order [C / width, T, width]. Channels that are normalised together are then
-consecutive, signals are concatenated along the vector, and what a channel is scaled by applies to runs of `width` numbers.
-The matrix of a layer is block-Toeplitz: each weight of the convolution at up to T places, and zeros.
+One product for each layer instead of a convolution's many small kernels.
+
+Features of C channels at T times are one vector in the order [C / width, T, width]. Channels that are
+normalised together are then consecutive, signals are concatenated along the vector, and what a channel is
+scaled by applies to runs of `width` numbers. The matrix of a layer is block-Toeplitz: each weight of the
+convolution at up to T places, and zeros.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ class Product(NamedTuple):
 class DenseConvolutions(nn.Module):
     """The matrices of all products, gathered at once from the weights of their convolutions.
 
-    The convolutions are no submodules and the tables are not saved: parameters keep their names, and checkpoints their content.
+    The convolutions are no submodules and the tables are not saved: parameters keep their names, and
+        checkpoints their content.
 
     Args:
         products: in the order in which they are taken.
@@ -52,7 +56,10 @@ class DenseConvolutions(nn.Module):
         super().__init__()
         self._layers = [layer for product in products for layer in product.layers]
         self._shapes: list[tuple[int, int]] = []
-        weights, biases = sum(layer.weight.numel() for layer in self._layers), sum(layer.out_channels for layer in self._layers)
+        weights, biases = (
+            sum(layer.weight.numel() for layer in self._layers),
+            sum(layer.out_channels for layer in self._layers),
+        )
         matrices, constants, first_weight, first_bias = [], [], 0, 0
         for product in products:
             parts, rows = [], []
@@ -62,12 +69,17 @@ class DenseConvolutions(nn.Module):
                 parts.append(_matrix(numbers, taps, layer, (width, product.width), nothing=weights))
                 channels = first_bias + torch.arange(layer.out_channels).view(-1, 1, width)
                 rows.append(channels.expand(-1, len(taps), -1).flatten())
-                first_weight, first_bias = first_weight + layer.weight.numel(), first_bias + layer.out_channels
+                first_weight, first_bias = (
+                    first_weight + layer.weight.numel(),
+                    first_bias + layer.out_channels,
+                )
             matrices.append(torch.cat(parts, dim=1))
             constants.append(torch.stack(rows))
             self._shapes.append((matrices[-1].shape[0], matrices[-1].shape[1]))
         most = max(len(rows) for rows in constants)
-        padded = [torch.cat([rows, rows.new_full((most - len(rows), rows.shape[1]), biases)]) for rows in constants]
+        padded = [
+            torch.cat([rows, rows.new_full((most - len(rows), rows.shape[1]), biases)]) for rows in constants
+        ]
         self._keep("weight", torch.cat([matrix.flatten() for matrix in matrices])[None], weights)
         self._keep("bias", torch.cat(padded, dim=1), biases)
 
@@ -82,15 +94,25 @@ class DenseConvolutions(nn.Module):
         zero = self._layers[0].weight.new_zeros(1)
         weights = torch.cat([*(layer.weight.flatten() for layer in self._layers), zero])
         biases = torch.cat([*(layer.bias for layer in self._layers), zero])  # type: ignore[list-item] - every layer has one
-        matrices = _gather(weights, self.weight_sources, self.weight_uses).split([*(rows * columns for rows, columns in self._shapes), 1])
-        constants = _gather(biases, self.bias_sources, self.bias_uses).split([*(rows for rows, _ in self._shapes), 1])
-        return [(matrix.view(shape), bias) for matrix, shape, bias in zip(matrices, self._shapes, constants, strict=False)]
+        matrices = _gather(weights, self.weight_sources, self.weight_uses).split(
+            [*(rows * columns for rows, columns in self._shapes), 1]
+        )
+        constants = _gather(biases, self.bias_sources, self.bias_uses).split(
+            [*(rows for rows, _ in self._shapes), 1]
+        )
+        return [
+            (matrix.view(shape), bias)
+            for matrix, shape, bias in zip(matrices, self._shapes, constants, strict=False)
+        ]
 
 
 class _Gather(torch.autograd.Function):
-    """Sums of the values that each target names; the gradient of a value sums those of the targets it goes to.
+    """Sums of the values that each target names.
 
-    Both ways read a table, so that nothing is added to one number from several places at once: the same bits every time on a GPU too.
+    The gradient of a value sums those of the targets it goes to.
+
+    Both ways read a table, so that nothing is added to one number from several places at once: the same bits
+        every time on a GPU too.
     """
 
     @staticmethod
@@ -110,13 +132,18 @@ def _gather(
     return _Gather.apply(values, sources, uses)  # type: ignore[no-untyped-call, no-any-return] - torch has no types for it
 
 
-def _summed(values: Float[Tensor, " values"], table: Int[Tensor, "rows targets"]) -> Float[Tensor, " targets"]:
+def _summed(
+    values: Float[Tensor, " values"], table: Int[Tensor, "rows targets"]
+) -> Float[Tensor, " targets"]:
     found = values.index_select(0, table.flatten())
     return found if len(table) == 1 else found.view(table.shape).sum(dim=0)
 
 
 def _taps(layer: Convolution, length: int) -> Int[Tensor, "out in"]:
-    """Which of the layer's taps each output time has for each input time; below 0 or beyond the last: none."""
+    """Which of the layer's taps each output time has for each input time.
+
+    Below 0 or beyond the last: none.
+    """
     stride, padding, size = (int(setting[0]) for setting in (layer.stride, layer.padding, layer.kernel_size))
     inputs = torch.arange(length)
     if isinstance(layer, nn.ConvTranspose1d):
@@ -125,19 +152,28 @@ def _taps(layer: Convolution, length: int) -> Int[Tensor, "out in"]:
 
 
 def _matrix(
-    numbers: Int[Tensor, "_ _ taps"], taps: Int[Tensor, "out in"], layer: Convolution, widths: tuple[int, int], nothing: int
+    numbers: Int[Tensor, "_ _ taps"],
+    taps: Int[Tensor, "out in"],
+    layer: Convolution,
+    widths: tuple[int, int],
+    nothing: int,
 ) -> Int[Tensor, "outputs inputs"]:
     """Where each entry of a layer's matrix is from: the number of a weight, or `nothing`."""
     if isinstance(layer, nn.ConvTranspose1d):  # its weights are [in, out, taps]
         numbers = numbers.transpose(0, 1)
     inside = (taps >= 0) & (taps < numbers.shape[2])
     entries = torch.where(inside, numbers[:, :, taps.clamp(0, numbers.shape[2] - 1)], nothing)
-    blocked = entries.unflatten(1, (-1, widths[1])).unflatten(0, (-1, widths[0]))  # [blocks, width, blocks, width, out time, in time]
+    blocked = entries.unflatten(1, (-1, widths[1])).unflatten(
+        0, (-1, widths[0])
+    )  # [blocks, width, blocks, width, out time, in time]
     return blocked.permute(0, 4, 1, 2, 5, 3).flatten(3).flatten(0, 2)
 
 
 def _inverse(sources: Int[Tensor, "rows targets"], count: int) -> Int[Tensor, "uses values"]:
-    """The targets of each of `count` values and of the zero behind them; where there are fewer than the most, the last target."""
+    """The targets of each of `count` values and of the zero behind them.
+
+    Where there are fewer than the most, the last target.
+    """
     values, order = sources.flatten().sort(stable=True)
     real = values < count
     values, targets = values[real], order[real] % sources.shape[1]

@@ -1,4 +1,6 @@
-"""A deterministic model in the denoiser's place, with the same action encoder (X2 of docs/method.md#variants)."""
+"""A deterministic model in the denoiser's place, with the same action encoder (X2 of
+docs/method.md#variants).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.action_encoders import make_action_encoder
 
 
 class DeterministicModel(nn.Module):
-    """u' = u + MLP(past states, condition of all agents' actions), in scaled units, trained with the squared error.
+    """u' = u + MLP(past states, condition of all agents' actions), in scaled units, trained with the squared
+    error.
 
-    It stands where `Denoiser` stands: the same history, the same action encoder, the same sub-steps on its own
-    predictions, and no noise and no order.
+    It stands where `Denoiser` stands: the same history, the same action encoder, the same sub-steps on its
+    own predictions, and no noise and no order.
 
     Args:
         state_dim: D.
@@ -26,14 +29,28 @@ class DeterministicModel(nn.Module):
         compute: preset of computing.
     """
 
-    def __init__(self, state_dim: int, agents: int, action_dim: int, config: DenoiserConfig, compute: Compute = "reference") -> None:
+    def __init__(
+        self,
+        state_dim: int,
+        agents: int,
+        action_dim: int,
+        config: DenoiserConfig,
+        compute: Compute = "reference",
+    ) -> None:
         super().__init__()
         self.config = config
         self.agents = agents
         self.action_encoder = make_action_encoder(agents, action_dim, config, compute)
-        inputs, hidden = config.conditioning_states * state_dim + config.condition_dim, config.deterministic_hidden
+        inputs, hidden = (
+            config.conditioning_states * state_dim + config.condition_dim,
+            config.deterministic_hidden,
+        )
         self.layers = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, state_dim)
+            nn.Linear(inputs, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, state_dim),
         )
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type] - a Linear
 
@@ -49,8 +66,12 @@ class DeterministicModel(nn.Module):
         condition = self.action_encoder(actions, revealed)[:, 0]
         return history[:, -1] + self.layers(torch.cat([history.flatten(1), condition], dim=-1))
 
-    def loss(self, windows: Windows, normalized: tuple[Tensor, Tensor], _generator: torch.Generator) -> Float[Tensor, ""]:
-        """Mean squared error over the sub-steps in units of the data's variance; later ones build on predictions of earlier ones.
+    def loss(
+        self, windows: Windows, normalized: tuple[Tensor, Tensor], _generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Mean squared error over the sub-steps in units of the data's variance.
+
+        Later ones build on predictions of earlier ones.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
@@ -62,7 +83,9 @@ class DeterministicModel(nn.Module):
         losses = []
         for step in range(config.autoregressive_steps):
             counted = windows.valid[:, steps - 1 + step, None]
-            predicted = self(torch.stack(frames[step : step + steps], dim=1), windows.action[:, step : step + steps])
+            predicted = self(
+                torch.stack(frames[step : step + steps], dim=1), windows.action[:, step : step + steps]
+            )
             error = ((predicted - targets[:, step]) / config.sigma_data).square() * counted
             losses.append(error.sum() / (counted.sum() * predicted.shape[1]).clamp(min=1))
             if step + 1 < config.autoregressive_steps:
@@ -86,7 +109,9 @@ class DirectSampler:
         """No agent has a turn of its own."""
         return torch.zeros(batch, 0, dtype=torch.long, device=self._device)
 
-    def draw_noise(self, batch: int, state_dim: int, _generator: torch.Generator) -> Float[Tensor, "batch state"]:
+    def draw_noise(
+        self, batch: int, state_dim: int, _generator: torch.Generator
+    ) -> Float[Tensor, "batch state"]:
         """None."""
         return torch.zeros(batch, state_dim, device=self._device)
 

@@ -1,4 +1,6 @@
-"""Dropout that on a CPU costs a third of torch's, which draws one random number by itself for every number dropped."""
+"""Dropout that on a CPU costs a third of torch's, which draws one random number by itself for every number
+dropped.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ LEVELS = 2**16
 def dropout(values: Float[Tensor, "*shape"], probability: float, training: bool) -> Float[Tensor, "*shape"]:
     """Each value is 0 with a probability, or else divided by the probability of the other; in training alone.
 
-    On a CPU a draw of 64 bits from torch's global generator decides about four values, in the order of their places in the shape;
-    compiled code draws in its own way.
+    On a CPU a draw of 64 bits from torch's global generator decides about four values, in the order of their
+    places in the shape; compiled code draws in its own way.
     """
     if not training or probability == 0:
         return values

@@ -14,7 +14,8 @@ DECAYED = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
 
 
 class ModelOptimizer:
-    """One part's optimiser. Learning rate and number of updates live on the device, so that a recorded update counts on.
+    """One part's optimiser. Learning rate and number of updates live on the device, so that a recorded update
+    counts on.
 
     Args:
         module: what is trained.
@@ -32,7 +33,9 @@ class ModelOptimizer:
         self._full_rate = torch.tensor(config.learning_rate, device=device)
         self._rate = self._full_rate.clone()
         kind = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
-        self._optimizer = kind(self._groups(module, config), lr=self._rate, fused=True, capturable=device.type == "cuda")
+        self._optimizer = kind(
+            self._groups(module, config), lr=self._rate, fused=True, capturable=device.type == "cuda"
+        )
 
     def _groups(self, module: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
         """The parameters that decay, and those that do not, if any."""
@@ -40,12 +43,18 @@ class ModelOptimizer:
             return [{"params": self._parameters, "weight_decay": config.weight_decay}]
         decayed = {id(layer.weight) for layer in module.modules() if isinstance(layer, DECAYED)}
         return [
-            {"params": [p for p in self._parameters if id(p) in decayed], "weight_decay": config.weight_decay},
+            {
+                "params": [p for p in self._parameters if id(p) in decayed],
+                "weight_decay": config.weight_decay,
+            },
             {"params": [p for p in self._parameters if id(p) not in decayed], "weight_decay": 0.0},
         ]
 
     def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
-        """Descend along the gradient of `loss`; `repeats` steps with the same gradient (the release's reward model does two)."""
+        """Descend along the gradient of `loss`.
+
+        `repeats` steps with the same gradient (the release's reward model does two).
+        """
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, self._gradient_clip, foreach=True)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import Compute, RewardModelConfig
-from dima.replay import Segments
+from dima.experience.replay import Segments
 from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention, mean_after
 from dima.world_model.dropout import Dropout, dropout
 from dima.world_model.precision import reduced_precision
@@ -22,13 +22,18 @@ ACTIONS = slice(1, None, 2)
 
 
 class JointActionToken(nn.Module):
-    """All agents' actions as one token: attention over the agents, mean, LayerNorm, Linear (docs/method.md#reward-and-termination)."""
+    """All agents' actions as one token.
+
+    Attention over the agents, mean, LayerNorm, Linear (docs/method.md#reward-and-termination).
+    """
 
     def __init__(self, agents: int, action_dim: int, config: RewardModelConfig) -> None:
         super().__init__()
         self.tokens = AgentActionTokens(agents, action_dim, config.dim)
         sizes = (config.dim, config.action_heads, config.action_head_dim, config.feed_forward_multiplier)
-        self.blocks = nn.Sequential(*(GatedBlock(*sizes, bias=config.action_attention_bias) for _ in range(config.action_layers)))
+        self.blocks = nn.Sequential(
+            *(GatedBlock(*sizes, bias=config.action_attention_bias) for _ in range(config.action_layers))
+        )
         self.output = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     def forward(self, actions: Float[Tensor, "batch time agents action"]) -> Float[Tensor, "batch time dim"]:
@@ -46,7 +51,9 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, heads, dim // heads, dropout, bias=True)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.feed_forward = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), Dropout(dropout))
+        self.feed_forward = nn.Sequential(
+            nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, dim), Dropout(dropout)
+        )
 
     def forward(
         self,
@@ -55,12 +62,16 @@ class TransformerBlock(nn.Module):
         cache: KeyValueCache | None = None,
         asked: slice | None = None,
     ) -> Float[Tensor, "batch asked dim"]:
-        """Causal attention, inside episodes where `allowed` says so; with a `cache` and nothing said, to all in it and all tokens.
+        """Causal attention, inside episodes where `allowed` says so.
+
+        With a `cache` and nothing said, to all in it and all tokens.
 
         The result, and the rows of `allowed`, are those of the tokens `asked`; None: of all.
         """
         causal = allowed is None and cache is None
-        attended = self.attention(self.attention_norm(tokens), allowed, causal=causal, cache=cache, asked=asked)
+        attended = self.attention(
+            self.attention_norm(tokens), allowed, causal=causal, cache=cache, asked=asked
+        )
         tokens = (tokens if asked is None else tokens[:, asked]) + attended
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
@@ -78,18 +89,32 @@ class RewardModel(nn.Module):
     """
 
     def __init__(
-        self, state_dim: int, agents: int, action_dim: int, horizon: int, config: RewardModelConfig, compute: Compute = "reference"
+        self,
+        state_dim: int,
+        agents: int,
+        action_dim: int,
+        horizon: int,
+        config: RewardModelConfig,
+        compute: Compute = "reference",
     ) -> None:
         super().__init__()
         self.config = config
         self.compute: Compute = compute
         dim = config.dim
         self.state_token = nn.Sequential(
-            nn.Linear(state_dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim), nn.LayerNorm(dim), nn.SiLU(), nn.Linear(dim, dim)
+            nn.Linear(state_dim, dim),
+            nn.LayerNorm(dim),
+            nn.SiLU(),
+            nn.Linear(dim, dim),
+            nn.LayerNorm(dim),
+            nn.SiLU(),
+            nn.Linear(dim, dim),
         )
         self.action_token = JointActionToken(agents, action_dim, config)
         self.position = nn.Parameter(torch.zeros(2 * horizon, dim))
-        self.blocks = nn.ModuleList(TransformerBlock(dim, config.heads, config.dropout) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(dim, config.heads, config.dropout) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(dim)
         self.reward_head = head(dim, 1)
         self.termination_head = head(dim, 2 if config.termination == "categorical" else 1)
@@ -105,10 +130,13 @@ class RewardModel(nn.Module):
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
         """Rewards and termination logits of all steps in one call.
 
-        `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single episode.
+        `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single
+        episode.
         """
         allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
-        return self.score(states, actions, self.position[: 2 * states.shape[1]], allowed, [None] * len(self.blocks))
+        return self.score(
+            states, actions, self.position[: 2 * states.shape[1]], allowed, [None] * len(self.blocks)
+        )
 
     def score(
         self,
@@ -118,26 +146,37 @@ class RewardModel(nn.Module):
         allowed: Bool[Tensor, "batch tokens keys"] | None,
         caches: Sequence[KeyValueCache | None],
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
-        """Rewards and termination logits of the steps that follow those in `caches`, one of each block, if any.
+        """Rewards and termination logits of the steps that follow those in `caches`, one of each block, if
+        any.
 
-        `position` holds the embeddings of their tokens. `allowed` says what they see, or is None where nothing precedes them: all that
-        came before in the rollout.
+        `position` holds the embeddings of their tokens. `allowed` says what they see, or is None where
+        nothing precedes them: all that came before in the rollout.
         """
         state_tokens = self.state_token(states)
         with reduced_precision(self.compute, states.device):
-            tokens = torch.stack([state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2).flatten(1, 2)
+            tokens = torch.stack(
+                [state_tokens, self.action_token(actions).to(state_tokens.dtype)], dim=2
+            ).flatten(1, 2)
             tokens = dropout(tokens + position, self.config.dropout, self.training)
             *first, (last, last_cache) = zip(self.blocks, caches, strict=True)
             for block, cache in first:
                 tokens = block(tokens, allowed, cache)
             if allowed is None:
-                allowed = torch.ones(1, tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
-            outputs = last(tokens, allowed[:, ACTIONS], last_cache, ACTIONS)  # nothing reads what it would make of states
+                allowed = torch.ones(
+                    1, tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device
+                ).tril()
+            outputs = last(
+                tokens, allowed[:, ACTIONS], last_cache, ACTIONS
+            )  # nothing reads what it would make of states
         outputs = self.norm(outputs)
         return self.reward_head(outputs)[..., 0], self.termination_head(outputs)
 
-    def loss(self, states: Float[Tensor, "batch time state"], segments: Segments) -> dict[str, Float[Tensor, ""]]:
-        """SmoothL1 (beta 1) of the raw team reward plus cross-entropy of the end, each a mean over steps (eq. 23)."""
+    def loss(
+        self, states: Float[Tensor, "batch time state"], segments: Segments
+    ) -> dict[str, Float[Tensor, ""]]:
+        """SmoothL1 (beta 1) of the raw team reward plus cross-entropy of the end, each a mean over steps (eq.
+        23).
+        """
         ended = segments.terminated | segments.truncated
         target = ended if self.config.timeout_is_termination else segments.terminated
         episode = F.pad(ended.long().cumsum(1)[:, :-1], (1, 0))
@@ -148,8 +187,12 @@ class RewardModel(nn.Module):
             termination = F.binary_cross_entropy_with_logits(logits[..., 0], 1.0 - target.float())
         return {"reward": F.smooth_l1_loss(reward, segments.reward), "termination": termination}
 
-    def continuation(self, logits: Float[Tensor, "*batch logits"], generator: torch.Generator) -> Float[Tensor, "*batch"]:
-        """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class 1 is the end)."""
+    def continuation(
+        self, logits: Float[Tensor, "*batch logits"], generator: torch.Generator
+    ) -> Float[Tensor, "*batch"]:
+        """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class
+        1 is the end).
+        """
         if self.config.termination == "bernoulli":
             return logits[..., 0].sigmoid()
         ends = logits.softmax(dim=-1)[..., 1]
@@ -169,14 +212,22 @@ class Scoring:
         self._begins: list[Tensor] = []
 
     def step(
-        self, state: Float[Tensor, "batch state"], action: Float[Tensor, "batch agents action"], begins: Bool[Tensor, " batch"]
+        self,
+        state: Float[Tensor, "batch state"],
+        action: Float[Tensor, "batch agents action"],
+        begins: Bool[Tensor, " batch"],
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch logits"]]:
-        """Reward and termination logits of the next step; where an episode `begins` with it, it does not see those before."""
+        """Reward and termination logits of the next step.
+
+        Where an episode `begins` with it, it does not see those before.
+        """
         self._begins.append(begins)
         first, tokens = 2 * len(self._begins) - 2, 2 * len(self._begins)
         episode = torch.stack(self._begins, dim=1).long().cumsum(dim=1).repeat_interleave(2, dim=1)
         allowed = _causal_within(episode)[:, first:]
-        reward, logits = self._model.score(state[:, None], action[:, None], self._model.position[first:tokens], allowed, self._caches)
+        reward, logits = self._model.score(
+            state[:, None], action[:, None], self._model.position[first:tokens], allowed, self._caches
+        )
         return reward[:, 0], logits[:, 0]
 
 

@@ -1,4 +1,7 @@
-"""Euler sampling of the next state: every denoising step sees one agent's action (docs/method.md#sampling)."""
+"""Euler sampling of the next state.
+
+Every denoising step sees one agent's action (docs/method.md#sampling).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class EulerSampler:
         self.config = config
         self.steps = config.steps_for(denoiser.agents)
         self.sigmas = sampling_noise_levels(self.steps, config).to(device)
-        self._initial_scale = self.sigmas[0] if config.initial_noise == "scaled" else torch.ones((), device=device)
+        self._initial_scale = (
+            self.sigmas[0] if config.initial_noise == "scaled" else torch.ones((), device=device)
+        )
         self._fixed_order = self._named_order(device)
 
     def _named_order(self, device: torch.device) -> Int[Tensor, " steps"]:
@@ -42,9 +47,14 @@ class EulerSampler:
         keys = torch.rand(batch, self.denoiser.agents, generator=generator, device=self.sigmas.device)
         return keys.argsort(dim=1).repeat_interleave(self.steps // self.denoiser.agents, dim=1)
 
-    def draw_noise(self, batch: int, state_dim: int, generator: torch.Generator) -> Float[Tensor, "batch state"]:
+    def draw_noise(
+        self, batch: int, state_dim: int, generator: torch.Generator
+    ) -> Float[Tensor, "batch state"]:
         """Where sampling starts."""
-        return torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device) * self._initial_scale
+        return (
+            torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device)
+            * self._initial_scale
+        )
 
     def prepared(self) -> Network:
         """For many calls of `sample` between which no weight changes."""
@@ -60,15 +70,20 @@ class EulerSampler:
     ) -> Float[Tensor, "batch state"]:
         """The next state in scaled units.
 
-        Everything that does not depend on the noisy state is computed before the loop: one pass of the action encoder for all agents,
-        and one matrix product for the scales and shifts of all steps. `network`, if given, is what `prepared` returned.
+        Everything that does not depend on the noisy state is computed before the loop: one pass of the action
+        encoder for all agents, and one matrix product for the scales and shifts of all steps. `network`, if
+        given, is what `prepared` returned.
         """
         network, modulations = network or self.prepared(), self._modulations(actions, order)
         state = noise
         for step in range(self.steps):
             sigma, next_sigma = self.sigmas[step], self.sigmas[step + 1]
             denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step], network)
-            state = state + (state - denoised) / sigma * (next_sigma - sigma) if step + 1 < self.steps else denoised
+            state = (
+                state + (state - denoised) / sigma * (next_sigma - sigma)
+                if step + 1 < self.steps
+                else denoised
+            )
         return state
 
     def _modulations(
@@ -76,19 +91,28 @@ class EulerSampler:
     ) -> Float[Tensor, "denoising batch modulation"]:
         conditions = self._conditions(actions, order).transpose(0, 1)
         sigmas = self.sigmas[:-1, None].expand(-1, len(actions))
-        return self.denoiser.modulation(sigmas.flatten(), conditions.flatten(0, 1)).unflatten(0, conditions.shape[:2])
+        return self.denoiser.modulation(sigmas.flatten(), conditions.flatten(0, 1)).unflatten(
+            0, conditions.shape[:2]
+        )
 
     def _conditions(
         self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
     ) -> Float[Tensor, "batch denoising condition"]:
-        """The action condition of every denoising step; those of steps that see the same actions are computed once."""
+        """The action condition of every denoising step.
+
+        Those of steps that see the same actions are computed once.
+        """
         denoiser, batch = self.denoiser, len(actions)
         if denoiser.config.conditioning == "cumulative":
             # every agent keeps its turn for as many steps as any other, unless the order is a list
             turns = 1 if isinstance(self.config.order, tuple) else self.steps // denoiser.agents
-            return denoiser.action_encoder(actions, denoiser.revealed(order[:, ::turns])).repeat_interleave(turns, dim=1)
+            return denoiser.action_encoder(actions, denoiser.revealed(order[:, ::turns])).repeat_interleave(
+                turns, dim=1
+            )
         if denoiser.config.conditioning == "joint":
-            return denoiser.action_encoder(actions, denoiser.revealed(order[:, :1])).expand(-1, self.steps, -1)
+            return denoiser.action_encoder(actions, denoiser.revealed(order[:, :1])).expand(
+                -1, self.steps, -1
+            )
         each = torch.arange(denoiser.agents, device=actions.device)
         conditions = denoiser.action_encoder(actions, denoiser.revealed(each).expand(batch, -1, -1))
         return conditions.gather(1, order[..., None].expand(-1, -1, conditions.shape[-1]))

@@ -1,4 +1,7 @@
-"""A small encoder in the Perceiver's place: attention among the visible action tokens, then their mean (O4 of docs/method.md#variants)."""
+"""A small encoder in the Perceiver's place.
+
+Attention among the visible action tokens, then their mean (O4 of docs/method.md#variants).
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,36 @@ from dima.world_model.precision import reduced_precision
 class SetEncoder(nn.Module):
     """Joint actions of n steps to one condition vector for each set of agents revealed at the current step.
 
-    Args:
-        agents: N.
-        action_dim: A.
-        steps: n, the current step included.
-        condition_dim: size of the result.
-        config: of it `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias`.
-        compute: preset of computing.
+    Args: agents: N. action_dim: A. steps: n, the current step included. condition_dim: size of the result.
+        config: of it `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and
+        `attention_bias`. compute: preset of computing.
     """
 
-    def __init__(self, agents: int, action_dim: int, steps: int, condition_dim: int, config: ActionEncoderConfig, compute: Compute) -> None:
+    def __init__(
+        self,
+        agents: int,
+        action_dim: int,
+        steps: int,
+        condition_dim: int,
+        config: ActionEncoderConfig,
+        compute: Compute,
+    ) -> None:
         super().__init__()
         self.compute: Compute = compute
         self.tokens = AgentActionTokens(agents, action_dim, config.token_dim)
         self.time = nn.Parameter(torch.randn(steps, config.token_dim))
         sizes = (config.token_dim, config.heads, config.head_dim, config.feed_forward_multiplier)
-        self.blocks = nn.ModuleList(GatedBlock(*sizes, bias=config.attention_bias) for _ in range(config.depth))
-        self.output = nn.Sequential(nn.LayerNorm(config.token_dim), nn.Linear(config.token_dim, condition_dim))
+        self.blocks = nn.ModuleList(
+            GatedBlock(*sizes, bias=config.attention_bias) for _ in range(config.depth)
+        )
+        self.output = nn.Sequential(
+            nn.LayerNorm(config.token_dim), nn.Linear(config.token_dim, condition_dim)
+        )
 
     def forward(
-        self, actions: Float[Tensor, "batch steps agents action"], revealed: Bool[Tensor, "batch masks agents"]
+        self,
+        actions: Float[Tensor, "batch steps agents action"],
+        revealed: Bool[Tensor, "batch masks agents"],
     ) -> Float[Tensor, "batch masks condition"]:
         """One condition for each mask; past steps are always seen whole."""
         batch, masks, agents = revealed.shape

@@ -1,4 +1,6 @@
-"""From the global state to every agent's local observation, through a discrete bottleneck (paper section 3.2, Table 3, eq. 22)."""
+"""From the global state to every agent's local observation, through a discrete bottleneck (paper section 3.2,
+Table 3, eq. 22).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ COMMITMENT_WEIGHT = 10.0
 class StateDecoder(nn.Module):
     """MLP to `tokens` codes, quantised, MLP to the joint observation.
 
-    With `fsq` a token has one scalar for each entry of `levels`; with `vq` it is a vector of `codebook_dim` (the release's default).
+    With `fsq` a token has one scalar for each entry of `levels`; with `vq` it is a vector of `codebook_dim`
+    (the release's default).
 
     Args:
         state_dim: D.
@@ -49,18 +52,33 @@ class StateDecoder(nn.Module):
         """Observations from z-scored states."""
         return self._reconstruct(states)[0]
 
-    def loss(self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]) -> Float[Tensor, ""]:
-        """Mean absolute (release) or squared (eq. 22) error of the joint observation; with `vq` plus the commitment loss."""
+    def loss(
+        self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]
+    ) -> Float[Tensor, ""]:
+        """Mean absolute (release) or squared (eq. 22) error of the joint observation.
+
+        With `vq` plus the commitment loss.
+        """
         predicted, commitment = self._reconstruct(states)
-        error = F.l1_loss(predicted, observations) if self.config.loss == "l1" else F.mse_loss(predicted, observations)
+        error = (
+            F.l1_loss(predicted, observations)
+            if self.config.loss == "l1"
+            else F.mse_loss(predicted, observations)
+        )
         return error + commitment
 
-    def _reconstruct(self, states: Float[Tensor, "batch state"]) -> tuple[Float[Tensor, "batch agents observation"], Float[Tensor, ""]]:
+    def _reconstruct(
+        self, states: Float[Tensor, "batch state"]
+    ) -> tuple[Float[Tensor, "batch agents observation"], Float[Tensor, ""]]:
         codes = self.encoder(states).view(-1, *self.code_shape)
         quantized, *rest = self.quantizer(codes)
-        commitment = rest[-1].sum() if self.config.quantizer == "vq" else torch.zeros((), device=states.device)
+        commitment = (
+            rest[-1].sum() if self.config.quantizer == "vq" else torch.zeros((), device=states.device)
+        )
         return self.decoder(quantized.flatten(1)).view(-1, *self.shape), commitment
 
 
 def _three_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, outputs)
+    )

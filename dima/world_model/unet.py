@@ -1,4 +1,7 @@
-"""The 1-D U-Net of the denoiser. It convolves over TIME (past states and the noisy next one); the state is the channel axis."""
+"""The 1-D U-Net of the denoiser.
+
+It convolves over TIME (past states and the noisy next one); the state is the channel axis.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ Modulation = tuple[Tensor, Tensor]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution on the short cut where the channels change.
+    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution on the short cut where the channels
+    change.
 
     The second convolution and the short cut are one product.
 
@@ -35,7 +39,9 @@ class ResidualBlock(nn.Module):
         self.norm_channels = (channels_in, channels_out)
         self.first = nn.Conv1d(channels_in, channels_out, 3, padding=1)
         self.second = nn.Conv1d(channels_out, channels_out, 3, padding=1)
-        self.shortcut = nn.Conv1d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+        self.shortcut = (
+            nn.Conv1d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+        )
         nn.init.zeros_(self.second.weight)
 
     def products(self, length: int) -> list[Product]:
@@ -44,7 +50,10 @@ class ResidualBlock(nn.Module):
         return [Product((self.first,), length, self.width), Product(last, length, self.width)]
 
     def forward(
-        self, features: Float[Tensor, "batch features"], modulation: Sequence[Modulation], products: Sequence[Affine]
+        self,
+        features: Float[Tensor, "batch features"],
+        modulation: Sequence[Modulation],
+        products: Sequence[Affine],
     ) -> Float[Tensor, "batch out"]:
         """Each norm has its factor and shift, each of `products` its matrix and bias."""
         hidden = F.linear(F.silu(adaptive_group_norm(features, *modulation[0], self.width)), *products[0])
@@ -60,27 +69,33 @@ def group_count(channels: int) -> int:
 
 
 def adaptive_group_norm(
-    features: Float[Tensor, "batch features"], factor: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"], width: int
+    features: Float[Tensor, "batch features"],
+    factor: Float[Tensor, "batch channels"],
+    shift: Float[Tensor, "batch channels"],
+    width: int,
 ) -> Float[Tensor, "batch features"]:
     """GroupNorm without weights, max(1, C // 32) groups, then x factor + shift."""
     batch, channels = factor.shape
     grouped = features.view(batch, group_count(channels), -1)
     normalized = F.layer_norm(grouped, grouped.shape[2:]).view(batch, channels // width, -1, width)
-    return torch.addcmul(shift.unflatten(1, (-1, 1, width)), normalized, factor.unflatten(1, (-1, 1, width))).flatten(1)
+    return torch.addcmul(
+        shift.unflatten(1, (-1, 1, width)), normalized, factor.unflatten(1, (-1, 1, width))
+    ).flatten(1)
 
 
 class UNet(nn.Module):
     """Down path, middle and up path with skip connections; every block is modulated by the condition.
 
-    All factors and shifts come from one matrix product, `modulate`, because the condition is the same for every block.
+    All factors and shifts come from one matrix product, `modulate`, because the condition is the same for
+    every block.
 
     Args:
         channels: of each level; the time axis is halved between levels.
         blocks: residual blocks of each level on the way down (one more on the way up).
         condition_dim: size of the condition.
 
-    Attributes:
-        width: of the features' order (see `dima.world_model.dense`): it divides every group that is normalised, and every signal.
+    Attributes: width: of the features' order (see `dima.world_model.dense`): it divides every group that is
+        normalised, and every signal.
     """
 
     is_factor: Tensor
@@ -93,14 +108,23 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for channel, previous, count in zip(channels, before, blocks, strict=True):
-            self.down.append(nn.ModuleList(self._block(previous if index == 0 else channel, channel) for index in range(count)))
+            self.down.append(
+                nn.ModuleList(
+                    self._block(previous if index == 0 else channel, channel) for index in range(count)
+                )
+            )
             skipped = [previous] + [channel] * count
             outputs = [channel] * count + [previous]
             inputs = [channel, *outputs[:-1]]
             ups = (self._block(a + b, c) for a, b, c in zip(inputs, reversed(skipped), outputs, strict=True))
             self.up.insert(0, nn.ModuleList(ups))
-        self.shrink = nn.ModuleList(nn.Conv1d(channel, channel, 3, stride=2, padding=1) for channel in channels[:-1])
-        self.grow = nn.ModuleList(nn.ConvTranspose1d(channel, channel, 4, stride=2, padding=1) for channel in reversed(channels[:-1]))
+        self.shrink = nn.ModuleList(
+            nn.Conv1d(channel, channel, 3, stride=2, padding=1) for channel in channels[:-1]
+        )
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose1d(channel, channel, 4, stride=2, padding=1)
+            for channel in reversed(channels[:-1])
+        )
         self.middle = nn.ModuleList(self._block(channels[-1], channels[-1]) for _ in range(2))
         groups = (*self.down, self.middle, *self.up)
         self._norms = [count for group in groups for block in _blocks(group) for count in block.norm_channels]
@@ -112,11 +136,16 @@ class UNet(nn.Module):
         return ResidualBlock(channels_in, channels_out, self.width)
 
     def modulate(self, condition: Float[Tensor, "*batch condition"]) -> Float[Tensor, "*batch modulation"]:
-        """Factors and shifts of all blocks, for `forward`; a factor is 1 + scale, and the 1 is added to the bias once for all rows."""
+        """Factors and shifts of all blocks, for `forward`.
+
+        A factor is 1 + scale, and the 1 is added to the bias once for all rows.
+        """
         return F.linear(condition, self.modulation.weight, self.modulation.bias + self.is_factor)
 
     def products(self, length: int) -> list[Product]:
-        """Those of `forward` in its order, for a signal of `length` times, which must be divisible by 2^(levels - 1)."""
+        """Those of `forward` in its order, for a signal of `length` times, which must be divisible by
+        2^(levels - 1).
+        """
         found: list[Product] = []
         for level, group in enumerate(self.down):
             if level > 0:
@@ -132,9 +161,15 @@ class UNet(nn.Module):
         return found
 
     def forward(
-        self, features: Float[Tensor, "batch features"], modulation: Float[Tensor, "batch modulation"], products: Sequence[Affine]
+        self,
+        features: Float[Tensor, "batch features"],
+        modulation: Float[Tensor, "batch modulation"],
+        products: Sequence[Affine],
     ) -> Float[Tensor, "batch features"]:
-        """Features of `channels[0]` channels in and out; `products` are the matrices and biases of `self.products`."""
+        """Features of `channels[0]` channels in and out.
+
+        `products` are the matrices and biases of `self.products`.
+        """
         norms, layers, skips = self._factors_and_shifts(modulation), iter(products), []
         for level, group in enumerate(self.down):
             features = features if level == 0 else F.linear(features, *next(layers))

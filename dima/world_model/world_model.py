@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import DimaParameters
-from dima.normalizer import RunningNormalizer
+from dima.experience.normalizer import RunningNormalizer
 from dima.world_model.denoiser import Denoiser, Network
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
 from dima.world_model.reward_model import RewardModel, Scoring
@@ -18,7 +18,8 @@ from dima.world_model.state_decoder import StateDecoder
 class WorldModel(nn.Module):
     """Normaliser, denoiser with its sampler, state decoder, reward model.
 
-    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` go between them and raw states.
+    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` go between them and
+    raw states.
 
     Args:
         shapes: (state dim D, agents N, observation dim O, action dim A).
@@ -26,7 +27,9 @@ class WorldModel(nn.Module):
         device: where the model lives.
     """
 
-    def __init__(self, shapes: tuple[int, int, int, int], parameters: DimaParameters, device: torch.device) -> None:
+    def __init__(
+        self, shapes: tuple[int, int, int, int], parameters: DimaParameters, device: torch.device
+    ) -> None:
         super().__init__()
         states, agents, observations, actions = shapes
         self.sigma_data = parameters.denoiser.sigma_data
@@ -35,13 +38,22 @@ class WorldModel(nn.Module):
         model = dynamics(states, agents, actions, parameters.denoiser, parameters.compute)
         self.denoiser: Denoiser | DeterministicModel = model
         self.state_decoder = StateDecoder(states, agents, observations, parameters.state_decoder)
-        self.reward_model = RewardModel(states, agents, actions, parameters.behavior.horizon, parameters.reward_model, parameters.compute)
+        self.reward_model = RewardModel(
+            states, agents, actions, parameters.behavior.horizon, parameters.reward_model, parameters.compute
+        )
         self.to(device)
-        self.sampler = EulerSampler(model, parameters.sampler, device) if isinstance(model, Denoiser) else DirectSampler(model, device)
+        self.sampler = (
+            EulerSampler(model, parameters.sampler, device)
+            if isinstance(model, Denoiser)
+            else DirectSampler(model, device)
+        )
         self.register_load_state_dict_post_hook(lambda model, _: model._find_constants())
 
     def compile_parts(self) -> None:
-        """Compile what most of the time goes into, for the shapes that are met; saved weights keep their names."""
+        """Compile what most of the time goes into, for the shapes that are met.
+
+        Saved weights keep their names.
+        """
         self.denoiser.compile_network()
         for part in (self.denoiser.action_encoder, self.reward_model):
             part.compile(dynamic=False)
@@ -93,7 +105,10 @@ class WorldModel(nn.Module):
         return self.sampler.sample(history, actions, order, noise, network)
 
     def score(
-        self, scaled: Float[Tensor, "batch time state"], actions: Float[Tensor, "batch time agents action"], generator: torch.Generator
+        self,
+        scaled: Float[Tensor, "batch time state"],
+        actions: Float[Tensor, "batch time agents action"],
+        generator: torch.Generator,
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
         """Reward and continuation of every step of whole rollouts, in one call."""
         reward, logits = self.reward_model(scaled / self.sigma_data, actions)
@@ -111,6 +126,9 @@ class WorldModel(nn.Module):
         begins: Bool[Tensor, " batch"],
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-        """Reward and continuation of the next step of rollouts; where an episode `begins` with it, those before are forgotten."""
+        """Reward and continuation of the next step of rollouts.
+
+        Where an episode `begins` with it, those before are forgotten.
+        """
         reward, logits = scoring.step(scaled / self.sigma_data, action, begins)
         return reward, self.reward_model.continuation(logits, generator)

@@ -1,1 +1,4 @@
-"""A MuJoCo port of four Bi-DexHands tasks: the original's observations, actions and rewards on other contact physics."""
+"""A MuJoCo port of four Bi-DexHands tasks.
+
+The original's observations, actions and rewards on other contact physics.
+"""

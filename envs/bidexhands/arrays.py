@@ -1,4 +1,7 @@
-"""Array formulas that hold for NumPy and torch alike; quaternions are (w, x, y, z), as in MuJoCo, and of norm 1."""
+"""Array formulas that hold for NumPy and torch alike.
+
+Quaternions are (w, x, y, z), as in MuJoCo, and of norm 1.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ def cross(first: Float[Array, "*#batch 3"], second: Float[Array, "*#batch 3"]) -
     return namespace(first).stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
-def rotate(quaternion: Float[Array, "*batch 4"], vector: Float[Array, "*#batch 3"]) -> Float[Array, "*batch 3"]:
+def rotate(
+    quaternion: Float[Array, "*batch 4"], vector: Float[Array, "*#batch 3"]
+) -> Float[Array, "*batch 3"]:
     """v + 2 w (u x v) + 2 u x (u x v) for q = (w, u)."""
     scalar, axis = quaternion[..., :1], quaternion[..., 1:]
     twice = 2 * cross(axis, vector)

@@ -165,7 +165,8 @@ class Constants(_Section):
 
 
 def load_constants(path: Path) -> Constants:
-    """The constants in a file, which holds all of them, or names an earlier version as `based_on` and what differs from it.
+    """The constants in a file, which holds all of them, or names an earlier version as `based_on` and what
+    differs from it.
 
     Raises:
         ConstantsError: the file is absent, is not YAML, is based on no earlier version, or a key is unknown, missing or out of
@@ -178,11 +179,13 @@ def load_constants(path: Path) -> Constants:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConstantsError(f"{path.name}: {where}: {first['msg'].lower()}") from None
     if path.name != f"v{constants.version}.yaml":
-        raise ConstantsError(f"{path.name} calls itself version {constants.version}: its name must be v{constants.version}.yaml")
+        raise ConstantsError(
+            f"{path.name} calls itself version {constants.version}: its name must be v{constants.version}.yaml"
+        )
     return constants
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401
+def _read(path: Path) -> Any:
     """What a file says, with the rest from the version it is based on."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -194,11 +197,13 @@ def _read(path: Path) -> Any:  # noqa: ANN401
         return content
     version, base = content.get("version"), content.pop("based_on")
     if not (isinstance(version, int) and isinstance(base, int) and base < version):
-        raise ConstantsError(f"{path.name}: based_on: must be an earlier version than its own, {version}, not {base}")
+        raise ConstantsError(
+            f"{path.name}: based_on: must be an earlier version than its own, {version}, not {base}"
+        )
     return _changed(_read(path.with_name(f"v{base}.yaml")), content)
 
 
-def _changed(base: Any, changes: Any) -> Any:  # noqa: ANN401
+def _changed(base: Any, changes: Any) -> Any:
     """`base` with the values of `changes`, section by section."""
     if not (isinstance(base, dict) and isinstance(changes, dict)):
         return changes

@@ -17,7 +17,8 @@ from envs.bidexhands.hand import ACTUATED, named
 from envs.bidexhands.scene import HANDS
 
 FORCE, TORQUE, TARGETS = slice(0, 3), slice(3, 6), slice(6, 26)
-"""Where in a hand's action, all of it in [-1, 1], the forearm's force and torque and the joints' targets are."""
+"""Where in a hand's action, all of it in [-1, 1], the forearm's force and torque and the joints' targets
+are."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Controls:
 
 def find_controls(model: mujoco.MjModel, hand: Hand, task: TaskConstants) -> Controls:
     """Look up every name once."""
-    actuators = np.array([[model.actuator(named(side, f"A_{joint}")).id for joint in ACTUATED] for side in HANDS])
+    actuators = np.array(
+        [[model.actuator(named(side, f"A_{joint}")).id for joint in ACTUATED] for side in HANDS]
+    )
     return Controls(
         actuators=actuators,
         ranges=model.actuator_ctrlrange[actuators],
@@ -43,7 +46,9 @@ def find_controls(model: mujoco.MjModel, hand: Hand, task: TaskConstants) -> Con
     )
 
 
-def joint_targets(actions: Float[Array, "batch hands action"], controls: Controls) -> Float[Array, "batch hands actuated"]:
+def joint_targets(
+    actions: Float[Array, "batch hands action"], controls: Controls
+) -> Float[Array, "batch hands actuated"]:
     """lower + (a + 1) / 2 (upper - lower), so 0 is the middle of a joint's range; radians."""
     xp = namespace(actions)
     ranges = xp.asarray(controls.ranges, dtype=actions.dtype, device=actions.device)
@@ -51,7 +56,9 @@ def joint_targets(actions: Float[Array, "batch hands action"], controls: Control
     return lower + (actions[..., TARGETS] + 1) / 2 * (upper - lower)
 
 
-def forearm_wrenches(actions: Float[Array, "batch hands action"], controls: Controls) -> Float[Array, "batch hands 6"]:
+def forearm_wrenches(
+    actions: Float[Array, "batch hands action"], controls: Controls
+) -> Float[Array, "batch hands 6"]:
     """Force and torque at each forearm's centre of mass in the world's frame; N and N m."""
     xp = namespace(actions)
     return xp.concat([actions[..., FORCE] * controls.force, actions[..., TORQUE] * controls.torque], axis=-1)

@@ -22,9 +22,10 @@ from envs.rendering import ModelCamera
 class BiDexHands(EpisodicEnvironment):
     """Two hands and an object; actions beyond [-1, 1] are clipped, and seen clipped.
 
-    Every episode starts from exactly the same state. (The original's first observation comes after one step with actions of
-    at most 0.01, which is noise that its configuration asks for nowhere.) A failed task terminates the episode, the episode
-    limit truncates it, and success stays in `info` from the step it is reached until the episode ends.
+    Every episode starts from exactly the same state. (The original's first observation comes after one step
+    with actions of at most 0.01, which is noise that its configuration asks for nowhere.) A failed task
+    terminates the episode, the episode limit truncates it, and success stays in `info` from the step it is
+    reached until the episode ends.
     """
 
     starts_afresh = True
@@ -54,9 +55,14 @@ class BiDexHands(EpisodicEnvironment):
         readings = self.readings()
         self._state[worlds] = self._global_state(readings, self.task.points(readings))[worlds]
 
-    def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def _advance(
+        self, actions: Float[np.ndarray, "batch agents action"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         np.clip(actions, -1, 1, out=self._actions)
-        targets, wrenches = joint_targets(self._actions, self._controls), forearm_wrenches(self._actions, self._controls)
+        targets, wrenches = (
+            joint_targets(self._actions, self._controls),
+            forearm_wrenches(self._actions, self._controls),
+        )
         self.worlds.step(targets, wrenches, self._controls, self.task.constants.simulation.substeps)
         readings = self.readings()
         points = self.task.points(readings)
@@ -71,11 +77,17 @@ class BiDexHands(EpisodicEnvironment):
     def _engine_state(self) -> Float[np.ndarray, "batch state"]:
         return self._state
 
-    def _observe(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
+    def _observe(
+        self, state: Float[np.ndarray, "batch state"]
+    ) -> Float[np.ndarray, "batch agents observation"]:
         return agent_observations(state)
 
     def _save_engine(self) -> dict[str, np.ndarray]:
-        return {"integration": self.worlds.save(), "state": self._state.copy(), "success": self._success.copy()}
+        return {
+            "integration": self.worlds.save(),
+            "state": self._state.copy(),
+            "success": self._success.copy(),
+        }
 
     def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
         self.worlds.restore(saved["integration"])
@@ -85,12 +97,16 @@ class BiDexHands(EpisodicEnvironment):
     def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._camera.draw(self.worlds.data[world].qpos[None], height, width)[0]
 
-    def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+    def _draw_states(
+        self, states: Float[np.ndarray, "time state"], height: int, width: int
+    ) -> UInt8[np.ndarray, "time height width 3"]:
         return self._camera.draw(qpos_from_states(self.task, self.worlds.model, states), height, width)
 
     def close(self) -> None:
         self._camera.close()
         self.worlds.close()
 
-    def _global_state(self, readings: Readings, points: Float[np.ndarray, "batch points 3"]) -> Float[np.ndarray, "batch state"]:
+    def _global_state(
+        self, readings: Readings, points: Float[np.ndarray, "batch points 3"]
+    ) -> Float[np.ndarray, "batch state"]:
         return global_state(readings, points, self._actions, self.task.constants.observation)

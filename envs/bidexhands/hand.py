@@ -1,7 +1,8 @@
 """OpenAI's Shadow hand, read at run time from the installed gymnasium-robotics package.
 
-Bi-DexHands uses this very model for both hands (its left one is not mirrored): a mount, a forearm and 24 finger and wrist
-joints, of which 20 have position actuators and each finger's last is coupled to the one before by a tendon.
+Bi-DexHands uses this very model for both hands (its left one is not mirrored): a mount, a forearm and 24
+finger and wrist joints, of which 20 have position actuators and each finger's last is coupled to the one
+before by a tendon.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -48,7 +49,9 @@ def assets_folder() -> Path:
     """
     found = find_spec("gymnasium_robotics")
     if found is None or found.origin is None:
-        raise MissingExtraError("the hand model comes with gymnasium-robotics, which is not installed: pip install -e '.[mujoco]'")
+        raise MissingExtraError(
+            "the hand model comes with gymnasium-robotics, which is not installed: pip install -e '.[mujoco]'"
+        )
     folder = Path(found.origin).parent / _ASSETS
     absent = [name for name in _FILES if not (folder / name).is_file()]
     if absent:
@@ -62,7 +65,9 @@ def build_hand(hand: str, constants: Hand) -> mujoco.MjSpec:
     folder = assets_folder()
     spec = mujoco.MjSpec.from_string(_document(folder))
     # The file's own buffer sizes are for another scene.
-    spec.njmax = spec.nconmax = spec.nuser_jnt = spec.nuser_site = spec.nuser_tendon = spec.nuser_actuator = spec.nuser_sensor = -1
+    spec.njmax = spec.nconmax = spec.nuser_jnt = spec.nuser_site = spec.nuser_tendon = spec.nuser_actuator = (
+        spec.nuser_sensor
+    ) = -1
     materials = [material for material in spec.materials if material.name != "robot0:MatViz"]
     for element in [*spec.sensors, *spec.pairs, *spec.sites, *spec.textures, *materials]:
         spec.delete(element)

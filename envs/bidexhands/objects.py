@@ -1,7 +1,7 @@
 """The things to be handled, built from primitives with the original's measures.
 
-Every object is one body named "object", the original's root frame, with moving parts below it. The door's leaves keep the
-original's link frames: x across the leaf, y along the hinge, z through the leaf.
+Every object is one body named "object", the original's root frame, with moving parts below it. The door's
+leaves keep the original's link frames: x across the leaf, y along the hinge, z through the leaf.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -40,7 +40,10 @@ def add_door(root: mujoco.MjsBody, constants: Door) -> None:
     width, thickness, height = constants.frame_rail
     for level in constants.frame_heights:
         _box(root, (0, 0, level), (thickness, width, height), constants, STEEL)
-    for leaf, hinge, side in (("right_leaf", constants.right_hinge, 1), ("left_leaf", constants.left_hinge, -1)):
+    for leaf, hinge, side in (
+        ("right_leaf", constants.right_hinge, 1),
+        ("left_leaf", constants.left_hinge, -1),
+    ):
         body = root.add_body(name=leaf, pos=hinge, quat=LEAF_TO_ROOT)
         _joint(body, leaf, mjtJoint.mjJNT_HINGE, (0, -side, 0), (0, constants.leaf_travel), constants)
         across = side * (abs(hinge[1]) - constants.leaf_gap - constants.leaf_size[0] / 2)
@@ -64,39 +67,62 @@ def add_pen(root: mujoco.MjsBody, constants: Pen) -> None:
 def add_table(world: mujoco.MjsBody, constants: BottleCap | Pen) -> None:
     """A table that stays where it is."""
     half = [length / 2 for length in constants.table_size]
-    table = world.add_geom(name="table", type=mjtGeom.mjGEOM_BOX, pos=constants.table_position, size=half, rgba=TABLE)
+    table = world.add_geom(
+        name="table", type=mjtGeom.mjGEOM_BOX, pos=constants.table_position, size=half, rgba=TABLE
+    )
     table.contype, table.conaffinity = FIXED_BIT, ALL_BITS & ~FIXED_BIT
 
 
 def _add_handle(leaf: mujoco.MjsBody, constants: Door, side: int, face: int, plane: float) -> None:
-    """A bar along the hinge's direction on two feet, so that fingers fit behind it; `plane` is the leaf's middle."""
+    """A bar along the hinge's direction on two feet, so that fingers fit behind it.
+
+    `plane` is the leaf's middle.
+    """
     near, far = constants.handle_span
     across, along = side * (near + far) / 2, constants.handle_point[1]
     surface, thickness, reach = constants.leaf_size[2] / 2, constants.handle_thickness, constants.handle_depth
     bar = (across, along, plane + face * (surface + reach - thickness / 2))
     _box(leaf, bar, (far - near, constants.handle_height, thickness), constants, STEEL)
     for end in (1, -1):
-        foot = (across, along + end * (constants.handle_height - thickness) / 2, plane + face * (surface + (reach - thickness) / 2))
+        foot = (
+            across,
+            along + end * (constants.handle_height - thickness) / 2,
+            plane + face * (surface + (reach - thickness) / 2),
+        )
         _box(leaf, foot, (far - near, thickness, reach - thickness), constants, STEEL)
 
 
 def _joint(
-    body: mujoco.MjsBody, name: str, kind: mjtJoint, axis: Sequence[float], travel: Sequence[float] | None, constants: TaskConstants
+    body: mujoco.MjsBody,
+    name: str,
+    kind: mjtJoint,
+    axis: Sequence[float],
+    travel: Sequence[float] | None,
+    constants: TaskConstants,
 ) -> None:
     limited = {} if travel is None else {"limited": True, "range": travel}
     joint = body.add_joint(name=name, type=kind, axis=axis, **limited)
     joint.stiffness[0], joint.damping[0] = constants.object_spring, constants.object_damping
 
 
-def _cylinder(body: mujoco.MjsBody, part: Sequence[float], constants: TaskConstants, colour: Sequence[float]) -> None:
+def _cylinder(
+    body: mujoco.MjsBody, part: Sequence[float], constants: TaskConstants, colour: Sequence[float]
+) -> None:
     """A cylinder along z, given by radius, from and to."""
     radius, start, end = part
     size = (radius, (end - start) / 2, 0)
-    _touchable(body.add_geom(type=mjtGeom.mjGEOM_CYLINDER, pos=(0, 0, (start + end) / 2), size=size, rgba=colour), constants)
+    _touchable(
+        body.add_geom(type=mjtGeom.mjGEOM_CYLINDER, pos=(0, 0, (start + end) / 2), size=size, rgba=colour),
+        constants,
+    )
 
 
 def _box(
-    body: mujoco.MjsBody, centre: Sequence[float], lengths: Sequence[float], constants: TaskConstants, colour: Sequence[float]
+    body: mujoco.MjsBody,
+    centre: Sequence[float],
+    lengths: Sequence[float],
+    constants: TaskConstants,
+    colour: Sequence[float],
 ) -> None:
     half = [length / 2 for length in lengths]
     _touchable(body.add_geom(type=mjtGeom.mjGEOM_BOX, pos=centre, size=half, rgba=colour), constants)
@@ -106,6 +132,10 @@ def _touchable(geom: mujoco.MjsGeom, constants: TaskConstants) -> None:
     geom.contype, geom.conaffinity = OBJECT_BIT, ALL_BITS & ~OBJECT_BIT
     geom.density = constants.object_density
     geom.condim = constants.object_condim
-    geom.friction = (constants.object_friction, constants.object_torsional_friction, constants.object_rolling_friction)
+    geom.friction = (
+        constants.object_friction,
+        constants.object_torsional_friction,
+        constants.object_rolling_friction,
+    )
     # The object's friction holds wherever it is touched, instead of the larger of two.
     geom.priority = 1

@@ -16,7 +16,10 @@ def global_state(
     actions: Float[Array, "batch hands action"],
     constants: Observation,
 ) -> Float[Array, "batch state"]:
-    """Everything in the order of `layout`, scaled and clipped; `points` are the task's, `actions` the last ones."""
+    """Everything in the order of `layout`, scaled and clipped.
+
+    `points` are the task's, `actions` the last ones.
+    """
     xp = namespace(readings.joint_positions)
     lower, upper = readings.joint_ranges[..., 0], readings.joint_ranges[..., 1]
     fingertips = xp.concat(
@@ -56,7 +59,9 @@ def agent_observations(state: Float[Array, "batch state"]) -> Float[Array, "batc
     """For each agent its own hand, then all that is not a hand."""
     xp = namespace(state)
     rest = state[:, HANDS * HAND_DIM :]
-    views = [xp.concat([state[:, hand * HAND_DIM : (hand + 1) * HAND_DIM], rest], axis=-1) for hand in range(HANDS)]
+    views = [
+        xp.concat([state[:, hand * HAND_DIM : (hand + 1) * HAND_DIM], rest], axis=-1) for hand in range(HANDS)
+    ]
     return xp.stack(views, axis=1)
 
 

@@ -1,6 +1,7 @@
 """What observations and rewards are made of, read off arrays that MuJoCo's engines share.
 
-Any engine fills `EngineArrays`, with NumPy or torch and the worlds along the first axis; the rest is the same for all.
+Any engine fills `EngineArrays`, with NumPy or torch and the worlds along the first axis; the rest is the same
+for all.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -55,10 +56,11 @@ class EngineArrays:
 
 @dataclass(frozen=True)
 class Readings:
-    """Unscaled; in the world's frame unless said otherwise, quaternions (w, x, y, z), velocities those of frame origins.
+    """Unscaled; in the world's frame unless said otherwise, quaternions (w, x, y, z), velocities those of
+    frame origins.
 
-    `joint_forces` are what actuators and constraints exert together; wrenches (force, torque) act on a fingertip's link at
-    its origin, in its frame; `link_*` belong to the object's moving parts.
+    `joint_forces` are what actuators and constraints exert together; wrenches (force, torque) act on a
+    fingertip's link at its origin, in its frame; `link_*` belong to the object's moving parts.
     """
 
     joint_positions: Float[Array, "batch hands joints"]
@@ -89,7 +91,9 @@ def find_addresses(model: mujoco.MjModel, links: tuple[str, ...]) -> Addresses:
         joint_positions=model.jnt_qposadr[joints].astype(np.int64),
         joint_velocities=model.jnt_dofadr[joints].astype(np.int64),
         joint_ranges=model.jnt_range[joints],
-        fingertips=np.array([[model.body(named(hand, f"{finger}distal")).id for finger in FINGERS] for hand in HANDS]),
+        fingertips=np.array(
+            [[model.body(named(hand, f"{finger}distal")).id for finger in FINGERS] for hand in HANDS]
+        ),
         contact_sensors=sensors[..., None] + np.arange(9),
         palms=np.array([model.body(named(hand, "palm")).id for hand in HANDS]),
         mounts=np.array([model.body(named(hand, "hand mount")).id for hand in HANDS]),
@@ -107,7 +111,8 @@ def fingertip_wrenches(
 ) -> Float[Array, "batch hands fingers 6"]:
     """The contact sensors' net wrenches, moved to the link's origin and into its frame.
 
-    Sensors belong to the positions a substep began with: `xpos` and `xquat` have to be of that time too, before any refresh.
+    Sensors belong to the positions a substep began with: `xpos` and `xquat` have to be of that time too,
+        before any refresh.
     """
     reported = sensordata[:, addresses.contact_sensors]
     # A contact sensor says what its body does to others.

@@ -1,4 +1,5 @@
-"""From global states back to the positions of a scene, to draw imagined states or to see where a policy thinks it is.
+"""From global states back to the positions of a scene, to draw imagined states or to see where a policy
+thinks it is.
 
 What a state leaves out stays at 0: how far the bottle's cap has been turned.
 """
@@ -21,8 +22,12 @@ from envs.bidexhands.scene import HANDS, quaternion
 from envs.bidexhands.tasks import Task
 
 
-def qpos_from_states(task: Task, model: mujoco.MjModel, states: Float[np.ndarray, "time state"]) -> Float[np.ndarray, "time positions"]:
-    """A row of `qpos` for each state, as exact as its numbers where nothing was clipped; a predicted quaternion is scaled to norm 1.
+def qpos_from_states(
+    task: Task, model: mujoco.MjModel, states: Float[np.ndarray, "time state"]
+) -> Float[np.ndarray, "time positions"]:
+    """A row of `qpos` for each state, as exact as its numbers where nothing was clipped.
+
+    A predicted quaternion is scaled to norm 1.
 
     Args:
         task: with the preset the states come from.
@@ -49,9 +54,16 @@ def qpos_from_states(task: Task, model: mujoco.MjModel, states: Float[np.ndarray
 
 
 def _set_hand(
-    row: Float[np.ndarray, " positions"], state: Float[np.ndarray, " state"], hand: int, name: str, model: mujoco.MjModel
+    row: Float[np.ndarray, " positions"],
+    state: Float[np.ndarray, " state"],
+    hand: int,
+    name: str,
+    model: mujoco.MjModel,
 ) -> None:
-    """Joint angles from the range they were scaled by, and the base's turn; its frame is parallel to the mount's."""
+    """Joint angles from the range they were scaled by, and the base's turn.
+
+    Its frame is parallel to the mount's.
+    """
     for joint, scaled in zip(JOINTS, state[hand_slice(hand, "joint_positions")], strict=True):
         lower, upper = model.joint(named(name, joint)).range
         row[_address(model, named(name, joint))] = lower + (scaled + 1) / 2 * (upper - lower)
@@ -59,7 +71,12 @@ def _set_hand(
     row[base + 3 : base + 7] = quaternion(state[hand_slice(hand, "base_euler")].tolist())
 
 
-def _set_object(row: Float[np.ndarray, " positions"], state: Float[np.ndarray, " state"], task: Task, model: mujoco.MjModel) -> None:
+def _set_object(
+    row: Float[np.ndarray, " positions"],
+    state: Float[np.ndarray, " state"],
+    task: Task,
+    model: mujoco.MjModel,
+) -> None:
     """The object's pose, unless it is a door, and how far its parts have moved, from the task's points."""
     own = task.own
     position = state[OBJECT["object_position"]]
@@ -70,7 +87,10 @@ def _set_object(row: Float[np.ndarray, " positions"], state: Float[np.ndarray, "
         return rotate(conjugate(turn), state[point_slice(point)] - position)
 
     if isinstance(own, Door):
-        for leaf, point, hinge, side in (("left_leaf", 0, own.left_hinge, -1), ("right_leaf", 1, own.right_hinge, 1)):
+        for leaf, point, hinge, side in (
+            ("left_leaf", 0, own.left_hinge, -1),
+            ("right_leaf", 1, own.right_hinge, 1),
+        ):
             row[_address(model, leaf)] = _leaf_angle(from_root(point) - hinge, side, own)
         return
     start = _address(model, "object")
@@ -82,7 +102,9 @@ def _set_object(row: Float[np.ndarray, " positions"], state: Float[np.ndarray, "
 
 
 def _leaf_angle(handle: Float[np.ndarray, " 3"], side: int, door: Door) -> float:
-    """The angle about the hinge between the handle and where it is on a closed leaf, positive as the leaf opens."""
+    """The angle about the hinge between the handle and where it is on a closed leaf, positive as the leaf
+    opens.
+    """
     across, along, through = door.handle_point
     closed = rotate(np.array(LEAF_TO_ROOT), np.array([side * across, along, through]))
     moved = np.arctan2(handle[1], handle[0]) - np.arctan2(closed[1], closed[0])

@@ -1,6 +1,7 @@
 """Rewards, successes and failures of the four tasks, one reward for both hands; the same for NumPy and torch.
 
-Points are what the original calls them in its formulas; `reach` is the sum of the distances of a hand's five fingertips.
+Points are what the original calls them in its formulas; `reach` is the sum of the distances of a hand's five
+fingertips.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def bottle_points(readings: Readings, constants: BottleCap) -> Float[Array, "bat
     return xp.stack([bottle, reference, cap], axis=1)
 
 
-def bottle_outcome(readings: Readings, points: Float[Array, "batch 3 3"], constants: BottleCap, measures: Observation) -> Outcome:
+def bottle_outcome(
+    readings: Readings, points: Float[Array, "batch 3 3"], constants: BottleCap, measures: Observation
+) -> Outcome:
     """r = 2 - reach(reference) - |bottle - left palm| + (30 |cap - bottle| if reach <= 0.3)."""
     xp = namespace(points)
     bottle, reference, cap = points[:, 0], points[:, 1], points[:, 2]
@@ -62,14 +65,21 @@ def door_points(readings: Readings, constants: Door) -> Float[Array, "batch 2 3"
     return xp.stack(handles, axis=1)
 
 
-def door_outcome(readings: Readings, points: Float[Array, "batch 2 3"], constants: Door, measures: Observation) -> Outcome:
+def door_outcome(
+    readings: Readings, points: Float[Array, "batch 2 3"], constants: Door, measures: Observation
+) -> Outcome:
     """r = 2 - reach(right handle) - reach(left handle) + (2 |yR - yL| if each reach < 0.5)."""
     xp = namespace(points)
     left_handle, right_handle = points[:, 0], points[:, 1]
-    right, left = _reach(readings, RIGHT, right_handle, measures), _reach(readings, LEFT, left_handle, measures)
+    right, left = (
+        _reach(readings, RIGHT, right_handle, measures),
+        _reach(readings, LEFT, left_handle, measures),
+    )
     opening = xp.abs(right_handle[:, 1] - left_handle[:, 1])
     near = (right < constants.open_within) & (left < constants.open_within)
-    reward = constants.reward_offset - right - left + xp.where(near, constants.open_gain * opening, 0 * opening)
+    reward = (
+        constants.reward_offset - right - left + xp.where(near, constants.open_gain * opening, 0 * opening)
+    )
     failure = (right >= constants.failure_distance) | (left >= constants.failure_distance)
     return Outcome(reward, failure, opening > constants.success_distance)
 
@@ -83,16 +93,29 @@ def pen_points(readings: Readings, constants: Pen) -> Float[Array, "batch 2 3"]:
     return xp.stack([right, left], axis=1)
 
 
-def pen_outcome(readings: Readings, points: Float[Array, "batch 2 3"], constants: Pen, measures: Observation) -> Outcome:
-    """r = exp(-10 reach(right point)) + exp(-10 reach(left point)) + (5 d - 0.8 if each reach < 0.75), d between the points."""
+def pen_outcome(
+    readings: Readings, points: Float[Array, "batch 2 3"], constants: Pen, measures: Observation
+) -> Outcome:
+    """r = exp(-10 reach(right point)) + exp(-10 reach(left point)) + (5 d - 0.8 if each reach < 0.75), d
+    between the points.
+    """
     xp = namespace(points)
-    right, left = _reach(readings, RIGHT, points[:, 0], measures), _reach(readings, LEFT, points[:, 1], measures)
+    right, left = (
+        _reach(readings, RIGHT, points[:, 0], measures),
+        _reach(readings, LEFT, points[:, 1], measures),
+    )
     pull = constants.pull_gain * norm(points[:, 0] - points[:, 1])
     near = (right < constants.pull_within) & (left < constants.pull_within)
     reward = xp.exp(-constants.reach_rate * right) + xp.exp(-constants.reach_rate * left)
     failure = (right >= constants.failure_distance) | (left >= constants.failure_distance)
-    return Outcome(reward + xp.where(near, pull - constants.pull_offset, 0 * pull), failure, pull > constants.success_pull)
+    return Outcome(
+        reward + xp.where(near, pull - constants.pull_offset, 0 * pull),
+        failure,
+        pull > constants.success_pull,
+    )
 
 
-def _reach(readings: Readings, hand: int, target: Float[Array, "batch 3"], measures: Observation) -> Float[Array, " batch"]:
+def _reach(
+    readings: Readings, hand: int, target: Float[Array, "batch 3"], measures: Observation
+) -> Float[Array, " batch"]:
     return norm(fingertip_points(readings, measures)[:, hand] - target[:, None]).sum(axis=-1)

@@ -20,7 +20,8 @@ HANDS = ("right", "left")
 """In the order of the agents."""
 
 CONTACT_FIELDS = ("FORCE", "TORQUE", "POS")
-"""What a fingertip's contact sensor reports, 3 numbers each: one wrench for all of its contacts, and where it acts."""
+"""What a fingertip's contact sensor reports, 3 numbers each: one wrench for all of its contacts, and where it
+acts."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,18 @@ class Scene:
     reset_targets: Float[np.ndarray, " actuators"]
 
 
-def build_scene(constants: Constants, task: TaskConstants, view: View, add_object: Callable[[mujoco.MjSpec], None]) -> Scene:
+def build_scene(
+    constants: Constants, task: TaskConstants, view: View, add_object: Callable[[mujoco.MjSpec], None]
+) -> Scene:
     """Assemble and compile; `add_object` adds the body "object" and what it stands on."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     _set_simulation(spec, constants)
     _set_stage(spec, view)
-    for hand, position, rpy in (("right", task.right_position, task.right_rpy), ("left", task.left_position, task.left_rpy)):
+    for hand, position, rpy in (
+        ("right", task.right_position, task.right_rpy),
+        ("left", task.left_position, task.left_rpy),
+    ):
         _add_hand(spec, hand, position, rpy, constants.hand)
     add_object(spec)
     model = spec.compile()
@@ -76,8 +82,12 @@ def _set_simulation(spec: mujoco.MjSpec, constants: Constants) -> None:
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
-def _add_hand(spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Sequence[float], constants: Hand) -> None:
-    """A hand whose mount is at `position`, turned by `rpy` on top of its own turn, floating about its centre of mass."""
+def _add_hand(
+    spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Sequence[float], constants: Hand
+) -> None:
+    """A hand whose mount is at `position`, turned by `rpy` on top of its own turn, floating about its centre
+    of mass.
+    """
     model = build_hand(hand, constants)
     mount = model.body("robot0:hand mount")
     own_turn, turn, offset = np.empty(4), np.empty(4), np.empty(3)
@@ -89,7 +99,9 @@ def _add_hand(spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Se
     base.add_freejoint(name=f"{hand}/base")
     frame = base.add_frame(pos=-np.array(constants.free_joint))
     spec.attach(model, prefix=f"{hand}/", frame=frame)
-    data_fields = sum(1 << getattr(mujoco.mjtConDataField, f"mjCONDATA_{field}").value for field in CONTACT_FIELDS)
+    data_fields = sum(
+        1 << getattr(mujoco.mjtConDataField, f"mjCONDATA_{field}").value for field in CONTACT_FIELDS
+    )
     for finger in FINGERS:
         sensor = spec.add_sensor(name=f"{hand}/{finger}tip", type=mjtSensor.mjSENS_CONTACT)
         sensor.objtype, sensor.objname = mjtObj.mjOBJ_BODY, named(hand, f"{finger}distal")
@@ -131,13 +143,21 @@ def _set_stage(spec: mujoco.MjSpec, view: View) -> None:
     )  # fmt: skip
     floor = spec.add_material(name="floor", texrepeat=(4, 4), texuniform=True)
     floor.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
-    ground = spec.worldbody.add_geom(name="floor", type=mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.1), material="floor")
+    ground = spec.worldbody.add_geom(
+        name="floor", type=mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.1), material="floor"
+    )
     ground.contype, ground.conaffinity = FIXED_BIT, ALL_BITS & ~FIXED_BIT
     sun = {"type": mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, "specular": (0.1, 0.1, 0.1)}
-    spec.worldbody.add_light(pos=(1.0, -0.5, 3.0), dir=(-0.4, 0.2, -0.9), diffuse=(0.5, 0.5, 0.5), castshadow=True, **sun)
-    spec.worldbody.add_light(pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.15, 0.15, 0.15), castshadow=False, **sun)
+    spec.worldbody.add_light(
+        pos=(1.0, -0.5, 3.0), dir=(-0.4, 0.2, -0.9), diffuse=(0.5, 0.5, 0.5), castshadow=True, **sun
+    )
+    spec.worldbody.add_light(
+        pos=(1.0, -2.0, 2.5), dir=(-0.3, 0.6, -0.7), diffuse=(0.15, 0.15, 0.15), castshadow=False, **sun
+    )
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.3, 0.3, 0.3), (0.2, 0.2, 0.2)
     spec.visual.quality.shadowsize = 4096
     spec.visual.map.znear, spec.visual.map.shadowclip = 0.02, 0.6
     target = spec.worldbody.add_body(name="stage", pos=view.target)
-    spec.worldbody.add_camera(name="overview", pos=view.eye, fovy=40, mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name)
+    spec.worldbody.add_camera(
+        name="overview", pos=view.eye, fovy=40, mode=mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=target.name
+    )

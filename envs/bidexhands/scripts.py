@@ -1,7 +1,9 @@
-"""A few lines of script for each task, which learn nothing and reach success: the proof that the port's tasks can be solved.
+"""A few lines of script for each task, which learn nothing and reach success.
 
-A script sees the global state and the step, as a policy would, and says where each palm is to be, how it is to be turned from
-how it started, and how its fingers are bent.
+The proof that the port's tasks can be solved.
+
+A script sees the global state and the step, as a policy would, and says where each palm is to be, how it is
+to be turned from how it started, and how its fingers are bent.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -30,7 +32,9 @@ GAIN, TURN_GAIN = 12.0, 4.0  # of an action for what is missing, per metre and p
 
 @dataclass(frozen=True)
 class Aim:
-    """A place for the palm point, joint angles (those not named are 0), and a rotation vector from the reset pose."""
+    """A place for the palm point, joint angles (those not named are 0), and a rotation vector from the reset
+    pose.
+    """
 
     palm: Float[np.ndarray, " 3"]
     bend: Mapping[str, float]
@@ -61,7 +65,10 @@ def open_door_outward(state: Float[np.ndarray, " state"], step: int) -> list[Aim
 
 
 def lift_cap(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
-    """Hold the bottle with the left hand; pinch the cap with two fingers and the thumb of the right, and lift along the axis."""
+    """Hold the bottle with the left hand.
+
+    Pinch the cap with two fingers and the thumb of the right, and lift along the axis.
+    """
     hold = fingers(J2=0.9, J1=0.9) | {"LFJ4": 0.39, "THJ3": 0.61, "THJ0": -0.785}
     pinch = {"FFJ3": 0.15, "FFJ2": 0.85, "FFJ1": 0.49, "MFJ3": 0.35, "MFJ2": 0.64, "MFJ1": 0.66}
     pinch |= {"THJ4": 0.34, "THJ3": 1.01, "THJ2": 0.21, "THJ1": -0.34, "THJ0": -0.96}
@@ -74,7 +81,9 @@ def lift_cap(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
 
 
 def pull_pen(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
-    """Pinch the cap with the right hand and the pen with the left one, fingers first and thumb against them, and pull."""
+    """Pinch the cap with the right hand and the pen with the left one, fingers first and thumb against them,
+    and pull.
+    """
     touch = {"FFJ3": 0.31, "FFJ2": 0.96, "FFJ1": 0.29, "MFJ3": 0.35, "MFJ2": 0.95, "MFJ1": 0.35}
     touch |= {"THJ4": 0.46, "THJ3": 1.07, "THJ2": 0.08, "THJ1": 0.01, "THJ0": -0.31}
     near = step >= 34
@@ -91,38 +100,65 @@ def pull_pen(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
 
 def fingers(**angles: float) -> dict[str, float]:
     """The same angles for all four fingers, such as `fingers(J2=0.5)`."""
-    return {f"{finger}{joint}": angle for joint, angle in angles.items() for finger in ("FF", "MF", "RF", "LF")}
+    return {
+        f"{finger}{joint}": angle for joint, angle in angles.items() for finger in ("FF", "MF", "RF", "LF")
+    }
 
 
 def closed(pinch: dict[str, float], further: float) -> dict[str, float]:
     """A pinch whose two fingers and thumb are bent `further` than where they touch."""
-    return pinch | {name: pinch[name] + further * sign for name, sign in (("FFJ2", 1), ("MFJ2", 1), ("THJ0", -1))}
+    return pinch | {
+        name: pinch[name] + further * sign for name, sign in (("FFJ2", 1), ("MFJ2", 1), ("THJ0", -1))
+    }
 
 
-def along_leaf(state: Float[np.ndarray, " state"], side: int, offset: tuple[float, float], bend: Mapping[str, float], opens: int) -> Aim:
-    """The palm at an offset from the handle (away from the door, outwards) that turns with the leaf; the hand turns with it too."""
+def along_leaf(
+    state: Float[np.ndarray, " state"],
+    side: int,
+    offset: tuple[float, float],
+    bend: Mapping[str, float],
+    opens: int,
+) -> Aim:
+    """The palm at an offset from the handle (away from the door, outwards) that turns with the leaf.
+
+    The hand turns with it too.
+    """
     handle = state[point_slice(1 if side == RIGHT else 0)]
     hinge = np.array([0.0088 * opens, 0.4265 if side == RIGHT else -0.4204])
     reach = side * (hinge[1] - handle[1])
     angle = np.arctan2(handle[0] - hinge[0], reach) - np.arctan2(0.04, 0.39)
     away, outwards = offset
-    shift = (np.cos(angle) * away - np.sin(angle) * outwards, side * (np.sin(angle) * away + np.cos(angle) * outwards), 0)
+    shift = (
+        np.cos(angle) * away - np.sin(angle) * outwards,
+        side * (np.sin(angle) * away + np.cos(angle) * outwards),
+        0,
+    )
     return Aim(handle + shift, bend, np.array([0, 0, 0.8 * angle * side]))
 
 
 class Player:
-    """A task's script as a controller: force and torque in proportion to what is missing, joint targets as they are."""
+    """A task's script as a controller.
+
+    Force and torque in proportion to what is missing, joint targets as they are.
+    """
 
     def __init__(self, spec: EnvSpec) -> None:
         model = Task(spec.task, spec.preset).build_scene().model
         self._script = SCRIPTS[spec.task]
-        self._starts = [Rotation.from_quat(model.body(f"{hand}/base").quat, scalar_first=True) for hand in HANDS]
+        self._starts = [
+            Rotation.from_quat(model.body(f"{hand}/base").quat, scalar_first=True) for hand in HANDS
+        ]
         self._ranges = {joint: model.actuator(named("right", f"A_{joint}")).ctrlrange for joint in ACTUATED}
 
     def __call__(
         self, states: Float[np.ndarray, "batch state"], steps: Int[np.ndarray, " batch"]
     ) -> Float[np.ndarray, "batch hands action"]:
-        return np.stack([self._act(state, int(step)) for state, step in zip(states.astype(np.float64), steps, strict=True)])
+        return np.stack(
+            [
+                self._act(state, int(step))
+                for state, step in zip(states.astype(np.float64), steps, strict=True)
+            ]
+        )
 
     def _act(self, state: Float[np.ndarray, " state"], step: int) -> Float[np.ndarray, "hands action"]:
         actions = np.zeros((len(HANDS), ACTION))

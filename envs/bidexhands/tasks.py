@@ -45,7 +45,9 @@ _PEN = (add_pen, ("cap",), 2, rewards.pen_points, rewards.pen_outcome)
 KINDS = {
     "bottle-cap": Kind("BottleCap", *_BOTTLE, View(eye=(0.9, -0.85, 0.9), target=(-0.03, -0.65, 0.5))),
     "door-open-inward": Kind("DoorOpenInward", *_DOOR, View(eye=(1.35, -0.9, 1.35), target=(0.1, 0.0, 0.68))),
-    "door-open-outward": Kind("DoorOpenOutward", *_DOOR, View(eye=(1.35, -0.9, 1.35), target=(0.1, 0.0, 0.68))),
+    "door-open-outward": Kind(
+        "DoorOpenOutward", *_DOOR, View(eye=(1.35, -0.9, 1.35), target=(0.1, 0.0, 0.68))
+    ),
     "pen": Kind("Pen", *_PEN, View(eye=(-0.7, -0.35, 1.15), target=(0.12, 0.04, 0.62))),
 }
 

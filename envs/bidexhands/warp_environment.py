@@ -1,4 +1,7 @@
-"""The tasks in many worlds at once with MuJoCo Warp; torch tensors in and out, on the device of the simulation."""
+"""The tasks in many worlds at once with MuJoCo Warp.
+
+Torch tensors in and out, on the device of the simulation.
+"""
 
 # pyright: reportIncompatibleMethodOverride=false, reportArgumentType=false
 # (the interface of all environments, with tensors for its arrays)
@@ -22,12 +25,21 @@ from envs.bidexhands.tasks import Task
 from envs.bidexhands.warp_worlds import CONSTRAINTS, CONTACTS, WarpWorlds
 from envs.bidexhands.worlds import Worlds
 from envs.episodes import require_same
-from envs.interface import BatchedEnvironment, CrowdedError, InvalidArgumentError, NonFiniteError, SimState, StepResult
+from envs.interface import (
+    BatchedEnvironment,
+    CrowdedError,
+    InvalidArgumentError,
+    NonFiniteError,
+    SimState,
+    StepResult,
+)
 from envs.rendering import ModelCamera
 
 
 class WarpBiDexHands(BatchedEnvironment):
-    """Like `BiDexHands`, but in float32 and in tensors: contacts agree with MuJoCo's own engine closely, not exactly.
+    """Like `BiDexHands`, but in float32 and in tensors.
+
+    Contacts agree with MuJoCo's own engine closely, not exactly.
 
     Args:
         task: its name.
@@ -37,7 +49,9 @@ class WarpBiDexHands(BatchedEnvironment):
         device: of the simulation and of all tensors; None: the GPU where there is one.
     """
 
-    def __init__(self, task: str, num_envs: int, seed: int, preset: str, device: torch.device | None = None) -> None:
+    def __init__(
+        self, task: str, num_envs: int, seed: int, preset: str, device: torch.device | None = None
+    ) -> None:
         if num_envs < 1:
             raise InvalidArgumentError(f"num_envs is {num_envs}, it must be at least 1")
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,7 +64,9 @@ class WarpBiDexHands(BatchedEnvironment):
         self.steps_per_second = 1 / (scene.model.opt.timestep * self.task.constants.simulation.substeps)
         self._addresses = find_addresses(scene.model, self.task.kind.links)
         self._controls = find_controls(scene.model, self.task.constants.hand, self.task.own)
-        self.worlds = WarpWorlds(scene, self._addresses, num_envs, self.device, self.task.constants.simulation.substeps)
+        self.worlds = WarpWorlds(
+            scene, self._addresses, num_envs, self.device, self.task.constants.simulation.substeps
+        )
         self._actions = torch.zeros(num_envs, self.spec.n_agents, self.spec.act_dim, device=self.device)
         self._first_state = self._find_first_state(scene)
         self._state = self._first_state.repeat(num_envs, 1)
@@ -58,13 +74,18 @@ class WarpBiDexHands(BatchedEnvironment):
         self._returns = torch.zeros(num_envs, dtype=torch.float64, device=self.device)
         self._lengths = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
 
-    def reset(self, seed: int | None = None) -> tuple[Float[Tensor, "batch agents observation"], Float[Tensor, "batch state"]]:
+    def reset(
+        self, seed: int | None = None
+    ) -> tuple[Float[Tensor, "batch agents observation"], Float[Tensor, "batch state"]]:
         self._begin(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
         return agent_observations(self._state), self._state.clone()
 
     def step(self, actions: Float[Tensor, "batch agents action"]) -> StepResult:
         self._actions = self._checked(actions).clamp(-1, 1)
-        targets, wrenches = joint_targets(self._actions, self._controls), forearm_wrenches(self._actions, self._controls)
+        targets, wrenches = (
+            joint_targets(self._actions, self._controls),
+            forearm_wrenches(self._actions, self._controls),
+        )
         self.worlds.step(targets, wrenches, self._controls)
         self._state, (reward, failure, success) = self._read()
         crowded = self.worlds.crowded
@@ -83,14 +104,21 @@ class WarpBiDexHands(BatchedEnvironment):
             "success": self._success.clone(),
         }
         self._begin(terminated | truncated)
-        result = StepResult(agent_observations(self._state), self._state.clone(), reward, terminated, truncated, info)
+        result = StepResult(
+            agent_observations(self._state), self._state.clone(), reward, terminated, truncated, info
+        )
         if broken.any():
             worlds = broken.nonzero()[:, 0].tolist()
-            raise self._broken(worlds, bool(crowded[worlds[0]]), int(info["episode_length"][worlds[0]]), result)
+            raise self._broken(
+                worlds, bool(crowded[worlds[0]]), int(info["episode_length"][worlds[0]]), result
+            )
         return result
 
     def get_sim_state(self) -> SimState:
-        own = {name: getattr(self, f"_{name}").cpu().numpy().copy() for name in ("state", "success", "returns", "lengths")}
+        own = {
+            name: getattr(self, f"_{name}").cpu().numpy().copy()
+            for name in ("state", "success", "returns", "lengths")
+        }
         return self._identity() | {"own": own, "worlds": self.worlds.save()}
 
     def set_sim_state(self, saved: SimState) -> None:
@@ -99,16 +127,22 @@ class WarpBiDexHands(BatchedEnvironment):
         for name, values in saved["own"].items():
             setattr(self, f"_{name}", torch.from_numpy(values).to(self.device))
 
-    def render(self, world: int = 0, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+    def render(
+        self, world: int = 0, height: int = 240, width: int = 320
+    ) -> UInt8[np.ndarray, "height width 3"]:
         if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(f"there is no world {world}: this environment has {self.num_envs}, counted from 0")
+            raise InvalidArgumentError(
+                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
+            )
         positions = self.worlds.arrays().qpos[world : world + 1].cpu().numpy().astype(np.float64)
         return self._camera.draw(positions, height, width)[0]
 
     def render_states(
         self, states: Float[Tensor, "time state"], height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "time height width 3"]:
-        return self._camera.draw(qpos_from_states(self.task, self._model, states.cpu().numpy()), height, width)
+        return self._camera.draw(
+            qpos_from_states(self.task, self._model, states.cpu().numpy()), height, width
+        )
 
     def close(self) -> None:
         self._camera.close()
@@ -146,7 +180,9 @@ class WarpBiDexHands(BatchedEnvironment):
             worlds = broken.nonzero()[:, 0].tolist()
             step = int(self._lengths[worlds[0]]) + 1
             raise NonFiniteError(
-                f"{self.spec.task}: the action of world {worlds[0]} is not finite at step {step} of its episode", worlds, step
+                f"{self.spec.task}: the action of world {worlds[0]} is not finite at step {step} of its episode",
+                worlds,
+                step,
             )
         return actions
 
@@ -155,7 +191,14 @@ class WarpBiDexHands(BatchedEnvironment):
         if crowded:
             what = f"{self.spec.task}: {where.format(f'has more contacts than there is room for ({CONTACTS}, {CONSTRAINTS} constraints)')}"
             return CrowdedError(what, worlds, step, result)
-        return NonFiniteError(f"{self.spec.task}: the state of {where.format('is not finite')}", worlds, step, result)
+        return NonFiniteError(
+            f"{self.spec.task}: the state of {where.format('is not finite')}", worlds, step, result
+        )
 
     def _identity(self) -> SimState:
-        return {"task": self.spec.task, "preset": self.spec.preset, "lineage": self.spec.lineage, "num_envs": self.num_envs}
+        return {
+            "task": self.spec.task,
+            "preset": self.spec.preset,
+            "lineage": self.spec.lineage,
+            "num_envs": self.num_envs,
+        }

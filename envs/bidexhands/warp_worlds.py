@@ -1,4 +1,6 @@
-"""MuJoCo Warp: many worlds of one model on a GPU (or, slowly, on the CPU), stepped together and read as torch tensors."""
+"""MuJoCo Warp: many worlds of one model on a GPU (or, slowly, on the CPU), stepped together and read as torch
+tensors.
+"""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -30,7 +32,13 @@ CONSTRAINTS = 640
 
 _STATE = ("qpos", "qvel", "ctrl", "xfrc_applied", "qacc_warmstart", "time")
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
-_CROWDED = OverflowType.NEFC | OverflowType.NJMAX_NNZ | OverflowType.BROADPHASE | OverflowType.NARROWPHASE | OverflowType.CCD
+_CROWDED = (
+    OverflowType.NEFC
+    | OverflowType.NJMAX_NNZ
+    | OverflowType.BROADPHASE
+    | OverflowType.NARROWPHASE
+    | OverflowType.CCD
+)
 
 warp.config.log_level = warp.LOG_WARNING
 
@@ -38,10 +46,13 @@ warp.config.log_level = warp.LOG_WARNING
 class WarpWorlds:
     """All worlds in one batch, float32. On a GPU the substeps run as one CUDA graph.
 
-    `crowded` [B] says where the last step had more contacts or constraints than there is room for: MuJoCo Warp drops them.
+    `crowded` [B] says where the last step had more contacts or constraints than there is room for: MuJoCo
+    Warp drops them.
     """
 
-    def __init__(self, scene: Scene, addresses: Addresses, num_envs: int, device: torch.device, substeps: int) -> None:
+    def __init__(
+        self, scene: Scene, addresses: Addresses, num_envs: int, device: torch.device, substeps: int
+    ) -> None:
         self.device = device
         self.crowded = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._addresses = addresses
@@ -56,11 +67,18 @@ class WarpWorlds:
             self._model = mujoco_warp.put_model(model)
             # What warns of a crowded world is an error here, and the solver's limits are the C engine's.
             self._model.opt.warn_overflow = 0
-            self._data = mujoco_warp.put_data(model, start, nworld=num_envs, nconmax=CONTACTS, njmax=CONSTRAINTS)
+            self._data = mujoco_warp.put_data(
+                model, start, nworld=num_envs, nconmax=CONTACTS, njmax=CONSTRAINTS
+            )
             self._sensed = {name: warp.clone(getattr(self._data, name)) for name in ("xpos", "xquat")}
             self._launch = self._captured(substeps)
-        initial = {name: torch.from_numpy(np.asarray(getattr(start, name), dtype=np.float32)) for name in _STATE}
-        self._start = {name: values.reshape(1, *self._tensor(name).shape[1:]).to(device) for name, values in initial.items()}
+        initial = {
+            name: torch.from_numpy(np.asarray(getattr(start, name), dtype=np.float32)) for name in _STATE
+        }
+        self._start = {
+            name: values.reshape(1, *self._tensor(name).shape[1:]).to(device)
+            for name, values in initial.items()
+        }
         self.restart(torch.ones(num_envs, dtype=torch.bool, device=device))
 
     def restart(self, worlds: Bool[Tensor, " batch"]) -> None:
@@ -71,7 +89,12 @@ class WarpWorlds:
             target.copy_(torch.where(chosen, begin, target))
         warp.to_torch(self._data.overflow).masked_fill_(worlds, 0)
 
-    def step(self, targets: Float[Tensor, "batch hands actuated"], wrenches: Float[Tensor, "batch hands 6"], controls: Controls) -> None:
+    def step(
+        self,
+        targets: Float[Tensor, "batch hands actuated"],
+        wrenches: Float[Tensor, "batch hands 6"],
+        controls: Controls,
+    ) -> None:
         """Advance every world with the same drive throughout its substeps."""
         self._tensor("ctrl")[:, controls.actuators] = targets
         self._tensor("xfrc_applied")[:, controls.forearms] = wrenches
@@ -104,7 +127,10 @@ class WarpWorlds:
         mujoco_warp.com_vel(self._model, self._data)
 
     def _captured(self, substeps: int) -> Callable[[], None]:
-        """The substeps as one launch: hundreds of small kernels a step would keep the host busier than the GPU."""
+        """The substeps as one launch.
+
+        Hundreds of small kernels a step would keep the host busier than the GPU.
+        """
         self._substeps(substeps)  # compiles and allocates, which a capture must not
         if self.device.type != "cuda":
             return lambda: self._substeps(substeps)
@@ -114,7 +140,9 @@ class WarpWorlds:
         if graph is None:
             raise EngineError("MuJoCo Warp's steps could not be captured as a CUDA graph")
         # On torch's stream, so that neither overtakes the other.
-        return lambda: warp.capture_launch(graph, stream=warp.stream_from_torch(torch.cuda.current_stream(self.device)))
+        return lambda: warp.capture_launch(
+            graph, stream=warp.stream_from_torch(torch.cuda.current_stream(self.device))
+        )
 
     def _tensor(self, name: str) -> Tensor:
         return warp.to_torch(getattr(self._data, name))

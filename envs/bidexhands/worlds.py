@@ -20,12 +20,18 @@ from envs.mujoco_process import BROKEN, as_python_warnings
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
-_BROKEN = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+_BROKEN = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
 _SENSED = ("sensordata", "xpos", "xquat")
 
 
 class Worlds:
-    """One MjData a world. Each is stepped by itself, so results do not depend on how many threads there are."""
+    """One MjData a world. Each is stepped by itself, so results do not depend on how many threads there
+    are.
+    """
 
     def __init__(self, scene: Scene, addresses: Addresses, num_envs: int) -> None:
         self.scene, self.model = scene, scene.model
@@ -60,12 +66,16 @@ class Worlds:
             if self._pool is None:
                 self._advance(self._shares[0], targets, wrenches, controls, substeps)
             else:
-                shared = partial(self._advance, targets=targets, wrenches=wrenches, controls=controls, substeps=substeps)
+                shared = partial(
+                    self._advance, targets=targets, wrenches=wrenches, controls=controls, substeps=substeps
+                )
                 list(self._pool.map(shared, self._shares))
 
     def arrays(self) -> EngineArrays:
         """Every world as it is now; later steps write into the same memory."""
-        return EngineArrays(**self._current, wrenches=fingertip_wrenches(**self._sensed, addresses=self._addresses))
+        return EngineArrays(
+            **self._current, wrenches=fingertip_wrenches(**self._sensed, addresses=self._addresses)
+        )
 
     def save(self) -> Float[np.ndarray, "batch integration"]:
         """What a world needs to go on bit for bit."""
@@ -102,11 +112,15 @@ class Worlds:
             self._refresh(data)
             self._copy(world, self._current)
             if any(data.warning[kind].number for kind in _BROKEN):
-                # Finite numbers may hide it, clipped as they are: made non-finite, so that the world is seen to be broken.
+                # Finite numbers may hide it, clipped as they are: made non-finite, so that the world is seen
+                # to be broken.
                 self._current["qpos"][world] = np.nan
 
     def _refresh(self, data: mujoco.MjData) -> None:
-        """Poses and velocities of bodies for the current positions; a step leaves those its last substep began with."""
+        """Poses and velocities of bodies for the current positions.
+
+        A step leaves those its last substep began with.
+        """
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_comPos(self.model, data)
         mujoco.mj_comVel(self.model, data)

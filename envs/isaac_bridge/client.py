@@ -1,8 +1,11 @@
-"""Bi-DexHands in Isaac Gym, the engine of the paper's numbers, through a process of its own; not run against Isaac Gym by us.
+"""Bi-DexHands in Isaac Gym, the engine of the paper's numbers, through a process of its own.
 
-The original resets a world at the beginning of the step after its last, so nobody ever sees the reset state. Here an episode
-begins with what the world shows one control step (1/60 s) after a reset under actions of 0, measured once: the reset is
-deterministic. The simulation gets the original's calls in the original's order, and none besides.
+Not run against Isaac Gym by us.
+
+The original resets a world at the beginning of the step after its last, so nobody ever sees the reset state.
+Here an episode begins with what the world shows one control step (1/60 s) after a reset under actions of 0,
+measured once: the reset is deterministic. The simulation gets the original's calls in the original's order,
+and none besides.
 """
 
 from __future__ import annotations
@@ -38,9 +41,10 @@ TASKS = {  # the original's name, numbers of an agent's observation and of the s
 class IsaacGymEnvironment(EpisodicEnvironment):
     """The original task; `reset(seed)` seeds nothing further, since its reset draws nothing.
 
-    A failure on the very last step of an episode counts as truncated: the original's buffers do not tell the two apart.
-    It does not start afresh: PhysX keeps contacts from step to step, which only a new process is known to be without.
-    Raises IsaacGymError, also from `step`, when the other process refuses, dies or falls silent.
+    A failure on the very last step of an episode counts as truncated: the original's buffers do not tell the
+        two apart.
+    It does not start afresh: PhysX keeps contacts from step to step, which only a new process is known to be
+    without. Raises IsaacGymError, also from `step`, when the other process refuses, dies or falls silent.
     """
 
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
@@ -61,9 +65,17 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         if not is_configured():
             raise MissingExtraError(_how_to_supply(task))
         self._server = Server()
-        opened = self._ask("open", {"task": original, "num_envs": num_envs, "seed": seed} | _sizes(spec), {}, "opened", OPEN_SECONDS)
+        opened = self._ask(
+            "open",
+            {"task": original, "num_envs": num_envs, "seed": seed} | _sizes(spec),
+            {},
+            "opened",
+            OPEN_SECONDS,
+        )
         version, device = opened.fields["isaacgym"], str(opened.fields["device"]).split(":")[0]
-        self.spec = replace(spec, engine=f"isaacgym-{version}", lineage=f"BiDexHands-{original}/isaacgym-{version}/{device}")
+        self.spec = replace(
+            spec, engine=f"isaacgym-{version}", lineage=f"BiDexHands-{original}/isaacgym-{version}/{device}"
+        )
         self._first_obs, self._first_state = opened.arrays["obs"], opened.arrays["state"]
         self._obs, self._states = self._first_obs.copy(), self._first_state.copy()
         self._begins = np.ones(num_envs, dtype=np.bool_)
@@ -74,14 +86,22 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         self._obs[worlds] = self._first_obs[worlds]
         self._states[worlds] = self._first_state[worlds]
 
-    def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
-        stepped = self._ask("step", {}, {"actions": actions, "begins": self._begins}, "stepped", STEP_SECONDS).arrays
+    def _advance(
+        self, actions: Float[np.ndarray, "batch agents action"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+        stepped = self._ask(
+            "step", {}, {"actions": actions, "begins": self._begins}, "stepped", STEP_SECONDS
+        ).arrays
         self._begins[:] = False
         self._obs, self._states, self._success = stepped["obs"], stepped["state"], stepped["success"]
         if (stepped["progress"] != self._lengths + 1).any():
             self.close()
-            raise IsaacGymError(f"Isaac Gym counts the steps {stepped['progress']} of its episodes, this side {self._lengths + 1}")
-        return stepped["reward"].astype(np.float64), stepped["done"] & (stepped["progress"] < self.spec.episode_limit)
+            raise IsaacGymError(
+                f"Isaac Gym counts the steps {stepped['progress']} of its episodes, this side {self._lengths + 1}"
+            )
+        return stepped["reward"].astype(np.float64), stepped["done"] & (
+            stepped["progress"] < self.spec.episode_limit
+        )
 
     def _task_info(self) -> dict[str, np.ndarray]:
         return {"success": self._success}
@@ -89,7 +109,9 @@ class IsaacGymEnvironment(EpisodicEnvironment):
     def _engine_state(self) -> Float[np.ndarray, "batch state"]:
         return self._states
 
-    def _observe(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
+    def _observe(
+        self, state: Float[np.ndarray, "batch state"]
+    ) -> Float[np.ndarray, "batch agents observation"]:
         return self._obs  # as the engine composed them
 
     def set_sim_state(self, saved: SimState) -> None:
@@ -102,18 +124,24 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         self._refuse_sim_state()
 
     def _refuse_sim_state(self) -> NoReturn:
-        message = (
-            f"{self.spec.task} runs in {self.spec.engine}, which cannot restore its state bit for bit: what runs in it cannot be resumed"
-        )
+        message = f"{self.spec.task} runs in {self.spec.engine}, which cannot restore its state bit for bit: what runs in it cannot be resumed"
         raise UnsupportedSimStateError(message)
 
-    def _ask(self, kind: str, fields: dict[str, object], arrays: dict[str, np.ndarray], answer: str, seconds: float) -> Message:
+    def _ask(
+        self, kind: str, fields: dict[str, object], arrays: dict[str, np.ndarray], answer: str, seconds: float
+    ) -> Message:
         """The server's answer, whose arrays have been compared with what they have to be."""
         message = self._server.ask(kind, fields, arrays, answer, seconds)
         spec, worlds = self.spec, self.num_envs
-        shapes = {"obs": ((worlds, spec.n_agents, spec.obs_dim), "f"), "state": ((worlds, spec.state_dim), "f")}
+        shapes = {
+            "obs": ((worlds, spec.n_agents, spec.obs_dim), "f"),
+            "state": ((worlds, spec.state_dim), "f"),
+        }
         if kind == "step":
-            shapes |= {name: ((worlds,), dtype) for name, dtype in (("reward", "f"), ("done", "b"), ("progress", "i"), ("success", "b"))}
+            shapes |= {
+                name: ((worlds,), dtype)
+                for name, dtype in (("reward", "f"), ("done", "b"), ("progress", "i"), ("success", "b"))
+            }
         found = {name: (array.shape, array.dtype.kind) for name, array in message.arrays.items()}
         if found != shapes:
             self.close()

@@ -1,4 +1,6 @@
-"""Starting the process that holds Isaac Gym, or finding the one already there, and asking it things without ever hanging."""
+"""Starting the process that holds Isaac Gym, or finding the one already there, and asking it things without
+ever hanging.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ class IsaacGymError(EngineError):
 
 
 class Server:
-    """One server with the connection to it; it ends with this object, and by itself when this process is killed."""
+    """One server with the connection to it.
+
+    It ends with this object, and by itself when this process is killed.
+    """
 
     def __init__(self) -> None:
         """Raises IsaacGymError: neither variable is set to something that answers."""
@@ -43,13 +48,17 @@ class Server:
         # Without a name, so that nothing is left of it even when this process is killed.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by _release)
         try:
-            self._channel = Channel(_join(os.environ[SOCKET_VARIABLE]) if os.environ.get(SOCKET_VARIABLE) else self._begin())
+            self._channel = Channel(
+                _join(os.environ[SOCKET_VARIABLE]) if os.environ.get(SOCKET_VARIABLE) else self._begin()
+            )
         except BaseException:
             _release(None, self._process, self._log)
             raise
         self._release = weakref.finalize(self, _release, self._channel, self._process, self._log)
 
-    def ask(self, kind: str, fields: dict[str, Any], arrays: dict[str, np.ndarray], answer: str, seconds: float) -> Message:
+    def ask(
+        self, kind: str, fields: dict[str, Any], arrays: dict[str, np.ndarray], answer: str, seconds: float
+    ) -> Message:
         """Send one message and wait for its answer. Raises IsaacGymError, after which the server is gone."""
         if not self._release.alive:
             raise IsaacGymError("the connection to Isaac Gym is closed")
@@ -66,7 +75,9 @@ class Server:
         if message.kind == answer:
             return message
         self.close()
-        raise IsaacGymError(f"Isaac Gym's process refused: {message.fields.get('message', f'it answered {message.kind!r}')}")
+        raise IsaacGymError(
+            f"Isaac Gym's process refused: {message.fields.get('message', f'it answered {message.kind!r}')}"
+        )
 
     def close(self) -> None:
         """Hang up, which ends the server, and see to it that its process is gone."""
@@ -74,7 +85,10 @@ class Server:
 
     def _begin(self) -> socket.socket:
         """Start the process and wait until it connects."""
-        with tempfile.TemporaryDirectory(prefix="dima-isaacgym-") as folder, _listen(Path(folder, "socket")) as listener:
+        with (
+            tempfile.TemporaryDirectory(prefix="dima-isaacgym-") as folder,
+            _listen(Path(folder, "socket")) as listener,
+        ):
             process = self._process = _start(os.environ[COMMAND_VARIABLE], Path(folder, "socket"), self._log)
             deadline = time.monotonic() + CONNECT_SECONDS
             listener.settimeout(0.2)
@@ -83,12 +97,18 @@ class Server:
                     return listener.accept()[0]
                 if process.poll() is not None:
                     words = self._last_words()
-                    raise IsaacGymError(f"the command in {COMMAND_VARIABLE} ended with status {process.returncode} at once{words}")
-        raise IsaacGymError(f"the command in {COMMAND_VARIABLE} did not connect within {CONNECT_SECONDS:.0f} s{self._last_words()}")
+                    raise IsaacGymError(
+                        f"the command in {COMMAND_VARIABLE} ended with status {process.returncode} at once{words}"
+                    )
+        raise IsaacGymError(
+            f"the command in {COMMAND_VARIABLE} did not connect within {CONNECT_SECONDS:.0f} s{self._last_words()}"
+        )
 
     def _last_words(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
-        text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES)).decode("utf-8", errors="replace")
+        text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES)).decode(
+            "utf-8", errors="replace"
+        )
         spoken = [line.strip() for line in text.splitlines() if line.strip()]
         return f"; its last words were: {spoken[-1]}" if spoken else ""
 
@@ -105,7 +125,9 @@ def _start(command: str, path: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
         raise IsaacGymError(f"the command in {COMMAND_VARIABLE} cannot be read: {error}") from error
     try:
         # In a session of its own, so that an interrupt at the keyboard reaches this side first.
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     except OSError as error:
         raise IsaacGymError(f"the command in {COMMAND_VARIABLE} cannot be started: {error}") from error
 
@@ -116,7 +138,9 @@ def _listen(path: Path) -> socket.socket:
         listener.bind(str(path))
     except OSError as error:
         listener.close()
-        raise IsaacGymError(f"no socket can be made at {path} ({error}): set TMPDIR to a short path on a local disk") from error
+        raise IsaacGymError(
+            f"no socket can be made at {path} ({error}): set TMPDIR to a short path on a local disk"
+        ) from error
     listener.listen(1)
     return listener
 
@@ -126,7 +150,9 @@ def _join(path: str) -> socket.socket:
     try:
         return tried_again(lambda: _connect(path), lambda error: isinstance(error, OSError))
     except OSError as error:
-        raise IsaacGymError(f"no server waits on {path}, named in {SOCKET_VARIABLE}; each serves one environment: {error}") from error
+        raise IsaacGymError(
+            f"no server waits on {path}, named in {SOCKET_VARIABLE}; each serves one environment: {error}"
+        ) from error
 
 
 def _connect(path: str) -> socket.socket:

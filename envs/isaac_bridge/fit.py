@@ -1,9 +1,12 @@
-"""Constants of the MuJoCo port from a probe of Isaac Gym: `python -m envs.isaac_bridge.fit probe.json` writes the next version.
+"""Constants of the MuJoCo port from a probe of Isaac Gym.
 
-The port's own discrete dynamics are what is fitted. With step h, acceleration a and damping rate c its free bases follow
-v <- (v + h a) / (1 + h c), and its door's leaves of inertia I with stiffness k and damping d follow
-w <- (I w - h k q) / (I + h d), q <- q + h w. Damping that an engine takes off after the forces, v <- (v + h a)(1 - h c), is the same
-motion with the rate c / (1 - h c), so that either way of damping is reproduced; the rates tell which one it was.
+`python -m envs.isaac_bridge.fit probe.json` writes the next version.
+
+The port's own discrete dynamics are what is fitted. With step h, acceleration a and damping rate c its free
+bases follow v <- (v + h a) / (1 + h c), and its door's leaves of inertia I with stiffness k and damping d
+follow w <- (I w - h k q) / (I + h d), q <- q + h w. Damping that an engine takes off after the forces, v <-
+(v + h a)(1 - h c), is the same motion with the rate c / (1 - h c), so that either way of damping is
+reproduced; the rates tell which one it was.
 """
 
 from __future__ import annotations
@@ -35,25 +38,38 @@ DOORS = ("door-open-outward", "door-open-inward")
 
 @dataclass(frozen=True)
 class Fit:
-    """A constant, and how much of what was measured it leaves unexplained: root mean square over root mean square."""
+    """A constant, and how much of what was measured it leaves unexplained.
+
+    Root mean square over root mean square.
+    """
 
     value: float
     residual: float
 
 
-def fit_damping(accelerations: Float[np.ndarray, " pushes"], speeds: Float[np.ndarray, "pushes steps"], h: float, substeps: int) -> Fit:
-    """The damping rate (1/s) with which constant accelerations from rest give these speeds after each control step.
+def fit_damping(
+    accelerations: Float[np.ndarray, " pushes"],
+    speeds: Float[np.ndarray, "pushes steps"],
+    h: float,
+    substeps: int,
+) -> Fit:
+    """The damping rate (1/s) with which constant accelerations from rest give these speeds after each control
+    step.
 
     Raises ProbeError: no rate comes near them.
     """
 
     def missing(log_rate: Float[np.ndarray, " 1"]) -> Float[np.ndarray, " samples"]:
-        return (step_response(accelerations, float(np.exp(log_rate[0])), h, substeps, speeds.shape[1]) - speeds).ravel()
+        return (
+            step_response(accelerations, float(np.exp(log_rate[0])), h, substeps, speeds.shape[1]) - speeds
+        ).ravel()
 
     with np.errstate(all="ignore"):
         start = np.log(np.median(accelerations / speeds[:, -1]))
     if not np.isfinite(start):
-        raise ProbeError("the hand does not move the way it is pushed, so the probe's file says nothing of its damping")
+        raise ProbeError(
+            "the hand does not move the way it is pushed, so the probe's file says nothing of its damping"
+        )
     found = least_squares(missing, [start], x_scale=0.1, xtol=1e-12, ftol=1e-12, gtol=1e-12)
     return _checked(float(np.exp(found.x[0])), found.fun, speeds, "damping of the base")
 
@@ -67,20 +83,28 @@ def step_response(
 
 
 def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
-    """Stiffness (N m/rad) and damping (N m s/rad) of the leaves' joints; both 0 where letting go changed nothing.
+    """Stiffness (N m/rad) and damping (N m s/rad) of the leaves' joints.
+
+    Both 0 where letting go changed nothing.
 
     Raises ProbeError: no pair comes near what was measured.
     """
     angles, speeds = np.array(door.angle), np.array(door.speed)
     inertias = np.array([leaf.inertia_about(np.array(leaf.position))[2, 2] for leaf in door.leaves])
     if angles.shape != speeds.shape or inertias.min() <= 0:
-        raise ProbeError("the probe's file has a door whose angles, speeds and inertias do not belong together")
+        raise ProbeError(
+            "the probe's file has a door whose angles, speeds and inertias do not belong together"
+        )
     ended = np.flatnonzero(((angles < CLOSED) | (angles > OPEN)).any(axis=1))
     angles, speeds = (values[: ended[0]] if ended.size else values for values in (angles, speeds))
     if len(angles) < 4:
-        raise ProbeError("the probe's file has a door that is hardly ever free, so it says nothing of its spring")
+        raise ProbeError(
+            "the probe's file has a door that is hardly ever free, so it says nothing of its spring"
+        )
     if np.ptp(angles, axis=0).min() < STILL:
-        raise ProbeError("the probe's file has a door that does not move though it was let go moving, so it says nothing of its spring")
+        raise ProbeError(
+            "the probe's file has a door that does not move though it was let go moving, so it says nothing of its spring"
+        )
 
     def missing(constants: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " samples"]:
         return (swing(angles[0], speeds[0], inertias, constants, h, substeps, len(angles)) - angles).ravel()
@@ -89,8 +113,12 @@ def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
     if np.linalg.norm(free) <= NO_SPRING_RESIDUAL * np.linalg.norm(angles):
         nothing = _checked(0.0, free, angles, "spring of the door")
         return nothing, nothing
-    found = least_squares(missing, [5.0, 1.0], bounds=(0, np.inf), x_scale=[5.0, 1.0], xtol=1e-12, ftol=1e-12, gtol=1e-12)
-    stiffness, damping = (_checked(float(value), found.fun, angles, "spring of the door") for value in found.x)
+    found = least_squares(
+        missing, [5.0, 1.0], bounds=(0, np.inf), x_scale=[5.0, 1.0], xtol=1e-12, ftol=1e-12, gtol=1e-12
+    )
+    stiffness, damping = (
+        _checked(float(value), found.fun, angles, "spring of the door") for value in found.x
+    )
     return stiffness, damping
 
 
@@ -129,9 +157,16 @@ def fit_probe(probe: ProbeFile) -> dict[str, Fit]:
     turned = _along(torques, [push.angular_velocity for push in probe.torque])
     pulls = np.linalg.norm(torques, axis=1)
     linear = fit_damping(np.linalg.norm(forces, axis=1) / mass, moved, h, probe.substeps)
-    angular = fit_damping(np.einsum("pi,ij,pj->p", torques, np.linalg.inv(inertia), torques) / pulls, turned, h, probe.substeps)
+    angular = fit_damping(
+        np.einsum("pi,ij,pj->p", torques, np.linalg.inv(inertia), torques) / pulls, turned, h, probe.substeps
+    )
     spring, damping = fit_door(probe.door, h, probe.substeps)
-    return {"linear_damping_rate": linear, "angular_damping_rate": angular, "object_spring": spring, "object_damping": damping}
+    return {
+        "linear_damping_rate": linear,
+        "angular_damping_rate": angular,
+        "object_spring": spring,
+        "object_damping": damping,
+    }
 
 
 def kind_of_damping(rate: float, h: float) -> str:
@@ -144,7 +179,8 @@ def kind_of_damping(rate: float, h: float) -> str:
 
 
 def write_version(probe_path: Path, folder: Path) -> Path:
-    """Fit the probe's file and write `vN.yaml`, the default version but for the fitted constants, under the next free number.
+    """Fit the probe's file and write `vN.yaml`, the default version but for the fitted constants, under the
+    next free number.
 
     Raises:
         ProbeError: the probe's file makes no sense, or the folder lacks the default version.
@@ -157,7 +193,10 @@ def write_version(probe_path: Path, folder: Path) -> Path:
     digest = hashlib.sha256(probe_path.read_bytes()).hexdigest()
     path = folder / f"v{version}.yaml"
     with path.open("x", encoding="utf-8") as file:
-        file.write(provenance(version, digest, probe, fits) + changes(version, {name: fit.value for name, fit in fits.items()}))
+        file.write(
+            provenance(version, digest, probe, fits)
+            + changes(version, {name: fit.value for name, fit in fits.items()})
+        )
     return path
 
 
@@ -198,18 +237,32 @@ def _along(
     return np.einsum("pi,psi->ps", directions / sizes, np.array(velocities))
 
 
-def _checked(value: float, missing: Float[np.ndarray, " samples"], measured: Float[np.ndarray, "rows columns"], what: str) -> Fit:
+def _checked(
+    value: float,
+    missing: Float[np.ndarray, " samples"],
+    measured: Float[np.ndarray, "rows columns"],
+    what: str,
+) -> Fit:
     residual = float(np.linalg.norm(missing) / np.linalg.norm(measured))
     if not residual <= WORST_RESIDUAL:
-        raise ProbeError(f"no {what} explains the probe's file: the best leaves {100 * residual:.0f} % of the motion unexplained")
+        raise ProbeError(
+            f"no {what} explains the probe's file: the best leaves {100 * residual:.0f} % of the motion unexplained"
+        )
     return Fit(value, residual)
 
 
 def main() -> None:
     """Fit, write, and say what was found."""
-    parser = argparse.ArgumentParser(description="Write the next version of the MuJoCo port's constants from a probe of Isaac Gym.")
+    parser = argparse.ArgumentParser(
+        description="Write the next version of the MuJoCo port's constants from a probe of Isaac Gym."
+    )
     parser.add_argument("probe", type=Path, help="JSON file that probe.py wrote")
-    parser.add_argument("--constants", type=Path, default=FOLDER, help=f"folder with {DEFAULT}.yaml, to which the new version is added")
+    parser.add_argument(
+        "--constants",
+        type=Path,
+        default=FOLDER,
+        help=f"folder with {DEFAULT}.yaml, to which the new version is added",
+    )
     arguments = parser.parse_args()
     try:
         path = write_version(arguments.probe, arguments.constants)

@@ -1,7 +1,10 @@
-"""Measure in Isaac Gym what its documentation leaves open: base damping, the door's spring, how a finger follows its target.
+"""Measure in Isaac Gym what its documentation leaves open.
 
-For an owner of Isaac Gym, inside its container: `python3.8 probe.py --output probe.json`; `fit` turns the file into constants of the
-MuJoCo port. One world of DoorOpenOutward is pushed about for some hundred steps. Not run against Isaac Gym by us.
+Base damping, the door's spring, how a finger follows its target.
+
+For an owner of Isaac Gym, inside its container: `python3.8 probe.py --output probe.json`; `fit` turns the
+file into constants of the MuJoCo port. One world of DoorOpenOutward is pushed about for some hundred steps.
+Not run against Isaac Gym by us.
 """
 
 from __future__ import annotations
@@ -22,22 +25,31 @@ SIZES = {"obs_dim": 218, "state_dim": 417, "act_dim": 26, "episode_limit": 250}
 FORCE_ACTION = 1.0
 TORQUE_ACTION = 0.25  # turns the hand little enough for its inertia to stay as it was
 PUSH_STEPS, RETREAT_STEPS, DOOR_STEPS, FINGER_STEPS = 10, 60, 60, 30
-RELEASE_ANGLE, RELEASE_SPEED = 0.3, 1.0  # away from the closed door, so that a spring and the lack of one look different
+RELEASE_ANGLE, RELEASE_SPEED = (
+    0.3,
+    1.0,
+)  # away from the closed door, so that a spring and the lack of one look different
 FOREARM = 1  # body of a hand, the one that forces act on
 FINGER = 3  # FFJ2, both among all joints and among the actuated ones
 LEAVES = (2, 3)  # bodies of the door
 
 
 class Probe:
-    """The measurements, each from a fresh reset. The task's own failure rules are kept from cutting one short."""
+    """The measurements, each from a fresh reset.
+
+    The task's own failure rules are kept from cutting one short.
+    """
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation, self._task = simulation, simulation.task
         self._gym, self._world = self._task.gym, self._task.envs[0]
         lower, upper, rest = (
-            _numbers(getattr(self._task, f"shadow_hand_{name}")) for name in ("dof_lower_limits", "dof_upper_limits", "default_dof_pos")
+            _numbers(getattr(self._task, f"shadow_hand_{name}"))
+            for name in ("dof_lower_limits", "dof_upper_limits", "default_dof_pos")
         )
-        hold = ((2 * rest - upper - lower) / (upper - lower))[_numbers(self._task.actuated_dof_indices).astype(int)]
+        hold = ((2 * rest - upper - lower) / (upper - lower))[
+            _numbers(self._task.actuated_dof_indices).astype(int)
+        ]
         self._hold = np.concatenate([np.zeros(6), hold]).astype(np.float32)
 
     def measure(self) -> dict[str, Any]:
@@ -68,7 +80,10 @@ class Probe:
         return {"applied": applied, "velocity": linear, "angular_velocity": angular}
 
     def _release_door(self) -> dict[str, Any]:
-        """Both leaves let go ajar and opening, with the hands out of the way; the first row is the release."""
+        """Both leaves let go ajar and opening, with the hands out of the way.
+
+        The first row is the release.
+        """
         away = self._hold.copy()
         away[0] = FORCE_ACTION
         for step in range(RETREAT_STEPS):
@@ -103,7 +118,10 @@ class Probe:
         for step in range(FINGER_STEPS):
             self._step(action, self._hold, begins=step == 0)
             angles.append(float(_numbers(self._task.shadow_hand_dof_pos)[0, FINGER]))
-        limits = [float(_numbers(getattr(self._task, f"shadow_hand_dof_{side}_limits"))[FINGER]) for side in ("lower", "upper")]
+        limits = [
+            float(_numbers(getattr(self._task, f"shadow_hand_dof_{side}_limits"))[FINGER])
+            for side in ("lower", "upper")
+        ]
         return {"joint": FINGER, "target": sum(limits) / 2, "angle": angles}
 
     def _step(self, right: np.ndarray, left: np.ndarray, begins: bool = False) -> None:
@@ -125,13 +143,17 @@ class Probe:
             own, pose = properties[body], poses[first + body]
             rows = [[row.x, row.y, row.z] for row in (own.inertia.x, own.inertia.y, own.inertia.z)]
             place = {"position": pose[:3].tolist(), "orientation_xyzw": pose[3:7].tolist()}
-            found.append({"mass": own.mass, "centre": [own.com.x, own.com.y, own.com.z], "inertia": rows, **place})
+            found.append(
+                {"mass": own.mass, "centre": [own.com.x, own.com.y, own.com.z], "inertia": rows, **place}
+            )
         return found
 
 
 def main() -> None:
     """Measure and write; an existing file is left alone."""
-    parser = argparse.ArgumentParser(description="Measure base damping, door spring and finger response in Isaac Gym.")
+    parser = argparse.ArgumentParser(
+        description="Measure base damping, door spring and finger response in Isaac Gym."
+    )
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -144,7 +166,12 @@ def main() -> None:
     except RefusedError as error:
         sys.exit(str(error))
     parameters = simulation.task.sim_params
-    setting = {"task": TASK, "seed": arguments.seed, "dt": float(parameters.dt), "substeps": int(parameters.substeps)}
+    setting = {
+        "task": TASK,
+        "seed": arguments.seed,
+        "dt": float(parameters.dt),
+        "substeps": int(parameters.substeps),
+    }
     measured = Probe(simulation).measure()
     content = {"format": FORMAT, "version": VERSION, "versions": simulation.facts, **setting, **measured}
     with open(output, "x", encoding="utf-8") as file:

@@ -26,7 +26,9 @@ class _Part(BaseModel):
 
 
 class Body(_Part):
-    """A rigid body: centre of mass and inertia (about that centre) in its own frame, and where the frame is in the world."""
+    """A rigid body: centre of mass and inertia (about that centre) in its own frame, and where the frame is
+    in the world.
+    """
 
     mass: Annotated[float, Field(ge=0)]
     centre: Vector
@@ -48,7 +50,9 @@ class Body(_Part):
     def inertia_about(self, point: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
         """About a point of the world, along the world's axes: R I R' + m (|d|^2 1 - d d')."""
         rotation, away = self._rotation(), self.centre_in_world() - point
-        return rotation @ np.array(self.inertia) @ rotation.T + self.mass * (away @ away * np.eye(3) - np.outer(away, away))
+        return rotation @ np.array(self.inertia) @ rotation.T + self.mass * (
+            away @ away * np.eye(3) - np.outer(away, away)
+        )
 
     def _rotation(self) -> Float[np.ndarray, "3 3"]:
         x, y, z, w = np.array(self.orientation_xyzw) / np.linalg.norm(self.orientation_xyzw)
@@ -57,7 +61,9 @@ class Body(_Part):
 
 
 class Push(_Part):
-    """A constant force (N) or torque (N m) on the hand from rest, with both velocities after each control step."""
+    """A constant force (N) or torque (N m) on the hand from rest, with both velocities after each control
+    step.
+    """
 
     applied: Vector
     velocity: Annotated[list[Vector], Field(min_length=3)]
@@ -74,7 +80,10 @@ class Door(_Part):
 
 
 class Finger(_Part):
-    """A joint's angle after each control step towards its target; not fitted, since the port has no constant for it."""
+    """A joint's angle after each control step towards its target.
+
+    Not fitted, since the port has no constant for it.
+    """
 
     joint: int
     target: float
@@ -99,7 +108,10 @@ class ProbeFile(_Part):
 
 
 def read_probe(path: Path) -> ProbeFile:
-    """Raises ProbeError: the file is absent or is not a probe's output; the message names the first thing wrong."""
+    """Raises ProbeError: the file is absent or is not a probe's output.
+
+    The message names the first thing wrong.
+    """
     try:
         return ProbeFile.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -1,7 +1,9 @@
-"""Frames over a local socket, the same file on both sides: Python 3.8 with Isaac Gym, and this project's Python.
+"""Frames over a local socket, the same file on both sides.
 
-A frame is `DIMA`, the version (u16), the length of the header (u32), the header in JSON, and the arrays one after another in
-the header's order, raw and little-endian. Nothing in it is ever executed or unpickled.
+Python 3.8 with Isaac Gym, and this project's Python.
+
+A frame is `DIMA`, the version (u16), the length of the header (u32), the header in JSON, and the arrays one
+after another in the header's order, raw and little-endian. Nothing in it is ever executed or unpickled.
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ class Channel:
         self._connection = connection
 
     def send(
-        self, kind: str, fields: dict[str, Any] | None = None, arrays: dict[str, np.ndarray] | None = None, timeout: float | None = None
+        self,
+        kind: str,
+        fields: dict[str, Any] | None = None,
+        arrays: dict[str, np.ndarray] | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Send one frame. Raises PeerLostError, and ProtocolError after `timeout` seconds (None: never)."""
         self._connection.settimeout(timeout)
@@ -57,15 +63,23 @@ class Channel:
             raise PeerLostError(f"the other side is gone ({error})") from error
 
     def receive(self, timeout: float | None = None) -> Message:
-        """Wait for one frame. Raises PeerLostError, and ProtocolError for foreign bytes or after `timeout` seconds (None: never)."""
+        """Wait for one frame. Raises PeerLostError, and ProtocolError for foreign bytes or after `timeout`
+        seconds (None: never).
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         magic, version, length = PREFIX.unpack(self._read(PREFIX.size, deadline, "between two messages"))
         if magic != MAGIC:
-            raise ProtocolError(f"the other side does not speak the bridge's protocol: a message begins with {bytes(magic)!r}")
+            raise ProtocolError(
+                f"the other side does not speak the bridge's protocol: a message begins with {bytes(magic)!r}"
+            )
         if version != VERSION:
-            raise ProtocolError(f"the other side speaks version {version} of the bridge's protocol, this side version {VERSION}")
+            raise ProtocolError(
+                f"the other side speaks version {version} of the bridge's protocol, this side version {VERSION}"
+            )
         if length > HEADER_LIMIT:
-            raise ProtocolError(f"a message announces a header of {length} bytes, at most {HEADER_LIMIT} are taken")
+            raise ProtocolError(
+                f"a message announces a header of {length} bytes, at most {HEADER_LIMIT} are taken"
+            )
         kind, fields, layout = _decode_header(self._read(length, deadline))
         arrays = {}
         for name, dtype, shape in layout:
@@ -77,7 +91,9 @@ class Channel:
         """Hang up."""
         self._connection.close()
 
-    def _read(self, size: int, deadline: float | None, where: str = "in the middle of a message") -> bytearray:
+    def _read(
+        self, size: int, deadline: float | None, where: str = "in the middle of a message"
+    ) -> bytearray:
         buffer = bytearray(size)
         view, filled = memoryview(buffer), 0
         while filled < size:
@@ -92,7 +108,9 @@ class Channel:
             except OSError as error:
                 raise PeerLostError(f"the other side is gone ({error})") from error
             if count == 0:
-                raise PeerLostError(f"the other side hung up {'in the middle of a message' if filled else where}")
+                raise PeerLostError(
+                    f"the other side hung up {'in the middle of a message' if filled else where}"
+                )
             filled += count
         return buffer
 
@@ -104,7 +122,9 @@ def encode(message: Message) -> bytes:
         code = {"f": "f4", "i": "i8", "b": "b1"}[array.dtype.kind]
         layout.append([name, code, list(array.shape)])
         parts.append(np.ascontiguousarray(array, dtype=DTYPES[code]).tobytes())
-    header = json.dumps({"kind": message.kind, "fields": message.fields, "arrays": layout}, allow_nan=False).encode("utf-8")
+    header = json.dumps(
+        {"kind": message.kind, "fields": message.fields, "arrays": layout}, allow_nan=False
+    ).encode("utf-8")
     return b"".join([PREFIX.pack(MAGIC, VERSION, len(header)), header, *parts])
 
 
@@ -112,9 +132,16 @@ def _decode_header(header: bytearray) -> tuple[str, dict[str, Any], list[tuple[s
     try:
         content = json.loads(bytes(header).decode("utf-8"))
         kind, fields = content["kind"], content["fields"]
-        layout = [(str(name), DTYPES[code], [int(size) for size in shape]) for name, code, shape in content["arrays"]]
+        layout = [
+            (str(name), DTYPES[code], [int(size) for size in shape])
+            for name, code, shape in content["arrays"]
+        ]
         sizes = [np.prod(shape, dtype=float) * dtype.itemsize for _, dtype, shape in layout]
-        sound = isinstance(kind, str) and isinstance(fields, dict) and all(0 <= size <= ARRAY_LIMIT for size in sizes)
+        sound = (
+            isinstance(kind, str)
+            and isinstance(fields, dict)
+            and all(0 <= size <= ARRAY_LIMIT for size in sizes)
+        )
         sound = sound and all(length >= 0 for _, _, shape in layout for length in shape)
     except (ValueError, KeyError, TypeError) as error:
         raise ProtocolError(f"a message has a header that cannot be read ({error!r})") from error

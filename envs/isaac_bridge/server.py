@@ -1,4 +1,6 @@
-"""The process that holds Isaac Gym: one task for one client over a local socket, and its end with that client.
+"""The process that holds Isaac Gym.
+
+One task for one client over a local socket, and its end with that client.
 
 Started as a script by Python 3.8: `python3.8 server.py --connect SOCKET` by the client itself, or
 `python3.8 server.py --listen SOCKET` by hand. Not run against Isaac Gym by us.
@@ -81,7 +83,9 @@ def _serve(channel: Channel) -> None:
 
 def _step(simulation: Simulation, message: Message) -> dict[str, np.ndarray]:
     if message.kind != "step" or set(message.arrays) != {"actions", "begins"}:
-        raise RefusedError(f"a message has to be 'step' or 'close', this one is {message.kind!r} with {sorted(message.arrays)}")
+        raise RefusedError(
+            f"a message has to be 'step' or 'close', this one is {message.kind!r} with {sorted(message.arrays)}"
+        )
     return simulation.step(message.arrays["actions"], message.arrays["begins"])
 
 

@@ -1,7 +1,8 @@
 """DexterousHands in Isaac Gym, built and stepped the way its own training scripts do; runs on Python 3.8.
 
-Not run against Isaac Gym by us. Two layouts are known: the original's (`bidexhands`, with `load_cfg`) and HARL's copy (with
-`load_env_cfg`). The calls are theirs; what differs from their defaults is set in `_force` and nowhere else.
+Not run against Isaac Gym by us. Two layouts are known: the original's (`bidexhands`, with `load_cfg`) and
+HARL's copy (with `load_env_cfg`). The calls are theirs; what differs from their defaults is set in `_force`
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ import numpy as np
 PACKAGES = ("bidexhands", "harl.envs.dexhands.DexterousHands.bidexhands")
 N_AGENTS = 2
 WHOLE_HANDS = [[[0, 1, 2, 3, 4, 5]], [[0, 1, 2, 3, 4, 5]]]  # the right hand is agent 0, the left one agent 1
-DETERMINISTIC_RESET = ("resetPositionNoise", "resetRotationNoise", "resetDofPosRandomInterval", "resetDofVelRandomInterval")
+DETERMINISTIC_RESET = (
+    "resetPositionNoise",
+    "resetRotationNoise",
+    "resetDofPosRandomInterval",
+    "resetDofVelRandomInterval",
+)
 
 
 class RefusedError(RuntimeError):
@@ -43,8 +49,19 @@ class Simulation:
         RefusedError: something is missing, or its spaces are not these.
     """
 
-    def __init__(self, task: str, num_envs: int, seed: int, obs_dim: int, state_dim: int, act_dim: int, episode_limit: int) -> None:
-        isaacgym = _find("isaacgym", "NVIDIA's tarball (Isaac Gym Preview 4)")  # refuses to be imported after torch
+    def __init__(
+        self,
+        task: str,
+        num_envs: int,
+        seed: int,
+        obs_dim: int,
+        state_dim: int,
+        act_dim: int,
+        episode_limit: int,
+    ) -> None:
+        isaacgym = _find(
+            "isaacgym", "NVIDIA's tarball (Isaac Gym Preview 4)"
+        )  # refuses to be imported after torch
         self.torch = _find("torch", "PyTorch, 2.4.1 at most")
         config, parse_task = _find_dexterous_hands()
         _seed_everything(self.torch, seed)
@@ -61,25 +78,33 @@ class Simulation:
         }
 
     def first_observations(self) -> dict[str, np.ndarray]:
-        """What the worlds show one control step after a reset, under actions of 0: `obs` [B, 2, o] and `state` [B, s].
+        """What the worlds show one control step after a reset, under actions of 0.
+
+        `obs` [B, 2, o] and `state` [B, s].
 
         The reset itself only shows once the simulation moves on, and it is the same every time.
         """
         every = np.ones(self._shape[0], dtype=np.bool_)
         seen = self.step(np.zeros(self._shape, dtype=np.float32), every)
         if seen["done"].any():
-            raise RefusedError(f"world {int(np.flatnonzero(seen['done'])[0])} ends at the first step after its reset")
+            raise RefusedError(
+                f"world {int(np.flatnonzero(seen['done'])[0])} ends at the first step after its reset"
+            )
         return {name: seen[name] for name in ("obs", "state")}
 
     def step(self, actions: np.ndarray, begins: np.ndarray) -> dict[str, np.ndarray]:
-        """One control step with actions [B, 2, a]; a world that begins, or was done at the last step, is reset first.
+        """One control step with actions [B, 2, a].
 
-        Returns `obs` and `state` as they are before any next reset, `reward`, `done`, `progress` (steps of the episode, this one
-        included) and `success` (so far in the episode), all by world.
+        A world that begins, or was done at the last step, is reset first.
+
+        Returns `obs` and `state` as they are before any next reset, `reward`, `done`, `progress` (steps of
+        the episode, this one included) and `success` (so far in the episode), all by world.
         """
         self.task.reset_buf[self._tensor(np.flatnonzero(begins))] = 1
         by_agent = np.ascontiguousarray(actions.transpose(1, 0, 2), dtype=np.float32)
-        obs, state, reward, done, _, _ = self.environment.step(self.torch.as_tensor(by_agent, device=self.environment.rl_device))
+        obs, state, reward, done, _, _ = self.environment.step(
+            self.torch.as_tensor(by_agent, device=self.environment.rl_device)
+        )
         return {
             "obs": _to_numpy(obs, np.float32),
             "state": _to_numpy(state, np.float32)[:, 0],
@@ -97,13 +122,21 @@ class Simulation:
         found["worlds"] = (env.num_envs, self._shape[0])
         found["agents"] = (env.num_agents, N_AGENTS)
         found["steps of an episode"] = (int(self.task.max_episode_length), episode_limit)
-        spaces = {"observation": (env.observation_space, obs_dim), "state": (env.share_observation_space, state_dim)}
+        spaces = {
+            "observation": (env.observation_space, obs_dim),
+            "state": (env.share_observation_space, state_dim),
+        }
         spaces["action"] = (env.action_space, act_dim)
         for name, (by_agent, size) in spaces.items():
-            found[f"the shapes of the {name} spaces"] = ([tuple(space.shape) for space in by_agent], [(size,)] * N_AGENTS)
+            found[f"the shapes of the {name} spaces"] = (
+                [tuple(space.shape) for space in by_agent],
+                [(size,)] * N_AGENTS,
+            )
         for name, (is_now, has_to_be) in found.items():
             if is_now != has_to_be:
-                raise RefusedError(f"{type(self.task).__name__} has {name} {is_now}, the bridge was written for {has_to_be}")
+                raise RefusedError(
+                    f"{type(self.task).__name__} has {name} {is_now}, the bridge was written for {has_to_be}"
+                )
 
 
 def _find(name: str, what: str) -> ModuleType:
@@ -114,7 +147,10 @@ def _find(name: str, what: str) -> ModuleType:
 
 
 def _find_dexterous_hands() -> tuple[ModuleType, ModuleType]:
-    """The configuration and task modules of the first layout that is installed; its folder becomes the working folder."""
+    """The configuration and task modules of the first layout that is installed.
+
+    Its folder becomes the working folder.
+    """
     for package in PACKAGES:
         try:
             config = import_module(f"{package}.utils.config")
@@ -125,25 +161,41 @@ def _find_dexterous_hands() -> tuple[ModuleType, ModuleType]:
         # The task code finds its assets relative to the folder its training script is started in.
         os.chdir(Path(str(config.__file__)).resolve().parents[len(package.split("."))])
         return config, import_module(f"{package}.utils.parse_task")
-    raise RefusedError(f"this Python finds neither {' nor '.join(PACKAGES)}: put your DexterousHands checkout on PYTHONPATH")
+    raise RefusedError(
+        f"this Python finds neither {' nor '.join(PACKAGES)}: put your DexterousHands checkout on PYTHONPATH"
+    )
 
 
-def _build(config: ModuleType, parse_task: ModuleType, task: str, num_envs: int, seed: int, episode_limit: int) -> Any:
+def _build(
+    config: ModuleType, parse_task: ModuleType, task: str, num_envs: int, seed: int, episode_limit: int
+) -> Any:
     own_arguments = sys.argv
     try:
         if hasattr(config, "load_env_cfg"):
             sys.argv = own_arguments[:1]
-            args = config.get_args({"task": task, "n_threads": num_envs, "hands_episode_length": episode_limit})
+            args = config.get_args(
+                {"task": task, "n_threads": num_envs, "hands_episode_length": episode_limit}
+            )
             args.headless, args.task_type, args.seed = True, "MultiAgent", seed
             cfg = _force(config.load_env_cfg(args), num_envs, episode_limit)
             return parse_task.parse_task(args, cfg, config.parse_sim_params(args, cfg), WHOLE_HANDS)
-        wanted = {"task": task, "num_envs": num_envs, "seed": seed % 2**31, "episode_length": episode_limit, "algo": "mappo"}
-        sys.argv = own_arguments[:1] + [f"--{name}={value}" for name, value in wanted.items()] + ["--headless"]
+        wanted = {
+            "task": task,
+            "num_envs": num_envs,
+            "seed": seed % 2**31,
+            "episode_length": episode_limit,
+            "algo": "mappo",
+        }
+        sys.argv = (
+            own_arguments[:1] + [f"--{name}={value}" for name, value in wanted.items()] + ["--headless"]
+        )
         args = config.get_args()
         args.task_type = "MultiAgent"
         cfg, training, _ = config.load_cfg(args)
         _force(cfg, num_envs, episode_limit)
-        return parse_task.parse_task(args, cfg, training, config.parse_sim_params(args, cfg, training), WHOLE_HANDS)[1]
+        return parse_task.parse_task(
+            args, cfg, training, config.parse_sim_params(args, cfg, training), WHOLE_HANDS
+        )[1]
     finally:
         sys.argv = own_arguments
 
@@ -152,7 +204,12 @@ def _force(cfg: dict[str, Any], num_envs: int, episode_limit: int) -> dict[str, 
     """What the bridge settles whatever the task's YAML says."""
     cfg["headless"] = True
     cfg["task"]["randomize"] = False
-    cfg["env"].update(observationType="full_state", numEnvs=num_envs, episodeLength=episode_limit, asymmetric_observations=False)
+    cfg["env"].update(
+        observationType="full_state",
+        numEnvs=num_envs,
+        episodeLength=episode_limit,
+        asymmetric_observations=False,
+    )
     cfg["env"].update({name: 0.0 for name in DETERMINISTIC_RESET})
     return cfg
 

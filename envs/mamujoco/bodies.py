@@ -9,20 +9,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-Health = Callable[[Float[np.ndarray, "batch positions"], Float[np.ndarray, "batch velocities"]], Bool[np.ndarray, " batch"]]
+Health = Callable[
+    [Float[np.ndarray, "batch positions"], Float[np.ndarray, "batch velocities"]], Bool[np.ndarray, " batch"]
+]
 
 
 @dataclass(frozen=True)
 class Body:
-    """A robot and its rules: r = dx/dt + bonus - c sum(a^2) - k sum(f^2), with the external contact forces f clipped to +-1.
+    """A robot and its rules: r = dx/dt + bonus - c sum(a^2) - k sum(f^2), with the external contact forces f
+    clipped to +-1.
 
     `robot`: gymnasium's environment that brings the model and the random starts, made with `arguments`.
-    `rules`: gymnasium's environment whose states, rewards and terminations these are.
-    `hidden`: how many leading positions (x, or x and y) the state leaves out.
-    `velocity_limit`: the velocities in the state are clipped to +-this.
-    `health`: where it fails the episode ends, and `dying_bonus` is paid on that last step instead of `bonus`.
-    `sees_contact`: f, but for the world's own, is part of the state. `zeros`: how many numbers at the end of the state are always 0.
-    `torso_speed`: dx/dt is that of the torso's frame, which lies one substep behind; otherwise it is that of the first position.
+    `rules`: gymnasium's environment whose states, rewards and terminations these are. `hidden`: how many
+    leading positions (x, or x and y) the state leaves out. `velocity_limit`: the velocities in the state are
+    clipped to +-this. `health`: where it fails the episode ends, and `dying_bonus` is paid on that last step
+    instead of `bonus`. `sees_contact`: f, but for the world's own, is part of the state. `zeros`: how many
+    numbers at the end of the state are always 0. `torso_speed`: dx/dt is that of the torso's frame, which
+    lies one substep behind; otherwise it is that of the first position.
     """
 
     robot: str
@@ -67,7 +70,12 @@ def _ant_is_healthy(
 ) -> Bool[np.ndarray, " batch"]:
     """0.2 <= z <= 1, and every number finite."""
     height = positions[:, 2]
-    return (height >= 0.2) & (height <= 1) & np.isfinite(positions).all(axis=1) & np.isfinite(velocities).all(axis=1)
+    return (
+        (height >= 0.2)
+        & (height <= 1)
+        & np.isfinite(positions).all(axis=1)
+        & np.isfinite(velocities).all(axis=1)
+    )
 
 
 def _walker_is_healthy(
@@ -111,10 +119,16 @@ _WALKER = Body(
 
 V5_BODIES = {"halfcheetah": _HALF_CHEETAH, "ant": _ANT, "walker2d": _WALKER}
 
-# v4 kept v2's rewards: no contact cost, the bonus on the last step too, and a Walker2d whose feet differ in friction. The 84
-# contact forces in v2's state were 0 with every engine that could run it since mujoco-py 2.0; v4 leaves them out.
+# v4 kept v2's rewards: no contact cost, the bonus on the last step too, and a Walker2d whose feet differ in
+# friction. The 84 contact forces in v2's state were 0 with every engine that could run it since mujoco-py
+# 2.0; v4 leaves them out.
 V2_BODIES = {
     "halfcheetah": _HALF_CHEETAH,
     "ant": replace(_ANT, rules="Ant-v4", dying_bonus=1.0, contact_cost=0.0, sees_contact=False, zeros=84),
-    "walker2d": replace(_WALKER, rules="Walker2d-v4", dying_bonus=1.0, arguments={**_WALKER.arguments, "xml_file": "walker2d.xml"}),
+    "walker2d": replace(
+        _WALKER,
+        rules="Walker2d-v4",
+        dying_bonus=1.0,
+        arguments={**_WALKER.arguments, "xml_file": "walker2d.xml"},
+    ),
 }

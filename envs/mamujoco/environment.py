@@ -34,7 +34,13 @@ class MultiAgentMujoco(EpisodicEnvironment):
         local = preset == "gymnasium-robotics"
         body = (V5_BODIES if local else V2_BODIES)[name]
         robot = build_robot(body)
-        state_dim = robot.model.nq + robot.model.nv - body.hidden + body.zeros + body.sees_contact * 6 * (robot.model.nbody - 1)
+        state_dim = (
+            robot.model.nq
+            + robot.model.nv
+            - body.hidden
+            + body.zeros
+            + body.sees_contact * 6 * (robot.model.nbody - 1)
+        )
         scenario = body.robot.removesuffix("-v5")
         self._view = LocalView(robot, state_dim, scenario, split) if local else FullView(state_dim, n_agents)
         lineage = f"gymnasium-{version('gymnasium')}/{body.rules}/mujoco-{mujoco.__version__}"
@@ -47,7 +53,9 @@ class MultiAgentMujoco(EpisodicEnvironment):
             act_dim=act_dim,
             episode_limit=EPISODE_LIMIT,
             engine=f"mujoco-{mujoco.__version__}",
-            lineage=f"gymnasium-robotics-{version('gymnasium-robotics')}/mamujoco_v1/{lineage}" if local else lineage,
+            lineage=f"gymnasium-robotics-{version('gymnasium-robotics')}/mamujoco_v1/{lineage}"
+            if local
+            else lineage,
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)
@@ -61,13 +69,17 @@ class MultiAgentMujoco(EpisodicEnvironment):
     def _engine_settings(self) -> AbstractContextManager[object]:
         return self.robots.running()
 
-    def _advance(self, actions: Float[np.ndarray, "batch agents action"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def _advance(
+        self, actions: Float[np.ndarray, "batch agents action"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         return self.robots.step(self._view.controls(actions))
 
     def _engine_state(self) -> Float[np.ndarray, "batch state"]:
         return self.robots.state()
 
-    def _observe(self, state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch agents observation"]:
+    def _observe(
+        self, state: Float[np.ndarray, "batch state"]
+    ) -> Float[np.ndarray, "batch agents observation"]:
         return self._view.observe(self.robots, state)
 
     def _save_engine(self) -> dict[str, np.ndarray]:
@@ -79,10 +91,14 @@ class MultiAgentMujoco(EpisodicEnvironment):
     def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._camera.draw(self.robots.qpos[world : world + 1], height, width)[0]
 
-    def _draw_states(self, states: Float[np.ndarray, "time state"], height: int, width: int) -> UInt8[np.ndarray, "time height width 3"]:
+    def _draw_states(
+        self, states: Float[np.ndarray, "time state"], height: int, width: int
+    ) -> UInt8[np.ndarray, "time height width 3"]:
         return self._camera.draw(reconstruct(self.robots.model, states, self.robots.dt)[0], height, width)
 
-    def states_seen(self, observations: Float[np.ndarray, "time agents observation"]) -> Float[np.ndarray, "time state"]:
+    def states_seen(
+        self, observations: Float[np.ndarray, "time agents observation"]
+    ) -> Float[np.ndarray, "time state"]:
         if isinstance(self._view, LocalView):
             return super().states_seen(observations)
         spec = self.spec

@@ -15,8 +15,9 @@ def reconstruct(
 ) -> tuple[Float[np.ndarray, "time position"], Float[np.ndarray, "time velocity"]]:
     """(`qpos`, `qvel`) of consecutive states (qpos without the root's place, qvel, anything else).
 
-    The root's place on the ground, x or (x, y), starts at 0: x_{t+1} = x_t + (v_t + v_{t+1}) / 2 * step_seconds. A predicted
-    quaternion is scaled to length 1. Where gymnasium clips velocities (Walker2d, to +-10), they stay clipped.
+    The root's place on the ground, x or (x, y), starts at 0: x_{t+1} = x_t + (v_t + v_{t+1}) / 2 *
+    step_seconds. A predicted quaternion is scaled to length 1. Where gymnasium clips velocities (Walker2d, to
+    +-10), they stay clipped.
 
     Args:
         model: of Ant (two root coordinates, m), HalfCheetah or Walker2d (one).

@@ -26,11 +26,12 @@ WORLDS_PER_THREAD = 32
 
 
 class Robots:
-    """B robots; each goes through the same numbers, to the last bit, as gymnasium's own environment would alone.
+    """B robots; each goes through the same numbers, to the last bit, as gymnasium's own environment would
+    alone.
 
-    `model` is the MjModel that they share, `qpos` [B, positions] and `qvel` [B, velocities] are where they are now,
-    `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that does not see them;
-    `dt` is the length of a control step in seconds.
+    `model` is the MjModel that they share, `qpos` [B, positions] and `qvel` [B, velocities] are where they
+    are now, `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that
+    does not see them; `dt` is the length of a control step in seconds.
     """
 
     def __init__(self, body: Body, robot: MujocoEnv, random: Sequence[np.random.Generator]) -> None:
@@ -39,8 +40,11 @@ class Robots:
         self.dt = robot.dt
         self._robot = robot
         self._random = random
-        # Contact forces are worked out from all that MuJoCo derived for a world, which a persistent batch keeps for each.
-        self._batch = batch = Batch(self.model, len(random), _threads(len(random)), persistent=body.sees_contact)
+        # Contact forces are worked out from all that MuJoCo derived for a world, which a persistent batch
+        # keeps for each.
+        self._batch = batch = Batch(
+            self.model, len(random), _threads(len(random)), persistent=body.sees_contact
+        )
         self.qpos, self.qvel, self._ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
         self._torso = batch.bind("xpos")[:, TORSO, 0] if body.torso_speed else self.qpos[:, 0]
         self._x = np.zeros(len(random))
@@ -61,16 +65,23 @@ class Robots:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """MuJoCo's clock is off, and its warnings become Python's at the end; around one call of `step` or many."""
+        """MuJoCo's clock is off, and its warnings become Python's at the end.
+
+        Around one call of `step` or many.
+        """
         with clock_off, as_python_warnings(dropped=BROKEN):
             yield
 
-    def step(self, controls: Float[np.ndarray, "batch actuators"]) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    def step(
+        self, controls: Float[np.ndarray, "batch actuators"]
+    ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
         """Apply the controls for one control step; returns the rewards and where the task ended the episode.
 
         The controls are not clipped: the simulator does that, and the control cost counts them as they are.
         """
-        controls = np.ascontiguousarray(controls)  # the order of a sum's terms, hence its last bit, depends on the layout
+        controls = np.ascontiguousarray(
+            controls
+        )  # the order of a sum's terms, hence its last bit, depends on the layout
         self._ctrl[:] = controls
         self._simulate()
         velocity = (self._torso - self._x) / self.dt
@@ -91,7 +102,8 @@ class Robots:
 
     def save(self) -> dict[str, np.ndarray]:
         """What the robots need to go on bit for bit."""
-        # The torso's position belongs to the last substep but one: saved, for it cannot be derived from the state.
+        # The torso's position belongs to the last substep but one: saved, for it cannot be derived from the
+        # state.
         saved = {"integration": self._batch.state.copy(), "x": self._x.copy()}
         return saved if self.contact is None else saved | {"contact": self.contact.copy()}
 
@@ -114,7 +126,8 @@ class Robots:
         try:
             self._batch.step(nstep=self._robot.frame_skip)
         except SimulationError as error:
-            # These worlds stand still while the others moved on: made non-finite, so that they are seen to be broken.
+            # These worlds stand still while the others moved on: made non-finite, so that they are seen to be
+            # broken.
             self._batch.state[error.ids] = np.nan
 
     def _read_contact(self, contact: Float[np.ndarray, "batch forces"]) -> None:
@@ -125,7 +138,10 @@ class Robots:
 
 
 def _threads(worlds: int) -> int:
-    """A thread for every 32 worlds, as far as the process has processors: smaller shares cost more to hand out than they save."""
+    """A thread for every 32 worlds, as far as the process has processors.
+
+    Smaller shares cost more to hand out than they save.
+    """
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(available, worlds // WORLDS_PER_THREAD))
 
@@ -133,9 +149,12 @@ def _threads(worlds: int) -> int:
 def build_robot(body: Body) -> MujocoEnv:
     """Gymnasium's bare robot: the episode limit is ours."""
     with as_python_warnings(dropped="settotalmass"):  # which half_cheetah.xml uses
-        robot = cast(MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped)
+        robot = cast(
+            MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped
+        )
     # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    # One kinematic tree is always one island: looking for islands takes up to 7% of the time and changes no bit.
+    # One kinematic tree is always one island: looking for islands takes up to 7% of the time and changes no
+    # bit.
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     return robot

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dima.grid import CellKey, Grid, load_grid
+from dima.config.grid import CellKey, Grid, load_grid
 
 REPOSITORY = Path(__file__).parents[2]
 TASKS = {
@@ -49,7 +49,10 @@ def make_grid(tmp_path: Path) -> MakeGrid:
             task |= {"evaluation": {"every": 1000, "episodes": 2}, "comparable_with_paper": comparable}
             (config / "tasks" / f"{name}.yaml").write_text(yaml.safe_dump(task))
         blocks = {
-            name: [{"tasks": list(tasks), "methods": list(methods), "seeds": list(seeds)} for tasks, methods, seeds in parts]
+            name: [
+                {"tasks": list(tasks), "methods": list(methods), "seeds": list(seeds)}
+                for tasks, methods, seeds in parts
+            ]
             for name, parts in experiments.items()
         }
         (config / "trial.yaml").write_text(yaml.safe_dump({"experiments": blocks}, sort_keys=False))
@@ -65,18 +68,35 @@ def results(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write_cell(results: Path) -> WriteCell:
-    """`write_cell(key, mean, budget)` writes a completed cell of the grid `trial`; `changes` replace keys of its summary."""
+    """`write_cell(key, mean, budget)` writes a completed cell of the grid `trial`; `changes` replace keys of
+    its summary."""
 
-    def write(key: CellKey, mean: float, budget: int, curve: Mapping[int, Sequence[float]] | None = None, **changes: Any) -> Path:
+    def write(
+        key: CellKey,
+        mean: float,
+        budget: int,
+        curve: Mapping[int, Sequence[float]] | None = None,
+        **changes: Any,
+    ) -> Path:
         folder = results / "trial" / "cells" / key.folder
         folder.mkdir(parents=True)
         (folder / "summary.json").write_text(json.dumps(_summary(key, mean, budget) | changes))
         events = [
-            {"kind": "evaluation", "env_steps": step, "grid_step": step, "episode": episode, "return": value, "length": 10, "success": None}
+            {
+                "kind": "evaluation",
+                "env_steps": step,
+                "grid_step": step,
+                "episode": episode,
+                "return": value,
+                "length": 10,
+                "success": None,
+            }
             for step, values in (curve or {0: [0.0, 0.0], budget: [mean - 1, mean + 1]}).items()
             for episode, value in enumerate(values)
         ]
-        lines = [json.dumps({"seq": seq, "wall_seconds": 0.5 * seq} | event) for seq, event in enumerate(events)]
+        lines = [
+            json.dumps({"seq": seq, "wall_seconds": 0.5 * seq} | event) for seq, event in enumerate(events)
+        ]
         (folder / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
         return folder
 
@@ -90,7 +110,9 @@ def write_status(results: Path) -> WriteCell:
     def write(key: CellKey, state: str) -> Path:
         folder = results / "trial" / "cells" / key.folder
         folder.mkdir(parents=True)
-        (folder / "status.json").write_text(json.dumps({"state": state, "env_steps": 10, "attempt": 1, "message": None}))
+        (folder / "status.json").write_text(
+            json.dumps({"state": state, "env_steps": 10, "attempt": 1, "message": None})
+        )
         return folder
 
     return write
@@ -116,7 +138,14 @@ def _summary(key: CellKey, mean: float, budget: int) -> dict[str, Any]:
         "env_steps": budget,
         "budget": budget,
         "epochs": 15,
-        "final": {"grid_step": budget, "env_steps": budget, "mean": mean, "std": 1.0, "episodes": 2, "returns": [mean - 1, mean + 1]},
+        "final": {
+            "grid_step": budget,
+            "env_steps": budget,
+            "mean": mean,
+            "std": 1.0,
+            "episodes": 2,
+            "returns": [mean - 1, mean + 1],
+        },
         "mean_of_last_five": mean - 2,
         "config_hash": "c0ffee",
         "attempts": 1,

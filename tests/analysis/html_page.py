@@ -7,7 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source", "path", "circle"}
-OPTIONAL_END = {"td", "th", "tr", "li"}  # a table of values leaves them out: the next one's beginning, or the table's end, ends them
+OPTIONAL_END = {
+    "td",
+    "th",
+    "tr",
+    "li",
+}  # a table of values leaves them out: the next one's beginning, or the table's end, ends them
 
 
 @dataclass
@@ -21,12 +26,19 @@ class Element:
 
     @property
     def text(self) -> str:
-        return " ".join("".join(part if isinstance(part, str) else f" {part.text} " for part in self.texts).split())
+        return " ".join(
+            "".join(part if isinstance(part, str) else f" {part.text} " for part in self.texts).split()
+        )
 
     def all(self, name: str, **attributes: str) -> list[Element]:
-        """The elements below with this name and these attributes (`class_` and `data_x` for class and data-x)."""
+        """The elements below with this name and these attributes (`class_` and `data_x` for class and
+        data-x)."""
         wanted = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}
-        found = [child for child in self.children if child.name == name and wanted.items() <= child.attributes.items()]
+        found = [
+            child
+            for child in self.children
+            if child.name == name and wanted.items() <= child.attributes.items()
+        ]
         return found + [element for child in self.children for element in child.all(name, **attributes)]
 
 

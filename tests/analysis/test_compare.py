@@ -10,21 +10,33 @@ from dima.analysis.records.load import Summary
 from dima.analysis.reference import PaperNumber
 from dima.analysis.returns.compare import Verdict, compare
 from dima.analysis.returns.sample import Sample
-from dima.grid import CellKey
+from dima.config.grid import CellKey
 
 PAPER = PaperNumber("259.9 ± 4.1 (4)", 300_000, 259.9, 4.1, 4, "Table 2")
 
 
 @pytest.fixture
 def sample(make_summary: Any) -> Any:
-    """`sample(returns, {seed: state})` has seeds 1, 2, ...; `changes` of their summaries may be a list with one value a seed."""
+    """`sample(returns, {seed: state})` has seeds 1, 2, ...; `changes` of their summaries may be a list with
+    one value a seed."""
 
-    def make(returns: list[float], without_result: dict[int, str] | None = None, env_steps: int = 300_000, **changes: Any) -> Sample:
+    def make(
+        returns: list[float],
+        without_result: dict[int, str] | None = None,
+        env_steps: int = 300_000,
+        **changes: Any,
+    ) -> Sample:
         summaries = {}
         for seed, value in enumerate(returns, 1):
-            own = {name: given[seed - 1] if isinstance(given, list) else given for name, given in changes.items()}
-            summaries[seed] = Summary.model_validate(make_summary(CellKey("bottle-cap", "dima", seed), value, env_steps) | own)
-        return Sample("bottle-cap", "dima", env_steps, dict(enumerate(returns, 1)), summaries, without_result or {})
+            own = {
+                name: given[seed - 1] if isinstance(given, list) else given for name, given in changes.items()
+            }
+            summaries[seed] = Summary.model_validate(
+                make_summary(CellKey("bottle-cap", "dima", seed), value, env_steps) | own
+            )
+        return Sample(
+            "bottle-cap", "dima", env_steps, dict(enumerate(returns, 1)), summaries, without_result or {}
+        )
 
     return make
 
@@ -39,7 +51,9 @@ def sample(make_summary: Any) -> Any:
         (255.79, "below", -4.11),
     ],
 )
-def test_the_band_is_the_papers_standard_deviation(sample: Any, mean: float, word: str, difference: float) -> None:
+def test_the_band_is_the_papers_standard_deviation(
+    sample: Any, mean: float, word: str, difference: float
+) -> None:
     verdict = compare(sample([mean - 2, mean - 1, mean + 1, mean + 2]), PAPER, comparable_task=True)
     assert (verdict.word, verdict.reason) == (word, "")
     assert verdict.difference == pytest.approx(difference)
@@ -69,14 +83,21 @@ def test_fewer_seeds_than_the_papers_number_rests_on_is_partial(sample: Any) -> 
 
 
 def test_no_number_in_the_paper(sample: Any) -> None:
-    assert compare(sample([1.0]), None, comparable_task=True) == Verdict("not comparable", "no number in the paper")
+    assert compare(sample([1.0]), None, comparable_task=True) == Verdict(
+        "not comparable", "no number in the paper"
+    )
     absent = PaperNumber("", 300_000, None, None, None, "Table 2 (out of memory)")
-    assert compare(sample([1.0]), absent, comparable_task=True).reason == "no number in the paper: Table 2 (out of memory)"
+    assert (
+        compare(sample([1.0]), absent, comparable_task=True).reason
+        == "no number in the paper: Table 2 (out of memory)"
+    )
 
 
 def test_other_physics_wins_over_partial(sample: Any) -> None:
     ours = sample([260.0], {2: "diverged"}, lineage="port")
-    assert compare(ours, PAPER, comparable_task=False) == Verdict("not comparable", "other physics: port; 1 diverged (seed 2)")
+    assert compare(ours, PAPER, comparable_task=False) == Verdict(
+        "not comparable", "other physics: port; 1 diverged (seed 2)"
+    )
 
 
 def test_a_smaller_budget_is_not_comparable(sample: Any) -> None:
@@ -91,6 +112,12 @@ def test_a_smaller_budget_is_not_comparable(sample: Any) -> None:
         ({"lineage": ["b", "a", "a", "a"]}, "lineages mixed across the seeds: a, b"),
     ],
 )
-def test_mixed_seeds_are_not_comparable_whatever_the_paper_says(sample: Any, changes: dict[str, Any], reason: str) -> None:
-    assert compare(sample([260.0] * 4, **changes), PAPER, comparable_task=True) == Verdict("not comparable", reason)
-    assert compare(sample([260.0] * 4, **changes), None, comparable_task=True) == Verdict("not comparable", reason)
+def test_mixed_seeds_are_not_comparable_whatever_the_paper_says(
+    sample: Any, changes: dict[str, Any], reason: str
+) -> None:
+    assert compare(sample([260.0] * 4, **changes), PAPER, comparable_task=True) == Verdict(
+        "not comparable", reason
+    )
+    assert compare(sample([260.0] * 4, **changes), None, comparable_task=True) == Verdict(
+        "not comparable", reason
+    )

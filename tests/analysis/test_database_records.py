@@ -20,10 +20,10 @@ from dima.analysis.records.database import DatabaseRecords
 from dima.analysis.records.files import Records
 from dima.analysis.report.write import write_report
 from dima.analysis.tables.write import write_tables
+from dima.config.grid import CellKey
 from dima.errors import UserError
-from dima.grid import CellKey
-from dima.record.database import Address
-from dima.record.sync import sync
+from dima.record.mongo.database import Address
+from dima.record.mongo.sync import sync
 
 KEYS = [CellKey("push-mass", method, seed) for method in ("dima", "mappo") for seed in range(1, 8)]
 
@@ -31,7 +31,11 @@ KEYS = [CellKey("push-mass", method, seed) for method in ("dima", "mappo") for s
 @pytest.fixture
 def grid(make_grid: Any) -> Any:
     pictures = [(["push-mass"], ["dima"], [1, 2])]
-    experiments = {"final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 8))], "imagination": pictures, "agent_order": pictures}
+    experiments = {
+        "final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 8))],
+        "imagination": pictures,
+        "agent_order": pictures,
+    }
     return make_grid(experiments)
 
 
@@ -54,11 +58,21 @@ def test_every_state_gives_the_same_bytes(
 ) -> None:
     for seed in (1, 2, 3):
         write_cell(KEYS[seed - 1], 31.0 + seed / 7, 4000)
-        write_cell(KEYS[seed + 6], 20.0 + seed / 3, 4000, curve={0: [0.0, 1.0], 2000: [seed, 5.0], 4000: [20.0 + seed / 3] * 2})
+        write_cell(
+            KEYS[seed + 6],
+            20.0 + seed / 3,
+            4000,
+            curve={0: [0.0, 1.0], 2000: [seed, 5.0], 4000: [20.0 + seed / 3] * 2},
+        )
     write_cell(KEYS[3], 99.0, 4000, config_hash="0ld")
-    for key, state in zip(KEYS[4:7] + KEYS[10:12], ("diverged", "failed", "completed", "running", "interrupted"), strict=True):
+    for key, state in zip(
+        KEYS[4:7] + KEYS[10:12], ("diverged", "failed", "completed", "running", "interrupted"), strict=True
+    ):
         write_status(key, state)
-    for key in (KEYS[0], KEYS[12]):  # attempts that were set aside, with another return; of the second cell nothing else is there yet
+    for key in (
+        KEYS[0],
+        KEYS[12],
+    ):  # attempts that were set aside, with another return; of the second cell nothing else is there yet
         archive = results / "trial/cells" / key.folder / "attempts/1"
         archive.mkdir(parents=True)
         write_frames(archive, start=np.array(7))
@@ -71,7 +85,9 @@ def test_every_state_gives_the_same_bytes(
     records = in_database()
     for write in (write_tables, write_figures):
         from_files = {path.name: path.read_bytes() for path in write(grid, results, hashes)}
-        from_database = {path.name: path.read_bytes() for path in write(grid, tmp_path / "other", hashes, records)}
+        from_database = {
+            path.name: path.read_bytes() for path in write(grid, tmp_path / "other", hashes, records)
+        }
         assert from_database == from_files
         assert len(from_files) >= 3
     for to, source in ((results, None), (tmp_path / "other", records)):
@@ -106,7 +122,9 @@ def twisted(change: str, folder: Path) -> None:
             (folder / "status.json").write_text('{"state": "asleep"}')
 
 
-@pytest.mark.parametrize("change", ["another cell", "torn", "another format", "claimed twice", "another end", "unknown state"])
+@pytest.mark.parametrize(
+    "change", ["another cell", "torn", "another format", "claimed twice", "another end", "unknown state"]
+)
 def test_what_is_refused_in_files_is_refused_in_the_database_in_the_same_words(
     grid: Any, results: Path, write_cell: Any, in_database: Any, change: str
 ) -> None:
@@ -119,7 +137,12 @@ def test_what_is_refused_in_files_is_refused_in_the_database_in_the_same_words(
     assert said[0] == said[1]
 
 
-def test_a_file_that_is_not_whole_is_refused(grid: Any, results: Path, write_cell: Any, databases: Any) -> None:  # noqa: F811
+def test_a_file_that_is_not_whole_is_refused(
+    grid: Any,
+    results: Path,
+    write_cell: Any,
+    databases: Any,  # noqa: F811
+) -> None:
     write_cell(KEYS[0], 31.0, 4000)
     uri = databases.uri()
     place = Address(uri, "DIMA_MONGO_URI")
@@ -130,7 +153,9 @@ def test_a_file_that_is_not_whole_is_refused(grid: Any, results: Path, write_cel
             chunks.update_many({}, damage)
         else:
             chunks.delete_many({})
-        with pytest.raises(UserError, match=r"seed-1/summary\.json in the database of DIMA_MONGO_URI is not whole"):
+        with pytest.raises(
+            UserError, match=r"seed-1/summary\.json in the database of DIMA_MONGO_URI is not whole"
+        ):
             write_tables(grid, results, None, DatabaseRecords(place, "trial"))
     sync(place, results)
     write_tables(grid, results, None, DatabaseRecords(place, "trial"))

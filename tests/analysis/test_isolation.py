@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
-    "dima", "dima.analysis", "dima.campaign", "dima.cell_lock", "dima.config", "dima.errors", "dima.grid", "dima.record",
-    "dima.record.archive", "dima.record.attempt", "dima.record.columns", "dima.record.database", "dima.record.events", "dima.record.files",
-    "dima.record.snapshot", "dima.studied", "dima.yaml_file",
+    "dima", "dima.analysis", "dima.campaign", "dima.cell.lock", "dima.config", "dima.errors", "dima.config.grid", "dima.record",
+    "dima.record.archive", "dima.record.attempt", "dima.record.columns", "dima.record.mongo.database", "dima.record.events", "dima.record.files",
+    "dima.record.snapshot", "dima.config.studied", "dima.config.yaml_file",
 }  # fmt: skip
 SCRIPT = """
 import importlib, pkgutil, sys
@@ -24,11 +24,25 @@ print(*sorted(sys.modules))
 
 
 def test_importing_all_of_analysis_loads_neither_torch_nor_environments_nor_methods() -> None:
-    loaded = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout.split()
-    assert {f"dima.analysis.{name}" for name in ("records.load", "tables.write", "figures.write", "report.write")} <= set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert {
+        f"dima.analysis.{name}" for name in ("records.load", "tables.write", "figures.write", "report.write")
+    } <= set(loaded)
     assert {"dima.campaign.plan", "dima.campaign.cell_status"} <= set(loaded)
     roots = {name.partition(".")[0] for name in loaded}
-    assert not roots & {"torch", "envs", "mujoco", "gymnasium", "gymnasium_robotics", "sacred", "pymongo", "harl", "snakemake"}
+    assert not roots & {
+        "torch",
+        "envs",
+        "mujoco",
+        "gymnasium",
+        "gymnasium_robotics",
+        "sacred",
+        "pymongo",
+        "harl",
+        "snakemake",
+    }
     rooms = ("dima.analysis.", "dima.campaign.", "dima.config.")
     own = {name for name in loaded if name.partition(".")[0] == "dima" and not name.startswith(rooms)}
     assert own <= ALLOWED

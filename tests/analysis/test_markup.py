@@ -87,14 +87,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
 def test_ranks_are_set_in_bold_and_underlined() -> None:
     table = TABLE._replace(ranks={(0, "ours"): "best", (1, "task"): "second"})
     markdown, latex = to_markdown(table), to_latex(table)
-    assert markdown.splitlines()[6:8] == ["| pen             | **1.5 ± 0.2** |", "| <ins>a\\|b</ins> |      -3.0 ± – |"]
+    assert markdown.splitlines()[6:8] == [
+        "| pen             | **1.5 ± 0.2** |",
+        "| <ins>a\\|b</ins> |      -3.0 ± – |",
+    ]
     assert "pen & \\textbf{1.5 $\\pm$ 0.2} \\\\\n\\underline{a\\textbar{}b} & $-$3.0 $\\pm$ -- \\\\" in latex
 
 
 def test_a_label_stands_above_everything() -> None:
     table = TABLE._replace(label="MADE_UP")
     assert to_markdown(table).splitlines()[:3] == ["## Returns", "", "**MADE_UP**"]
-    assert to_latex(table).splitlines()[2:5] == ["\\toprule", "\\multicolumn{2}{l}{\\bfseries MADE\\_UP} \\\\", "\\midrule"]
+    assert to_latex(table).splitlines()[2:5] == [
+        "\\toprule",
+        "\\multicolumn{2}{l}{\\bfseries MADE\\_UP} \\\\",
+        "\\midrule",
+    ]
 
 
 def test_a_note_is_numbered_once() -> None:

@@ -16,7 +16,12 @@ REPOSITORY = Path(__file__).parents[2]
 PAPER = REPOSITORY.parent / "shared" / "paper"
 METHODS = ("dima", "marie", "mamba", "hasac", "happo", "mappo")
 NUMBER = re.compile(r"([\d.]+)\}?\s*_\{\\pm ([\d.]+)\}")
-NAMES = {"BottleCap": "bottle-cap", "DoorOpenInward": "door-open-inward", "DoorOpenOutward": "door-open-outward", "Pen": "pen"}
+NAMES = {
+    "BottleCap": "bottle-cap",
+    "DoorOpenInward": "door-open-inward",
+    "DoorOpenOutward": "door-open-outward",
+    "Pen": "pen",
+}
 
 needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the paper's text is not beside this repository")
 
@@ -35,7 +40,9 @@ def test_final_returns_are_those_of_the_slides() -> None:
     printed: dict[tuple[str, str], tuple[str, str]] = {}
     seen: Counter[str] = Counter()
     for label, *cells in slide_lines():
-        if not (re.fullmatch(r"(Ant|HalfCheetah|Walker2d)-\dx\d", label) or label in NAMES) or len(cells) < len(METHODS):
+        if not (re.fullmatch(r"(Ant|HalfCheetah|Walker2d)-\dx\d", label) or label in NAMES) or len(
+            cells
+        ) < len(METHODS):
             continue
         seen[label] += 1
         # the second row called BottleCap is Pen's
@@ -43,7 +50,9 @@ def test_final_returns_are_those_of_the_slides() -> None:
         for method, cell in zip(METHODS, cells[-len(METHODS) :], strict=True):
             printed[task, method] = NUMBER.findall(cell)[0] if cell != "-" else ("", "")
     assert len(printed) == 66
-    assert {(row["task"], row["method"]): (row["mean"], row["std"]) for row in rows_of("final_returns")} == printed
+    assert {
+        (row["task"], row["method"]): (row["mean"], row["std"]) for row in rows_of("final_returns")
+    } == printed
 
 
 @needs_paper
@@ -60,7 +69,10 @@ def test_ablation_returns_are_those_of_the_slides() -> None:
         for place, cell in zip(columns[len(cells)], cells, strict=True)
     }
     assert len(printed) == 14
-    assert {(row["task"], row["env_steps"], row["method"]): (row["mean"], row["std"]) for row in rows_of("ablation_returns")} == printed
+    assert {
+        (row["task"], row["env_steps"], row["method"]): (row["mean"], row["std"])
+        for row in rows_of("ablation_returns")
+    } == printed
 
 
 @needs_paper
@@ -73,15 +85,28 @@ def test_prediction_errors_are_those_of_the_slides() -> None:
         for method, number in zip(("dima", "dima-joint"), NUMBER.findall(cell), strict=True)
     }
     assert len(printed) == 12
-    assert {(row["task"], row["method"], row["horizon"]): (row["mean"], row["std"]) for row in rows_of("prediction_error")} == printed
+    assert {
+        (row["task"], row["method"], row["horizon"]): (row["mean"], row["std"])
+        for row in rows_of("prediction_error")
+    } == printed
 
 
 def test_numbers_keep_their_digits_and_their_origin() -> None:
     final, ablation = read_paper_numbers("final_returns"), read_paper_numbers("ablation_returns")
-    assert final["halfcheetah-2x3", "mappo"] == [PaperNumber("3196 ± 75 (4)", 1_000_000, 3196.0, 75.0, 4, "Table 2")]
+    assert final["halfcheetah-2x3", "mappo"] == [
+        PaperNumber("3196 ± 75 (4)", 1_000_000, 3196.0, 75.0, 4, "Table 2")
+    ]
     assert final["pen", "hasac"][0].text == "0.0 ± 0.0 (4)"
-    assert final["bottle-cap", "marie"] == [PaperNumber("", 300_000, None, None, None, "Table 2 (out of memory)")]
-    assert [number.env_steps for number in ablation["bottle-cap", "dima"]] == [100_000, 150_000, 200_000, 250_000, 300_000]
+    assert final["bottle-cap", "marie"] == [
+        PaperNumber("", 300_000, None, None, None, "Table 2 (out of memory)")
+    ]
+    assert [number.env_steps for number in ablation["bottle-cap", "dima"]] == [
+        100_000,
+        150_000,
+        200_000,
+        250_000,
+        300_000,
+    ]
     assert ablation["door-open-inward", "dima-joint"][0].text == "235.1 ± 68.1 (8)"
 
 
@@ -108,19 +133,35 @@ HEADER = "task,env_steps,method,mean,std,n_runs,source"
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ([f"{HEADER},wins", "pen,1000,dima,1,2,3,Table 2,4"], "has an unknown column 'wins'; its columns are task, env_steps, method, "),
-        (["task,env_steps,method,mean,n_runs,source", "pen,1000,dima,1,3,Table 2"], "line 2: there is no std"),
+        (
+            [f"{HEADER},wins", "pen,1000,dima,1,2,3,Table 2,4"],
+            "has an unknown column 'wins'; its columns are task, env_steps, method, ",
+        ),
+        (
+            ["task,env_steps,method,mean,n_runs,source", "pen,1000,dima,1,3,Table 2"],
+            "line 2: there is no std",
+        ),
         ([HEADER, "pen,1000,dima,1,2,3"], "line 2: there is no source"),
         ([HEADER, "pen,1000,dima,1,2,3,Table 2,more"], "line 2: there are more values than columns"),
-        ([HEADER, "pen,1000,dima,1,2,3,Table 2", "pen,1000,mamba,4881O,2,3,Table 2"], "line 3: '4881O' is no mean"),
+        (
+            [HEADER, "pen,1000,dima,1,2,3,Table 2", "pen,1000,mamba,4881O,2,3,Table 2"],
+            "line 3: '4881O' is no mean",
+        ),
         ([HEADER, "pen,1000,dima,1,,3,Table 2"], "line 2: a part of the number is missing"),
         (
-            [HEADER, "pen,1000,dima,1,2,3,Table 2", "pen,2000,dima,1,2,3,Table 2", "pen,1000,dima,9,2,3,Table 2"],
+            [
+                HEADER,
+                "pen,1000,dima,1,2,3,Table 2",
+                "pen,2000,dima,1,2,3,Table 2",
+                "pen,1000,dima,9,2,3,Table 2",
+            ],
             "line 4: there is a second number of pen, dima, 1000, the first is in line 2",
         ),
     ],
 )
-def test_a_reference_file_that_is_not_in_order_is_refused_by_name(tmp_path: Path, lines: list[str], says: str) -> None:
+def test_a_reference_file_that_is_not_in_order_is_refused_by_name(
+    tmp_path: Path, lines: list[str], says: str
+) -> None:
     (tmp_path / "ablation_returns.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
     with pytest.raises(UserError) as refusal:
         read_paper_numbers("ablation_returns", tmp_path)

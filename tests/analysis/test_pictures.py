@@ -1,4 +1,5 @@
-"""The figures of world models: what is shown, boxed and averaged, what is refused, and that missing things are named in their place."""
+"""The figures of world models: what is shown, boxed and averaged, what is refused, and that missing things
+are named in their place."""
 
 from __future__ import annotations
 
@@ -18,7 +19,14 @@ from matplotlib.text import Text
 from dima.analysis.figures.pictures import imagination_figure, order_figure
 from dima.analysis.figures.style import style
 from dima.analysis.figures.write import write_figures
-from dima.analysis.paths import figure_names, figure_paths, pictured_studies, prediction_studies, table_names, tasks_by_suite
+from dima.analysis.paths import (
+    figure_names,
+    figure_paths,
+    pictured_studies,
+    prediction_studies,
+    table_names,
+    tasks_by_suite,
+)
 from dima.analysis.records.files import FileRecords
 from dima.analysis.records.load import load_cells
 from dima.analysis.studies.frames import read_frames
@@ -26,8 +34,8 @@ from dima.analysis.studies.pictured_cells import ordered_methods, pictured_cells
 from dima.analysis.studies.points import Interval
 from dima.analysis.tables.write import write_tables
 from dima.cli import main
+from dima.config.grid import CellKey, Grid, load_grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid, load_grid
 
 CONFIG = Path(__file__).parents[2] / "workflow/config"
 RED, GREY = "#cc3311", "#bbbbbb"
@@ -50,23 +58,40 @@ def make(folder: Path, **experiments: Any) -> Grid:
     for part in ("tasks", "methods"):
         if not (config / part).exists():
             (config / part).symlink_to(CONFIG / part)
-    blocks = {name: [dict(zip(("tasks", "methods", "seeds"), part, strict=True)) for part in parts] for name, parts in experiments.items()}
+    blocks = {
+        name: [dict(zip(("tasks", "methods", "seeds"), part, strict=True)) for part in parts]
+        for name, parts in experiments.items()
+    }
     (config / "trial.yaml").write_text(yaml.safe_dump({"experiments": blocks}), encoding="utf-8")
     return load_grid("trial", config)
 
 
 @pytest.fixture
 def cell(write_cell: Any) -> Any:
-    """`cell(method, seed, slopes)` leaves a completed cell and, with slopes, its study of orders: the error by order and horizon."""
+    """`cell(method, seed, slopes)` leaves a completed cell and, with slopes, its study of orders: the error
+    by order and horizon."""
 
-    def leave(grid: Grid, method: str, seed: int, slopes: dict[str, float] | None = None, task: str = "push-mass", **changes: Any) -> Path:
+    def leave(
+        grid: Grid,
+        method: str,
+        seed: int,
+        slopes: dict[str, float] | None = None,
+        task: str = "push-mass",
+        **changes: Any,
+    ) -> Path:
         folder = write_cell(CellKey(task, method, seed), 1.0, grid.task(task).env_steps, **changes)
         if slopes:
             label = changes.get("synthetic")
-            lines = [f"{order},{step},{slope * step!r}" for order, slope in slopes.items() for step in (1, 2, 3)]
+            lines = [
+                f"{order},{step},{slope * step!r}" for order, slope in slopes.items() for step in (1, 2, 3)
+            ]
             (folder / "studies").mkdir()
-            header, end = ("order,horizon,error,synthetic", f",{label}") if label else ("order,horizon,error", "")
-            (folder / "studies/orders.csv").write_text("\n".join([header, *(line + end for line in lines), ""]))
+            header, end = (
+                ("order,horizon,error,synthetic", f",{label}") if label else ("order,horizon,error", "")
+            )
+            (folder / "studies/orders.csv").write_text(
+                "\n".join([header, *(line + end for line in lines), ""])
+            )
         return folder
 
     return leave
@@ -92,7 +117,8 @@ def axes_of(figure: Figure) -> list[Axes]:
 
 
 def rows_of(figure: Figure) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The label of each row of pictures, and of each of its frames the number below it and the colour around it; or a row's words."""
+    """The label of each row of pictures, and of each of its frames the number below it and the colour around
+    it; or a row's words."""
     rows: list[tuple[str, list[tuple[str, str]]]] = []
     for axis in axes_of(figure):
         if not axis.images and axis.lines:
@@ -100,7 +126,9 @@ def rows_of(figure: Figure) -> list[tuple[str, list[tuple[str, str]]]]:
         if axis.get_ylabel() and axis.yaxis.label.get_rotation() == 0:
             rows.append((axis.get_ylabel().replace("\n", " "), []))
         if axis.images:
-            rows[-1][1].append((axis.get_xlabel() or words_in(axis), to_hex(axis.spines["left"].get_edgecolor())))
+            rows[-1][1].append(
+                (axis.get_xlabel() or words_in(axis), to_hex(axis.spines["left"].get_edgecolor()))
+            )
         elif rows and axis.yaxis.label.get_rotation() == 0:
             rows[-1][1].append((words_in(axis), ""))
     return rows
@@ -114,21 +142,31 @@ def caption_of(figure: Figure) -> str:
     return figure.legends[0].get_title().get_text().replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_a_box_is_where_the_error_is_above_that_of_standing_still_and_nowhere_else(grid: Grid, results: Path, cell: Any) -> None:
+def test_a_box_is_where_the_error_is_above_that_of_standing_still_and_nowhere_else(
+    grid: Grid, results: Path, cell: Any
+) -> None:
     still = (0.1, 0.3, 0.5, 0.6)
-    write_frames(cell(grid, "dima", 1), still=still, errors={"random": [0.05, 0.2, 0.4, 0.7], "descending": [9.0] * 4})
+    write_frames(
+        cell(grid, "dima", 1), still=still, errors={"random": [0.05, 0.2, 0.4, 0.7], "descending": [9.0] * 4}
+    )
     # as far off is no further off, and what is not reached is nothing
     write_frames(cell(grid, "dima-joint", 1), still=still, errors={"none": [0.1, 0.3000001, np.nan, np.nan]})
     figure = imagination(grid, results)
     assert rows_of(figure) == [
         ("real", [("0.100", GREY), ("0.300", GREY), ("0.500", GREY), ("0.600", GREY)]),
         ("dima seed 1 random", [("0.0500", GREY), ("0.200", GREY), ("0.400", GREY), ("0.700", RED)]),
-        ("dima-joint seed 1", [("0.100", GREY), ("0.300", RED), ("not imagined", GREY), ("not imagined", GREY)]),
+        (
+            "dima-joint seed 1",
+            [("0.100", GREY), ("0.300", RED), ("not imagined", GREY), ("not imagined", GREY)],
+        ),
         ("mamba seed 1", [("not run", "")]),
     ]
     assert [axis.get_title() for axis in axes_of(figure)[:4]] == ["t + 1", "t + 5", "t + 10", "t + 14"]
     (part,) = figure.subfigs
-    assert part.get_suptitle() == "PushMass, preset paper; policy: dima seed-1; t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}37"
+    assert (
+        part.get_suptitle()
+        == "PushMass, preset paper; policy: dima seed-1; t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}37"
+    )
     (entry,) = figure.legends[0].get_texts()
     assert entry.get_text() == "red box: further off than if nothing had moved"
     assert "the world model of its method's first planned seed" in caption_of(figure)
@@ -139,7 +177,9 @@ def test_every_frame_is_that_of_the_file(grid: Grid, results: Path, cell: Any) -
     errors = {"random": [0.05, 0.2, 0.4, 0.7], "descending": [0.1, 0.2, 0.3, 0.4]}
     path = write_frames(cell(grid, "dima", 1, {"random": 0.1}), errors=errors)
     frames = read_frames(path.read_bytes(), "")
-    drawn = [np.asarray(axis.images[0].get_array()) for axis in axes_of(imagination(grid, results)) if axis.images]
+    drawn = [
+        np.asarray(axis.images[0].get_array()) for axis in axes_of(imagination(grid, results)) if axis.images
+    ]
     expected = [*frames.real, *frames.imagined[0]]
     assert all((one == other).all() for one, other in zip(drawn, expected, strict=True))
     drawn = [np.asarray(axis.images[0].get_array()) for axis in axes_of(orders(grid, results)) if axis.images]
@@ -147,7 +187,9 @@ def test_every_frame_is_that_of_the_file(grid: Grid, results: Path, cell: Any) -
     assert all((one == other).all() for one, other in zip(drawn, expected, strict=True))
 
 
-def test_what_is_missing_is_said_in_its_place(grid: Grid, results: Path, cell: Any, write_status: Any) -> None:
+def test_what_is_missing_is_said_in_its_place(
+    grid: Grid, results: Path, cell: Any, write_status: Any
+) -> None:
     write_status(CellKey("push-mass", "dima", 1), "diverged")
     cell(grid, "dima-joint", 1)
     cell(grid, "mamba", 1)
@@ -167,7 +209,9 @@ def test_what_is_missing_is_said_in_its_place(grid: Grid, results: Path, cell: A
     *_, axis = axes_of(figure)
     assert words_in(axis) == "not made"
     title = axis.get_title().replace("\n", " ")
-    assert title == "dima (n=0/4) without: 1 diverged (seed 1), 1 not studied (seed 2), 2 not run (seeds 3, 4)"
+    assert (
+        title == "dima (n=0/4) without: 1 diverged (seed 1), 1 not studied (seed 2), 2 not run (seeds 3, 4)"
+    )
 
 
 def test_a_stale_cell_shows_no_frames(grid: Grid, results: Path, cell: Any) -> None:
@@ -176,20 +220,34 @@ def test_a_stale_cell_shows_no_frames(grid: Grid, results: Path, cell: Any) -> N
     assert (cells[0].frames, cells[0].absence) == (None, "stale")
 
 
-def test_methods_that_were_shown_another_episode_have_real_frames_of_their_own(grid: Grid, results: Path, cell: Any) -> None:
+def test_methods_that_were_shown_another_episode_have_real_frames_of_their_own(
+    grid: Grid, results: Path, cell: Any
+) -> None:
     write_frames(cell(grid, "dima", 1))
     write_frames(cell(grid, "dima-joint", 1), episode=np.array("dima-joint seed-1"))
     figure = imagination(grid, results)
-    assert [label for label, _ in rows_of(figure)] == ["real", "dima seed 1", "mamba seed 1", "real", "dima-joint seed 1"]
+    assert [label for label, _ in rows_of(figure)] == [
+        "real",
+        "dima seed 1",
+        "mamba seed 1",
+        "real",
+        "dima-joint seed 1",
+    ]
     policies = [part.get_suptitle().split("; ")[1] for part in figure.subfigs]
     assert policies == ["policy: dima seed-1", "policy: dima-joint seed-1"]
 
 
-def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(grid: Grid, results: Path, cell: Any) -> None:
+def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(
+    grid: Grid, results: Path, cell: Any
+) -> None:
     for seed, value in enumerate((0.0, 0.0, 0.0, 4.0), 1):
         folder = cell(grid, "dima", seed, {"descending": value, "random": 1.0})
         if seed == 1:
-            errors = {"random": [0.05, 0.2, 0.6, 0.7], "descending": [0.1, 0.2, 0.3, 0.4], "2-1-1-2": [0.1, 0.2, 0.3, 0.4]}
+            errors = {
+                "random": [0.05, 0.2, 0.6, 0.7],
+                "descending": [0.1, 0.2, 0.3, 0.4],
+                "2-1-1-2": [0.1, 0.2, 0.3, 0.4],
+            }
             write_frames(folder, errors=errors)
     (method,) = ordered_methods(grid, records_of(results))
     point = next(method.points.select("error", order="descending", horizon=3).itertuples())
@@ -212,7 +270,9 @@ def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(grid: Grid
     )
 
 
-def test_two_seeds_have_their_range_and_other_physics_is_not_averaged(grid: Grid, results: Path, cell: Any) -> None:
+def test_two_seeds_have_their_range_and_other_physics_is_not_averaged(
+    grid: Grid, results: Path, cell: Any
+) -> None:
     cell(grid, "dima", 2, {"random": 1.0})
     cell(grid, "dima", 4, {"random": 2.0})
     (method,) = ordered_methods(grid, records_of(results))
@@ -233,11 +293,16 @@ def test_two_seeds_have_their_range_and_other_physics_is_not_averaged(grid: Grid
         (b"\x80\x04K\x01.", "is no file of arrays, or is not whole"),
         (b"order,horizon,error\n", "is no file of arrays, or is not whole"),
         (frames_bytes(frame_arrays())[:-40], "is no file of arrays, or is not whole"),
-        (frames_bytes(frame_arrays())[:400] + bytes(40) + frames_bytes(frame_arrays())[440:], "is no file of arrays, or is not whole"),
+        (
+            frames_bytes(frame_arrays())[:400] + bytes(40) + frames_bytes(frame_arrays())[440:],
+            "is no file of arrays, or is not whole",
+        ),
         (frames_bytes({"steps": np.array([1])}), "has no array 'real': it is no study frames"),
     ],
 )
-def test_a_torn_or_foreign_file_is_refused_by_name(grid: Grid, results: Path, cell: Any, content: bytes, words: str) -> None:
+def test_a_torn_or_foreign_file_is_refused_by_name(
+    grid: Grid, results: Path, cell: Any, content: bytes, words: str
+) -> None:
     path = write_frames(cell(grid, "dima", 1))
     path.write_bytes(content)
     for of in (None, "world-models"):
@@ -267,17 +332,35 @@ def saved_with_objects(folder: Path) -> bytes:
         ({"steps": np.array([0, 5, 10, 14])}, "steps [0, 5, 10, 14] do not grow from 1 up"),
         ({"steps": np.array([], dtype=np.int64)}, "steps has the shape (0,)"),
         ({"real": np.zeros((4, 8, 8), dtype=np.uint8)}, "real has the shape (4, 8, 8)"),
-        ({"real": np.zeros((3, 120, 120, 3), dtype=np.uint8)}, "real has the shape (3, 120, 120, 3), which does not fit the other arrays"),
-        ({"real": np.zeros((4, 120, 120, 4), dtype=np.uint8)}, "real has the shape (4, 120, 120, 4), which does not fit the other arrays"),
+        (
+            {"real": np.zeros((3, 120, 120, 3), dtype=np.uint8)},
+            "real has the shape (3, 120, 120, 3), which does not fit the other arrays",
+        ),
+        (
+            {"real": np.zeros((4, 120, 120, 4), dtype=np.uint8)},
+            "real has the shape (4, 120, 120, 4), which does not fit the other arrays",
+        ),
         ({"real": np.zeros((4, 120, 120, 3))}, "real holds float64, not uint8"),
-        ({"imagined": np.zeros((1, 4, 64, 64, 3), dtype=np.uint8)}, "imagined has the shape (1, 4, 64, 64, 3), which does not fit"),
-        ({"names": np.array(["none", "random"])}, "imagined has the shape (1, 4, 120, 120, 3), which does not fit"),
-        ({"names": np.array(["falling"])}, "names holds 'falling', and it is neither descending, ascending, random nor none"),
+        (
+            {"imagined": np.zeros((1, 4, 64, 64, 3), dtype=np.uint8)},
+            "imagined has the shape (1, 4, 64, 64, 3), which does not fit",
+        ),
+        (
+            {"names": np.array(["none", "random"])},
+            "imagined has the shape (1, 4, 120, 120, 3), which does not fit",
+        ),
+        (
+            {"names": np.array(["falling"])},
+            "names holds 'falling', and it is neither descending, ascending, random nor none",
+        ),
         ({"names": np.array([b"none"])}, "names holds bytes"),
         ({"error": np.array([[0.1, 0.2, 0.3]])}, "error has the shape (1, 3), which does not fit"),
         ({"error": np.array([[0.1, -0.2, 0.3, 0.4]])}, "error holds what is no error"),
         ({"error": np.array([[0.1, 0.2, 0.3, np.inf]])}, "error holds what is no error"),
-        ({"error": np.array([[0.1, np.nan, 0.3, 0.4]])}, "error has a number after a step that is not reached"),
+        (
+            {"error": np.array([[0.1, np.nan, 0.3, 0.4]])},
+            "error has a number after a step that is not reached",
+        ),
         ({"error": np.array([[0.1, 0.2, 0.3, 0.4]], dtype=np.float32)}, "error holds float32, not float64"),
         ({"still": np.array([0.1, 0.3, np.nan, 0.6])}, "still holds what is no error"),
         ({"still": np.array([0.1, 0.3, -0.1, 0.6])}, "still holds what is no error"),
@@ -294,7 +377,9 @@ def test_arrays_of_another_form_are_refused(changes: dict[str, Any], words: str)
 
 
 def test_two_rollouts_of_one_name_are_refused() -> None:
-    arrays = frame_arrays(errors={"random": [0.1] * 4, "none": [0.1] * 4}, names=np.array(["random", "random"]))
+    arrays = frame_arrays(
+        errors={"random": [0.1] * 4, "none": [0.1] * 4}, names=np.array(["random", "random"])
+    )
     with pytest.raises(UserError, match="names holds a name twice"):
         read_frames(frames_bytes(arrays), "here")
 
@@ -324,10 +409,14 @@ def test_a_synthetic_study_in_a_real_cell_is_refused_and_the_reverse(
         path.write_text("order,horizon,error,synthetic\nrandom,1,1.0,made up\n")
     with pytest.raises(UserError) as caught:
         write_figures(grid, results, of="world-models")
-    assert str(caught.value) == f"{path} and the summary of its cell do not agree on whether they are synthetic."
+    assert (
+        str(caught.value) == f"{path} and the summary of its cell do not agree on whether they are synthetic."
+    )
 
 
-def test_synthetic_pictures_say_so_and_never_stand_among_real_returns(grid: Grid, results: Path, cell: Any) -> None:
+def test_synthetic_pictures_say_so_and_never_stand_among_real_returns(
+    grid: Grid, results: Path, cell: Any
+) -> None:
     word = "SYNTHETIC: made up"
     write_frames(cell(grid, "dima", 1, {"random": 1.0}, synthetic=word), synthetic=np.array(word))
     for path in write_figures(grid, results, of="world-models"):
@@ -340,12 +429,16 @@ def test_synthetic_pictures_say_so_and_never_stand_among_real_returns(grid: Grid
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid, results: Path, cell: Any, tmp_path: Path) -> None:
+def test_files_have_the_same_bytes_in_another_process_at_another_time(
+    grid: Grid, results: Path, cell: Any, tmp_path: Path
+) -> None:
     for seed in (1, 2, 3):
         write_frames(cell(grid, "dima", seed, {"random": 0.1 * seed, "descending": 0.2}))
     paths = write_figures(grid, results, of="world-models")
     assert paths == figure_paths(grid, results, "world-models")
-    assert [path.name for path in paths] == [f"{name}.{end}" for name in ("imagination", "agent_order") for end in ("pdf", "png", "svg")]
+    assert [path.name for path in paths] == [
+        f"{name}.{end}" for name in ("imagination", "agent_order") for end in ("pdf", "png", "svg")
+    ]
     assert_same_bytes_elsewhere(write_figures, paths, tmp_path / "config", results)
 
 
@@ -353,7 +446,9 @@ def test_no_text_is_smaller_than_seven_points(grid: Grid, results: Path, cell: A
     write_frames(cell(grid, "dima", 1, {"random": 1.0}), errors={"random": [0.05, 0.2, 0.6, np.nan]})
     for figure in (imagination(grid, results), orders(grid, results)):
         figure.draw_without_rendering()
-        sizes = [text.get_fontsize() for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
+        sizes = [
+            text.get_fontsize() for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()
+        ]
         assert min(sizes) >= 7
 
 
@@ -377,7 +472,9 @@ def test_the_commands_write_the_part_that_they_are_asked_for(
         main(["figures", "--grid", "trial", "--of", "returs"])
 
 
-def test_only_experiments_of_returns_are_compared_by_their_returns(tmp_path: Path, results: Path, cell: Any) -> None:
+def test_only_experiments_of_returns_are_compared_by_their_returns(
+    tmp_path: Path, results: Path, cell: Any
+) -> None:
     grid = make(
         tmp_path,
         imagination=[(["ant-2x4"], ["dima", "marie"], [2, 1])],
@@ -392,7 +489,10 @@ def test_only_experiments_of_returns_are_compared_by_their_returns(tmp_path: Pat
         "suite_summary.md",
         "sample_efficiency.md",
     ]
-    studies = [path.relative_to(results / "trial/cells/ant-2x4").as_posix() for path in pictured_studies(grid, results)]
+    studies = [
+        path.relative_to(results / "trial/cells/ant-2x4").as_posix()
+        for path in pictured_studies(grid, results)
+    ]
     assert studies == [
         "dima/seed-2/studies/frames.npz",
         "marie/seed-2/studies/frames.npz",
@@ -410,5 +510,9 @@ def test_parts_are_the_whole(results: Path) -> None:
     assert figure_names(grid, "world-models") == ["imagination", "agent_order"]
     assert table_names(grid, "world-models") == ["prediction_error"]
     # MARIE has frames on Ant, and no study of orders or of predictions
-    assert [path.parts[-4] for path in pictured_studies(grid, results) if path.name == "frames.npz"] == ["dima", "marie", "mamba"]
+    assert [path.parts[-4] for path in pictured_studies(grid, results) if path.name == "frames.npz"] == [
+        "dima",
+        "marie",
+        "mamba",
+    ]
     assert {path.parts[-4] for path in prediction_studies(grid, results)} == {"dima", "dima-joint"}

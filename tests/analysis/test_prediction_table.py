@@ -11,8 +11,8 @@ import pytest
 from dima.analysis.reference import PREDICTION_METHODS, PREDICTION_TASKS, read_prediction_errors
 from dima.analysis.studies.prediction import prediction_rows
 from dima.analysis.tables.write import table_paths, write_tables
+from dima.config.grid import Grid, load_grid
 from dima.errors import UserError
-from dima.grid import Grid, load_grid
 
 CONFIG = Path(__file__).parents[2] / "workflow/config"
 DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
@@ -32,15 +32,34 @@ def grid(tmp_path: Path) -> Grid:
 
 @pytest.fixture
 def write(results: Path) -> Any:
-    """`write(method, seed, error)` leaves a completed cell and, where there is an error per step, its study; `changes` of the summary."""
+    """`write(method, seed, error)` leaves a completed cell and, where there is an error per step, its study;
+    `changes` of the summary."""
 
     def write_cell(method: str, seed: int, error: float | None, label: str = "", **changes: Any) -> Path:
         folder = results / f"trial/cells/pen/{method}/seed-{seed}"
         (folder / "studies").mkdir(parents=True)
         origin = {"commit": None, "dirty": None, "image": "none", "lock": None, "hardware": "none"}
-        summary = {"format": 1, "grid": "trial", "task": "pen", "method": method, "seed": seed, "status": "completed", "engine": "native"}
-        summary |= {"lineage": "port", "budget": 300_000, "final": {"grid_step": 300_000, "mean": 1.0}, "mean_of_last_five": 1.0}
-        summary |= {"config_hash": "c0ffee", "attempts": 1, "wall_seconds": 1.0, "provenance": [origin]} | changes
+        summary = {
+            "format": 1,
+            "grid": "trial",
+            "task": "pen",
+            "method": method,
+            "seed": seed,
+            "status": "completed",
+            "engine": "native",
+        }
+        summary |= {
+            "lineage": "port",
+            "budget": 300_000,
+            "final": {"grid_step": 300_000, "mean": 1.0},
+            "mean_of_last_five": 1.0,
+        }
+        summary |= {
+            "config_hash": "c0ffee",
+            "attempts": 1,
+            "wall_seconds": 1.0,
+            "provenance": [origin],
+        } | changes
         (folder / "summary.json").write_text(json.dumps(summary))
         if error is not None:
             rows = [
@@ -53,13 +72,17 @@ def write(results: Path) -> Any:
                 )
                 for horizon in (1, 15, 20)
             ]
-            (folder / "studies/prediction.csv").write_text("\n".join(["split,kind,dimension,horizon,error,synthetic", *rows, ""]))
+            (folder / "studies/prediction.csv").write_text(
+                "\n".join(["split,kind,dimension,horizon,error,synthetic", *rows, ""])
+            )
         return folder
 
     return write_cell
 
 
-def test_the_errors_of_the_model_on_held_out_segments_stand_beside_the_papers(grid: Grid, results: Path, write: Any) -> None:
+def test_the_errors_of_the_model_on_held_out_segments_stand_beside_the_papers(
+    grid: Grid, results: Path, write: Any
+) -> None:
     for seed, error in ((1, 0.1), (2, 0.2), (3, 0.6)):
         write("dima", seed, error)
         if seed < 3:
@@ -75,7 +98,10 @@ def test_the_errors_of_the_model_on_held_out_segments_stand_beside_the_papers(gr
     assert dima.sample.values == pytest.approx([1.5, 3.0, 9.0])
     assert dima_20.sample.values == pytest.approx([2.0, 4.0, 12.0])
     assert (dima.word, dima.reason) == ("not comparable", f"other physics: port; {DATA}")
-    assert (joint_20.word, joint_20.reason) == ("not comparable", f"other physics: port; {DATA}; 1 not studied (seed 3)")
+    assert (joint_20.word, joint_20.reason) == (
+        "not comparable",
+        f"other physics: port; {DATA}; 1 not studied (seed 3)",
+    )
     assert {row.rank for row in (dima, joint, dima_20, joint_20)} == {""}  # one of the two lacks a seed
     assert write_tables(grid, results) == table_paths(grid, results)
     text = (results / "trial/tables/prediction_error.md").read_text(encoding="utf-8")
@@ -91,7 +117,9 @@ def test_the_smallest_error_is_the_best(grid: Grid, results: Path, write: Any) -
     assert [row.rank for row in prediction_rows(grid, results)] == ["second", "best", "second", "best"]
 
 
-def test_what_was_not_run_not_studied_or_is_another_physics_is_said(grid: Grid, results: Path, write: Any, write_status: Any) -> None:
+def test_what_was_not_run_not_studied_or_is_another_physics_is_said(
+    grid: Grid, results: Path, write: Any, write_status: Any
+) -> None:
     assert {(row.word, row.reason) for row in prediction_rows(grid, results)} == {("not run", "")}
     write("dima", 1, None)
     write("dima-joint", 1, 0.2)
@@ -100,16 +128,24 @@ def test_what_was_not_run_not_studied_or_is_another_physics_is_said(grid: Grid, 
     hashes = {key: "c0ffee" for key in grid.cells}
     dima, joint, *_ = prediction_rows(grid, results, hashes)
     assert (dima.word, dima.reason) == ("not run", "1 not studied (seed 1), 2 not run (seeds 2, 3)")
-    assert (joint.word, joint.reason) == ("not comparable", f"lineages mixed across the seeds: bridge, port; {DATA}; 1 stale (seed 3)")
+    assert (joint.word, joint.reason) == (
+        "not comparable",
+        f"lineages mixed across the seeds: bridge, port; {DATA}; 1 stale (seed 3)",
+    )
     write_tables(grid, results, hashes)
     lines = (results / "trial/tables/prediction_error.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[2].startswith(",pen,15,dima-joint,2,3,1;2,1 stale (seed 3),3;3,,,6.676,1.762,slides Table 8,not comparable,")
+    assert lines[2].startswith(
+        ",pen,15,dima-joint,2,3,1;2,1 stale (seed 3),3;3,,,6.676,1.762,slides Table 8,not comparable,"
+    )
 
 
-def test_a_study_that_is_synthetic_where_its_cell_is_not_is_refused(grid: Grid, results: Path, write: Any) -> None:
+def test_a_study_that_is_synthetic_where_its_cell_is_not_is_refused(
+    grid: Grid, results: Path, write: Any
+) -> None:
     write("dima", 1, 0.2, label="made up")
     with pytest.raises(
-        UserError, match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether they are synthetic"
+        UserError,
+        match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether they are synthetic",
     ):
         write_tables(grid, results)
 

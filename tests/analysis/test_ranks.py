@@ -7,7 +7,7 @@ from typing import Any
 from dima.analysis.returns.ranks import ranks
 from dima.analysis.returns.rows import build_rows
 from dima.analysis.tables.write import write_tables
-from dima.grid import CellKey
+from dima.config.grid import CellKey
 
 
 def test_each_group_has_a_best_and_a_second_of_its_own() -> None:
@@ -18,7 +18,11 @@ def test_each_group_has_a_best_and_a_second_of_its_own() -> None:
 def test_what_looks_equal_is_equal_and_two_best_have_no_second() -> None:
     assert ranks({0: ("a", 5.04), 1: ("a", 4.96), 2: ("a", 4.0)}, digits=1) == {0: "best", 1: "best"}
     assert ranks({0: ("a", 5.04), 1: ("a", 4.96), 2: ("a", 4.0)}, digits=2) == {0: "best", 1: "second"}
-    assert ranks({0: ("a", 5.0), 1: ("a", 4.0), 2: ("a", 4.0)}, digits=1) == {0: "best", 1: "second", 2: "second"}
+    assert ranks({0: ("a", 5.0), 1: ("a", 4.0), 2: ("a", 4.0)}, digits=1) == {
+        0: "best",
+        1: "second",
+        2: "second",
+    }
 
 
 def test_nothing_is_best_alone_or_where_all_are_equal() -> None:
@@ -43,10 +47,27 @@ def test_rows_of_another_physics_or_with_a_missing_seed_have_no_rank(
     assert {row.sample.method: row.rank for row in rows if row.sample.task == "push-mass"} == expected
     assert {row.rank for row in rows if row.sample.task == "ant-2x4"} == {""}
     write_tables(grid, results)
-    texts = {ending: (results / f"trial/tables/final_returns.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex")}
-    assert [line.count("best") + line.count("second") for line in texts["csv"].splitlines()[1:6]] == [1, 0, 0, 0, 1]
-    assert (texts["md"].count("**30.0 ± 0.0**"), texts["md"].count("**"), texts["md"].count("<ins>20.0 ± 0.0</ins>")) == (1, 2, 1)
-    assert (texts["tex"].count(r"\textbf{30.0 $\pm$ 0.0}"), texts["tex"].count(r"\textbf"), texts["tex"].count(r"\underline")) == (1, 1, 1)
+    texts = {
+        ending: (results / f"trial/tables/final_returns.{ending}").read_text(encoding="utf-8")
+        for ending in ("csv", "md", "tex")
+    }
+    assert [line.count("best") + line.count("second") for line in texts["csv"].splitlines()[1:6]] == [
+        1,
+        0,
+        0,
+        0,
+        1,
+    ]
+    assert (
+        texts["md"].count("**30.0 ± 0.0**"),
+        texts["md"].count("**"),
+        texts["md"].count("<ins>20.0 ± 0.0</ins>"),
+    ) == (1, 2, 1)
+    assert (
+        texts["tex"].count(r"\textbf{30.0 $\pm$ 0.0}"),
+        texts["tex"].count(r"\textbf"),
+        texts["tex"].count(r"\underline"),
+    ) == (1, 1, 1)
     assert "1 diverged (seed 2)" in texts["md"]
     assert "1 diverged (seed 2)" in texts["tex"]
     assert "2 diverged" in texts["csv"]

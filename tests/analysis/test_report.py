@@ -1,4 +1,5 @@
-"""The report from cell folders written by hand: what its pages say, and that they say it offline, escaped, and with the same bytes."""
+"""The report from cell folders written by hand: what its pages say, and that they say it offline, escaped,
+and with the same bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from analysis.html_page import Element, read_page
 from made_frames import write_frames
 
 from dima.analysis.report.write import write_report
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 
 HOSTILE = "<script>alert('x')</script> & \"co\" {{ 7 * 7 }}"
 START = {
@@ -44,7 +45,12 @@ def pages_of(report: Path) -> dict[str, Element]:
 @pytest.fixture
 def grid(make_grid: Any) -> Grid:
     return make_grid(
-        {"final_returns": [(["ant-2x4"], ["dima", "mappo"], [1, 2, 3, 4]), (["push-mass"], ["dima", "dima-joint"], [1, 2, 3, 4])]}
+        {
+            "final_returns": [
+                (["ant-2x4"], ["dima", "mappo"], [1, 2, 3, 4]),
+                (["push-mass"], ["dima", "dima-joint"], [1, 2, 3, 4]),
+            ]
+        }
     )
 
 
@@ -61,8 +67,12 @@ def every_state(grid: Grid, results: Path, write_cell: Any, write_status: Any) -
     folder = write_status(CellKey("push-mass", "dima", 2), "diverged")
     status = {"state": "diverged", "env_steps": 2500, "message": HOSTILE, "wall_seconds": 1800.0}
     (folder / "status.json").write_text(json.dumps(status))
-    (folder / "provenance.json").write_text(json.dumps({"attempt": 2, "starts": [START], "finished": False, "continued": CONTINUED}))
-    (folder / "config.json").write_text(json.dumps({"digest": "d", "config": {"a": {"b": [1, 2]}, HOSTILE: HOSTILE}}))
+    (folder / "provenance.json").write_text(
+        json.dumps({"attempt": 2, "starts": [START], "finished": False, "continued": CONTINUED})
+    )
+    (folder / "config.json").write_text(
+        json.dumps({"digest": "d", "config": {"a": {"b": [1, 2]}, HOSTILE: HOSTILE}})
+    )
     write_status(CellKey("push-mass", "dima", 3), "running")
     write_status(CellKey("push-mass", "dima", 4), "completed")
     write_status(CellKey("push-mass", "dima-joint", 1), "failed")
@@ -80,14 +90,19 @@ def test_every_row_has_the_numbers_of_the_csv(every_state: Grid, results: Path) 
         lines = list(csv.DictReader(file))
     assert [line["mean"] for line in lines] == ["5300", "", "30", ""]
     for line in lines:
-        (row,) = index.all("tr", data_task=line["task"], data_method=line["method"], data_env_steps=line["env_steps"])
+        (row,) = index.all(
+            "tr", data_task=line["task"], data_method=line["method"], data_env_steps=line["env_steps"]
+        )
         values = [value.attributes["value"] for value in row.all("data")]
         assert values == [value for value in (line["mean"], line["difference"]) if value]
-        (word,) = [span.text for span in row.all("span") if span.attributes.get("class", "").startswith("word ")]
+        (word,) = [
+            span.text for span in row.all("span") if span.attributes.get("class", "").startswith("word ")
+        ]
         assert word == line["verdict"]
         assert line["reason"] in row.text
         assert f"{line['n']}/{line['planned']}" in row.text
-    # three or four of four drawn seeds are the lowest one in 13 of 256 resamples, more than the interval leaves out
+    # three or four of four drawn seeds are the lowest one in 13 of 256 resamples, more than the interval
+    # leaves out
     assert index.all("tr", data_task="ant-2x4", data_method="dima")[0].text == (
         "dima 1,000,000 4/4 5300.0 ± 258.2 5300.0 [5000.0, 5600.0] 4881 ± 756 (4) +419.0 – reproduced"
     )
@@ -103,7 +118,9 @@ def test_every_cell_has_a_page_that_says_what_became_of_it(every_state: Grid, re
         assert heading.text == f"{key.method} on {every_state.task(key.task).label}, seed {key.seed}"
         said[key] = page.all("p", class_="lead")[0].text
     continued = read_page(report / "cells" / f"{CellKey('push-mass', 'dima', 2).folder}.html")
-    assert "2, 1 process, continues attempt 1, whose budget was 2,000 env steps" in continued.all("body")[0].text
+    assert (
+        "2, 1 process, continues attempt 1, whose budget was 2,000 env steps" in continued.all("body")[0].text
+    )
     returns = {link.attributes["href"]: link.text for link in index.all("table", class_="cells")[0].all("a")}
     assert set(returns) == {f"cells/{key.folder}.html" for key in every_state.cells}
     assert returns["cells/ant-2x4/dima/seed-3.html"] == "5400.0"
@@ -122,7 +139,9 @@ def test_every_cell_has_a_page_that_says_what_became_of_it(every_state: Grid, re
     assert said[CellKey("push-mass", "dima-joint", 1)] == "failed it did not say why; not averaged"
     (table,) = index.all("table", class_="failures")
     rows = {row.all("a")[0].text: row.text for row in table.all("tr")[1:]}
-    assert set(rows) == {key.folder for key, text in said.items() if not text.startswith(("completed", "not run"))}
+    assert set(rows) == {
+        key.folder for key, text in said.items() if not text.startswith(("completed", "not run"))
+    }
     assert rows["push-mass/dima/seed-2"] == f"push-mass/dima/seed-2 diverged 2,500 {HOSTILE}; not averaged"
 
 
@@ -130,7 +149,10 @@ def test_every_link_resolves_and_nothing_is_loaded_from_elsewhere(every_state: G
     report = report_of(every_state, results)
     pages = pages_of(report)
     assert len(pages) == 1 + len(every_state.cells)
-    ids = {name: {element.attributes["id"] for element in everything(page) if "id" in element.attributes} for name, page in pages.items()}
+    ids = {
+        name: {element.attributes["id"] for element in everything(page) if "id" in element.attributes}
+        for name, page in pages.items()
+    }
     for name, page in pages.items():
         found = [element.attributes["id"] for element in everything(page) if "id" in element.attributes]
         assert len(found) == len(set(found))
@@ -179,12 +201,15 @@ def test_accessible_names_are_there(every_state: Grid, results: Path) -> None:
         assert all(image.attributes["alt"] for image in page.all("img"))
         assert all(header.attributes.get("scope") for header in page.all("th"))
         assert all(chart.attributes["aria-label"] for chart in page.all("svg"))
-        levels = [int(element.name[1]) for element in everything(page) if re.fullmatch("h[1-6]", element.name)]
+        levels = [
+            int(element.name[1]) for element in everything(page) if re.fullmatch("h[1-6]", element.name)
+        ]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
         assert all(
-            section.attributes["aria-labelledby"] in {heading.attributes.get("id") for heading in page.all("h2")}
+            section.attributes["aria-labelledby"]
+            in {heading.attributes.get("id") for heading in page.all("h2")}
             for section in page.all("section")
         )
 
@@ -198,11 +223,13 @@ def test_every_chart_reads_its_values_from_a_table_beside_it(every_state: Grid, 
         methods = [header.text for header in table.all("thead")[0].all("th")[1:]]
         columns = [int(column) for column in chart.attributes["data-columns"].split()]
         # drawn in reverse: the first lies on top
-        assert [line.attributes["data-line"] for line in chart.all("g") if "data-line" in line.attributes][::-1] == [
-            methods[at] for at in columns
-        ]
+        assert [line.attributes["data-line"] for line in chart.all("g") if "data-line" in line.attributes][
+            ::-1
+        ] == [methods[at] for at in columns]
     (table,) = page.all("table", id="values-ant-2x4")
-    assert [[cell.text for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tbody")[0].all("tr")] == [
+    assert [
+        [cell.text for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tbody")[0].all("tr")
+    ] == [
         ["0", "0.0 [0.0, 0.0]"],
         ["1,000,000", "5300.0 [5100.0, 5500.0]"],
     ]
@@ -211,9 +238,12 @@ def test_every_chart_reads_its_values_from_a_table_beside_it(every_state: Grid, 
 def test_cost_is_by_method_and_hardware(every_state: Grid, results: Path) -> None:
     index = read_page(report_of(every_state, results, hashes_of(every_state)) / "index.html")
     (table,) = index.all("table", class_="costs")
-    rows = [[cell.text for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tbody")[0].all("tr")]
+    rows = [
+        [cell.text for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tbody")[0].all("tr")
+    ]
     plain = "CPU, 2 cores, no GPU"
-    # dima on Ant: 1 + 2 + 3 + 4 hours; mappo's two stale cells and dima's on push-mass 100.5 s each; a diverged one half an hour
+    # dima on Ant: 1 + 2 + 3 + 4 hours; mappo's two stale cells and dima's on push-mass 100.5 s each; a
+    # diverged one half an hour
     assert rows == [
         ["dima", plain, "4", "10.00", "2.50", "0", "0.00"],
         ["mappo", plain, "0", "0.00", "–", "2", "0.06"],
@@ -221,10 +251,15 @@ def test_cost_is_by_method_and_hardware(every_state: Grid, results: Path) -> Non
     ]
     assert "Energy: not recorded." in index.text
     (origins,) = index.all("table", class_="origins")
-    assert [row.all("td")[0].text + " " + row.all("td")[1].text for row in origins.all("tr")[1:]] == ["6 6", "2 3"]
+    assert [row.all("td")[0].text + " " + row.all("td")[1].text for row in origins.all("tr")[1:]] == [
+        "6 6",
+        "2 3",
+    ]
 
 
-def test_figures_of_world_models_are_shown_from_the_studies_that_there_are(make_grid: Any, results: Path, write_cell: Any) -> None:
+def test_figures_of_world_models_are_shown_from_the_studies_that_there_are(
+    make_grid: Any, results: Path, write_cell: Any
+) -> None:
     grid = make_grid(
         {
             "final_returns": [(["push-mass"], ["dima"], [1, 2])],
@@ -238,10 +273,16 @@ def test_figures_of_world_models_are_shown_from_the_studies_that_there_are(make_
     index = read_page(report / "index.html")
     shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in index.all("img")}
     assert list(shown) == ["files/imagination.png", "files/agent_order.png"]
-    assert shown["files/imagination.png"].startswith("imagination; real states drawn, and below them those that each world model imagines")
-    assert {f"files/imagination.{ending}" for ending in ("pdf", "svg")} <= {link.attributes["href"] for link in index.all("a")}
+    assert shown["files/imagination.png"].startswith(
+        "imagination; real states drawn, and below them those that each world model imagines"
+    )
+    assert {f"files/imagination.{ending}" for ending in ("pdf", "svg")} <= {
+        link.attributes["href"] for link in index.all("a")
+    }
     first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
-    assert {path: path.read_bytes() for path in report_of(grid, results).rglob("*") if path.is_file()} == first
+    assert {
+        path: path.read_bytes() for path in report_of(grid, results).rglob("*") if path.is_file()
+    } == first
     # two seeds of one experiment of returns, though three experiments name them
     assert len(index.all("tr", data_task="push-mass")) == 1
 
@@ -269,8 +310,13 @@ def test_a_log_that_cannot_be_trusted_is_refused_or_shown_as_such(every_state: G
         "Its event log cannot be shown: Line 1 of push-mass/dima/seed-2/events.jsonl is not event 0 of a run."
     )
     log = cells / "push-mass/dima/seed-1/events.jsonl"
-    log.write_text(log.read_text() + '{"seq": 4, "kind": "scalars", "group": "x", "values": {"loss": "low"}}\n')
-    with pytest.raises(UserError, match=r"push-mass/dima/seed-1/events\.jsonl holds an event that is not of this format \(seq 4\)"):
+    log.write_text(
+        log.read_text() + '{"seq": 4, "kind": "scalars", "group": "x", "values": {"loss": "low"}}\n'
+    )
+    with pytest.raises(
+        UserError,
+        match=r"push-mass/dima/seed-1/events\.jsonl holds an event that is not of this format \(seq 4\)",
+    ):
         write_report(every_state, results)
     assert (report / "index.html").read_bytes() == before
     assert [path.name for path in report.parent.iterdir() if "report" in path.name] == ["report"]
@@ -285,7 +331,10 @@ def test_a_report_is_replaced_as_a_whole(grid: Grid, results: Path) -> None:
 
 def test_no_address_of_a_database_is_ever_shown(grid: Grid, results: Path, write_status: Any) -> None:
     folder = write_status(CellKey("push-mass", "dima", 1), "failed")
-    said = {"state": "failed", "message": "cannot reach mongodb+srv://dima:pa<ss@host/x?y=1 or mongodb://u:p@h, again"}
+    said = {
+        "state": "failed",
+        "message": "cannot reach mongodb+srv://dima:pa<ss@host/x?y=1 or mongodb://u:p@h, again",
+    }
     (folder / "status.json").write_text(json.dumps(said))
     report = report_of(grid, results)
     text = "".join(path.read_text(encoding="utf-8") for path in report.rglob("*.html"))
@@ -296,18 +345,20 @@ def test_no_address_of_a_database_is_ever_shown(grid: Grid, results: Path, write
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_a_report_has_the_same_bytes_in_another_process_at_another_time(every_state: Grid, results: Path, tmp_path: Path) -> None:
+def test_a_report_has_the_same_bytes_in_another_process_at_another_time(
+    every_state: Grid, results: Path, tmp_path: Path
+) -> None:
     report = report_of(every_state, results)
     first = {path: path.read_bytes() for path in sorted(report.rglob("*")) if path.is_file()}
-    script = "import sys; from pathlib import Path; from dima.grid import load_grid; "
-    script += (
-        "from dima.analysis.report.write import write_report; write_report(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2])); "
-    )
+    script = "import sys; from pathlib import Path; from dima.config.grid import load_grid; "
+    script += "from dima.analysis.report.write import write_report; write_report(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2])); "
     script += "assert not {'torch', 'mujoco', 'envs'} & set(sys.modules)"
     environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
     assert {path: path.read_bytes() for path in sorted(report.rglob("*")) if path.is_file()} == first
-    assert str(tmp_path) not in "".join(content.decode("utf-8", errors="ignore") for content in first.values())
+    assert str(tmp_path) not in "".join(
+        content.decode("utf-8", errors="ignore") for content in first.values()
+    )
 
 
 def test_a_grid_without_a_table_or_a_record_has_a_report_too(make_grid: Any, results: Path) -> None:
@@ -316,4 +367,7 @@ def test_a_grid_without_a_table_or_a_record_has_a_report_too(make_grid: Any, res
     assert "0 of 1 cells completed, 1 not run" in index.text
     assert [table.text for table in index.all("table", class_="costs")][0].endswith("nothing has been run")
     assert index.all("p", class_="silence")[0].text == "not run"
-    assert read_page(report / "cells/push-mass/dima/seed-1.html").all("p", class_="lead")[0].text == "not run there is no record of it"
+    assert (
+        read_page(report / "cells/push-mass/dima/seed-1.html").all("p", class_="lead")[0].text
+        == "not run there is no record of it"
+    )

@@ -1,4 +1,5 @@
-"""The report at the paper's full size, from the synthetic grid: whole, light enough to open, and never to be taken for a result."""
+"""The report at the paper's full size, from the synthetic grid: whole, light enough to open, and never to be
+taken for a result."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from analysis.html_page import Element, read_page
 from synthetic_grid import LABEL, write_synthetic
 
 from dima.analysis.report.write import write_report
-from dima.grid import Grid, load_grid
+from dima.config.grid import Grid, load_grid
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1_000_000
@@ -46,7 +47,9 @@ def grid(place: Path) -> Grid:
 def report(place: Path, grid: Grid) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        return write_report(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})[0].parent
+        return write_report(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})[
+            0
+        ].parent
 
 
 @pytest.mark.slow
@@ -58,7 +61,9 @@ def test_every_page_says_that_it_is_synthetic(grid: Grid, report: Path) -> None:
     for path in pages:
         page = read_page(path)
         assert page.all("title")[0].text.startswith("SYNTHETIC: ")
-        first, *_, last = [element.text for element in (*page.all("p", class_="synthetic"), *page.all("footer"))]
+        first, *_, last = [
+            element.text for element in (*page.all("p", class_="synthetic"), *page.all("footer"))
+        ]
         assert first == f"SYNTHETIC RECORDS {LABEL}"
         assert last.startswith(LABEL)
     assert read_page(pages[0]).all("h1")[0].text == "Synthetic records, no results"
@@ -99,7 +104,10 @@ def word_in(row: Element) -> str:
 @pytest.mark.slow
 @pytest.mark.remembered
 def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
-    shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in read_page(report / "index.html").all("img")}
+    shown = {
+        picture.attributes["src"]: picture.attributes["alt"]
+        for picture in read_page(report / "index.html").all("img")
+    }
     for name in ("imagination", "agent_order"):
         assert f"{name.replace('_', ' ')} (synthetic); " in shown[f"files/{name}.png"]
         assert (report / f"files/{name}.svg").read_text(encoding="utf-8").count("<!-- SYNTHETIC") == 2
@@ -107,15 +115,20 @@ def test_figures_of_world_models_are_shown_and_stamped(report: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_everything_comes_again_with_the_same_bytes_where_nothing_for_training_is_installed(place: Path, report: Path) -> None:
-    """In another process, with another hash seed and time zone: the report, and with it every table and figure; studies and states."""
+def test_everything_comes_again_with_the_same_bytes_where_nothing_for_training_is_installed(
+    place: Path, report: Path
+) -> None:
+    """In another process, with another hash seed and time zone: the report, and with it every table and
+    figure; studies and states."""
     first = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     assert len([path for path in first if path.parent.name == "files"]) == 5 * 3 + 7 * 3
 
     def dima(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", ABSENT, *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
-        return subprocess.run(command, cwd=place, env=environment, check=False, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=place, env=environment, check=False, capture_output=True, text=True
+        )
 
     for command in (["report"], ["studies", "--task", "pen"], ["status"]):
         result = dima(*command, "--grid", "synthetic")

@@ -19,12 +19,12 @@ from dima.campaign.cell_plan import cell_plans
 from dima.campaign.cell_status import cell_statuses
 from dima.campaign.pack import pack, unfinished_cells
 from dima.campaign.plan import make_plan
-from dima.cell_lock import hold
+from dima.campaign.unpack import unpack
+from dima.cell.lock import hold
 from dima.cli import main
+from dima.config.grid import CellKey, Grid, load_grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid, load_grid
 from dima.record.archive import read_archive
-from dima.record.unpack import unpack
 
 KEYS = [CellKey("push-mass", method, seed) for method in ("dima", "mappo") for seed in range(1, 7)]
 HASHES = dict.fromkeys(KEYS, "c0ffee")
@@ -34,7 +34,11 @@ STUDY = "order,horizon,error\nrandom,1,0.5\nrandom,2,0.7\n"
 @pytest.fixture
 def grid(make_grid: Any) -> Grid:
     pictures = [(["push-mass"], ["dima"], [1, 2])]
-    experiments = {"final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 7))], "imagination": pictures, "agent_order": pictures}
+    experiments = {
+        "final_returns": [(["push-mass"], ["dima", "mappo"], range(1, 7))],
+        "imagination": pictures,
+        "agent_order": pictures,
+    }
     return make_grid(experiments)
 
 
@@ -45,7 +49,9 @@ def every_state(write_cell: Any, write_status: Any) -> None:
         folder = write_cell(KEYS[number], 31.0 + number / 7, 4000)
         (folder / "completed.json").write_bytes((folder / "summary.json").read_bytes())
     write_cell(KEYS[3], 99.0, 4000, config_hash="0ld")
-    for key, state in zip((*KEYS[4:6], *KEYS[8:11]), ("diverged", "failed", "completed", "running", "interrupted"), strict=True):
+    for key, state in zip(
+        (*KEYS[4:6], *KEYS[8:11]), ("diverged", "failed", "completed", "running", "interrupted"), strict=True
+    ):
         write_status(key, state)
     for key in KEYS[:2]:
         studies = write_frames(folder.parents[1] / key.method / f"seed-{key.seed}").parent
@@ -62,7 +68,9 @@ def everything(grid: Grid, to: Path, records: Records) -> dict[str, bytes]:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 @pytest.mark.slow
@@ -78,11 +86,16 @@ def test_every_state_gives_the_same_bytes(grid: Grid, results: Path, tmp_path: P
         write_tables(grid, tmp_path / str(number), HASHES, records_in(places, grid))
         assert files_below(tmp_path / str(number)).items() <= whole.items()
     assert everything(grid, tmp_path / "made", records_in([archives[0], other], grid)) == whole
-    again = [archive.path.read_bytes() for archive in pack(grid, records_in([tmp_path / "unpacked"], grid), tmp_path / "again")]
+    again = [
+        archive.path.read_bytes()
+        for archive in pack(grid, records_in([tmp_path / "unpacked"], grid), tmp_path / "again")
+    ]
     assert again == [path.read_bytes() for path in archives]
 
 
-def test_another_seed_changes_one_small_file(grid: Grid, results: Path, write_cell: Any, tmp_path: Path) -> None:
+def test_another_seed_changes_one_small_file(
+    grid: Grid, results: Path, write_cell: Any, tmp_path: Path
+) -> None:
     for key in (KEYS[0], KEYS[1], KEYS[6]):
         write_cell(key, 31.0, 4000)
     to = tmp_path / "archives"
@@ -94,7 +107,9 @@ def test_another_seed_changes_one_small_file(grid: Grid, results: Path, write_ce
     assert read_archive(second, "trial").cells.keys() == {KEYS[6].folder, KEYS[7].folder}
 
 
-def test_what_was_trained_elsewhere_is_not_lost(grid: Grid, results: Path, write_cell: Any, tmp_path: Path) -> None:
+def test_what_was_trained_elsewhere_is_not_lost(
+    grid: Grid, results: Path, write_cell: Any, tmp_path: Path
+) -> None:
     write_cell(KEYS[0], 31.0, 4000)
     (archive,) = pack(grid, records_in([results], grid), tmp_path / "archives")
     before = archive.path.read_bytes()
@@ -107,7 +122,9 @@ def test_what_was_trained_elsewhere_is_not_lost(grid: Grid, results: Path, write
     assert read_archive(archive.path, "trial").cells.keys() == {KEYS[0].folder, KEYS[1].folder}
 
 
-def test_a_cell_with_two_records_is_named_with_both_places(grid: Grid, results: Path, write_cell: Any, tmp_path: Path) -> None:
+def test_a_cell_with_two_records_is_named_with_both_places(
+    grid: Grid, results: Path, write_cell: Any, tmp_path: Path
+) -> None:
     folder = write_cell(KEYS[0], 31.0, 4000)
     (archive,) = pack(grid, records_in([results], grid), tmp_path / "archives")
     (folder / "studies").mkdir()
@@ -121,10 +138,15 @@ def test_a_cell_with_two_records_is_named_with_both_places(grid: Grid, results: 
     with pytest.raises(UserError) as caught:
         records_in([archive.path, results], grid)
     places = f"{KEYS[0].folder} in {archive.path} and {folder}"
-    assert str(caught.value) == f"Two places hold different records of a cell: {places} (events.jsonl); leave one of them out."
+    assert (
+        str(caught.value)
+        == f"Two places hold different records of a cell: {places} (events.jsonl); leave one of them out."
+    )
 
 
-def test_records_that_no_table_takes_are_not_packed(grid: Grid, results: Path, write_cell: Any, tmp_path: Path) -> None:
+def test_records_that_no_table_takes_are_not_packed(
+    grid: Grid, results: Path, write_cell: Any, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="There is no record of a cell of grid trial to pack"):
         pack(grid, records_in([results], grid), tmp_path / "archives")
     write_cell(KEYS[0], 31.0, 4000, seed=9)
@@ -144,7 +166,10 @@ def test_cells_that_are_trained_or_go_on_are_left_out(
         unfinished = unfinished_cells(grid, records, [tmp_path / "none", results])
         archives = pack(grid, records, tmp_path / "archives", unfinished)
     assert unfinished == [KEYS[0], KEYS[2]]
-    assert {cell for archive in archives for cell in read_archive(archive.path, "trial").cells} == {KEYS[1].folder, KEYS[3].folder}
+    assert {cell for archive in archives for cell in read_archive(archive.path, "trial").cells} == {
+        KEYS[1].folder,
+        KEYS[3].folder,
+    }
     assert unfinished_cells(grid, records, [results]) == [KEYS[2]]
 
 
@@ -157,7 +182,14 @@ def quick_cells(results: Path, write_cell: Any) -> list[CellKey]:
         config = quick.resolve(key)
         budget = config.task.env_steps
         folder = write_cell(key, 1.0, budget, grid="quick", config_hash=config.digest())
-        word = {"state": "completed", "env_steps": budget, "budget": budget, "latest_return": 1.0, "wall_seconds": 2.0, "updated": 0.0}
+        word = {
+            "state": "completed",
+            "env_steps": budget,
+            "budget": budget,
+            "latest_return": 1.0,
+            "wall_seconds": 2.0,
+            "updated": 0.0,
+        }
         (folder / "status.json").write_text(json.dumps({**word, "host": "h"}))
         place = results / "quick/cells" / key.folder
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +197,9 @@ def quick_cells(results: Path, write_cell: Any) -> list[CellKey]:
     return keys
 
 
-def test_status_and_plan_take_packed_cells_as_those_of_a_folder(results: Path, quick_cells: list[CellKey], tmp_path: Path) -> None:
+def test_status_and_plan_take_packed_cells_as_those_of_a_folder(
+    results: Path, quick_cells: list[CellKey], tmp_path: Path
+) -> None:
     quick = load_grid("quick")
     (archive,) = pack(quick, records_in([results], quick), tmp_path / "archives")
     budget = quick.task(quick_cells[0].task).env_steps
@@ -175,7 +209,9 @@ def test_status_and_plan_take_packed_cells_as_those_of_a_folder(results: Path, q
         assert {plan.key: plan.fate for plan in cell_plans(quick, tmp_path / "none", records)} == expected
         assert cell_statuses(quick, records)[0][:5] == (quick_cells[0], "completed", budget, budget, 1.0)
     plan = make_plan(quick, tmp_path / "none", records_in([archive.path], quick))
-    assert [(cell.key, cell.size) for cell in plan.measured] == [(key, None) for key in quick_cells]  # without checkpoints no size is known
+    assert [(cell.key, cell.size) for cell in plan.measured] == [
+        (key, None) for key in quick_cells
+    ]  # without checkpoints no size is known
 
 
 @pytest.mark.parametrize(
@@ -199,7 +235,9 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
 ) -> None:
     first, second = quick_cells
     with hold(results / "quick/cells" / second.folder / "lock", wait=False):
-        assert main(["pack", "--grid", "quick", "--from", str(results), "--to", str(tmp_path / "records")]) == 0
+        assert (
+            main(["pack", "--grid", "quick", "--from", str(results), "--to", str(tmp_path / "records")]) == 0
+        )
     said = capsys.readouterr()
     archive = tmp_path / f"records/quick.{first.task}.{first.method}.tar.xz"
     assert said.out.startswith(f"{archive}: 1 cells, ")
@@ -214,7 +252,9 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
     assert capsys.readouterr().err == f"dima: {archive} holds records of grid quick, not of cpu.\n"
 
 
-def test_a_folder_of_results_is_told_from_one_of_archives(results: Path, quick_cells: list[CellKey], tmp_path: Path) -> None:
+def test_a_folder_of_results_is_told_from_one_of_archives(
+    results: Path, quick_cells: list[CellKey], tmp_path: Path
+) -> None:
     pack(load_grid("quick"), records_in([results], load_grid("quick")), tmp_path / "archives")
     assert quick_cells
     assert is_of_results(results, "quick")

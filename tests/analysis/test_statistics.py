@@ -49,7 +49,8 @@ def test_interquartile_mean(returns: list[float], expected: float) -> None:
 
 
 def test_interval_of_the_mean_of_four_follows_the_binomial() -> None:
-    # the mean of a resample of [0, 0, 0, 4] is Binomial(4, 1/4): P(<= 2) = 0.949, P(<= 3) = 0.996, P(0) = 0.316
+    # the mean of a resample of [0, 0, 0, 4] is Binomial(4, 1/4): P(<= 2) = 0.949, P(<= 3) = 0.996, P(0) =
+    # 0.316
     assert bootstrap_interval([np.array([0.0, 0.0, 0.0, 4.0])], mean_over_seeds).tolist() == [0.0, 3.0]
 
 
@@ -62,8 +63,11 @@ def test_interval_agrees_with_all_resamples_of_five() -> None:
 
 
 def test_strata_keep_their_number_of_seeds() -> None:
-    # resampling the five values together would give means from 1 to 5, strata of two or of three each means of 3
-    assert bootstrap_interval([np.array([1.0, 1.0]), np.array([5.0, 5.0, 5.0])], mean_over_seeds).tolist() == [3.4, 3.4]
+    # resampling the five values together would give means from 1 to 5, strata of two or of three each means
+    # of 3
+    assert bootstrap_interval(
+        [np.array([1.0, 1.0]), np.array([5.0, 5.0, 5.0])], mean_over_seeds
+    ).tolist() == [3.4, 3.4]
 
 
 def test_interval_of_a_curve_is_the_interval_of_each_step() -> None:
@@ -74,8 +78,13 @@ def test_interval_of_a_curve_is_the_interval_of_each_step() -> None:
 
 
 def test_interval_has_the_same_bytes_twice() -> None:
-    returns = np.sqrt(np.arange(2.0, 22.0))  # so many different resampled means that another random stream gives another interval
-    assert bootstrap_interval([returns], mean_over_seeds).tobytes() == bootstrap_interval([returns], mean_over_seeds).tobytes()
+    returns = np.sqrt(
+        np.arange(2.0, 22.0)
+    )  # so many different resampled means that another random stream gives another interval
+    assert (
+        bootstrap_interval([returns], mean_over_seeds).tobytes()
+        == bootstrap_interval([returns], mean_over_seeds).tobytes()
+    )
 
 
 def test_summary_reports_the_interval_of_the_interquartile_mean_from_three_seeds_on() -> None:
@@ -91,8 +100,9 @@ def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:
     assert probability_of_improvement(other, ours) == pytest.approx(1 - 6 / 9)
 
 
-# Ten numbers of rliable 1.2.0 (numpy 2, scipy 1, arch; an environment of its own) for two methods on four tasks, runs x tasks, by
-# metrics.aggregate_iqm, metrics.probability_of_improvement, library.create_performance_profile and library.get_interval_estimates
+# Ten numbers of rliable 1.2.0 (numpy 2, scipy 1, arch; an environment of its own) for two methods on four
+# tasks, runs x tasks, by metrics.aggregate_iqm, metrics.probability_of_improvement,
+# library.create_performance_profile and library.get_interval_estimates
 X = np.sqrt(np.arange(2.0, 22.0)).reshape(5, 4)
 Y = np.log(np.arange(2.0, 34.0)).reshape(8, 4)[::-1] + 0.9
 
@@ -109,8 +119,12 @@ def test_interquartile_means_are_those_of_rliable() -> None:
 
 def test_stratified_intervals_are_those_of_rliable() -> None:
     # rliable with 50,000 resamples; ours has 2,000, whose quantiles differ by up to about 0.02
-    assert bootstrap_interval(tasks_of(X), interquartile_mean) == pytest.approx([2.80797479, 3.84640636], abs=0.04)
-    assert bootstrap_interval(tasks_of(Y), interquartile_mean) == pytest.approx([3.40701698, 3.96370056], abs=0.04)
+    assert bootstrap_interval(tasks_of(X), interquartile_mean) == pytest.approx(
+        [2.80797479, 3.84640636], abs=0.04
+    )
+    assert bootstrap_interval(tasks_of(Y), interquartile_mean) == pytest.approx(
+        [3.40701698, 3.96370056], abs=0.04
+    )
 
 
 def test_mean_improvement_is_that_of_rliable() -> None:
@@ -118,12 +132,17 @@ def test_mean_improvement_is_that_of_rliable() -> None:
     mean, interval = mean_improvement(pairs)
     assert mean == pytest.approx(0.4125, rel=1e-12)
     assert interval == pytest.approx([0.24375, 0.59375], abs=0.02)
-    assert mean_improvement([(np.round(ours), np.round(other)) for ours, other in pairs])[0] == pytest.approx(0.40625, rel=1e-12)  # ties
+    assert mean_improvement([(np.round(ours), np.round(other)) for ours, other in pairs])[0] == pytest.approx(
+        0.40625, rel=1e-12
+    )  # ties
 
 
 def test_interval_of_an_improvement_agrees_with_all_resamples() -> None:
     ours, other = np.array([1.0, 4.0, 6.0]), np.array([2.0, 4.0])
-    everyone = [probability_of_improvement(np.array(x), np.array(y)) for x, y in product(product(ours, repeat=3), product(other, repeat=2))]
+    everyone = [
+        probability_of_improvement(np.array(x), np.array(y))
+        for x, y in product(product(ours, repeat=3), product(other, repeat=2))
+    ]
     mean, interval = mean_improvement([(ours, other)])
     assert mean == pytest.approx(3.5 / 6)
     assert interval == pytest.approx(np.quantile(everyone, [0.025, 0.975]), abs=0.06)
@@ -131,8 +150,12 @@ def test_interval_of_an_improvement_agrees_with_all_resamples() -> None:
 
 def test_performance_profiles_are_those_of_rliable() -> None:
     thresholds = np.array([1.0, 2.0, 3.0, 4.0, 4.5, 5.0])
-    assert performance_profile(X.flatten(), thresholds).tolist() == pytest.approx([1.0, 0.85, 0.6, 0.25, 0.05, 0.0])
-    assert performance_profile(Y.flatten(), thresholds).tolist() == pytest.approx([1.0, 0.9375, 0.78125, 0.34375, 0.0, 0.0])
+    assert performance_profile(X.flatten(), thresholds).tolist() == pytest.approx(
+        [1.0, 0.85, 0.6, 0.25, 0.05, 0.0]
+    )
+    assert performance_profile(Y.flatten(), thresholds).tolist() == pytest.approx(
+        [1.0, 0.9375, 0.78125, 0.34375, 0.0, 0.0]
+    )
     low, high = bootstrap_interval(tasks_of(X), lambda scores: performance_profile(scores, thresholds))
     assert low == pytest.approx([1.0, 0.7, 0.4, 0.1, 0.0, 0.0], abs=0.051)  # a run is 1/20
     assert high == pytest.approx([1.0, 1.0, 0.8, 0.45, 0.15, 0.0], abs=0.051)
@@ -144,11 +167,19 @@ def test_a_score_at_the_threshold_is_not_above_it() -> None:
 
 def test_area_under_a_curve_is_its_mean_over_the_steps_it_spans() -> None:
     # trapezoids (0 + 4)/2 * 1000 and (4 + 6)/2 * 3000, over 4000 steps
-    assert area_under_curve(np.array([1000, 2000, 5000]), np.array([0.0, 4.0, 6.0])) == pytest.approx((2000 + 15000) / 4000)
+    assert area_under_curve(np.array([1000, 2000, 5000]), np.array([0.0, 4.0, 6.0])) == pytest.approx(
+        (2000 + 15000) / 4000
+    )
     with pytest.raises(ValueError, match="single evaluation"):
         area_under_curve(np.array([1000]), np.array([1.0]))
 
 
 def test_steps_to_reach_a_target_are_those_of_the_first_evaluation_there() -> None:
     steps, returns = np.array([0, 1000, 2000, 3000]), np.array([-1.0, 5.0, 2.0, 8.0])
-    assert [steps_to_reach(steps, returns, target) for target in (-2.0, 2.0, 5.0, 5.1, 8.1)] == [0, 1000, 1000, 3000, None]
+    assert [steps_to_reach(steps, returns, target) for target in (-2.0, 2.0, 5.0, 5.1, 8.1)] == [
+        0,
+        1000,
+        1000,
+        3000,
+        None,
+    ]

@@ -1,4 +1,5 @@
-"""What studies are over seeds: numbers by hand, what is refused, and that the files depend on the cells' files alone."""
+"""What studies are over seeds: numbers by hand, what is refused, and that the files depend on the cells'
+files alone."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from dima.analysis.paths import STUDIES, cells_with_world_model, study_paths
 from dima.analysis.studies.over_seeds import assemble
 from dima.analysis.studies.points import Interval, MethodPoints
 from dima.cli import main
+from dima.config.grid import CellKey, Grid, load_grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid, load_grid
 
 CONFIG = Path(__file__).parents[2] / "workflow/config"
 HEADERS = {
@@ -34,7 +35,8 @@ HEADERS = {
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Grid:
-    """DIMA with four seeds, dima-joint with two and MAPPO with one on push-mass, in the project's own configuration."""
+    """DIMA with four seeds, dima-joint with two and MAPPO with one on push-mass, in the project's own
+    configuration."""
     return _grid(tmp_path)
 
 
@@ -45,8 +47,12 @@ def _grid(folder: Path) -> Grid:
         for part in ("tasks", "methods"):
             (config / part).symlink_to(CONFIG / part)
         blocks = [("dima", "[1, 2, 3, 4]"), ("dima-joint", "[1, 2]"), ("mappo", "[1]")]
-        lines = [f"    - {{tasks: [push-mass], methods: [{method}], seeds: {seeds}}}\n" for method, seeds in blocks]
-        (config / "trial.yaml").write_text("experiments:\n  final_returns:\n" + "".join(lines), encoding="utf-8")
+        lines = [
+            f"    - {{tasks: [push-mass], methods: [{method}], seeds: {seeds}}}\n" for method, seeds in blocks
+        ]
+        (config / "trial.yaml").write_text(
+            "experiments:\n  final_returns:\n" + "".join(lines), encoding="utf-8"
+        )
     return load_grid("trial", config)
 
 
@@ -65,7 +71,10 @@ def write(results: Path) -> Any:
 
 def gains(*values: float, order: str = "descending") -> list[str]:
     """Rows of the gains of agents 1, 2, ... of a descending order."""
-    return [f"{order},{agent},{len(values) - agent + 1},{value!r},-0.5,1.5,0.25,100" for agent, value in enumerate(values, 1)]
+    return [
+        f"{order},{agent},{len(values) - agent + 1},{value!r},-0.5,1.5,0.25,100"
+        for agent, value in enumerate(values, 1)
+    ]
 
 
 def errors(scale: float, dimensions: int = 2) -> list[str]:
@@ -83,9 +92,26 @@ def write_all(write: Any) -> None:
     """Every study of three seeds of dima and one of dima-joint."""
     for method, seed in (("dima", 1), ("dima", 2), ("dima", 3), ("dima-joint", 1)):
         write("prediction", method, seed, errors(0.5 * seed))
-        write("orders", method, seed, [f"{order},{step},{seed * step / 4!r},0.1,100" for order in ("random", "2-1-1-2") for step in (1, 2)])
-        write("gain", method, seed, gains(0.9, 0.1 * seed) + [f"random,{agent},0,0.5,0.4,0.6,0.9,100" for agent in (1, 2)])
-        reward = [f"reward,{low + seed!r},{low + 1.0 + seed!r},{low + 0.5 + seed!r},{low + seed!r},0.0,9.0,50" for low in (0.0, 1.0)]
+        write(
+            "orders",
+            method,
+            seed,
+            [
+                f"{order},{step},{seed * step / 4!r},0.1,100"
+                for order in ("random", "2-1-1-2")
+                for step in (1, 2)
+            ],
+        )
+        write(
+            "gain",
+            method,
+            seed,
+            gains(0.9, 0.1 * seed) + [f"random,{agent},0,0.5,0.4,0.6,0.9,100" for agent in (1, 2)],
+        )
+        reward = [
+            f"reward,{low + seed!r},{low + 1.0 + seed!r},{low + 0.5 + seed!r},{low + seed!r},0.0,9.0,50"
+            for low in (0.0, 1.0)
+        ]
         write("calibration", method, seed, [*reward, "termination,0.0,0.001,0.0001,0.0,0.0,0.01,100"])
 
 
@@ -95,7 +121,9 @@ def table_of(grid: Grid, results: Path, study: str) -> list[dict[str, str]]:
 
 
 def test_cells_with_a_world_model_are_those_of_dima_and_its_variants(grid: Grid) -> None:
-    cells = [CellKey("push-mass", "dima", seed) for seed in (1, 2, 3, 4)] + [CellKey("push-mass", "dima-joint", seed) for seed in (1, 2)]
+    cells = [CellKey("push-mass", "dima", seed) for seed in (1, 2, 3, 4)] + [
+        CellKey("push-mass", "dima-joint", seed) for seed in (1, 2)
+    ]
     assert cells_with_world_model(grid, "push-mass") == cells
     assert {key.method for key in cells_with_world_model(load_grid("paper", CONFIG), "pen")} == {"dima"}
 
@@ -109,17 +137,28 @@ def test_numbers_over_seeds(grid: Grid, results: Path, write: Any) -> None:
     fixed = {"order": "descending", "agent": "1", "position": "2"}
     # the mean of a resample is Binomial(4, 1/4): 97.5 % lies at 3
     dima = {"seeds": "4/4", "mean": "1", "low": "0", "high": "3", "interval": "95 % bootstrap over seeds"}
-    joint = {"seeds": "2/2", "mean": "0.5", "low": "0.25", "high": "0.75", "interval": "minimum to maximum over seeds"}
+    joint = {
+        "seeds": "2/2",
+        "mean": "0.5",
+        "low": "0.25",
+        "high": "0.75",
+        "interval": "minimum to maximum over seeds",
+    }
     assert rows[0] == {"method": "dima", **fixed, "quantity": "gain", **dima}
     assert rows[1]["quantity"] == "correlation"
     assert rows[2] == {"method": "dima-joint", **fixed, "quantity": "gain", **joint}
 
 
-def test_missing_seeds_are_counted_and_one_seed_has_the_interval_of_its_cell(grid: Grid, results: Path, write: Any) -> None:
+def test_missing_seeds_are_counted_and_one_seed_has_the_interval_of_its_cell(
+    grid: Grid, results: Path, write: Any
+) -> None:
     for seed in (2, 3):
         write("gain", "dima", seed, gains(0.5, 1.0))
     write("gain", "dima-joint", 2, gains(0.5, 1.0))
-    assert {(row["method"], row["seeds"]) for row in table_of(grid, results, "gain")} == {("dima", "2/4"), ("dima-joint", "1/2")}
+    assert {(row["method"], row["seeds"]) for row in table_of(grid, results, "gain")} == {
+        ("dima", "2/4"),
+        ("dima-joint", "1/2"),
+    }
     dima, joint = assemble(grid, results, "push-mass", "gain")
     assert (dima.label, joint.label) == ("dima (n=2/4)", "dima-joint (n=1/2)")
     (point,) = joint.select("gain", agent=1).itertuples()
@@ -134,7 +173,14 @@ def test_many_rows_are_resampled_as_few_are(grid: Grid, results: Path, write: An
     points = list(assemble(grid, results, "push-mass", "prediction")[0].points.itertuples())
     assert len(points) == 2 * 2 * 201 * 2
     first = points[0]
-    ratios = {(round(point.low / first.low, 9), round(point.high / first.high, 9), round(point.mean / first.mean, 9)) for point in points}
+    ratios = {
+        (
+            round(point.low / first.low, 9),
+            round(point.high / first.high, 9),
+            round(point.mean / first.mean, 9),
+        )
+        for point in points
+    }
     assert all(len(set(ratio)) == 1 for ratio in ratios)  # every row is a multiple of the first one
 
 
@@ -150,7 +196,10 @@ def test_bins_that_follow_from_the_data_are_averaged_in_their_order_and_fixed_on
         "termination,0.0,0.1,0.05,0.25,0.0,0.5,90", "termination,0.1,0.5,nan,nan,nan,nan,0",
     ])  # fmt: skip
     rows = [row for row in table_of(grid, results, "calibration") if row["quantity"] == "observed"]
-    found = [tuple(row[name] for name in ("kind", "bin_low", "bin_high", "seeds", "mean", "low", "high")) for row in rows]
+    found = [
+        tuple(row[name] for name in ("kind", "bin_low", "bin_high", "seeds", "mean", "low", "high"))
+        for row in rows
+    ]
     assert found == [
         ("reward", "0.5", "2.25", "2/4", "2", "1.5", "2.5"),
         ("reward", "2.25", "4.5", "2/4", "4", "3.5", "4.5"),
@@ -159,13 +208,24 @@ def test_bins_that_follow_from_the_data_are_averaged_in_their_order_and_fixed_on
     ]
 
 
-def test_bins_of_seeds_whose_predictions_lie_apart_are_not_taken_for_fixed_ones(grid: Grid, results: Path, write: Any) -> None:
+def test_bins_of_seeds_whose_predictions_lie_apart_are_not_taken_for_fixed_ones(
+    grid: Grid, results: Path, write: Any
+) -> None:
     for seed, low in ((1, 0.0), (2, 10.0)):
         reward = f"reward,{low!r},{low + 1!r},{low + 0.5!r},{low!r},0.0,9.0,50"
-        write("calibration", "dima", seed, [reward, f"termination,{low / 20!r},{low / 20 + 0.1!r},{low / 20!r},{low / 20!r},0.0,1.0,50"])
+        write(
+            "calibration",
+            "dima",
+            seed,
+            [reward, f"termination,{low / 20!r},{low / 20 + 0.1!r},{low / 20!r},{low / 20!r},0.0,1.0,50"],
+        )
     rows = [row for row in table_of(grid, results, "calibration") if row["quantity"] == "observed"]
     found = [tuple(row[name] for name in ("kind", "bin_low", "bin_high", "seeds", "mean")) for row in rows]
-    assert found == [("reward", "5", "6", "2/4", "5"), ("termination", "0", "0.1", "1/4", "0"), ("termination", "0.5", "0.6", "1/4", "0.5")]
+    assert found == [
+        ("reward", "5", "6", "2/4", "5"),
+        ("termination", "0", "0.1", "1/4", "0"),
+        ("termination", "0.5", "0.6", "1/4", "0.5"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,15 +233,37 @@ def test_bins_of_seeds_whose_predictions_lie_apart_are_not_taken_for_fixed_ones(
     [
         (["descending,1,2,0.5,0.4"], "\n", "line 2: the line is torn, it has 5 values for 8 columns"),
         (gains(0.5, 0.5), "", "ends within a line"),
-        (["descending,1,2,much,0.4,0.6,0.9,100"], "\n", "line 2: the gain 'much' cannot be used, it is no number"),
-        (["descending,1,2,nan,0.4,0.6,0.9,100"], "\n", "line 2: the gain 'nan' cannot be used, it is not finite"),
-        (["descending,one,2,0.5,0.4,0.6,0.9,100"], "\n", "line 2: the agent 'one' cannot be used, it is no whole number from 1 up"),
-        (["falling,1,2,0.5,0.4,0.6,0.9,100"], "\n", "line 2: the order 'falling' cannot be used, it is neither descending"),
-        ([*gains(0.5), *gains(0.6)], "\n", "line 3: there is a second row of order descending, agent 1, position 1"),
+        (
+            ["descending,1,2,much,0.4,0.6,0.9,100"],
+            "\n",
+            "line 2: the gain 'much' cannot be used, it is no number",
+        ),
+        (
+            ["descending,1,2,nan,0.4,0.6,0.9,100"],
+            "\n",
+            "line 2: the gain 'nan' cannot be used, it is not finite",
+        ),
+        (
+            ["descending,one,2,0.5,0.4,0.6,0.9,100"],
+            "\n",
+            "line 2: the agent 'one' cannot be used, it is no whole number from 1 up",
+        ),
+        (
+            ["falling,1,2,0.5,0.4,0.6,0.9,100"],
+            "\n",
+            "line 2: the order 'falling' cannot be used, it is neither descending",
+        ),
+        (
+            [*gains(0.5), *gains(0.6)],
+            "\n",
+            "line 3: there is a second row of order descending, agent 1, position 1",
+        ),
         ([], "\n", "holds no row"),
     ],
 )
-def test_a_malformed_file_is_refused_by_name(grid: Grid, results: Path, write: Any, rows: list[str], end: str, words: str) -> None:
+def test_a_malformed_file_is_refused_by_name(
+    grid: Grid, results: Path, write: Any, rows: list[str], end: str, words: str
+) -> None:
     write("gain", "dima", 1, gains(0.5, 0.5))
     path = write("gain", "dima", 2, rows, end)
     with pytest.raises(UserError) as caught:
@@ -192,7 +274,9 @@ def test_a_malformed_file_is_refused_by_name(grid: Grid, results: Path, write: A
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"order,agent,pos", b"\xff\xfe"])
-def test_a_file_without_its_columns_is_refused_by_name(grid: Grid, results: Path, write: Any, content: bytes) -> None:
+def test_a_file_without_its_columns_is_refused_by_name(
+    grid: Grid, results: Path, write: Any, content: bytes
+) -> None:
     path = write("gain", "dima", 1, [])
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"has no column|is no text") as caught:
@@ -201,7 +285,9 @@ def test_a_file_without_its_columns_is_refused_by_name(grid: Grid, results: Path
 
 
 @pytest.mark.parametrize(("method", "seed"), [("dima", 9), ("dima", "1-old"), ("mappo", 1), ("dimma", 1)])
-def test_a_study_of_no_cell_of_the_grid_is_refused(grid: Grid, results: Path, write: Any, method: str, seed: int | str) -> None:
+def test_a_study_of_no_cell_of_the_grid_is_refused(
+    grid: Grid, results: Path, write: Any, method: str, seed: int | str
+) -> None:
     write("orders", "dima", 1, ["random,1,0.5,0.1,100"])
     path = write("gain", method, seed, gains(0.5))
     with pytest.raises(UserError, match="is of no cell with a world model in grid trial") as caught:
@@ -212,7 +298,10 @@ def test_a_study_of_no_cell_of_the_grid_is_refused(grid: Grid, results: Path, wr
 def test_seeds_with_different_rows_are_not_averaged(grid: Grid, results: Path, write: Any) -> None:
     write("gain", "dima", 1, gains(0.5, 0.5))
     write("gain", "dima", 2, gains(0.5, 0.5, order="ascending"))
-    with pytest.raises(UserError, match=r"seed-2/studies/gain.csv does not hold what .*seed-1.* holds \(order descending, agent 1"):
+    with pytest.raises(
+        UserError,
+        match=r"seed-2/studies/gain.csv does not hold what .*seed-1.* holds \(order descending, agent 1",
+    ):
         write_studies(grid, results)
 
 
@@ -224,18 +313,30 @@ def test_no_study_at_all_and_an_unknown_task_are_refused(grid: Grid, results: Pa
         write_studies(grid, results, ["push-mass"], ["gain"])
     with pytest.raises(UserError, match="Unknown task 'push-mas' in grid trial, perhaps 'push-mass'"):
         write_studies(grid, results, ["push-mas"])
-    assert [path.name for path in write_studies(grid, results)] == ["orders.csv", "orders.pdf", "orders.png", "orders.svg"]
+    assert [path.name for path in write_studies(grid, results)] == [
+        "orders.csv",
+        "orders.pdf",
+        "orders.png",
+        "orders.svg",
+    ]
 
 
-def test_the_command_prints_what_it_wrote(grid: Grid, results: Path, write: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
+def test_the_command_prints_what_it_wrote(
+    grid: Grid, results: Path, write: Any, monkeypatch: Any, tmp_path: Path, capsys: Any
+) -> None:
     write("gain", "dima", 1, gains(0.5, 0.5))
     (tmp_path / "workflow").mkdir()
     (tmp_path / "workflow/config").symlink_to(tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     assert main(["studies", "--grid", "trial", "--task", "push-mass"]) == 0
-    assert capsys.readouterr().out.split() == [f"results/trial/studies/push-mass/gain.{ending}" for ending in ("csv", "pdf", "png", "svg")]
+    assert capsys.readouterr().out.split() == [
+        f"results/trial/studies/push-mass/gain.{ending}" for ending in ("csv", "pdf", "png", "svg")
+    ]
     assert main(["studies", "--grid", "trial", "--from", "elsewhere"]) == 2
-    assert capsys.readouterr().err == "dima: There is no study of a cell under elsewhere/trial/cells: `dima study` makes one.\n"
+    assert (
+        capsys.readouterr().err
+        == "dima: There is no study of a cell under elsewhere/trial/cells: `dima study` makes one.\n"
+    )
 
 
 def figure_of(grid: Grid, results: Path, study: str) -> Any:
@@ -246,7 +347,12 @@ def figure_of(grid: Grid, results: Path, study: str) -> Any:
 def test_figures_name_methods_seeds_units_and_intervals(grid: Grid, results: Path, write: Any) -> None:
     write_all(write)
     both = "95 % bootstrap interval over seeds"
-    for study, words in (("prediction", [both]), ("orders", [both]), ("gain", [both, "within the cell"]), ("calibration", [both])):
+    for study, words in (
+        ("prediction", [both]),
+        ("orders", [both]),
+        ("gain", [both, "within the cell"]),
+        ("calibration", [both]),
+    ):
         figure = figure_of(grid, results, study)
         (legend,) = figure.legends
         caption = legend.get_title().get_text().replace("\N{NO-BREAK SPACE}", " ")
@@ -255,7 +361,10 @@ def test_figures_name_methods_seeds_units_and_intervals(grid: Grid, results: Pat
         assert all(word in caption for word in words)
         assert all(axis.get_xlabel() for axis in figure.axes if axis.get_visible())
     axis = figure_of(grid, results, "prediction").axes[0]
-    lines = {(to_hex(line.get_color()).upper(), line.get_linestyle(), tuple(np.asarray(line.get_ydata()))) for line in axis.lines}
+    lines = {
+        (to_hex(line.get_color()).upper(), line.get_linestyle(), tuple(np.asarray(line.get_ydata())))
+        for line in axis.lines
+    }
     expected = {
         ("#0072B2", "-", (3.0, 6.0)),
         ("#0072B2", "--", (0.375, 0.75)),
@@ -277,10 +386,20 @@ def test_a_method_without_the_study_is_named(grid: Grid, results: Path, write: A
 
 def test_many_methods_are_calibrated_in_a_panel_each_of_one_range() -> None:
     def points(kind: str, quantity: str, *values: float) -> list[dict[str, Any]]:
-        key = {"kind": kind, "bin_low": 0.0, "bin_high": 1.0, "quantity": quantity, "seeds": 1, "interval": Interval.NONE.value}
+        key = {
+            "kind": kind,
+            "bin_low": 0.0,
+            "bin_high": 1.0,
+            "quantity": quantity,
+            "seeds": 1,
+            "interval": Interval.NONE.value,
+        }
         return [{**key, "mean": value, "low": value, "high": value} for value in values]
 
-    pairs = [[*points("reward", "predicted", 0.5, step), *points("reward", "observed", 0.5, 2.0 * step)] for step in (1.0, 2.0, 3.0, 4.0)]
+    pairs = [
+        [*points("reward", "predicted", 0.5, step), *points("reward", "observed", 0.5, 2.0 * step)]
+        for step in (1.0, 2.0, 3.0, 4.0)
+    ]
     methods = [
         MethodPoints(name, 1, 1, pd.DataFrame(found))
         for name, found in zip(("dima", "dima-joint", "dima-vq", "dima-mlp"), pairs, strict=True)
@@ -294,8 +413,16 @@ def test_many_methods_are_calibrated_in_a_panel_each_of_one_range() -> None:
     assert [[text.get_text() for text in axis.texts] for axis in axes[4:]] == [["no steps"]] * 4
 
 
-def test_gains_stand_in_the_order_in_which_actions_are_revealed(grid: Grid, results: Path, write: Any) -> None:
-    write("gain", "dima", 1, [f"{row}" for row in gains(0.9, 0.2, 0.1)] + [f"random,{agent},0,0.5,0.4,0.6,0.9,9" for agent in (1, 2, 3)])
+def test_gains_stand_in_the_order_in_which_actions_are_revealed(
+    grid: Grid, results: Path, write: Any
+) -> None:
+    write(
+        "gain",
+        "dima",
+        1,
+        [f"{row}" for row in gains(0.9, 0.2, 0.1)]
+        + [f"random,{agent},0,0.5,0.4,0.6,0.9,9" for agent in (1, 2, 3)],
+    )
     (axis,) = figure_of(grid, results, "gain").axes
     joined = [line.get_ydata().tolist() for line in axis.lines if len(line.get_xdata()) == 3]
     assert joined == [[0.1, 0.2, 0.9]]  # agent 3 is revealed first, and a random order is not joined
@@ -305,14 +432,18 @@ def test_gains_stand_in_the_order_in_which_actions_are_revealed(grid: Grid, resu
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_files_have_the_same_bytes_in_another_process_at_another_time(grid: Grid, results: Path, write: Any, tmp_path: Path) -> None:
+def test_files_have_the_same_bytes_in_another_process_at_another_time(
+    grid: Grid, results: Path, write: Any, tmp_path: Path
+) -> None:
     write_all(write)
     paths = write_studies(grid, results)
     assert paths == [path for study in STUDIES for path in study_paths(grid, results, "push-mass", study)]
     assert_same_bytes_elsewhere(write_studies, paths, tmp_path / "config", results)
 
 
-def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_others(grid: Grid, results: Path, write: Any) -> None:
+def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_others(
+    grid: Grid, results: Path, write: Any
+) -> None:
     label = "SYNTHETIC: made up"
     for seed in (1, 2):
         path = write("orders", "dima", seed, ["descending,1,0.5,0.1,4", "descending,2,0.7,0.1,4"])
@@ -325,5 +456,8 @@ def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_othe
     with pytest.raises(UserError, match=r"seed-2/studies/orders\.csv holds synthetic rows among others"):
         write_studies(grid, results)
     path.write_text(path.read_text().replace(label, ""))
-    with pytest.raises(UserError, match=r"never shown together with others: .*seed-1/studies/orders\.csv and .*seed-2/studies/orders\.csv"):
+    with pytest.raises(
+        UserError,
+        match=r"never shown together with others: .*seed-1/studies/orders\.csv and .*seed-2/studies/orders\.csv",
+    ):
         write_studies(grid, results)

@@ -13,7 +13,7 @@ from dima.analysis.returns.rows import build_rows, final_rows
 from dima.analysis.returns.scores import suite_scores
 from dima.analysis.returns.suite_summary import Summary, summarize_suites
 from dima.analysis.tables.write import write_tables
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 PAPER = {"ant-2x4": 4881.0, "halfcheetah-2x3": 6370.0}
 
@@ -47,9 +47,18 @@ def test_scores_of_all_tasks_are_taken_together(make_grid: Any, results: Path, w
     assert mappo.improvement == pytest.approx((1 + 6 / 9) / 2)
 
 
-def test_what_may_not_be_compared_is_left_out_by_name(make_grid: Any, results: Path, write_cell: Any, write_status: Any) -> None:
+def test_what_may_not_be_compared_is_left_out_by_name(
+    make_grid: Any, results: Path, write_cell: Any, write_status: Any
+) -> None:
     methods = ["dima", "happo", "hasac", "mamba", "marie"]
-    grid = make_grid({"final_returns": [(["ant-2x4"], [*methods, "mappo"], [1, 2, 3]), (["halfcheetah-2x3"], methods, [1, 2, 3])]})
+    grid = make_grid(
+        {
+            "final_returns": [
+                (["ant-2x4"], [*methods, "mappo"], [1, 2, 3]),
+                (["halfcheetah-2x3"], methods, [1, 2, 3]),
+            ]
+        }
+    )
     for task in PAPER:
         write(write_cell, task, "dima", [1.0, 1.0, 1.0])
     for method in methods[1:]:
@@ -75,14 +84,21 @@ def test_what_may_not_be_compared_is_left_out_by_name(make_grid: Any, results: P
     write_tables(grid, results)
     text = (results / "trial/tables/suite_summary.md").read_text(encoding="utf-8")
     assert "**" not in text  # DIMA alone is complete: there is nothing to be better than
-    lines = list(csv.DictReader(io.StringIO((results / "trial/tables/suite_summary.csv").read_text(encoding="utf-8"))))
-    assert [(line["method"], line["tasks"], line["tasks_of_suite"], line["runs"], line["runs_planned"]) for line in lines[:2]] == [
+    lines = list(
+        csv.DictReader(io.StringIO((results / "trial/tables/suite_summary.csv").read_text(encoding="utf-8")))
+    )
+    assert [
+        (line["method"], line["tasks"], line["tasks_of_suite"], line["runs"], line["runs_planned"])
+        for line in lines[:2]
+    ] == [
         ("dima", "ant-2x4;halfcheetah-2x3", "2", "6", "6"),
         ("happo", "ant-2x4", "2", "3", "6"),
     ]
 
 
-def test_without_a_number_of_the_paper_there_is_no_score_but_a_probability(make_grid: Any, results: Path, write_cell: Any) -> None:
+def test_without_a_number_of_the_paper_there_is_no_score_but_a_probability(
+    make_grid: Any, results: Path, write_cell: Any
+) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1, 2, 3])]})
     for seed in (1, 2, 3):
         write_cell(CellKey("push-mass", "dima", seed), 10.0 * seed, 4000)
@@ -93,18 +109,29 @@ def test_without_a_number_of_the_paper_there_is_no_score_but_a_probability(make_
     assert mappo.improvement == pytest.approx(2 / 3)
 
 
-def test_where_the_papers_number_is_only_a_unit_it_is_said(make_grid: Any, results: Path, write_cell: Any) -> None:
-    grid = make_grid({"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima"], [1, 2, 3])]}, env_steps={"halfcheetah-2x3": 4000})
+def test_where_the_papers_number_is_only_a_unit_it_is_said(
+    make_grid: Any, results: Path, write_cell: Any
+) -> None:
+    grid = make_grid(
+        {"final_returns": [(["ant-2x4", "halfcheetah-2x3"], ["dima"], [1, 2, 3])]},
+        env_steps={"halfcheetah-2x3": 4000},
+    )
     for key in grid.cells:
         write_cell(key, PAPER[key.task], grid.task(key.task).env_steps)
     dima = summaries(grid, results)["dima"]
     assert dima.mean == pytest.approx(1.0)
-    assert dima.remarks == "halfcheetah-2x3: divided by the paper's dima, not comparable, a smaller budget than the paper's"
+    assert (
+        dima.remarks
+        == "halfcheetah-2x3: divided by the paper's dima, not comparable, a smaller budget than the paper's"
+    )
 
 
 def test_every_suite_has_lines_of_its_own(make_grid: Any, results: Path) -> None:
     grid = make_grid(
-        {"final_returns": [(["push-mass", "ant-2x4"], ["dima"], [1])], "ablation_returns": [(["ant-2x4"], ["dima-joint"], [1])]}
+        {
+            "final_returns": [(["push-mass", "ant-2x4"], ["dima"], [1])],
+            "ablation_returns": [(["ant-2x4"], ["dima-joint"], [1])],
+        }
     )
     rows = final_rows(grid, {name: build_rows(grid, name, results) for name in grid.experiments})
     assert [(scores.suite, scores.method) for scores in suite_scores(grid, rows)] == [

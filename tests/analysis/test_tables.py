@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dima.analysis.tables.write import table_paths, write_tables
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 
 def read_csv(results: Path, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO((results / "trial" / "tables" / f"{name}.csv").read_text(encoding="utf-8"))))
+    return list(
+        csv.DictReader(
+            io.StringIO((results / "trial" / "tables" / f"{name}.csv").read_text(encoding="utf-8"))
+        )
+    )
 
 
 def final_returns(grid: Grid, results: Path) -> str:
@@ -49,9 +53,16 @@ def test_the_tables_of_a_grid_are_known_beforehand(make_grid: Any, results: Path
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
-def test_a_quick_grid_as_the_user_sees_it(make_grid: Any, results: Path, write_cell: Any, write_status: Any) -> None:
+def test_a_quick_grid_as_the_user_sees_it(
+    make_grid: Any, results: Path, write_cell: Any, write_status: Any
+) -> None:
     grid = make_grid(
-        {"final_returns": [(["push-mass"], ["dima", "dima-joint"], [1, 2]), (["halfcheetah-2x3"], ["dima", "mappo"], [1, 2])]},
+        {
+            "final_returns": [
+                (["push-mass"], ["dima", "dima-joint"], [1, 2]),
+                (["halfcheetah-2x3"], ["dima", "mappo"], [1, 2]),
+            ]
+        },
         env_steps={"halfcheetah-2x3": 4000},
     )
     for seed, dima, joint in ((1, 31.0, 29.0), (2, 34.0, 32.5)):
@@ -63,8 +74,30 @@ def test_a_quick_grid_as_the_user_sees_it(make_grid: Any, results: Path, write_c
     # std of 31, 34 = 3 / sqrt(2); of 29, 32.5 = 3.5 / sqrt(2); dima beats dima-joint in 3 of 4 pairs
     assert body(text) == [
         ["push-mass", "dima", "2/2", "4,000", "**32.5 ± 2.1**", "32.5", "–", "–", "–", "not comparable [1]"],
-        ["push-mass", "dima-joint", "2/2", "4,000", "<ins>30.8 ± 2.5</ins>", "30.8", "–", "–", "0.75", "not comparable [1]"],
-        ["halfcheetah-2x3", "dima", "1/2", "4,000", "-60.2 ± –", "-60.2", "6370 ± 121 (4)", "–", "–", "not comparable [2]"],
+        [
+            "push-mass",
+            "dima-joint",
+            "2/2",
+            "4,000",
+            "<ins>30.8 ± 2.5</ins>",
+            "30.8",
+            "–",
+            "–",
+            "0.75",
+            "not comparable [1]",
+        ],
+        [
+            "halfcheetah-2x3",
+            "dima",
+            "1/2",
+            "4,000",
+            "-60.2 ± –",
+            "-60.2",
+            "6370 ± 121 (4)",
+            "–",
+            "–",
+            "not comparable [2]",
+        ],
         ["halfcheetah-2x3", "mappo", "0/2", "4,000", "not run", "–", "3196 ± 75 (4)", "–", "–", "not run"],
     ]
     assert text.splitlines()[-2:] == [
@@ -114,7 +147,12 @@ def test_a_full_row_beside_the_paper(make_grid: Any, results: Path, write_cell: 
     assert {name: dima[name] for name in expected} == expected | {"std_ddof1": f"{(200000 / 3) ** 0.5:.9g}"}
     # means of resamples' middle two lie between the extremes, around the mean
     assert 5000 <= float(dima["iqm_low"]) < 5300 < float(dima["iqm_high"]) <= 5600
-    assert (mappo["verdict"], mappo["difference"], mappo["probability_dima_better"], mappo["engine"]) == ("below", "-53", "1", "harl")
+    assert (mappo["verdict"], mappo["difference"], mappo["probability_dima_better"], mappo["engine"]) == (
+        "below",
+        "-53",
+        "1",
+        "harl",
+    )
     assert body((results / "trial" / "tables" / "final_returns.md").read_text(encoding="utf-8"))[1][4:] == [
         "<ins>806.0 ± 6.9</ins>",
         "806.0 [800.0, 812.0]",
@@ -125,15 +163,38 @@ def test_a_full_row_beside_the_paper(make_grid: Any, results: Path, write_cell: 
     ]
 
 
-def test_seeds_of_different_engines_are_never_averaged(make_grid: Any, results: Path, write_cell: Any) -> None:
+def test_seeds_of_different_engines_are_never_averaged(
+    make_grid: Any, results: Path, write_cell: Any
+) -> None:
     grid = make_grid({"final_returns": [(["ant-2x4"], ["dima", "mappo"], [1, 2])]})
     for seed, engine in ((1, "native"), (2, "harl")):
         write_cell(CellKey("ant-2x4", "mappo", seed), 850.0, 1_000_000, engine=engine)
         write_cell(CellKey("ant-2x4", "dima", seed), 4881.0, 1_000_000)
     row = body(final_returns(grid, results))[1]
-    assert row == ["ant-2x4", "mappo", "2/2", "1,000,000", "–", "–", "859 ± 47 (4)", "–", "–", "not comparable [2]"]
+    assert row == [
+        "ant-2x4",
+        "mappo",
+        "2/2",
+        "1,000,000",
+        "–",
+        "–",
+        "859 ± 47 (4)",
+        "–",
+        "–",
+        "not comparable [2]",
+    ]
     line = read_csv(results, "final_returns")[1]
-    empty = ["mean", "std_ddof1", "std_ddof0", "iqm", "iqm_low", "iqm_high", "mean_of_last_five", "difference", "probability_dima_better"]
+    empty = [
+        "mean",
+        "std_ddof1",
+        "std_ddof0",
+        "iqm",
+        "iqm_low",
+        "iqm_high",
+        "mean_of_last_five",
+        "difference",
+        "probability_dima_better",
+    ]
     assert {line[name] for name in empty} == {""}
     assert (line["engine"], line["reason"]) == ("harl;native", "engines mixed across the seeds: harl, native")
 
@@ -153,19 +214,39 @@ def test_stale_seeds_are_shown_and_not_averaged(make_grid: Any, results: Path, w
     write_tables(grid, results, {key: "c0ffee" for key in grid.cells})
     line = read_csv(results, "final_returns")[0]
     assert (line["n"], line["mean"], line["seeds_without_result"]) == ("1", "4000", "2 stale")
-    assert (line["verdict"], line["reason"]) == ("partial n=1/4", "the paper's number rests on 4 runs; 1 stale (seed 2)")
+    assert (line["verdict"], line["reason"]) == (
+        "partial n=1/4",
+        "the paper's number rests on 4 runs; 1 stale (seed 2)",
+    )
 
 
-def test_the_ablation_has_a_row_for_each_budget_of_the_paper(make_grid: Any, results: Path, write_cell: Any) -> None:
-    grid = make_grid({"ablation_returns": [(["bottle-cap"], ["dima-joint"], range(1, 9))]}, env_steps={"bottle-cap": 160_000})
+def test_the_ablation_has_a_row_for_each_budget_of_the_paper(
+    make_grid: Any, results: Path, write_cell: Any
+) -> None:
+    grid = make_grid(
+        {"ablation_returns": [(["bottle-cap"], ["dima-joint"], range(1, 9))]},
+        env_steps={"bottle-cap": 160_000},
+    )
     for seed in range(1, 9):
-        curve = {100_000: [230.0 + seed, 232.0 + seed], 160_000: [200.0, 200.0]} | ({150_000: [300.0]} if seed < 8 else {})
+        curve = {100_000: [230.0 + seed, 232.0 + seed], 160_000: [200.0, 200.0]} | (
+            {150_000: [300.0]} if seed < 8 else {}
+        )
         write_cell(CellKey("bottle-cap", "dima-joint", seed), 200.0, 160_000, curve=curve)
     write_tables(grid, results)
     early, middle, end = read_csv(results, "ablation_returns")
     # seeds average 231 + seed: 232 ... 239
-    assert (early["env_steps"], early["mean"], early["verdict"], early["mean_of_last_five"]) == ("100000", "235.5", "reproduced", "")
-    assert (middle["env_steps"], middle["n"], middle["mean"], middle["verdict"]) == ("150000", "7", "300", "partial n=7/8")
+    assert (early["env_steps"], early["mean"], early["verdict"], early["mean_of_last_five"]) == (
+        "100000",
+        "235.5",
+        "reproduced",
+        "",
+    )
+    assert (middle["env_steps"], middle["n"], middle["mean"], middle["verdict"]) == (
+        "150000",
+        "7",
+        "300",
+        "partial n=7/8",
+    )
     assert middle["reason"] == "1 not evaluated after 150,000 env steps (seed 8)"
     assert (end["env_steps"], end["verdict"], end["mean_of_last_five"]) == ("160000", "not comparable", "198")
     assert end["reason"] == "budget 160,000 of the paper's 200,000 env steps"
@@ -174,7 +255,12 @@ def test_the_ablation_has_a_row_for_each_budget_of_the_paper(make_grid: Any, res
 def test_tables_have_the_same_bytes_twice(make_grid: Any, results: Path, write_cell: Any) -> None:
     grid = make_grid({"final_returns": [(["ant-2x4"], ["dima"], [1, 2, 3])]})
     for seed in (1, 2, 3):
-        write_cell(CellKey("ant-2x4", "dima", seed), 4000.0 + seed / 7, 1_000_000, provenance=[provenance(0), provenance(seed)])
+        write_cell(
+            CellKey("ant-2x4", "dima", seed),
+            4000.0 + seed / 7,
+            1_000_000,
+            provenance=[provenance(0), provenance(seed)],
+        )
     first = [path.read_bytes() for path in write_tables(grid, results)]
     assert [path.read_bytes() for path in write_tables(grid, results)] == first
     assert read_csv(results, "final_returns")[0]["commits"] == "c0;c1;c2;c3"

@@ -13,8 +13,8 @@ from dima.baselines.harl_learner import HarlLearner
 from dima.baselines.harl_off_policy import HarlOffPolicyLearner
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
-from dima.grid import validate
-from dima.yaml_file import read_yaml
+from dima.config.grid import validate
+from dima.config.yaml_file import read_yaml
 
 REPOSITORY = Path(__file__).parents[2]
 SUITES = {"push-mass": "toy", "halfcheetah-2x3": "mamujoco"}
@@ -62,14 +62,21 @@ SMALL_HASAC = {
     "n_step": 4,
     "huber_delta": 0.5,
 }
-SMALL = {"mappo": SMALL_ON_POLICY, "happo": SMALL_ON_POLICY | {"share_parameters": False, "fixed_order": False}, "hasac": SMALL_HASAC}
+SMALL = {
+    "mappo": SMALL_ON_POLICY,
+    "happo": SMALL_ON_POLICY | {"share_parameters": False, "fixed_order": False},
+    "hasac": SMALL_HASAC,
+}
 
 
 @pytest.fixture
 def make_cell() -> Callable[..., CellConfig]:
-    """`make_cell(task, seed, env_steps, method, **changed parameters)`: by default MAPPO on push-mass for two updates of 90 steps."""
+    """`make_cell(task, seed, env_steps, method, **changed parameters)`: by default MAPPO on push-mass for two
+    updates of 90 steps."""
 
-    def make(task: str = "push-mass", seed: int = 1, env_steps: int = 180, method: str = "mappo", **parameters: Any) -> CellConfig:
+    def make(
+        task: str = "push-mass", seed: int = 1, env_steps: int = 180, method: str = "mappo", **parameters: Any
+    ) -> CellConfig:
         file = "hasac" if method == "hasac" else "mappo"
         base = read_yaml(REPOSITORY / f"workflow/config/methods/{file}.yaml")["parameters"]
         values = {

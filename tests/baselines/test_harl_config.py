@@ -1,4 +1,5 @@
-"""The method files of HARL's methods against HARL's own default files and against the values of its tuned files."""
+"""The method files of HARL's methods against HARL's own default files and against the values of its tuned
+files."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import pytest
 
 from dima.baselines.harl_settings import off_policy_settings, on_policy_settings
 from dima.config import HarlOffPolicyParameters, HarlOnPolicyParameters
-from dima.grid import CellKey, load_grid, merge
-from dima.yaml_file import read_yaml
+from dima.config.grid import CellKey, load_grid, merge
+from dima.config.yaml_file import read_yaml
 
 CONFIG_DIR = Path(__file__).parents[2] / "workflow/config"
 CHEETAH = (5e-4, 0.05, 15, 1, 0.01, False, (128, 128, 128), 20 * 200, 0.99)
@@ -55,14 +56,19 @@ HASAC_TUNED = {
 def test_base_parameters_are_harls_default_file(method: str) -> None:
     tools = pytest.importorskip("harl.utils.configs_tools")
     theirs, _ = tools.get_defaults_yaml_args(method, "mamujoco")
-    files = [read_yaml(CONFIG_DIR / f"methods/{name}.yaml")["parameters"] for name in (["mappo"] if method == "happo" else []) + [method]]
+    files = [
+        read_yaml(CONFIG_DIR / f"methods/{name}.yaml")["parameters"]
+        for name in (["mappo"] if method == "happo" else []) + [method]
+    ]
     base = json.dumps(merge(*files))
     if method == "hasac":
         ours = off_policy_settings(HarlOffPolicyParameters.model_validate_json(base))
     else:
         ours = on_policy_settings(HarlOnPolicyParameters.model_validate_json(base))
     not_a_parameter = {"num_env_steps", "log_interval", "eval_interval", "model_dir"}
-    assert ours["train"] == {name: value for name, value in theirs["train"].items() if name not in not_a_parameter}
+    assert ours["train"] == {
+        name: value for name, value in theirs["train"].items() if name not in not_a_parameter
+    }
     assert ours["model"] == theirs["model"]
     assert ours["algo"] == theirs["algo"]
 
@@ -94,7 +100,19 @@ def test_tasks_of_the_paper_have_hasacs_tuned_or_fallback_values(task: str) -> N
     p = load_grid("paper", CONFIG_DIR).resolve(CellKey(task, "hasac", 1)).parameters
     assert isinstance(p, HarlOffPolicyParameters)
     temperature = None if p.automatic_temperature else p.temperature
-    assert (p.learning_rate, p.critic_learning_rate, p.batch_size, p.n_step, temperature, p.discount) == HASAC_TUNED[task]
-    assert (p.hidden_sizes, p.replay_capacity, p.polyak, p.rollout_threads) == ((256, 256), 1_000_000, 0.005, 20)
+    assert (
+        p.learning_rate,
+        p.critic_learning_rate,
+        p.batch_size,
+        p.n_step,
+        temperature,
+        p.discount,
+    ) == HASAC_TUNED[task]
+    assert (p.hidden_sizes, p.replay_capacity, p.polyak, p.rollout_threads) == (
+        (256, 256),
+        1_000_000,
+        0.005,
+        20,
+    )
     assert (p.warmup_steps, p.train_interval, p.updates_per_vector_step) == (10_000, 50, 1.0)
     assert (p.huber_loss, p.value_normalization, p.linear_learning_rate_decay) == (False, False, False)

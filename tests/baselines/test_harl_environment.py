@@ -13,7 +13,8 @@ from envs import BatchedEnvironment, EnvSpec, SimState, StepResult
 
 
 class Scripted(BatchedEnvironment):
-    """Three worlds of two agents: at step 2 world 0 is truncated, world 1 terminated, and world 2 both at once."""
+    """Three worlds of two agents: at step 2 world 0 is truncated, world 1 terminated, and world 2 both at
+    once."""
 
     spec = EnvSpec("scripted", "toy", 2, 4, 3, 2, 2, "none", "scripted", "paper")
     num_envs = 3
@@ -29,7 +30,11 @@ class Scripted(BatchedEnvironment):
         end = self.steps == 2
         terminated, truncated = np.array([False, end, end]), np.array([end, False, end])
         reward = np.array([1, 2, 3], dtype=np.float32) * self.steps
-        info = {"episode_return": np.array([10.0, 20.0, 30.0]), "final_obs": self._obs() - 0.5, "final_state": self._state() - 0.5}
+        info = {
+            "episode_return": np.array([10.0, 20.0, 30.0]),
+            "final_obs": self._obs() - 0.5,
+            "final_state": self._state() - 0.5,
+        }
         return StepResult(self._obs(), self._state(), reward, terminated, truncated, info)
 
     def _obs(self) -> np.ndarray:
@@ -106,8 +111,11 @@ def test_critics_see_the_zscored_state_in_the_papers_mamujoco_and_the_raw_one_el
         np.testing.assert_array_equal(share_obs, state[:, None].repeat(2, axis=1))
 
 
-def test_agent_i_drives_the_actuators_from_i_times_d_on_unclipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against gymnasium's robot, its six actuators driven in XML order; 1.5 costs more than the 1.0 that MuJoCo clips it to."""
+def test_agent_i_drives_the_actuators_from_i_times_d_on_unclipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against gymnasium's robot, its six actuators driven in XML order; 1.5 costs more than the 1.0 that
+    MuJoCo clips it to."""
     gymnasium = pytest.importorskip("gymnasium")
     pytest.importorskip("mujoco")
     monkeypatch.chdir(tmp_path)  # where MuJoCo notes that gymnasium's robot uses a deprecated setting

@@ -16,8 +16,8 @@ import torch
 import envs
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
+from dima.config.yaml_file import read_yaml
 from dima.errors import DivergedError, UserError
-from dima.yaml_file import read_yaml
 from envs.push_mass import PushMass
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,7 +27,8 @@ PLAIN = {int, float, str, bool, type(None)}
 
 
 def through_files(tree: Any) -> Any:
-    """What a checkpoint gives back: arrays and tensors apart, the rest through JSON. Refuses any other type and non-string keys."""
+    """What a checkpoint gives back: arrays and tensors apart, the rest through JSON. Refuses any other type
+    and non-string keys."""
     arrays: list[Any] = []
 
     def strip(value: Any) -> Any:
@@ -47,7 +48,11 @@ def through_files(tree: Any) -> Any:
             return [fill(item) for item in value]
         if not isinstance(value, dict):
             return value
-        return arrays[value["array"]] if value.keys() == {"array"} else {key: fill(item) for key, item in value.items()}
+        return (
+            arrays[value["array"]]
+            if value.keys() == {"array"}
+            else {key: fill(item) for key, item in value.items()}
+        )
 
     return fill(json.loads(json.dumps(strip(tree), allow_nan=False)))
 
@@ -78,7 +83,15 @@ def assert_equal_trees(left: Any, right: Any, path: str = "") -> None:
         ("halfcheetah-2x3", {"rollout_threads": 2}),
         ("push-mass", {"method": "happo"}),
         ("push-mass", {"method": "hasac"}),
-        ("push-mass", {"method": "hasac", "automatic_temperature": False, "value_normalization": False, "huber_loss": False}),
+        (
+            "push-mass",
+            {
+                "method": "hasac",
+                "automatic_temperature": False,
+                "value_normalization": False,
+                "huber_loss": False,
+            },
+        ),
         ("halfcheetah-2x3", {"method": "hasac"}),
     ],
 )
@@ -101,7 +114,9 @@ def test_resumed_training_equals_uninterrupted_training(
     assert_equal_trees(resumed.state_dict(), learner.state_dict())
 
 
-def test_a_saved_state_is_not_moved_by_further_training(make_cell: MakeCell, make_learner: MakeLearner) -> None:
+def test_a_saved_state_is_not_moved_by_further_training(
+    make_cell: MakeCell, make_learner: MakeLearner
+) -> None:
     learner = make_learner(make_cell())
     learner.run_epoch()
     saved = learner.state_dict()
@@ -113,7 +128,9 @@ def test_a_saved_state_is_not_moved_by_further_training(make_cell: MakeCell, mak
     assert_equal_trees(saved, before)
 
 
-def test_value_statistics_are_saved_where_harls_own_state_dict_misses_them(make_cell: MakeCell, make_learner: MakeLearner) -> None:
+def test_value_statistics_are_saved_where_harls_own_state_dict_misses_them(
+    make_cell: MakeCell, make_learner: MakeLearner
+) -> None:
     """On a GPU HARL's normaliser holds plain tensors; here they are made so on the CPU."""
     learners = make_learner(make_cell()), make_learner(make_cell(seed=2))
     for learner in learners:
@@ -125,12 +142,16 @@ def test_value_statistics_are_saved_where_harls_own_state_dict_misses_them(make_
         assert normalizer.state_dict() == {}
         learner.run_epoch()
     saved = learners[0].state_dict()
-    assert saved["value_normalizer"]["debiasing_term"] == pytest.approx(1 - 0.99999**4, rel=1e-2)  # 2 epochs of 2 minibatches
+    assert saved["value_normalizer"]["debiasing_term"] == pytest.approx(
+        1 - 0.99999**4, rel=1e-2
+    )  # 2 epochs of 2 minibatches
     learners[1].load_state_dict(saved)
     assert_equal_trees(learners[1].state_dict(), saved)
 
 
-def test_acting_is_deterministic_and_leaves_training_and_global_generators_alone(make_cell: MakeCell, make_learner: MakeLearner) -> None:
+def test_acting_is_deterministic_and_leaves_training_and_global_generators_alone(
+    make_cell: MakeCell, make_learner: MakeLearner
+) -> None:
     learner = make_learner(make_cell())
     learner.run_epoch()
     observations = np.random.default_rng(0).normal(size=(5, 2, 5)).astype(np.float32)
@@ -154,7 +175,9 @@ def test_acting_takes_one_transfer_to_the_device_and_one_back(
     observations = np.random.default_rng(0).normal(size=(5, 2, 5)).astype(np.float32)
     transfers: list[str] = []
     from_numpy, cpu = torch.from_numpy, torch.Tensor.cpu
-    monkeypatch.setattr(torch, "from_numpy", lambda array: (transfers.append("to the device"), from_numpy(array))[1])
+    monkeypatch.setattr(
+        torch, "from_numpy", lambda array: (transfers.append("to the device"), from_numpy(array))[1]
+    )
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (transfers.append("back"), cpu(tensor))[1])
     actions = learner.act(observations)
     assert transfers == ["to the device", "back"]
@@ -168,7 +191,10 @@ def acted_alone(method: str, actor: Any, observations: np.ndarray) -> np.ndarray
         if method == "hasac":
             return actor.get_actions(observations, stochastic=False).numpy()
         width = actor.actor.hidden_sizes[-1]
-        states, masks = np.zeros((len(observations), 1, width), dtype=np.float32), np.ones((len(observations), 1), dtype=np.float32)
+        states, masks = (
+            np.zeros((len(observations), 1, width), dtype=np.float32),
+            np.ones((len(observations), 1), dtype=np.float32),
+        )
         return actor.act(observations, states, masks, deterministic=True)[0].numpy()
 
 
@@ -179,10 +205,14 @@ def test_epochs_and_environment_steps_are_counted(make_cell: MakeCell, make_lear
     assert (learner.env_steps, learner.epoch) == (200, 2)
     assert [rollout["episodes"] for rollout in episodes] == [0, 4]  # of 50 steps, in each of the 4 worlds
     assert "episode_return" not in episodes[0]
-    assert episodes[1]["episode_return"] == pytest.approx(25 * (episodes[0]["reward"] + episodes[1]["reward"]), rel=1e-4)
+    assert episodes[1]["episode_return"] == pytest.approx(
+        25 * (episodes[0]["reward"] + episodes[1]["reward"]), rel=1e-4
+    )
 
 
-def test_learning_rate_decays_to_its_last_positive_value_at_the_budget(make_cell: MakeCell, make_learner: MakeLearner) -> None:
+def test_learning_rate_decays_to_its_last_positive_value_at_the_budget(
+    make_cell: MakeCell, make_learner: MakeLearner
+) -> None:
     """200 steps of 90 an update are three updates: 3/3, 2/3, 1/3 of the rate, and no less after."""
     learner = make_learner(make_cell(env_steps=200))
     rates = []
@@ -195,7 +225,8 @@ def test_learning_rate_decays_to_its_last_positive_value_at_the_budget(make_cell
 
 
 class Ending(PushMass):
-    """Push-mass whose world 1 terminates at the 20th step of an episode; the other worlds run to the limit of 50."""
+    """Push-mass whose world 1 terminates at the 20th step of an episode; the other worlds run to the limit of
+    50."""
 
     def _advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         reward, terminated = super()._advance(actions)
@@ -206,8 +237,11 @@ class Ending(PushMass):
 def test_time_limits_and_terminations_reach_harls_buffers(
     make_cell: MakeCell, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A time limit: mask 0, bad mask 0, return = V(s), no signal. A termination: mask 0, bad mask 1, return = r."""
-    monkeypatch.setattr(envs, "make", lambda task, worlds, seed, preset, engine: Ending(task, worlds, seed, preset))
+    """A time limit: mask 0, bad mask 0, return = V(s), no signal. A termination: mask 0, bad mask 1, return =
+    r."""
+    monkeypatch.setattr(
+        envs, "make", lambda task, worlds, seed, preset, engine: Ending(task, worlds, seed, preset)
+    )
     learner = make_learner(make_cell(episode_length=55, value_normalization=False))
     learner.run_epoch()
     buffer = learner._runner.critic_buffer
@@ -221,16 +255,21 @@ def test_time_limits_and_terminations_reach_harls_buffers(
     assert buffer.returns[19, 1, 0] == pytest.approx(buffer.rewards[19, 1, 0], rel=1e-5)
 
 
-def test_nothing_is_written(make_cell: MakeCell, make_learner: MakeLearner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written(
+    make_cell: MakeCell, make_learner: MakeLearner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make_learner(make_cell()).run_epoch()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_mappo_learns_push_mass_within_its_budget(make_cell: MakeCell, make_learner: MakeLearner) -> None:
-    """The repository's parameters, 4,000 steps; mean return of 20 fresh episodes, of which the best possible is below 50."""
+    """The repository's parameters, 4,000 steps; mean return of 20 fresh episodes, of which the best possible
+    is below 50."""
     method = read_yaml(REPOSITORY / "workflow/config/methods/mappo.yaml")
-    learner = make_learner(make_cell(env_steps=4000, **method["parameters"] | method["for_task"]["push-mass"]))
+    learner = make_learner(
+        make_cell(env_steps=4000, **method["parameters"] | method["for_task"]["push-mass"])
+    )
 
     def evaluate() -> float:
         environment = envs.make("push-mass", 20, seed=1000)
@@ -249,7 +288,9 @@ def test_mappo_learns_push_mass_within_its_budget(make_cell: MakeCell, make_lear
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom")
 @pytest.mark.parametrize("network", ["actor", "critic"])
-def test_a_network_that_is_not_finite_is_divergence(network: str, make_cell: MakeCell, make_learner: MakeLearner) -> None:
+def test_a_network_that_is_not_finite_is_divergence(
+    network: str, make_cell: MakeCell, make_learner: MakeLearner
+) -> None:
     learner = make_learner(make_cell())
     weights = {"actor": learner._runner.actors[0].actor, "critic": learner._runner.critic.critic}[network]
     next(weights.parameters()).data.fill_(torch.nan)
@@ -257,7 +298,9 @@ def test_a_network_that_is_not_finite_is_divergence(network: str, make_cell: Mak
         learner.run_epoch()
 
 
-def test_only_numbers_are_divergence(make_cell: MakeCell, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_numbers_are_divergence(
+    make_cell: MakeCell, make_learner: MakeLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A simulation that is not finite, and no other error of the environment."""
     learner = make_learner(make_cell())
 
@@ -280,4 +323,7 @@ def test_missing_extra_is_one_sentence(make_cell: MakeCell, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "harl", None)
     with pytest.raises(UserError) as error:
         HarlOnPolicyLearner(make_cell(), torch.device("cpu"))
-    assert str(error.value) == "Method mappo runs the real HARL, which is not installed: pip install -e '.[harl]'."
+    assert (
+        str(error.value)
+        == "Method mappo runs the real HARL, which is not installed: pip install -e '.[harl]'."
+    )

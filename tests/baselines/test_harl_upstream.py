@@ -1,4 +1,5 @@
-"""The adapter against HARL itself: HARL's own constructor and `run()`, worlds vectorised by HARL, the same numbers bit for bit."""
+"""The adapter against HARL itself: HARL's own constructor and `run()`, worlds vectorised by HARL, the same
+numbers bit for bit."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from dima.baselines.checkout.harl import HarlProgram
 from dima.baselines.harl_learner import HarlLearner
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOffPolicyParameters, HarlOnPolicyParameters
-from dima.grid import validate
+from dima.config.grid import validate
 
 harl = pytest.importorskip("harl")
 upstream = pytest.importorskip("harl.runners.on_policy_base_runner")
@@ -26,16 +27,32 @@ spaces = pytest.importorskip("gymnasium.spaces")
 EPOCHS = 2
 CASES = [
     pytest.param("push-mass", {}, id="push-mass"),
-    pytest.param("push-mass", {"share_parameters": False, "linear_learning_rate_decay": False}, id="own-actors"),
-    pytest.param("push-mass", {"value_normalization": False, "proper_time_limits": False, "feature_normalization": False}, id="plain"),
-    pytest.param("halfcheetah-2x3", {"clipped_value_loss": False, "activation": "relu"}, id="halfcheetah-2x3"),
+    pytest.param(
+        "push-mass", {"share_parameters": False, "linear_learning_rate_decay": False}, id="own-actors"
+    ),
+    pytest.param(
+        "push-mass",
+        {"value_normalization": False, "proper_time_limits": False, "feature_normalization": False},
+        id="plain",
+    ),
+    pytest.param(
+        "halfcheetah-2x3", {"clipped_value_loss": False, "activation": "relu"}, id="halfcheetah-2x3"
+    ),
     pytest.param("push-mass", {"method": "happo"}, id="happo"),
-    pytest.param("push-mass", {"method": "happo", "fixed_order": True, "value_normalization": False}, id="happo-fixed-order"),
+    pytest.param(
+        "push-mass",
+        {"method": "happo", "fixed_order": True, "value_normalization": False},
+        id="happo-fixed-order",
+    ),
     pytest.param("halfcheetah-2x3", {"method": "happo"}, id="happo-halfcheetah-2x3"),
 ]
 OFF_POLICY_CASES = [
     pytest.param("push-mass", {}, id="push-mass"),
-    pytest.param("push-mass", {"fixed_order": True, "proper_time_limits": False, "replay_capacity": 90}, id="small-buffer"),
+    pytest.param(
+        "push-mass",
+        {"fixed_order": True, "proper_time_limits": False, "replay_capacity": 90},
+        id="small-buffer",
+    ),
     pytest.param(
         "push-mass",
         {"automatic_temperature": False, "value_normalization": False, "huber_loss": False, "n_step": 1},
@@ -46,7 +63,8 @@ OFF_POLICY_CASES = [
 
 
 class OneWorld:
-    """World `index` of the cell's worlds as HARL's wrappers show an environment: lists over agents, reset from outside."""
+    """World `index` of the cell's worlds as HARL's wrappers show an environment: lists over agents, reset
+    from outside."""
 
     def __init__(self, cell: CellConfig, worlds: int, index: int) -> None:
         self.environment = envs.make(cell.task.name, worlds, cell.seed)
@@ -54,7 +72,9 @@ class OneWorld:
         spec = self.environment.spec
         self.n_agents = spec.n_agents
         self.observation_space = [spaces.Box(-np.inf, np.inf, (spec.obs_dim,)) for _ in range(spec.n_agents)]
-        self.share_observation_space = [spaces.Box(-np.inf, np.inf, (spec.state_dim,)) for _ in range(spec.n_agents)]
+        self.share_observation_space = [
+            spaces.Box(-np.inf, np.inf, (spec.state_dim,)) for _ in range(spec.n_agents)
+        ]
         self.action_space = [spaces.Box(-1, 1, (spec.act_dim,)) for _ in range(spec.n_agents)]
         self.fresh: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -72,7 +92,14 @@ class OneWorld:
         info = {"bad_transition": bool(result.truncated[self.index])} if done else {}
         rewards = [[result.reward[self.index]]] * self.n_agents
         obs, share_obs, available = self._show(result.info["final_obs"], result.info["final_state"])
-        return obs, share_obs, rewards, [done] * self.n_agents, [dict(info) for _ in range(self.n_agents)], available
+        return (
+            obs,
+            share_obs,
+            rewards,
+            [done] * self.n_agents,
+            [dict(info) for _ in range(self.n_agents)],
+            available,
+        )
 
     def _show(self, obs: np.ndarray, state: np.ndarray) -> tuple[Any, ...]:
         seen = state[self.index].astype(np.float64)
@@ -157,20 +184,33 @@ def run_upstream(cell: CellConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
 
     parameters = cell.parameters
     assert isinstance(parameters, HarlOnPolicyParameters | HarlOffPolicyParameters)
-    names = harls_names(parameters) if isinstance(parameters, HarlOnPolicyParameters) else harls_names_off_policy(parameters)
+    names = (
+        harls_names(parameters)
+        if isinstance(parameters, HarlOnPolicyParameters)
+        else harls_names_off_policy(parameters)
+    )
     n_worlds = parameters.rollout_threads
     algo_args, env_args = get_defaults_yaml_args(cell.method, "mamujoco")
-    outer = {"seed": cell.seed, "cuda": False, "torch_threads": torch.get_num_threads(), "use_eval": False, "log_dir": str(folder)}
+    outer = {
+        "seed": cell.seed,
+        "cuda": False,
+        "torch_threads": torch.get_num_threads(),
+        "use_eval": False,
+        "log_dir": str(folder),
+    }
     update_args({**names, **outer, "log_interval": 1}, algo_args)
     put_worlds_into_harl(cell, {"make_train_env": n_worlds}, monkeypatch)
-    runner = RUNNER_REGISTRY[cell.method]({"algo": cell.method, "env": "mamujoco", "exp_name": "test"}, algo_args, env_args)
+    runner = RUNNER_REGISTRY[cell.method](
+        {"algo": cell.method, "env": "mamujoco", "exp_name": "test"}, algo_args, env_args
+    )
     runner.run()
     runner.close()
     return runner
 
 
 def put_worlds_into_harl(cell: CellConfig, numbers: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """HARL's makers of environments give as many worlds of this project as `numbers` says; what HARL changes is undone after the test."""
+    """HARL's makers of environments give as many worlds of this project as `numbers` says; what HARL changes
+    is undone after the test."""
     from harl.envs.env_wrappers import ShareDummyVecEnv
 
     for maker, number in numbers.items():
@@ -194,7 +234,9 @@ def assert_equal_actions(learner: HarlOnPolicyLearner, runner: Any) -> None:
     rnn_states = np.zeros((7, runner.recurrent_n, runner.rnn_hidden_size), dtype=np.float32)
     ours = learner.act(observations)
     for agent, actor in enumerate(runner.actor):
-        theirs, _ = actor.act(observations[:, agent], rnn_states, np.ones((7, 1), dtype=np.float32), deterministic=True)
+        theirs, _ = actor.act(
+            observations[:, agent], rnn_states, np.ones((7, 1), dtype=np.float32), deterministic=True
+        )
         np.testing.assert_array_equal(ours[:, agent], theirs.detach().numpy())
 
 
@@ -213,7 +255,9 @@ def test_two_updates_equal_harls_own_run(
     state = learner.state_dict()
 
     runner = run_upstream(cell, tmp_path, monkeypatch)
-    for ours, theirs in zip(state["actors"], dict.fromkeys(actor.actor for actor in runner.actor), strict=True):
+    for ours, theirs in zip(
+        state["actors"], dict.fromkeys(actor.actor for actor in runner.actor), strict=True
+    ):
         assert_equal_tensors(ours, theirs.state_dict())
     assert_equal_tensors(state["critic"], runner.critic.critic.state_dict())
     if runner.value_normalizer is not None:
@@ -231,7 +275,8 @@ def test_two_rounds_of_hasac_equal_harls_own_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Warm-up and two rounds of steps and updates: networks, targets, temperatures and every stored transition."""
+    """Warm-up and two rounds of steps and updates: networks, targets, temperatures and every stored
+    transition."""
     cell = make_cell(task, seed=3, method="hasac", env_steps=60 + EPOCHS * 30, **changes)
     learner = make_learner(cell)
     for _ in range(1 + EPOCHS):
@@ -253,13 +298,16 @@ def test_two_rounds_of_hasac_equal_harls_own_run(
     for name in ("obs", "next_obs", "actions"):
         for ours, theirs in zip(state["buffer"][name], getattr(runner.buffer, name), strict=True):
             np.testing.assert_array_equal(ours, theirs[:filled])
-    observations = np.random.default_rng(0).normal(size=(7, runner.num_agents, runner.envs.observation_space[0].shape[0]))
+    observations = np.random.default_rng(0).normal(
+        size=(7, runner.num_agents, runner.envs.observation_space[0].shape[0])
+    )
     theirs = runner.get_actions(observations.astype(np.float32), [None] * 7, add_random=False)
     np.testing.assert_array_equal(learner.act(observations.astype(np.float32)), theirs)
 
 
 @pytest.mark.parametrize(
-    ("method", "env_steps", "expected"), [("mappo", 250, [90, 180, 270]), ("happo", 180, [90, 180]), ("hasac", 240, [150, 240])]
+    ("method", "env_steps", "expected"),
+    [("mappo", 250, [90, 180, 270]), ("happo", 180, [90, 180]), ("hasac", 240, [150, 240])],
 )
 def test_harl_runs_on_the_configuration_for_a_checkout_and_writes_what_is_read(
     method: str,
@@ -269,12 +317,18 @@ def test_harl_runs_on_the_configuration_for_a_checkout_and_writes_what_is_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As its `train.py` does, from the written JSON alone: what is misspelt or missing there ends HARL. Only the worlds come from here."""
+    """As its `train.py` does, from the written JSON alone: what is misspelt or missing there ends HARL. Only
+    the worlds come from here."""
     from harl.runners import RUNNER_REGISTRY
 
     cell = make_cell(seed=3, env_steps=env_steps, method=method)
     content = cell.model_dump(mode="json") | {"engine": "checkout"}
-    content["task"] |= {"name": "halfcheetah-2x3", "suite": "mamujoco", "simulator": "mujoco", "evaluation": {"every": 90, "episodes": 4}}
+    content["task"] |= {
+        "name": "halfcheetah-2x3",
+        "suite": "mamujoco",
+        "simulator": "mujoco",
+        "evaluation": {"every": 90, "episodes": 4},
+    }
     content["parameters"] |= {"algorithm": f"{method}-checkout", "commit": "d539bad"}
     of_checkout = validate(CellConfig, content, "test")
     program = HarlProgram(of_checkout, of_checkout.parameters, torch.device("cpu"))
@@ -285,11 +339,22 @@ def test_harl_runs_on_the_configuration_for_a_checkout_and_writes_what_is_read(
 
     put_worlds_into_harl(cell, {"make_train_env": 3, "make_eval_env": 4}, monkeypatch)
     monkeypatch.setattr(np, "int", int, raising=False)  # which HARL's off-policy evaluation needs
-    runner = RUNNER_REGISTRY[method]({**told["main_args"], "load_config": ""}, told["algo_args"], told["env_args"])
+    runner = RUNNER_REGISTRY[method](
+        {**told["main_args"], "load_config": ""}, told["algo_args"], told["env_args"]
+    )
     runner.run()
     runner.close()
     evaluations = program.read(tmp_path, ended=True)
     assert [evaluation.env_steps for evaluation in evaluations] == expected
     assert all(np.isfinite(evaluation.episode_return) for evaluation in evaluations)
     assert {evaluation.length for evaluation in evaluations} == ({50.0} if method == "hasac" else {None})
-    assert len(list(tmp_path.glob("results/mamujoco/HalfCheetah-v2-2x3/*/cell/seed-00003-*/models/actor_agent0.pt"))) == 1
+    assert (
+        len(
+            list(
+                tmp_path.glob(
+                    "results/mamujoco/HalfCheetah-v2-2x3/*/cell/seed-00003-*/models/actor_agent0.pt"
+                )
+            )
+        )
+        == 1
+    )

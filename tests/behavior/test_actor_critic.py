@@ -17,8 +17,11 @@ def test_clipped_objective_by_hand():
 
 
 def test_clipped_value_errors_by_hand():
-    """Values 1 and -1 from an old value 0, target 2: kept within 0.1 they are 0.1 and -0.1, and the larger Huber error counts."""
-    errors = clipped_value_errors(torch.tensor([1.0, -1.0, 30.0]), torch.zeros(3), torch.full((3,), 2.0), 0.1, 10.0)
+    """Values 1 and -1 from an old value 0, target 2: kept within 0.1 they are 0.1 and -0.1, and the larger
+    Huber error counts."""
+    errors = clipped_value_errors(
+        torch.tensor([1.0, -1.0, 30.0]), torch.zeros(3), torch.full((3,), 2.0), 0.1, 10.0
+    )
     torch.testing.assert_close(errors, torch.tensor([0.5 * 1.9**2, 0.5 * 3.0**2, 10 * (28 - 5.0)]))
 
 
@@ -51,11 +54,14 @@ def learner(request, tiny_cell):
 
 
 def test_the_first_ratio_is_one(learner):
-    """Before any step the objective is the mean advantage, 0, so the first actor loss is minus the entropy bonus."""
+    """Before any step the objective is the mean advantage, 0, so the first actor loss is minus the entropy
+    bonus."""
     one = learner.config.model_copy(update={"ppo_epochs": 1})
     learner.config = one
     result = learner.update(rollout(torch.Generator().manual_seed(0)))
-    assert result["actor_loss"].item() == pytest.approx(-one.entropy_coefficient * result["entropy"].item(), abs=1e-6)
+    assert result["actor_loss"].item() == pytest.approx(
+        -one.entropy_coefficient * result["entropy"].item(), abs=1e-6
+    )
 
 
 def test_the_policy_moves_towards_reward(learner):
@@ -82,7 +88,11 @@ def test_the_critic_learns_the_value(learner):
 
 @pytest.mark.parametrize(("inputs", "size"), [("state_and_last_action", 17 + 2 * 3), ("state", 17)])
 def test_the_critic_reads_the_state_and_perhaps_the_last_actions(paper, inputs, size):
-    learner = ActorCritic((17, 2, 19, 3), paper.parameters.behavior.model_copy(update={"critic_input": inputs}), torch.device("cpu"))
+    learner = ActorCritic(
+        (17, 2, 19, 3),
+        paper.parameters.behavior.model_copy(update={"critic_input": inputs}),
+        torch.device("cpu"),
+    )
     assert learner.critic.trunk[0].normalized_shape == (size,)
     assert [layer.out_features for layer in learner.critic.trunk[1::3]] == [256, 256]
     assert learner.actor.trunk[0].normalized_shape == (19,)
@@ -93,5 +103,16 @@ def test_both_optimizers_are_adam_without_decay(paper):
     for optimizer in (learner.actor_optimizer, learner.critic_optimizer):
         assert type(optimizer) is torch.optim.Adam
         (group,) = optimizer.param_groups
-        assert (group["lr"], group["eps"], group["weight_decay"], group["betas"]) == (5e-4, 1e-5, 0, (0.9, 0.999))
-    assert set(learner.state_dict()) == {"actor", "critic", "value_normalizer", "actor_optimizer", "critic_optimizer"}  # no target critic
+        assert (group["lr"], group["eps"], group["weight_decay"], group["betas"]) == (
+            5e-4,
+            1e-5,
+            0,
+            (0.9, 0.999),
+        )
+    assert set(learner.state_dict()) == {
+        "actor",
+        "critic",
+        "value_normalizer",
+        "actor_optimizer",
+        "critic_optimizer",
+    }  # no target critic

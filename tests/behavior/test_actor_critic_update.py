@@ -31,9 +31,14 @@ def rollout(seed):
 
 
 def plain_update(learner, data):
-    """What `ActorCritic.update` says it does, one number at a time. Returns (actor, critic) after the update."""
+    """What `ActorCritic.update` says it does, one number at a time. Returns (actor, critic) after the
+    update."""
     config = learner.config
-    actor, critic, values_of = copy.deepcopy(learner.actor), copy.deepcopy(learner.critic), copy.deepcopy(learner.value_normalizer)
+    actor, critic, values_of = (
+        copy.deepcopy(learner.actor),
+        copy.deepcopy(learner.critic),
+        copy.deepcopy(learner.value_normalizer),
+    )
     normalize = config.critic_loss == "normalized_huber"
 
     def value(row, step):
@@ -49,12 +54,16 @@ def plain_update(learner, data):
     steps = [(row, step) for row in range(BATCH) for step in range(HORIZON)]
     with torch.no_grad():
         old = {(row, step): value(row, step) for row in range(BATCH) for step in range(HORIZON + 1)}
-        in_returns = {key: values_of.denormalize(number) if normalize else number for key, number in old.items()}
+        in_returns = {
+            key: values_of.denormalize(number) if normalize else number for key, number in old.items()
+        }
         returns = {}
         for row in range(BATCH):
             following = in_returns[row, HORIZON]
             for step in reversed(range(HORIZON)):
-                mixed = (1 - config.return_lambda) * in_returns[row, step + 1] + config.return_lambda * following
+                mixed = (1 - config.return_lambda) * in_returns[
+                    row, step + 1
+                ] + config.return_lambda * following
                 following = data.reward[row, step] + config.discount * data.continuation[row, step] * mixed
                 returns[row, step] = following
         advantage = {key: returns[key] - in_returns[key] for key in steps}
@@ -63,7 +72,9 @@ def plain_update(learner, data):
         old_log = {(*key, agent): log_probability(*key, agent)[0] for key in steps for agent in range(AGENTS)}
 
     actor_adam = torch.optim.Adam(actor.parameters(), lr=config.actor_learning_rate, eps=config.adam_epsilon)
-    critic_adam = torch.optim.Adam(critic.parameters(), lr=config.critic_learning_rate, eps=config.adam_epsilon)
+    critic_adam = torch.optim.Adam(
+        critic.parameters(), lr=config.critic_learning_rate, eps=config.adam_epsilon
+    )
     for _ in range(config.ppo_epochs):
         objectives, entropies = [], []
         for row, step in steps:
@@ -84,7 +95,11 @@ def plain_update(learner, data):
             if normalize:
                 target = values_of.normalize(returns[key])
                 near = old[key] + (now - old[key]).clamp(-config.clip, config.clip)
-                errors.append(torch.max(huber(now - target, config.huber_delta), huber(near - target, config.huber_delta)))
+                errors.append(
+                    torch.max(
+                        huber(now - target, config.huber_delta), huber(near - target, config.huber_delta)
+                    )
+                )
             else:
                 errors.append((now - returns[key]) ** 2)
         descend(critic, critic_adam, torch.stack(errors).mean(), config.gradient_clip)
@@ -108,9 +123,15 @@ def descend(network, adam, loss, bound):
 @pytest.mark.parametrize("gradient_clip", [10.0, 1e-6])
 @pytest.mark.parametrize("changes", [{}, {"critic_loss": "mse"}, {"critic_input": "state"}], ids=str)
 def test_an_update_is_what_the_equations_say(tiny_cell, changes, gradient_clip):
-    """A tiny bound on the gradient makes Adam's epsilon count, so that the bound itself shows in the weights."""
+    """A tiny bound on the gradient makes Adam's epsilon count, so that the bound itself shows in the
+    weights."""
     torch.manual_seed(0)
-    changes = {"ppo_epochs": 3, "clip": 0.02, "entropy_coefficient": 0.05, "gradient_clip": gradient_clip} | changes
+    changes = {
+        "ppo_epochs": 3,
+        "clip": 0.02,
+        "entropy_coefficient": 0.05,
+        "gradient_clip": gradient_clip,
+    } | changes
     config = tiny_cell.parameters.behavior.model_copy(update=changes)
     learner = ActorCritic((3, AGENTS, 4, ACTION), config, torch.device("cpu"))
     for network in (learner.actor, learner.critic):
@@ -122,4 +143,6 @@ def test_an_update_is_what_the_equations_say(tiny_cell, changes, gradient_clip):
     learner.update(rollout(2))
     for ours, plain in ((learner.actor, actor), (learner.critic, critic)):
         for (name, weight), expected in zip(ours.named_parameters(), plain.parameters(), strict=True):
-            torch.testing.assert_close(weight, expected, rtol=0, atol=2e-7, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(
+                weight, expected, rtol=0, atol=2e-7, msg=lambda text, name=name: f"{name}: {text}"
+            )

@@ -7,15 +7,16 @@ import torch
 
 from dima.behavior.imagination import imagine
 from dima.behavior.networks import Actor
-from dima.random import RandomStreams
-from dima.replay import Windows
+from dima.experience.random import RandomStreams
+from dima.experience.replay import Windows
 from dima.world_model.world_model import WorldModel
 
 BATCH, STEPS, AGENTS, STATE = 4, 3, 2, 3
 
 
 class Adding(WorldModel):
-    """The next state is the last one plus the sum of the actions; agent i observes the state plus i; everything is written down."""
+    """The next state is the last one plus the sum of the actions; agent i observes the state plus i;
+    everything is written down."""
 
     def __init__(self, ends=None):
         torch.nn.Module.__init__(self)
@@ -75,7 +76,9 @@ def rolled(cell, windows, ends=None, restarts=None, **changes):
 def test_states_actions_and_observations_belong_together(tiny_cell, windows):
     model, rollout = rolled(tiny_cell, windows)
     assert torch.equal(rollout.state[:, 0], windows.state[:, -1])
-    torch.testing.assert_close(rollout.state[:, 1:], rollout.state[:, :-1] + rollout.action.sum(dim=(2, 3))[..., None])
+    torch.testing.assert_close(
+        rollout.state[:, 1:], rollout.state[:, :-1] + rollout.action.sum(dim=(2, 3))[..., None]
+    )
     for step in range(4):
         assert torch.equal(rollout.observation[:, step], model.observe(rollout.state[:, step]))
     assert rollout.action.unique().numel() == rollout.action.numel()
@@ -101,7 +104,9 @@ def test_reward_is_scored_on_the_states_the_actions_were_taken_in(tiny_cell, win
     model, rollout = rolled(tiny_cell, windows)
     assert torch.equal(model.scored[0], rollout.state[:, :-1])
     assert torch.equal(model.scored[1], rollout.action)
-    torch.testing.assert_close(rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3)))
+    torch.testing.assert_close(
+        rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3))
+    )
     assert rollout.continuation.eq(0.9).all()
 
 
@@ -118,7 +123,8 @@ ENDS = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 1, 1]])
 
 @pytest.mark.parametrize("kind", ["reconstruction", "real"])
 def test_where_an_episode_ends_another_begins_in_its_row(tiny_cell, windows, kind):
-    """States, actions and observations of the next step are those of the window that was drawn for row and step."""
+    """States, actions and observations of the next step are those of the window that was drawn for row and
+    step."""
     restarts = drawn(1, 3 * BATCH)
     model, rollout = rolled(tiny_cell, windows, ENDS, restarts, start_observation=kind)
     assert torch.equal(rollout.continuation, 1 - ENDS)
@@ -131,7 +137,11 @@ def test_where_an_episode_ends_another_begins_in_its_row(tiny_cell, windows, kin
                 assert torch.equal(history, restarts.state[fresh] * restarts.valid[fresh, :, None])
                 assert torch.equal(told[:-1], restarts.action[fresh, :-1])
                 assert torch.equal(rollout.last_action[row, step + 1], restarts.action[fresh, -2])
-                wanted = restarts.observation[fresh] if kind == "real" else model.observe(restarts.state[fresh, -1:])[0]
+                wanted = (
+                    restarts.observation[fresh]
+                    if kind == "real"
+                    else model.observe(restarts.state[fresh, -1:])[0]
+                )
             else:
                 before = model.asked[step][0][row]
                 grown = before[-1] + rollout.action[row, step].sum()
@@ -143,7 +153,9 @@ def test_where_an_episode_ends_another_begins_in_its_row(tiny_cell, windows, kin
             assert torch.equal(told[-1], rollout.action[row, step + 1])
     last = rollout.state[:, 3] + rollout.action[:, 3].sum(dim=(1, 2))[:, None]
     torch.testing.assert_close(rollout.state[:, 4], last)  # nothing begins after the last step
-    torch.testing.assert_close(rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3)))
+    torch.testing.assert_close(
+        rollout.reward, rollout.state[:, :-1].sum(dim=2) + rollout.action.sum(dim=(2, 3))
+    )
 
 
 def test_nothing_in_a_rollout_is_differentiated(tiny_cell, windows):

@@ -63,7 +63,9 @@ def test_value_statistics_are_debiased():
     square = (weights[0] * 21 + weights[1] * 20) / 0.19
     std = math.sqrt(square - mean**2)
     assert normalizer.normalize(torch.tensor(10.0)).item() == pytest.approx((10 - mean) / std, rel=1e-5)
-    assert normalizer.denormalize(normalizer.normalize(torch.tensor(3.3))).item() == pytest.approx(3.3, rel=1e-5)
+    assert normalizer.denormalize(normalizer.normalize(torch.tensor(3.3))).item() == pytest.approx(
+        3.3, rel=1e-5
+    )
 
 
 def test_the_variance_never_falls_below_a_hundredth():
@@ -73,7 +75,8 @@ def test_the_variance_never_falls_below_a_hundredth():
 
 
 def test_weights_begin_orthogonal():
-    """Gain sqrt 2 in the layers, 0.01 for the means, 1 for the value; LayerNorm at the input and after every ReLU."""
+    """Gain sqrt 2 in the layers, 0.01 for the means, 1 for the value; LayerNorm at the input and after every
+    ReLU."""
     torch.manual_seed(0)
     actor, critic = Actor(19, 3, [128, 128, 128]), Critic(23, [256, 256])
     for network, layers in ((actor, 3), (critic, 2)):
@@ -81,7 +84,9 @@ def test_weights_begin_orthogonal():
         assert [type(layer) for layer in network.trunk] == kinds
         weight = network.trunk[4].weight
         torch.testing.assert_close(weight @ weight.T, 2 * torch.eye(len(weight)), atol=1e-4, rtol=0)
-    torch.testing.assert_close(actor.mean.weight @ actor.mean.weight.T, 1e-4 * torch.eye(3), atol=1e-7, rtol=0)
+    torch.testing.assert_close(
+        actor.mean.weight @ actor.mean.weight.T, 1e-4 * torch.eye(3), atol=1e-7, rtol=0
+    )
     assert critic.value.weight.norm().item() == pytest.approx(1.0, rel=1e-5)
     assert not any(layer.bias.any() for layer in (actor.mean, critic.value, actor.trunk[1]))
 
@@ -93,5 +98,9 @@ def test_actions_are_neither_squashed_nor_clipped():
     samples = actor.sample(torch.zeros(1000, 4), torch.Generator().manual_seed(0))
     assert samples.mean().item() == pytest.approx(3.0, abs=0.1)
     policy, log = actor(torch.zeros(1000, 4)), actor(torch.zeros(1000, 4)).log_prob(samples)
-    expected = -0.5 * ((samples - policy.mean) / policy.stddev).square() - policy.stddev.log() - 0.5 * math.log(2 * math.pi)
+    expected = (
+        -0.5 * ((samples - policy.mean) / policy.stddev).square()
+        - policy.stddev.log()
+        - 0.5 * math.log(2 * math.pi)
+    )
     torch.testing.assert_close(log, expected)

@@ -34,7 +34,9 @@ def test_recursion_equals_the_sum(lam):
     value = torch.randn(6, 8, generator=generator, dtype=torch.float64)
     returns = lambda_returns(reward, continuation, value, 0.9, lam)
     for row in range(6):
-        expected = brute_force(reward[row].tolist(), continuation[row].tolist(), value[row].tolist(), 0.9, lam)
+        expected = brute_force(
+            reward[row].tolist(), continuation[row].tolist(), value[row].tolist(), 0.9, lam
+        )
         assert returns[row].tolist() == pytest.approx(expected)
 
 
@@ -48,4 +50,6 @@ def test_nothing_flows_past_the_end_of_an_episode():
 def test_the_release_discounts_the_one_step_term_twice():
     reward, continuation, value = torch.tensor([[0.0]]), torch.ones(1, 1), torch.tensor([[0.0, 1.0]])
     assert lambda_returns(reward, continuation, value, 0.9, 0.95, "exact").item() == pytest.approx(0.9)
-    assert lambda_returns(reward, continuation, value, 0.9, 0.95, "release").item() == pytest.approx(0.81 * 0.05 + 0.9 * 0.95)
+    assert lambda_returns(reward, continuation, value, 0.9, 0.95, "release").item() == pytest.approx(
+        0.81 * 0.05 + 0.9 * 0.95
+    )

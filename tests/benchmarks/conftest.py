@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.workload import Sizes, full_rows
 from dima.config import CellConfig, DimaParameters
-from dima.grid import merge, validate
+from dima.config.grid import merge, validate
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def small(tiny_cell: CellConfig) -> Callable[..., Sizes]:
     """Sizes of the tiny configuration for a number of agents, with parameters changed."""
 
     def make(agents: int = 2, **changes: dict[str, Any]) -> Sizes:
-        parameters = validate(DimaParameters, merge(tiny_cell.parameters.model_dump(mode="json"), changes), "test")
+        parameters = validate(
+            DimaParameters, merge(tiny_cell.parameters.model_dump(mode="json"), changes), "test"
+        )
         return Sizes(parameters, (5, agents, 7, 2), full_rows(parameters))
 
     return make

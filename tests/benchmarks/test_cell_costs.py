@@ -1,4 +1,5 @@
-"""What stepping costs a DIMA cell and what a MAPPO cell costs beside its learner, at toy size: shares add up, nothing is left behind."""
+"""What stepping costs a DIMA cell and what a MAPPO cell costs beside its learner, at toy size: shares add up,
+nothing is left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 
 from benchmarks import cell_overhead, collecting
 from dima.config import CellConfig
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 ORIGIN = {"commit", "dirty", "hardware", "python", "versions", "processors"}
 
@@ -42,11 +43,15 @@ def test_a_cells_time_is_all_accounted_for(tiny: Grid) -> None:
     assert (found["env_steps"], found["epochs"], found["evaluations"]) == (400, 4, 3)
     seconds = found["seconds"]
     assert min(seconds.values()) > 0
-    assert seconds["whole"] == pytest.approx(sum(seconds[name] for name in ("epochs", "evaluations", "rest", "once")))
+    assert seconds["whole"] == pytest.approx(
+        sum(seconds[name] for name in ("epochs", "evaluations", "rest", "once"))
+    )
     assert 0 < found["rest_share"] < 1
 
 
-def test_cell_overhead_writes_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_overhead_writes_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("harl")
     monkeypatch.chdir(tmp_path)
     cell_overhead.main(["--task", "push-mass", "--steps", "400", "--json", "found.json"])

@@ -31,13 +31,27 @@ def test_shapes_are_the_tasks(size: str) -> None:
 
 @pytest.mark.parametrize("known", [("float32",), ("float32", "bfloat16")])
 def test_all_is_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, known: tuple[str, ...]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    known: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr(ratios, "precisions", lambda: known)
     command.main(["--sizes", "quick", "--pairs", "2", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert found.keys() >= {"commit", "hardware", "versions", "sizes", "task", "pairs", "minutes", "load_before_and_after"}
-    assert [(entry["part"], entry["precision"]) for entry in found["ratios"]] == list(itertools.product([*PARTS, "epoch"], known))
+    assert found.keys() >= {
+        "commit",
+        "hardware",
+        "versions",
+        "sizes",
+        "task",
+        "pairs",
+        "minutes",
+        "load_before_and_after",
+    }
+    assert [(entry["part"], entry["precision"]) for entry in found["ratios"]] == list(
+        itertools.product([*PARTS, "epoch"], known)
+    )
     for entry in found["ratios"]:
         assert 0 < entry["ratio"]["min"] <= entry["ratio"]["median"] <= entry["ratio"]["max"]
         assert entry["gemm_fraction"] > 0
@@ -63,27 +77,38 @@ def test_bfloat16_moves_the_transformers_alone(small: Callable[..., Sizes]) -> N
 
 
 def test_counts_of_some_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command.main(["--sizes", "quick", "--counts", "--parts", "state_decoder", "--json", str(tmp_path / "found.json")])
+    command.main(
+        ["--sizes", "quick", "--counts", "--parts", "state_decoder", "--json", str(tmp_path / "found.json")]
+    )
     counted = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["counts"]
     assert counted.keys() == {"state_decoder"}
-    # three products in a linear layer's forward and backward pass, but two in the first, whose input needs no gradient
+    # three products in a linear layer's forward and backward pass, but two in the first, whose input needs no
+    # gradient
     layers = (6 * 128, 128 * 128, 128 * 36, 36 * 128, 128 * 128, 128 * 2 * 5)
     assert counted["state_decoder"]["flops"] == [2 * 256 * (3 * sum(layers) - layers[0])] * 2
     assert "TFLOP per epoch" not in capsys.readouterr().out
 
 
 def made(ours: float, ratios: tuple[float, ...], reference_flops: float = 10.0) -> Measured:
-    """Rounds of calls of ours that take `ours` seconds, at half the speed of a GEMM, 80 % of the time in products."""
+    """Rounds of calls of ours that take `ours` seconds, at half the speed of a GEMM, 80 % of the time in
+    products."""
     rounds = [Round(ratio * ours, {"float32": ours}, {"float32": 10.0}) for ratio in ratios]
-    spent = Counter({"addmm": 0.7 * ours, "convolution": 0.1 * ours, "gelu": 0.15 * ours, "copy_": 0.05 * ours})
-    return Measured(rounds, (reference_flops * ours, 5.0 * ours), {"float32": 0.0}, {"float32": 0.0}, {"float32": spent})
+    spent = Counter(
+        {"addmm": 0.7 * ours, "convolution": 0.1 * ours, "gelu": 0.15 * ours, "copy_": 0.05 * ours}
+    )
+    return Measured(
+        rounds, (reference_flops * ours, 5.0 * ours), {"float32": 0.0}, {"float32": 0.0}, {"float32": spent}
+    )
 
 
 def test_an_epoch_weighs_parts_by_their_calls() -> None:
-    """Quick: 80, 120 and 60 updates and 6 policy updates; imagination measured at half its 160 rollouts counts twice."""
+    """Quick: 80, 120 and 60 updates and 6 policy updates; imagination measured at half its 160 rollouts
+    counts twice."""
     chosen = sizes("quick", imagination=80)
     assert isinstance(chosen.parameters, DimaParameters)
-    measured = {part: made(ours, (2.0, 3.0)) for part, ours in zip(PARTS, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)}
+    measured = {
+        part: made(ours, (2.0, 3.0)) for part, ours in zip(PARTS, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True)
+    }
     epoch = whole_epoch(chosen, measured)
     seconds = 80 * 1 + 120 * 2 + 60 * 3 + 12 * 4 + 6 * 5
     assert [one.ours["float32"] for one in epoch.rounds] == [seconds] * 2

@@ -1,4 +1,5 @@
-"""Counts at the paper's sizes may not grow: FLOPs of an epoch, operator calls, and how often the host waits. Rows are few: counts scale."""
+"""Counts at the paper's sizes may not grow: FLOPs of an epoch, operator calls, and how often the host waits.
+Rows are few: counts scale."""
 
 from __future__ import annotations
 
@@ -26,7 +27,13 @@ from dima.world_model.optimizer import ModelOptimizer
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
 SLACK = 1.02
-OPERATORS = {"state_decoder": 91, "denoiser": 1210, "reward_model": 664, "imagination": 14_058, "behavior": 1158}
+OPERATORS = {
+    "state_decoder": 91,
+    "denoiser": 1210,
+    "reward_model": 664,
+    "imagination": 14_058,
+    "behavior": 1158,
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +57,11 @@ def test_an_imagined_step_calls_940_operators(counted: tuple[Sizes, dict[str, Co
 
 
 def test_an_epoch_has_167_tflop_and_the_plain_one_243(counted: tuple[Sizes, dict[str, Counted]]) -> None:
-    """By hand 180 with shared conditions and 235 without (docs/method.md#cost); the plain one scores every prefix again.
+    """By hand 180 with shared conditions and 235 without (docs/method.md#cost); the plain one scores every
+    prefix again.
 
-    Ours saves the Perceiver's last layer of all tokens but their mean, and the reward model's last block of states.
+    Ours saves the Perceiver's last layer of all tokens but their mean, and the reward model's last block of
+    states.
     """
     ours, plain = flops_per_epoch(*counted)
     assert ours <= SLACK * 166.8e12
@@ -60,7 +69,8 @@ def test_an_epoch_has_167_tflop_and_the_plain_one_243(counted: tuple[Sizes, dict
 
 
 def test_flops_are_counted_by_hand() -> None:
-    """Two for a multiplication with its addition; attention forward has two products, its backward pass five."""
+    """Two for a multiplication with its addition; attention forward has two products, its backward pass
+    five."""
     matrices = torch.ones(3, 4), torch.ones(4, 5)
     assert flops(lambda: matrices[0] @ matrices[1]) == 2 * 3 * 4 * 5
     query, key = torch.ones(1, 2, 7, 8, requires_grad=True), torch.ones(1, 2, 6, 8)
@@ -99,10 +109,11 @@ print(*launches(lambda: network(*given).square().sum().backward()))
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="there is no C++ compiler")
 def test_kernels_of_the_compiled_network() -> None:
-    """Of the quick grid's five blocks: two products each, one to read and one to write, and one kernel for all that is between products.
+    """Of the quick grid's five blocks: two products each, one to read and one to write, and one kernel for
+    all that is between products.
 
-    On the way back two products for each of the twelve, but one where it reads, whose input needs no gradient. In a process of its own,
-    where shapes in signatures are not checked: they are not compiled.
+    On the way back two products for each of the twelve, but one where it reads, whose input needs no
+    gradient. In a process of its own, where shapes in signatures are not checked: they are not compiled.
     """
     found = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-3000:]
@@ -128,7 +139,11 @@ def test_an_epoch_never_waits_for_the_device(updates: int) -> None:
 def test_questions_inside_updates_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A learner that looks at each of its losses asks once for every update."""
     step = ModelOptimizer.step
-    monkeypatch.setattr(ModelOptimizer, "step", lambda optimizer, loss, repeats=1: (loss.item(), step(optimizer, loss, repeats)))
+    monkeypatch.setattr(
+        ModelOptimizer,
+        "step",
+        lambda optimizer, loss, repeats=1: (loss.item(), step(optimizer, loss, repeats)),
+    )
     assert host_questions_per_epoch(3) == 3 * 3
 
 

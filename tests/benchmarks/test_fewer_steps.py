@@ -10,7 +10,7 @@ import pytest
 from benchmarks import fewer_steps
 from benchmarks.fewer_steps import BASE, PARTS, RECIPE, conclude, deciding_part, dropped, improvement, winner
 from benchmarks.workload import CONFIG
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 
 OTHER = "dima-swift-entropy"
 ARMS = sorted({key.method for key in load_grid(fewer_steps.GRID, CONFIG).cells})
@@ -42,7 +42,12 @@ def test_an_arm_beats_another_with_three_of_four_pairs_and_an_interval_above_a_h
 
 
 def test_only_an_arm_below_another_with_all_three_first_seeds_is_dropped() -> None:
-    scores = {BASE: seeds(1, 2, 3), RECIPE: seeds(10, 11, 12), OTHER: seeds(9, 9.5, 9.9), "dima-swift-cumulative": seeds(0, 0, 10.5)}
+    scores = {
+        BASE: seeds(1, 2, 3),
+        RECIPE: seeds(10, 11, 12),
+        OTHER: seeds(9, 9.5, 9.9),
+        "dima-swift-cumulative": seeds(0, 0, 10.5),
+    }
     assert dropped(scores) == [OTHER]
     assert dropped(scores | {OTHER: seeds(9, 9.5)}) == []
     assert dropped(scores | {OTHER: seeds(9, 9.5, 9.9, 50)}) == [OTHER], "later seeds bring none back"
@@ -62,7 +67,10 @@ def test_the_winner_has_the_largest_mean_and_beats_dima() -> None:
 def test_which_part_does_it() -> None:
     policy, denoiser = PARTS
     assert deciding_part(every_arm(dima_swift=120, dima_swift_policy=120)) == f"{policy} alone does it"
-    assert deciding_part(every_arm(dima_swift=140, dima_swift_policy=120)) == "it takes both parts (1 of them alone beat dima)"
+    assert (
+        deciding_part(every_arm(dima_swift=140, dima_swift_policy=120))
+        == "it takes both parts (1 of them alone beat dima)"
+    )
     assert deciding_part(every_arm(dima_swift=120)) == "it takes both parts (0 of them alone beat dima)"
     assert deciding_part(every_arm()) == "neither: dima-swift does not beat dima"
     both = every_arm(dima_swift=120, dima_swift_policy=120, dima_swift_denoiser=120)
@@ -80,7 +88,9 @@ def write_cell(folder: Path, key: CellKey, returns: dict[int, float], *, diverge
         for number, (step, value) in enumerate(returns.items())
         for half, sign in enumerate((-1.0, 1.0))
     ]
-    (path / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+    (path / "events.jsonl").write_text(
+        "".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8"
+    )
     state = "diverged" if diverged else "completed"
     (path / "status.json").write_text(json.dumps({"state": state}), encoding="utf-8")
     if not diverged:
@@ -95,14 +105,22 @@ def write_cell(folder: Path, key: CellKey, returns: dict[int, float], *, diverge
                 "attempts": 1,
                 "wall_seconds": 1.0,
             },
-            **{"task": key.task, "method": key.method, "seed": key.seed, "budget": last, "config_hash": grid.resolve(key).digest()},
+            **{
+                "task": key.task,
+                "method": key.method,
+                "seed": key.seed,
+                "budget": last,
+                "config_hash": grid.resolve(key).digest(),
+            },
             **{"final": {"grid_step": last, "mean": returns[last]}, "mean_of_last_five": 0.0},
             "provenance": [{"commit": None, "dirty": None, "image": "none", "lock": None, "hardware": "x"}],
         }
         (path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
 
 
-def test_scores_are_areas_and_a_diverged_seed_goes_on_at_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_are_areas_and_a_diverged_seed_goes_on_at_zero(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     steps = range(0, 30001, 2500)
     write_cell(tmp_path, CellKey("halfcheetah-2x3", "dima", 1), {step: step / 10 for step in steps})
     write_cell(tmp_path, CellKey("halfcheetah-2x3", "dima-swift", 2), {0: 0.0, 2500: 600.0}, diverged=True)
@@ -117,6 +135,8 @@ def test_scores_are_areas_and_a_diverged_seed_goes_on_at_zero(tmp_path: Path, ca
 def test_records_of_another_configuration_do_not_count(tmp_path: Path) -> None:
     write_cell(tmp_path, CellKey("halfcheetah-2x3", "dima", 1), dict.fromkeys(range(0, 30001, 2500), 1.0))
     path = tmp_path / "fewer-steps/cells/halfcheetah-2x3/dima/seed-1/summary.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"config_hash": "', '"config_hash": "0'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"config_hash": "', '"config_hash": "0'), encoding="utf-8"
+    )
     found = conclude(fewer_steps.read_scores(load_grid(fewer_steps.GRID, CONFIG), [tmp_path]))
     assert found["arms"]["dima"]["scores"] == {}

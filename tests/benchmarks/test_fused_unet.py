@@ -1,4 +1,5 @@
-"""The benchmark of the fused network, with a stand-in for what only a GPU runs: what is measured, what is left out, how it ends."""
+"""The benchmark of the fused network, with a stand-in for what only a GPU runs: what is measured, what is
+left out, how it ends."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ WRONG = Launch(rows=4)
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """The command with the plain network in place of the fused one; with `WRONG` its output is a tenth too large."""
+    """The command with the plain network in place of the fused one; with `WRONG` its output is a tenth too
+    large."""
 
     def fused(bench, launch):
         factor = 1.1 if launch == WRONG else 1.0
@@ -73,7 +75,9 @@ def test_what_fails_is_wrong_and_says_why():
     assert not is_right(found, Launch())
 
 
-@pytest.mark.parametrize("found", [{"same_bits": False, "output": 0.0}, {"same_bits": True, "output": float("nan")}])
+@pytest.mark.parametrize(
+    "found", [{"same_bits": False, "output": 0.0}, {"same_bits": True, "output": float("nan")}]
+)
 def test_a_race_and_nan_are_wrong(found):
     assert not is_right(found, Launch())
     assert is_right({"same_bits": True, "output": 0.01}, Launch())

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.gpu` at toy size on a CPU: everything is measured, what fails or finds no time is said, verdicts follow numbers."""
+"""`python -m benchmarks.gpu` at toy size on a CPU: everything is measured, what fails or finds no time is
+said, verdicts follow numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from benchmarks.gpu_targets import (
 )
 from benchmarks.method_cells import TASKS
 from dima.config import DimaParameters
-from dima.train import DimaLearner
+from dima.learning.dima_learner import DimaLearner
 
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
@@ -105,7 +106,10 @@ def test_numbers_of_the_targets():
         (1.5, None),
         (3.0, None),
     ]
-    assert row_line(rows[0]) == "seconds of an epoch's learning, fast with graphs | 0.5 | at most 0.5 (must: 0.8) | yes"
+    assert (
+        row_line(rows[0])
+        == "seconds of an epoch's learning, fast with graphs | 0.5 | at most 0.5 (must: 0.8) | yes"
+    )
     assert row_line(rows[2]) == "plain eager epoch (reference) over the first | 12 | at least 12 | yes"
 
 
@@ -160,7 +164,10 @@ class StandIn:
 
 
 def test_one_that_fails_is_reported_and_the_others_go_on(tmp_path, monkeypatch, capsys):
-    found = all_made() | {PLAIN: FailedError("torch.OutOfMemoryError: CUDA out of memory"), FAST_EAGER: NoTimeError()}
+    found = all_made() | {
+        PLAIN: FailedError("torch.OutOfMemoryError: CUDA out of memory"),
+        FAST_EAGER: NoTimeError(),
+    }
     found[SERVED] = NotMeasuredError("there is no nvidia-cuda-mps-control here")
     found[BEST]["remarks"] = ["Learning of behavior runs eagerly, not as a CUDA graph: why"]
     monkeypatch.setattr(gpu, "Bench", lambda *arguments: StandIn(found.values()))
@@ -185,12 +192,21 @@ def test_where_the_first_part_has_no_result_nothing_else_is_begun(monkeypatch, c
     monkeypatch.setattr(gpu, "Bench", lambda *arguments: StandIn([error]))
     assert main(["--device", "cpu", "--sizes", "toy"]) == status
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0] == f"{FIRST}: {'FAILED: no driver' if status else 'not measured: no time left'}"
-    assert f"seconds of an epoch's learning, fast with graphs | {BEST}: not measured: the first part has no result | " in printed
+    assert (
+        printed.splitlines()[0]
+        == f"{FIRST}: {'FAILED: no driver' if status else 'not measured: no time left'}"
+    )
+    assert (
+        f"seconds of an epoch's learning, fast with graphs | {BEST}: not measured: the first part has no result | "
+        in printed
+    )
 
 
 def test_no_time_left(tmp_path):
-    assert main(["--device", "cpu", "--sizes", "toy", "--minutes", "0", "--json", str(tmp_path / "found.json")]) == 0
+    assert (
+        main(["--device", "cpu", "--sizes", "toy", "--minutes", "0", "--json", str(tmp_path / "found.json")])
+        == 0
+    )
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert list(written["measurements"]) == list(all_made())
     assert all(one["missing"].startswith("not measured: ") for one in written["measurements"].values())
@@ -200,7 +216,10 @@ def test_no_time_left(tmp_path):
 def test_without_a_gpu(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main([]) == 2
-    assert capsys.readouterr().err == "There is no GPU here; --device cpu --sizes toy shows on a CPU that the command works.\n"
+    assert (
+        capsys.readouterr().err
+        == "There is no GPU here; --device cpu --sizes toy shows on a CPU that the command works.\n"
+    )
 
 
 def test_the_last_complaint_of_a_process_is_its_reason(tmp_path):
@@ -209,7 +228,9 @@ def test_the_last_complaint_of_a_process_is_its_reason(tmp_path):
         child.wait_until_ready()
 
 
-@pytest.mark.parametrize(("minutes", "error", "said"), [(5, FailedError, "longer than 0 s"), (0.004, NoTimeError, "no time left")])
+@pytest.mark.parametrize(
+    ("minutes", "error", "said"), [(5, FailedError, "longer than 0 s"), (0.004, NoTimeError, "no time left")]
+)
 def test_a_process_is_ended_when_its_time_is_over(tmp_path, monkeypatch, minutes, error, said):
     monkeypatch.setattr(gpu_processes, "LONGEST", 0.3)
     child = Bench("cpu", "toy", minutes, tmp_path).start(["--compute", "fast", "--waits"])
@@ -231,13 +252,18 @@ def test_a_service_of_our_own_is_used_where_it_works_and_ended(tmp_path, monkeyp
     monkeypatch.setattr(gpu_processes.shutil, "which", lambda name: name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(gpu_processes, "_succeeds", succeeds)
-    with nullcontext() if works else pytest.raises(NotMeasuredError, match="does not start a service"), mps(tmp_path) as variables:
+    with (
+        nullcontext() if works else pytest.raises(NotMeasuredError, match="does not start a service"),
+        mps(tmp_path) as variables,
+    ):
         assert variables.keys() == {"CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"}
         assert len(commands) == 2
     assert commands[-1] == ("nvidia-cuda-mps-control", "quit\n")
 
 
-@pytest.mark.parametrize(("gpu_there", "said"), [(False, "there is no GPU"), (True, "there is no nvidia-cuda-mps-control here")])
+@pytest.mark.parametrize(
+    ("gpu_there", "said"), [(False, "there is no GPU"), (True, "there is no nvidia-cuda-mps-control here")]
+)
 def test_where_there_is_no_service_it_says_why(tmp_path, monkeypatch, gpu_there, said):
     monkeypatch.setattr(gpu_processes.shutil, "which", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_there)
@@ -267,11 +293,16 @@ def test_a_cell_learns_all_parts_from_the_first_epoch_on(sizes):
 
 
 def test_what_a_path_finds():
-    timed, again = (epochs(cell("toy", "reference", 1), CPU, count, eager=eager, waits=False) for count, eager in ((2, False), (0, True)))
+    timed, again = (
+        epochs(cell("toy", "reference", 1), CPU, count, eager=eager, waits=False)
+        for count, eager in ((2, False), (0, True))
+    )
     assert [len(timed["epoch_seconds"]), *map(len, timed["stage_seconds"].values())] == [2] * 3
     assert list(timed["stage_seconds"]) == list(STAGES)
     assert (timed["losses"], timed["weights"]) == (again["losses"], again["weights"])
-    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS[:3], 6) | {"behavior": 4}
+    assert {part: len(losses) for part, losses in timed["losses"].items()} == dict.fromkeys(PARTS[:3], 6) | {
+        "behavior": 4
+    }
     assert timed["host_synchronisations"] == {"updates": 0, "epoch": 0}
     assert timed["peak_bytes"]["held"] > 0
     assert "epoch_seconds" not in again
@@ -289,7 +320,10 @@ def test_waits_on_a_gpu_are_those_its_driver_warns_of(monkeypatch):
     modes = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
     with waits_of_the_host(torch.device("cuda")) as waits:
-        for text in ("it does not yet detect all synchronizing operations", *["called a synchronizing CUDA operation"] * 2):
+        for text in (
+            "it does not yet detect all synchronizing operations",
+            *["called a synchronizing CUDA operation"] * 2,
+        ):
             warnings.warn(text, stacklevel=1)
         assert len(waits()) == 2
     assert modes == ["warn", "default"]
@@ -298,7 +332,17 @@ def test_waits_on_a_gpu_are_those_its_driver_warns_of(monkeypatch):
 def test_everything_at_toy_size(tmp_path, capsys):
     assert main(["--device", "cpu", "--sizes", "toy", "--json", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert written.keys() >= {"commit", "device", "driver", "torch", "cuda", "sizes", "minutes", "targets", "measurements"}
+    assert written.keys() >= {
+        "commit",
+        "device",
+        "driver",
+        "torch",
+        "cuda",
+        "sizes",
+        "minutes",
+        "targets",
+        "measurements",
+    }
     assert list(written["measurements"]) == list(all_made())
     assert written["measurements"][SERVED]["missing"] == "not measured: there is no GPU"
     assert written["measurements"][TOGETHER]["mps"] is False
@@ -307,7 +351,10 @@ def test_everything_at_toy_size(tmp_path, capsys):
     missing = rows.pop("four seeds at once over one, with MPS")
     assert (missing["value"], missing["reason"]) == (None, f"{SERVED}: not measured: there is no GPU")
     assert all(row["value"] >= 0 and row["reason"] is None for row in rows.values())
-    for what in ("reference with graphs, two runs: weights differ", "reference, graphs and eager: first losses, relative"):
+    for what in (
+        "reference with graphs, two runs: weights differ",
+        "reference, graphs and eager: first losses, relative",
+    ):
         assert rows[what]["value"] == 0
     printed = capsys.readouterr().out
     assert "no CUDA graphs (the device is a CPU)" in printed

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method, whatever its name."""
+"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method, whatever its
+name."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from benchmarks.gpu_profile import (
 from benchmarks.method_cells import TOY, learning_at_once, measurable_methods, method_cell
 from benchmarks.workload import CONFIG
 from dima.campaign.speed import Speed
+from dima.cell.methods import LEARNERS, build_learner
+from dima.config.grid import load_grid, merge, method_summaries, validate
 from dima.errors import UserError
-from dima.grid import load_grid, merge, method_summaries, validate
-from dima.methods import LEARNERS, build_learner
 
 CPU = torch.device("cpu")
 
@@ -39,7 +40,10 @@ def test_every_method_but_those_of_checkouts_can_be_timed() -> None:
     methods = {method.name for method in method_summaries(CONFIG)}
     assert set(measurable_methods()) == {name for name in methods if not name.endswith("-checkout")}
     assert TOY.keys() == LEARNERS.keys()
-    with pytest.raises(UserError, match="Method marie-checkout is another checkout's program; the methods that can be timed are dima, "):
+    with pytest.raises(
+        UserError,
+        match="Method marie-checkout is another checkout's program; the methods that can be timed are dima, ",
+    ):
         method_cell("marie-checkout", "paper")
 
 
@@ -61,14 +65,24 @@ def test_toy_sizes_change_sizes_alone_and_then_every_part_learns_at_once(method:
 
 
 def test_a_preset_can_be_chosen_where_a_method_has_presets() -> None:
-    assert [method_cell("dima", "toy", compute=compute).compute for compute in (None, "fast")] == ["reference", "fast"]
+    assert [method_cell("dima", "toy", compute=compute).compute for compute in (None, "fast")] == [
+        "reference",
+        "fast",
+    ]
     with pytest.raises(UserError, match="Method mappo has no presets of computing"):
         method_cell("mappo", "toy", compute="fast")
 
 
 @pytest.mark.parametrize(
     "method",
-    ["mappo", "hasac", *(pytest.param(name, marks=[pytest.mark.slow, pytest.mark.remembered]) for name in ("dima", "mamba", "marie"))],
+    [
+        "mappo",
+        "hasac",
+        *(
+            pytest.param(name, marks=[pytest.mark.slow, pytest.mark.remembered])
+            for name in ("dima", "mamba", "marie")
+        ),
+    ],
 )
 def test_what_epochs_of_a_method_take(method: str) -> None:
     if method in ("mappo", "hasac"):
@@ -105,10 +119,21 @@ def test_the_row_of_a_method_is_one_of_the_table() -> None:
     (row,) = yaml.safe_load(speed_row(FOUND))
     speed = validate(Speed, row, "test")
     assert (speed.epoch_seconds, speed.thousand_steps_seconds, speed.gigabytes) == (2.25, 0.5, 3.3)
-    assert (speed.task, speed.method, speed.compute, speed.device, speed.hardware) == ("pen", "dima-fast", "fast", "GPU", "A Card")
+    assert (speed.task, speed.method, speed.compute, speed.device, speed.hardware) == (
+        "pen",
+        "dima-fast",
+        "fast",
+        "GPU",
+        "A Card",
+    )
     assert speed.source.startswith("python -m benchmarks.gpu --method dima-fast, commit ")
     (row,) = yaml.safe_load(speed_row(FOUND | {"collecting_seconds": None, "device": "CPU"}))
-    assert (row["epoch_seconds"], row["thousand_steps_seconds"], row["gigabytes"], row["device"]) == (2.5, None, None, "CPU")
+    assert (row["epoch_seconds"], row["thousand_steps_seconds"], row["gigabytes"], row["device"]) == (
+        2.5,
+        None,
+        None,
+        "CPU",
+    )
     assert pace_line("dima-fast", FOUND) == (
         "dima-fast: pen, preset fast; an epoch 2.500 (2.000 to 3.000) s of 500 environment steps; 1,000 steps 5.000 s, 0.500 of them"
         " without learning; first epoch 40.0 s; host waits 1 times an epoch; 3.26 GB"
@@ -121,7 +146,21 @@ def test_the_row_of_a_method_is_one_of_the_table() -> None:
 def test_methods_at_toy_size_by_the_command(tmp_path, capsys) -> None:
     pytest.importorskip("harl")
     methods = ["dima-vq", "marie", "happo"]
-    assert gpu.main(["--device", "cpu", "--sizes", "toy", "--method", *methods, "--json", str(tmp_path / "found.json")]) == 0
+    assert (
+        gpu.main(
+            [
+                "--device",
+                "cpu",
+                "--sizes",
+                "toy",
+                "--method",
+                *methods,
+                "--json",
+                str(tmp_path / "found.json"),
+            ]
+        )
+        == 0
+    )
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert list(written["measurements"]) == methods
     assert all(len(found["epoch_seconds"]) == 5 for found in written["measurements"].values())
@@ -160,15 +199,27 @@ def test_what_counts_as_a_kernel() -> None:
     cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
 
     def event(device, name="aten::mm", caller=None, annotation=False):
-        return SimpleNamespace(device_type=device, name=name, cpu_parent=caller, is_user_annotation=annotation)
+        return SimpleNamespace(
+            device_type=device, name=name, cpu_parent=caller, is_user_annotation=annotation
+        )
 
-    assert [is_kernel(event(cuda), True), is_kernel(event(cpu), True), is_kernel(event(cuda, annotation=True), True)] == [
+    assert [
+        is_kernel(event(cuda), True),
+        is_kernel(event(cpu), True),
+        is_kernel(event(cuda, annotation=True), True),
+    ] == [
         True,
         False,
         False,
     ]
     linear, backward = event(cpu, "aten::linear"), event(cpu, "MmBackward0")
-    events = [event(cpu), event(cpu, caller=backward), backward, event(cpu, caller=linear), event(cpu, "aten::t", event(cpu, "x", linear))]
+    events = [
+        event(cpu),
+        event(cpu, caller=backward),
+        backward,
+        event(cpu, caller=linear),
+        event(cpu, "aten::t", event(cpu, "x", linear)),
+    ]
     assert [is_kernel(one, False) for one in events] == [True, True, False, False, False]
 
 
@@ -196,7 +247,11 @@ def test_attention_is_counted_by_what_decides_its_cost() -> None:
 
 def test_an_epoch_that_is_looked_at_has_few_updates() -> None:
     few = few_updates(method_cell("dima", "paper")).parameters.model_dump()
-    assert [few[part]["updates_per_epoch"] for part in ("state_decoder", "denoiser", "reward_model")] == [20, 20, 20]
+    assert [few[part]["updates_per_epoch"] for part in ("state_decoder", "denoiser", "reward_model")] == [
+        20,
+        20,
+        20,
+    ]
     assert few["behavior"]["policy_updates_per_epoch"] == 2
     assert few_updates(method_cell("mappo", "paper")).parameters == method_cell("mappo", "paper").parameters
 
@@ -206,16 +261,24 @@ def test_an_epoch_that_is_looked_at_has_few_updates() -> None:
 @pytest.mark.parametrize("method", ["dima", "mamba"])
 def test_a_profile_on_a_cpu(method: str) -> None:
     found = profiled(few_updates(learning_at_once(method_cell(method, "toy"))), CPU)
-    parts = {"dima": ["state_decoder", "denoiser", "reward_model", "policy"], "mamba": ["model", "policy"]}[method]
+    parts = {"dima": ["state_decoder", "denoiser", "reward_model", "policy"], "mamba": ["model", "policy"]}[
+        method
+    ]
     assert list(found["parts"]) == parts
     for one in found["parts"].values():
         assert one["kernels"] > 10
         assert 0 < one["busy_ms"] < one["wall_ms"]
         assert sum(kernel["ms"] for kernel in one["largest"]) <= one["busy_ms"] * 1.001
     # of DIMA's few keys only imagination's are attended to by torch's function on a CPU
-    assert {call["part"] for call in found["attention"]} >= {"model", "policy"} if method == "mamba" else {"policy"}
+    assert (
+        {call["part"] for call in found["attention"]} >= {"model", "policy"}
+        if method == "mamba"
+        else {"policy"}
+    )
     epoch = found["epoch"]
-    assert epoch["covered_ms"] == pytest.approx(epoch["busy_ms"], rel=0.02), "on a CPU one operator runs at a time"
+    assert epoch["covered_ms"] == pytest.approx(epoch["busy_ms"], rel=0.02), (
+        "on a CPU one operator runs at a time"
+    )
     text = profile_text(method, {"task": "push-mass", "compute": "reference", **found})
     assert f"\n{parts[0]}: " in text
     assert "1.00 at a time" in text

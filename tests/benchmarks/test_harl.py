@@ -1,4 +1,5 @@
-"""Our HARL cells beside HARL alone at toy size: both sides do the same work, and the arithmetic of ratios and shares."""
+"""Our HARL cells beside HARL alone at toy size: both sides do the same work, and the arithmetic of ratios and
+shares."""
 
 from __future__ import annotations
 
@@ -29,7 +30,13 @@ from dima.baselines.harl_environment import HarlWorlds
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig
 
-SMALL = {"rollout_threads": 2, "episode_length": 60, "hidden_sizes": (16, 8), "ppo_epochs": 2, "critic_epochs": 3}
+SMALL = {
+    "rollout_threads": 2,
+    "episode_length": 60,
+    "hidden_sizes": (16, 8),
+    "ppo_epochs": 2,
+    "critic_epochs": 3,
+}
 UPDATES = 2
 
 Sides = tuple[HarlOnPolicyLearner, HarlAlone]
@@ -62,8 +69,11 @@ def weights(mappo: object) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("vector", VECTORS)
 @pytest.mark.parametrize(("task", "tolerance"), [("push-mass", 0.0), ("halfcheetah-2x3", 1e-4)])
-def test_both_sides_do_the_same_work(make_sides: Callable[[CellConfig, str], Sides], task: str, tolerance: float, vector: str) -> None:
-    """Episodes of push-mass end in the rollout, and its numbers are the same bit for bit; a robot's observations are to rounding."""
+def test_both_sides_do_the_same_work(
+    make_sides: Callable[[CellConfig, str], Sides], task: str, tolerance: float, vector: str
+) -> None:
+    """Episodes of push-mass end in the rollout, and its numbers are the same bit for bit; a robot's
+    observations are to rounding."""
     learner, harl = make_sides(small_cell(task), vector)
     ours, theirs = our_side(learner), their_side(harl)
     for _ in range(UPDATES):
@@ -71,19 +81,24 @@ def test_both_sides_do_the_same_work(make_sides: Callable[[CellConfig, str], Sid
         theirs.update()
     assert ours.stepping.calls == theirs.stepping.calls == UPDATES * SMALL["episode_length"]
     assert len(theirs.workers) == (SMALL["rollout_threads"] if vector == "a process a world" else 0)
-    for optimizers in [(mappo.actor[0].actor_optimizer, mappo.critic.critic_optimizer) for mappo in (learner._runner, harl)]:
+    for optimizers in [
+        (mappo.actor[0].actor_optimizer, mappo.critic.critic_optimizer) for mappo in (learner._runner, harl)
+    ]:
         steps = [{int(moments["step"]) for moments in optimizer.state.values()} for optimizer in optimizers]
         assert steps == [{UPDATES * SMALL["ppo_epochs"]}, {UPDATES * SMALL["critic_epochs"]}]
     found, expected = weights(learner._runner), weights(harl)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         np.testing.assert_allclose(found[name], tensor, rtol=0, atol=tolerance, err_msg=name)
-    np.testing.assert_allclose(learner._runner.critic_buffer.rewards, harl.critic_buffer.rewards, rtol=0, atol=10 * tolerance)
+    np.testing.assert_allclose(
+        learner._runner.critic_buffer.rewards, harl.critic_buffer.rewards, rtol=0, atol=10 * tolerance
+    )
 
 
 @pytest.mark.parametrize("task", ["push-mass", "ant-4x2", "halfcheetah-2x3"])
 def test_a_single_world_is_ours(task: str) -> None:
-    """The same actions through 1,010 steps: what agents and critic see, rewards, ends, and that HARL is told of time limits alone."""
+    """The same actions through 1,010 steps: what agents and critic see, rewards, ends, and that HARL is told
+    of time limits alone."""
     ours = HarlWorlds(envs.make(task, 1, seed=1))
     spec = ours.environment.spec
     theirs = ShareDummyVecEnv([lambda: KINDS[spec.suite](spec, 1000)])
@@ -105,7 +120,9 @@ def test_a_single_world_is_ours(task: str) -> None:
 
 def test_both_sides_have_the_parameters_of_the_cell(make_sides: Callable[[CellConfig, str], Sides]) -> None:
     learner, harl = make_sides(cell("ant-4x2"), "one process")
-    sizes = [{name: tensor.shape for name, tensor in weights(mappo).items()} for mappo in (learner._runner, harl)]
+    sizes = [
+        {name: tensor.shape for name, tensor in weights(mappo).items()} for mappo in (learner._runner, harl)
+    ]
     assert sizes[0] == sizes[1]
     assert sum(shape.numel() for shape in sizes[0].values()) > 80_000
     assert harl.critic_buffer.share_obs.shape == learner._runner.critic_buffer.share_obs.shape
@@ -126,7 +143,13 @@ def test_ratios_and_shares_are_taken_pair_by_pair() -> None:
 @pytest.mark.parametrize("vector", VECTORS)
 def test_one_cell(vector: str) -> None:
     row = compare_cell(small_cell("halfcheetah-2x3"), vector, pairs=2)
-    assert (row["task"], row["vector"], row["worlds"], row["steps"], row["pairs"]) == ("halfcheetah-2x3", vector, 2, 120, 2)
+    assert (row["task"], row["vector"], row["worlds"], row["steps"], row["pairs"]) == (
+        "halfcheetah-2x3",
+        vector,
+        2,
+        120,
+        2,
+    )
     for side in ("stepping_share", "stepping_share_of_harl"):
         assert 0 < row[side]["min"] <= row[side]["median"] <= row[side]["max"] < 1
     for ratio in ("cpu_ratio", "wall_ratio"):
@@ -138,7 +161,9 @@ def test_the_workers_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = {clock_of(1): iter([10.0, 13.0]), clock_of(2): iter([20.0, 24.0])}
     own, wall = iter([1.0, 3.0]), iter([0.0, 5.0])
     clock = SimpleNamespace(
-        process_time=lambda: next(own), perf_counter=lambda: next(wall), clock_gettime=lambda number: next(clocks[number])
+        process_time=lambda: next(own),
+        perf_counter=lambda: next(wall),
+        clock_gettime=lambda number: next(clocks[number]),
     )
     monkeypatch.setattr(command, "time", clock)
     assert Side(lambda: None, Stopwatch(lambda: None), (1, 2)).measure() == Seconds(2.0 + 3.0 + 4.0, 5.0, 0.0)
@@ -149,13 +174,17 @@ def test_the_clock_of_a_process_is_its_cpu_time() -> None:
     assert before <= found <= after
 
 
-def test_it_writes_a_row_for_every_vector(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_a_row_for_every_vector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(command, "cell", small_cell)
     command.main(["--tasks", "push-mass", "--pairs", "2", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     origin = {"commit", "dirty", "hardware", "python", "versions", "processors"}
     assert found.keys() == origin | {"minutes", "load_before_and_after", "rows"}
-    assert [(row["task"], row["vector"]) for row in found["rows"]] == [("push-mass", vector) for vector in VECTORS]
+    assert [(row["task"], row["vector"]) for row in found["rows"]] == [
+        ("push-mass", vector) for vector in VECTORS
+    ]
     printed = capsys.readouterr().out
     assert "start running" not in printed
     assert all(f"\n{vector} | push-mass | " in printed for vector in VECTORS)

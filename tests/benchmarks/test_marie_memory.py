@@ -9,9 +9,9 @@ from conftest import CONFIG
 from benchmarks import marie_memory
 from benchmarks.marie_memory import Sizes
 from dima.config import MarieParameters
-from dima.grid import merge, validate
+from dima.config.grid import merge, validate
+from dima.config.yaml_file import read_yaml
 from dima.world_model.attention import KeyValueCache
-from dima.yaml_file import read_yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
@@ -27,7 +27,8 @@ def small(**changes) -> Sizes:
 
 
 def kept_by_blocks(sizes: Sizes) -> int:
-    """Bytes of all tensors, weights left out, that a forward pass of the layers saves for the backward pass."""
+    """Bytes of all tensors, weights left out, that a forward pass of the layers saves for the backward
+    pass."""
     blocks = sizes.world_model("reference").train().blocks
     weights = {weight.untyped_storage().data_ptr() for weight in blocks.parameters()}
     kept: dict[int, int] = {}
@@ -45,7 +46,9 @@ def kept_by_blocks(sizes: Sizes) -> int:
     return sum(size for storage, size in kept.items() if storage not in weights)
 
 
-@pytest.mark.parametrize("horizon", [5, 7, 9])  # of fewer than 17 keys a CPU keeps what products of matrices need
+@pytest.mark.parametrize(
+    "horizon", [5, 7, 9]
+)  # of fewer than 17 keys a CPU keeps what products of matrices need
 def test_the_formula_is_what_the_layers_keep(horizon):
     sizes = small(behavior={"horizon": horizon})
     assert marie_memory.kept_by_layers(sizes) == pytest.approx(kept_by_blocks(sizes), rel=0.01)
@@ -64,7 +67,10 @@ def test_the_peak_is_that_of_tensors_with_content(monkeypatch):
 
 def test_checkpointing_lowers_the_peak():
     sizes = small(world_model={"layers": 8})
-    plain, saving = (marie_memory.training_peak(marie_memory.with_checkpointing(sizes, on), "reference") for on in (False, True))
+    plain, saving = (
+        marie_memory.training_peak(marie_memory.with_checkpointing(sizes, on), "reference")
+        for on in (False, True)
+    )
     assert saving < plain / 2
 
 
@@ -89,12 +95,15 @@ def test_keys_and_values_are_those_of_the_caches(monkeypatch):
 
 def test_the_hands_fit_a_card_of_24_gigabytes_and_would_not_without_checkpointing():
     """Pen: two agents, 211 + 7 observed numbers, 26 actions; the numbers of the paper's grid."""
-    from dima.grid import CellKey, load_grid
+    from dima.config.grid import CellKey, load_grid
 
     sizes = Sizes(2, 218, 26, load_grid("paper", CONFIG).resolve(CellKey("pen", "marie", 1)).parameters)
     assert (sizes.rows, sizes.tokens) == (80, 645)
     fixed = marie_memory.weights_and_moments(sizes) + marie_memory.replay_bytes(sizes)
-    assert fixed + max(marie_memory.training_peak(sizes, "fast"), marie_memory.keys_and_values(sizes, "fast")) < 12e9
+    assert (
+        fixed + max(marie_memory.training_peak(sizes, "fast"), marie_memory.keys_and_values(sizes, "fast"))
+        < 12e9
+    )
     without = marie_memory.with_checkpointing(sizes, False)
     assert marie_memory.kept_by_layers(without) > 24e9
     assert marie_memory.training_peak(without, "reference") > marie_memory.kept_by_layers(without)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import presets
 from benchmarks.workload import CONFIG
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 
 
 def records(folder: Path, offset: float, digest: str | None = None) -> Path:
@@ -19,12 +19,19 @@ def records(folder: Path, offset: float, digest: str | None = None) -> Path:
         path = folder / "presets" / "cells" / key.folder / "summary.json"
         path.parent.mkdir(parents=True)
         mean = key.seed + (offset if key.method == "dima-fast" else 0.0)
-        path.write_text(json.dumps({"config_hash": digest or grid.resolve(key).digest(), "final": {"mean": mean}}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"config_hash": digest or grid.resolve(key).digest(), "final": {"mean": mean}}),
+            encoding="utf-8",
+        )
     return folder
 
 
-@pytest.mark.parametrize(("offset", "verdict"), [(0.5, "the intervals overlap"), (20.0, "the intervals do not overlap")])
-def test_means_and_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str], offset: float, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("offset", "verdict"), [(0.5, "the intervals overlap"), (20.0, "the intervals do not overlap")]
+)
+def test_means_and_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], offset: float, verdict: str
+) -> None:
     """Seeds 1 to 8 have the mean 4.5."""
     presets.main(["--from", str(records(tmp_path, offset)), "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))

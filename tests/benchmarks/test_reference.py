@@ -1,4 +1,5 @@
-"""The fast implementation computes what the plain one does, from the same weights and noise: losses, gradients, rollouts, new weights."""
+"""The fast implementation computes what the plain one does, from the same weights and noise: losses,
+gradients, rollouts, new weights."""
 
 from __future__ import annotations
 
@@ -71,12 +72,15 @@ def test_parity_in_single_precision(small: Callable[..., Sizes], part: str, case
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("part", PARTS)
 def test_every_number_agrees_in_double_precision(small: Callable[..., Sizes], part: str, case: str) -> None:
-    """Tensor by tensor, over three updates. `dima` keeps noise levels and the value of one loss in float32 whatever the rest is in."""
+    """Tensor by tensor, over three updates. `dima` keeps noise levels and the value of one loss in float32
+    whatever the rest is in."""
     agents, changes = CASES[case]
     ours, plain = contenders(small(agents, **changes))
     sampler = ours.world_model.sampler
     sampler.sigmas = torch.tensor(noise_levels(sampler.steps, sampler.config))
-    sampler._initial_scale = sampler.sigmas[0] if sampler.config.initial_noise == "scaled" else sampler._initial_scale
+    sampler._initial_scale = (
+        sampler.sigmas[0] if sampler.config.initial_noise == "scaled" else sampler._initial_scale
+    )
     for _ in range(3):
         results, expected = getattr(ours, part)(), getattr(plain, part)()
         assert results.keys() == expected.keys()
@@ -98,30 +102,52 @@ def test_every_number_agrees_in_double_precision(small: Callable[..., Sizes], pa
     ],
 )
 def test_products_are_the_networks_convolutions(
-    tiny_cell: CellConfig, state_dim: int, past: int, channels: Sequence[int], blocks: Sequence[int], dtype: torch.dtype, tolerance: float
+    tiny_cell: CellConfig,
+    state_dim: int,
+    past: int,
+    channels: Sequence[int],
+    blocks: Sequence[int],
+    dtype: torch.dtype,
+    tolerance: float,
 ) -> None:
     """The raw network and every gradient, against convolutions one by one."""
     assert isinstance(tiny_cell.parameters, DimaParameters)
-    config = tiny_cell.parameters.denoiser.model_copy(update={"channels": channels, "blocks": blocks, "conditioning_states": past})
+    config = tiny_cell.parameters.denoiser.model_copy(
+        update={"channels": channels, "blocks": blocks, "conditioning_states": past}
+    )
     torch.manual_seed(0)
     model = Denoiser(state_dim, 2, 1, config).to(dtype)
-    weights = [*model.read.parameters(), *model.unet.parameters(), *model.write_norm.parameters(), *model.write.parameters()]
+    weights = [
+        *model.read.parameters(),
+        *model.unet.parameters(),
+        *model.write_norm.parameters(),
+        *model.write.parameters(),
+    ]
     for weight in weights:
         weight.data += 0.05 * torch.randn_like(weight)
     shapes = ((state_dim,), (past, state_dim), (config.condition_dim,))
-    given = noisy, history, condition = [torch.randn(4, *shape, dtype=dtype, requires_grad=True) for shape in shapes]
+    given = noisy, history, condition = [
+        torch.randn(4, *shape, dtype=dtype, requires_grad=True) for shape in shapes
+    ]
     found = model.network(noisy, history, model.unet.modulate(condition))
-    hidden = unet(model.unet, model.read(torch.cat([history, noisy[:, None]], dim=1).transpose(1, 2)), condition)
+    hidden = unet(
+        model.unet, model.read(torch.cat([history, noisy[:, None]], dim=1).transpose(1, 2)), condition
+    )
     expected = model.write(torch.nn.functional.silu(model.write_norm(hidden)))[..., -1]
     weight = torch.randn_like(expected)
-    found, expected = ((output, *torch.autograd.grad((output * weight).sum(), [*given, *weights])) for output in (found, expected))
+    found, expected = (
+        (output, *torch.autograd.grad((output * weight).sum(), [*given, *weights]))
+        for output in (found, expected)
+    )
     for ours, plain in zip(found, expected, strict=True):
         assert (ours - plain).norm() <= tolerance * plain.norm()
 
 
 def test_the_error_is_relative_and_of_everything() -> None:
     reference = {"a": torch.tensor([3.0, 0.0]), "b": torch.tensor([4.0])}
-    assert relative_error({"a": torch.tensor([3.0, 0.3]), "b": torch.tensor([4.4])}, reference) == pytest.approx(0.1)
+    assert relative_error(
+        {"a": torch.tensor([3.0, 0.3]), "b": torch.tensor([4.4])}, reference
+    ) == pytest.approx(0.1)
 
 
 @pytest.mark.slow

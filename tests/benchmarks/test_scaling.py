@@ -1,4 +1,5 @@
-"""How cost grows: operations without noise and by hand, fits of known power laws, the command on small sizes, and its figure."""
+"""How cost grows: operations without noise and by hand, fits of known power laws, the command on small sizes,
+and its figure."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ import envs
 from benchmarks import memory, scaling, scaling_figure
 from benchmarks.growth import AXES, EXPECTED_OF_MEMORY, Point, base, expected_of_time, fit, growth
 from benchmarks.workload import PARTS, Sizes
+from dima.cell.methods import build_learner
 from dima.config import CellConfig
-from dima.grid import merge, validate
-from dima.methods import build_learner
+from dima.config.grid import merge, validate
 
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
 
@@ -36,7 +37,10 @@ ATTENTION = 64
 def operations(axis: str, axis_sizes: list[int], rows: int = ROWS) -> dict[str, np.ndarray]:
     """Of each part at each size, at the networks that are measured and with few rows."""
     found = [
-        scaling.Candidate(Point(axis, size).sizes(base())._replace(rows=dict.fromkeys(PARTS, rows))).operations() for size in axis_sizes
+        scaling.Candidate(
+            Point(axis, size).sizes(base())._replace(rows=dict.fromkeys(PARTS, rows))
+        ).operations()
+        for size in axis_sizes
     ]
     return {part: np.array([counts[part] for counts in found], dtype=np.int64) for part in PARTS}
 
@@ -48,13 +52,16 @@ def with_agents() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_operations_grow_with_the_square_of_the_agents_at_most(with_agents: dict[str, np.ndarray], part: str) -> None:
+def test_operations_grow_with_the_square_of_the_agents_at_most(
+    with_agents: dict[str, np.ndarray], part: str
+) -> None:
     assert np.diff(with_agents[part], 1).min() > 0
     assert not np.diff(with_agents[part], 3).any()
 
 
 def test_squares_of_the_agents_by_hand(with_agents: dict[str, np.ndarray]) -> None:
-    """What stands before N^2, from second differences: those of c N^2 are 2 c. Two operations for a multiplication with its addition."""
+    """What stands before N^2, from second differences: those of c N^2 are 2 c. Two operations for a
+    multiplication with its addition."""
     square = {part: set((np.diff(counts, 2) // 2).tolist()) for part, counts in with_agents.items()}
     steps = 2 * ROWS * HORIZON
     # N (N + 3) outputs; three products in a forward and backward pass
@@ -97,7 +104,12 @@ def test_operations_are_proportional_to_the_rollouts_where_there_are_any() -> No
 @pytest.mark.parametrize("agents", AXES["agents"])
 def test_shapes_are_those_of_the_family(agents: int) -> None:
     spec = envs.make(f"push-mass-{agents}").spec
-    assert Point("agents", agents).sizes(base()).shapes == (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
+    assert Point("agents", agents).sizes(base()).shapes == (
+        spec.state_dim,
+        spec.n_agents,
+        spec.obs_dim,
+        spec.act_dim,
+    )
 
 
 def test_only_the_axis_changes() -> None:
@@ -145,7 +157,10 @@ def synthetic() -> list[dict[str, Any]]:
     rows = []
     for axis, axis_sizes in AXES.items():
         for factor, quantity in enumerate(scaling_figure.LOOKS, start=1):
-            measured = {size: [0.9 * factor * size**0.8, factor * size**0.8, 1.3 * factor * size**0.8] for size in axis_sizes}
+            measured = {
+                size: [0.9 * factor * size**0.8, factor * size**0.8, 1.3 * factor * size**0.8]
+                for size in axis_sizes
+            }
             rows.append(growth(quantity, "s", axis, measured, EXPECTED_OF_MEMORY))
     return rows
 
@@ -170,32 +185,46 @@ def test_the_figure_shows_every_number() -> None:
         assert [text.get_text()[-11:] for text in panel.get_legend().get_texts()] == ["0.80 / 0.80"] * names
         assert len({text.get_text() for text in panel.get_legend().get_texts()}) == names
         assert (panel.get_xscale(), panel.get_yscale()) == ("log", "log")
-    assert {quantity.removeprefix("time of ") for quantity in scaling_figure.LOOKS} == {*scaling.QUANTITIES, "peak memory"}
+    assert {quantity.removeprefix("time of ") for quantity in scaling_figure.LOOKS} == {
+        *scaling.QUANTITIES,
+        "peak memory",
+    }
 
 
 def test_the_command(
-    small: Callable[..., Sizes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: Callable[..., Sizes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     few = {"agents": (2, 3), "state": (6, 12), "rollouts": (4, 8)}
     monkeypatch.setattr(scaling, "AXES", few)
     monkeypatch.setattr(scaling, "base", small)
     monkeypatch.setattr(scaling, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(memory, "measured_apart", lambda point: point.size * 2**20)
-    scaling.main(["--sweeps", "2", "--json", str(tmp_path / "found.json"), "--figure", str(tmp_path / "found")])
+    scaling.main(
+        ["--sweeps", "2", "--json", str(tmp_path / "found.json"), "--figure", str(tmp_path / "found")]
+    )
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found.keys() == {
         "commit", "dirty", "hardware", "python", "versions", "sweeps", "growth", "minutes", "load_before_and_after"
     }  # fmt: skip
     times, peaks = found["growth"][: 3 * 6], found["growth"][3 * 6 :]
-    assert [(row["axis"], row["quantity"]) for row in times] == [(axis, f"time of {name}") for axis in few for name in [*PARTS, "epoch"]]
+    assert [(row["axis"], row["quantity"]) for row in times] == [
+        (axis, f"time of {name}") for axis in few for name in [*PARTS, "epoch"]
+    ]
     for row in times:
         assert row.keys() == peaks[0].keys() | {"operations"}
         assert row["sizes"] == list(few[row["axis"]])
         assert [len(repetitions) for repetitions in row["measured"]] == [2, 2]
         assert min(map(min, row["measured"])) > 0
-    assert [(row["axis"], row["exponent"], row["at_most_expected"]) for row in peaks] == [(axis, pytest.approx(1), True) for axis in few]
+    assert [(row["axis"], row["exponent"], row["at_most_expected"]) for row in peaks] == [
+        (axis, pytest.approx(1), True) for axis in few
+    ]
     printed = capsys.readouterr().out
-    assert "\npeak memory | agents | 2 to 3 | 2 MiB | 3 MiB | 1.00 | 1.00 | 1.00 | at most expected\n" in printed
+    assert (
+        "\npeak memory | agents | 2 to 3 | 2 MiB | 3 MiB | 1.00 | 1.00 | 1.00 | at most expected\n" in printed
+    )
     assert (tmp_path / "found.png").is_file()
 
 
@@ -216,18 +245,23 @@ print(memory.peak(memory.base()))
 def test_the_high_water_mark_is_what_was_held_at_once() -> None:
     """In a fresh process, as the command does it: this one may have been told to keep what is freed."""
     command = [sys.executable, "-c", HELD]
-    found = subprocess.run(command, env=os.environ | memory.ALLOCATOR, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        command, env=os.environ | memory.ALLOCATOR, cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert 60 * 2**20 < int(found.stdout) < 90 * 2**20
 
 
 def test_memory_of_a_point_in_a_process_of_its_own() -> None:
-    """The imagined rollouts alone have 600 * 10 * 2 activations of 128 numbers in each of several layers, 6 MiB each."""
+    """The imagined rollouts alone have 600 * 10 * 2 activations of 128 numbers in each of several layers, 6
+    MiB each."""
     assert 15 * 2**20 < memory.measured_apart(Point("rollouts", 600)) < 300 * 2**20
 
 
 def test_a_learner_trains_with_six_agents(tiny_cell: CellConfig) -> None:
     changes = {"task": {"name": "push-mass-6", "agents": 6}}
-    learner = build_learner(validate(CellConfig, merge(tiny_cell.model_dump(mode="json"), changes), "test"), torch.device("cpu"))
+    learner = build_learner(
+        validate(CellConfig, merge(tiny_cell.model_dump(mode="json"), changes), "test"), torch.device("cpu")
+    )
     for _ in range(2):
         learner.run_epoch()
     assert learner.lineage == "push-mass-N-v1 (closed form)"

@@ -1,4 +1,5 @@
-"""The simulator in the place of the world model: its rollouts are what really happens from the stored states."""
+"""The simulator in the place of the world model: its rollouts are what really happens from the stored
+states."""
 
 from __future__ import annotations
 
@@ -11,15 +12,22 @@ import torch
 from benchmarks.simulated_imagination import SimulatedLearner, SimulatedWorlds
 from benchmarks.workload import CONFIG
 from dima.config import CellConfig
+from dima.config.grid import CellKey, load_grid, merge, validate
 from dima.errors import UserError
-from dima.grid import CellKey, load_grid, merge, validate
 
 HORIZON = 5
 
 
 def cell(task: str) -> CellConfig:
-    small = {"parameters": {"behavior": {"rollouts": 6, "horizon": HORIZON}, "schedule": {"warmup_steps": 300, "first_policy_epoch": 1}}}
-    found = load_grid("fewer-steps-tasks", CONFIG).resolve(CellKey(task, "dima-swift", 1)).model_dump(mode="json")
+    small = {
+        "parameters": {
+            "behavior": {"rollouts": 6, "horizon": HORIZON},
+            "schedule": {"warmup_steps": 300, "first_policy_epoch": 1},
+        }
+    }
+    found = (
+        load_grid("fewer-steps-tasks", CONFIG).resolve(CellKey(task, "dima-swift", 1)).model_dump(mode="json")
+    )
     return validate(CellConfig, merge(found, small), "test")
 
 
@@ -56,8 +64,12 @@ def test_a_rollout_with_the_recorded_actions_is_the_recorded_episode(
                 step = next(steps)
                 return torch.stack([episode.action[t + step] for t in firsts])
 
-        rollout = learner._worlds.imagine(learner.world_model, Recorded(), starts, HORIZON, learner._streams["policy"])
-        reward_errors = (rollout.reward - torch.stack([episode.reward[t : t + HORIZON] for t in firsts])).abs()
+        rollout = learner._worlds.imagine(
+            learner.world_model, Recorded(), starts, HORIZON, learner._streams["policy"]
+        )
+        reward_errors = (
+            rollout.reward - torch.stack([episode.reward[t : t + HORIZON] for t in firsts])
+        ).abs()
         real = torch.stack([episode.state[t : t + HORIZON + 1] for t in firsts])
     assert reward_errors[:, 0].max() < first_reward
     assert reward_errors[:, 1:].max() < rewards_after
@@ -73,7 +85,10 @@ def test_only_the_policy_learns() -> None:
         report = learner.run_epoch()["behavior"]
         assert np.isfinite(list(report.values())).all()
         assert all(torch.equal(value, model[name]) for name, value in learner.world_model.named_parameters())
-        assert any(not torch.equal(old, new) for old, new in zip(actor, learner._acting_actor.parameters(), strict=True))
+        assert any(
+            not torch.equal(old, new)
+            for old, new in zip(actor, learner._acting_actor.parameters(), strict=True)
+        )
 
 
 def test_another_suite_is_refused() -> None:

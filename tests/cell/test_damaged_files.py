@@ -1,4 +1,5 @@
-"""Half a cell, left by a process that was killed, one small file of which is damaged: it continues, or is refused by name."""
+"""Half a cell, left by a process that was killed, one small file of which is damaged: it continues, or is
+refused by name."""
 
 from __future__ import annotations
 
@@ -11,11 +12,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from counting_cell import CELL, HALF, config_of, contents, count_instead_of_training, effective, half_a_run, in_a_process, run
+from counting_cell import (
+    CELL,
+    HALF,
+    config_of,
+    contents,
+    count_instead_of_training,
+    effective,
+    half_a_run,
+    in_a_process,
+    run,
+)
 
-import dima.checkpoint_writer
-from dima.checkpoint import load_checkpoint, save_checkpoint
-from dima.grid import Grid
+import dima.cell.checkpoint_writer
+from dima.cell.checkpoint import load_checkpoint, save_checkpoint
+from dima.config.grid import Grid
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": lambda path: path.unlink(),
@@ -67,7 +78,9 @@ def as_of_an_older_version(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("name", ["provenance.json", "config.json"])
-def test_a_cell_continues_from_its_checkpoint_and_the_file_is_made_again(half, command, tmp_path, name, damage) -> None:
+def test_a_cell_continues_from_its_checkpoint_and_the_file_is_made_again(
+    half, command, tmp_path, name, damage
+) -> None:
     history, config = history_in(half), (half / "config.json").read_text()
     damage(half / name)
     status, printed = command()
@@ -82,7 +95,9 @@ def test_a_cell_continues_from_its_checkpoint_and_the_file_is_made_again(half, c
 
 
 @pytest.mark.parametrize("name", ["provenance.json", "config.json"])
-def test_what_an_older_version_left_is_refused_by_the_files_name_until_it_is_back(half, command, name) -> None:
+def test_what_an_older_version_left_is_refused_by_the_files_name_until_it_is_back(
+    half, command, name
+) -> None:
     as_of_an_older_version(half)
     whole = (half / name).read_text()
     (half / name).write_text("")
@@ -99,12 +114,16 @@ def test_what_an_older_version_left_is_refused_by_the_files_name_until_it_is_bac
 
 
 @pytest.mark.parametrize("name", ["provenance.json", "config.json"])
-def test_from_scratch_keeps_the_checkpoint_until_there_is_a_new_one(half, tiny, tmp_path, command, name) -> None:
+def test_from_scratch_keeps_the_checkpoint_until_there_is_a_new_one(
+    half, tiny, tmp_path, command, name
+) -> None:
     as_of_an_older_version(half)
     (half / name).unlink()
     saved = contents(half / "checkpoint")
 
-    assert in_a_process(partial(die_before_the_first_checkpoint, config_of(tiny), tmp_path)) == -signal.SIGKILL
+    assert (
+        in_a_process(partial(die_before_the_first_checkpoint, config_of(tiny), tmp_path)) == -signal.SIGKILL
+    )
     assert contents(half / "attempts/1/checkpoint") == saved
     assert command()[0] == 0
     assert history_in(half)["attempt"] == 2
@@ -112,7 +131,9 @@ def test_from_scratch_keeps_the_checkpoint_until_there_is_a_new_one(half, tiny, 
 
 
 def die_before_the_first_checkpoint(config, results) -> None:
-    dima.checkpoint_writer.write_checkpoint = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # in a process of its own
+    dima.cell.checkpoint_writer.write_checkpoint = lambda *_: os.kill(
+        os.getpid(), signal.SIGKILL
+    )  # in a process of its own
     run(config, results, from_scratch=True)
 
 

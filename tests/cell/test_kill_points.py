@@ -1,4 +1,5 @@
-"""A cell killed before any one of its file operations while its attempt gives way to the next: real processes, really killed."""
+"""A cell killed before any one of its file operations while its attempt gives way to the next: real
+processes, really killed."""
 
 from __future__ import annotations
 
@@ -13,12 +14,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from counting_cell import CELL, FIRST, KEY, config_of, contents, count_instead_of_training, effective, half_a_run, in_a_process, run
+from counting_cell import (
+    CELL,
+    FIRST,
+    KEY,
+    config_of,
+    contents,
+    count_instead_of_training,
+    effective,
+    half_a_run,
+    in_a_process,
+    run,
+)
 
 from dima.analysis.records.load import load_cells, read_curve
-from dima.checkpoint import load_checkpoint
+from dima.cell.checkpoint import load_checkpoint
 from dima.config import CellConfig
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 OTHERS = ("/sacred", "/lock", "/.lock")
@@ -40,10 +52,16 @@ def die_before(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        writes = (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
         changes = writes or event in CHANGES
         path = str(arguments[0]) if changes else ""
-        if changes and (str(CELL) in path or not path.startswith("/")) and not any(other in path for other in OTHERS):
+        if (
+            changes
+            and (str(CELL) in path or not path.startswith("/"))
+            and not any(other in path for other in OTHERS)
+        ):
             count()
 
     sync = os.fsync
@@ -69,7 +87,9 @@ class Case(NamedTuple):
 
 CASES = {
     "a finished cell from scratch": Case(True, {"from_scratch": True}, {}),
-    "a finished cell forced by a workflow": Case(True, {"finished_since": 1e12}, {"finished_since": 0.0}, without_summary=True),
+    "a finished cell forced by a workflow": Case(
+        True, {"finished_since": 1e12}, {"finished_since": 0.0}, without_summary=True
+    ),
     "half a cell from scratch": Case(False, {"from_scratch": True}, {}),
     "a finished cell with a smaller budget": Case(True, {}, {}, FIRST // 2),
     "a finished cell with a larger budget": Case(True, {}, {}, LONGER),
@@ -78,7 +98,8 @@ CASES = {
 
 
 def shown(grid: Grid, results: Path) -> str:
-    """What tables read of the cell, as whoever makes them does: they refuse the whole grid for one cell that is not in order."""
+    """What tables read of the cell, as whoever makes them does: they refuse the whole grid for one cell that
+    is not in order."""
     (record,) = load_cells(grid, [KEY], results)
     if record.summary:
         read_curve(record)
@@ -120,7 +141,9 @@ def places(case: Case, tmp_path: Path, tiny: Grid) -> Iterator[tuple[int, Path]]
         shutil.rmtree(results)
 
 
-def test_the_next_command_finds_the_first_attempt_whole_or_makes_the_second(case: Case, tiny: Grid, tmp_path: Path) -> None:
+def test_the_next_command_finds_the_first_attempt_whole_or_makes_the_second(
+    case: Case, tiny: Grid, tmp_path: Path
+) -> None:
     left, after = tmp_path / "left" / CELL, config_of(tiny, case.env_steps)
     undisturbed = tmp_path / "undisturbed"
     assert in_a_process(lambda: run(after, undisturbed)) == 0
@@ -148,7 +171,12 @@ def test_the_next_command_finds_the_first_attempt_whole_or_makes_the_second(case
             assert {name: kept[name] for name in whole} == whole
             continue
         archived = contents(first)
-        for name in ("events.jsonl", "config.json", "studies/orders.csv", *(["completed.json"] if case.finished else [])):
+        for name in (
+            "events.jsonl",
+            "config.json",
+            "studies/orders.csv",
+            *(["completed.json"] if case.finished else []),
+        ):
             assert archived[name] == (left / name).read_bytes()
         assert ("summary.json" in archived) == case.finished
         assert not (folder / "studies").exists()

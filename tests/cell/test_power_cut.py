@@ -1,4 +1,5 @@
-"""What has a name is on the disk: a power cut leaves the old file or the new one, and a log of all that its checkpoint has seen."""
+"""What has a name is on the disk: a power cut leaves the old file or the new one, and a log of all that its
+checkpoint has seen."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from dima.cell import Execution, run_cell
-from dima.checkpoint import CONTENT, TENSORS, save_checkpoint
-from dima.grid import CellKey
+from dima.cell.checkpoint import CONTENT, TENSORS, save_checkpoint
+from dima.cell.run import Execution, run_cell
+from dima.config.grid import CellKey
 from dima.record.files import write_json
 
 
@@ -50,7 +51,9 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls: lis
     assert calls == [("sync", file), ("rename", file), ("sync", inode(tmp_path))]
 
 
-def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls: list[tuple[str, int]]) -> None:
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, calls: list[tuple[str, int]]
+) -> None:
     save_checkpoint(tmp_path, 7, {"n": 1, "tensor": torch.ones(2)})
     checkpoint = tmp_path / "000000000007"
     named = calls.index(("rename", inode(checkpoint)))
@@ -59,8 +62,14 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, call
     assert calls[named + 1 :] == [("sync", inode(tmp_path))]
 
 
-def test_what_a_checkpoint_has_seen_is_on_the_disk(tiny: Any, tmp_path: Path, calls: list[tuple[str, int]]) -> None:
-    run_cell(tiny.resolve(CellKey("push-mass", "mappo", 1)), tmp_path / "cell", Execution(torch.device("cpu"), checkpoint_seconds=0))
+def test_what_a_checkpoint_has_seen_is_on_the_disk(
+    tiny: Any, tmp_path: Path, calls: list[tuple[str, int]]
+) -> None:
+    run_cell(
+        tiny.resolve(CellKey("push-mass", "mappo", 1)),
+        tmp_path / "cell",
+        Execution(torch.device("cpu"), checkpoint_seconds=0),
+    )
     log = ("sync", inode(tmp_path / "cell/events.jsonl"))
     names = [("rename", inode(path)) for path in (tmp_path / "cell/checkpoint").iterdir()]
     # the last ones: a checkpoint may have the inode of one that was removed

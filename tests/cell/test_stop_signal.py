@@ -7,11 +7,13 @@ import signal
 
 import pytest
 
-import dima.stop_signal
-from dima.stop_signal import StopSignal
+import dima.cell.stop_signal
+from dima.cell.stop_signal import StopSignal
 
 
-def test_a_request_that_comes_twice_is_one_and_a_later_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_comes_twice_is_one_and_a_later_one_interrupts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
     stop = StopSignal()
     stop.listen()
@@ -20,7 +22,7 @@ def test_a_request_that_comes_twice_is_one_and_a_later_one_interrupts(monkeypatc
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.received
-        monkeypatch.setattr(dima.stop_signal, "SAME", 0.0)
+        monkeypatch.setattr(dima.cell.stop_signal, "SAME", 0.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     finally:

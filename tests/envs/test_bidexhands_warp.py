@@ -36,7 +36,8 @@ def random_actions(steps: int, worlds: int, scale: float = 0.3) -> np.ndarray:
 
 
 def without_forces(state: np.ndarray) -> np.ndarray:
-    """The state but for what is stiff in contact: joint forces and fingertip wrenches, 10 times what they are."""
+    """The state but for what is stiff in contact: joint forces and fingertip wrenches, 10 times what they
+    are."""
     stiff = [hand_slice(hand, field) for hand in (0, 1) for field in ("joint_forces", "fingertip_wrenches")]
     return np.delete(state, np.r_[tuple(stiff)], axis=1)
 
@@ -64,7 +65,8 @@ def test_both_engines_agree(task: str) -> None:
 
 
 def test_a_crowded_world_is_named_and_the_others_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for hardly more than what holds at rest, the world whose hand closes around the bottle has too many constraints."""
+    """With room for hardly more than what holds at rest, the world whose hand closes around the bottle has
+    too many constraints."""
     monkeypatch.setattr(warp_worlds, "CONSTRAINTS", 104)
     env, twin = make("bottle-cap", 2), BiDexHands("bottle-cap", 2, 0, "v1")
     env.reset()
@@ -80,7 +82,9 @@ def test_a_crowded_world_is_named_and_the_others_live_on(monkeypatch: pytest.Mon
         except envs.CrowdedError as error:
             caught = error
     assert caught is not None
-    assert f"world 1 has more contacts than there is room for (128, 640 constraints) at step {step}" in str(caught)
+    assert f"world 1 has more contacts than there is room for (128, 640 constraints) at step {step}" in str(
+        caught
+    )
     assert (caught.worlds, caught.step) == ((1,), step)
     result = caught.result
     assert result is not None
@@ -108,13 +112,17 @@ def test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("task", ["bottle-cap", "door-open-outward"])
 def test_fingertips_feel_the_same_contacts(task: str) -> None:
-    """A script plays until fingertips touch something; the next step from that very state is felt alike in both engines."""
+    """A script plays until fingertips touch something; the next step from that very state is felt alike in
+    both engines."""
     ours, theirs = make(task, 1), BiDexHands(task, 1, 0, "v1")
     ours.reset()
     _, state = theirs.reset()
     act, data = scripted_controller(theirs.spec), theirs.worlds.data[0]
     for step in range(60):
-        before = {name: np.array(getattr(data, name), dtype=np.float32)[None] for name in ("qpos", "qvel", "qacc_warmstart")}
+        before = {
+            name: np.array(getattr(data, name), dtype=np.float32)[None]
+            for name in ("qpos", "qvel", "qacc_warmstart")
+        }
         action = act(state, np.array([step]))
         state = theirs.step(action).state
         felt = theirs.readings().fingertip_wrenches
@@ -186,7 +194,9 @@ def test_a_broken_world_is_named_and_the_others_live_on() -> None:
     saved["worlds"]["qvel"][0, 3] = np.nan
     env.set_sim_state(saved)
     actions = torch.from_numpy(random_actions(3, 2))
-    with pytest.raises(envs.NonFiniteError, match="state of world 0 is not finite at step 1 of its episode") as caught:
+    with pytest.raises(
+        envs.NonFiniteError, match="state of world 0 is not finite at step 1 of its episode"
+    ) as caught:
         env.step(actions[0])
     assert torch.equal(caught.value.result.state[1], twin.step(actions[0]).state[1])
     for action in actions[1:]:

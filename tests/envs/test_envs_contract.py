@@ -60,7 +60,9 @@ def read_apart(registration: envs.Registration) -> tuple[str, ...]:
 
 
 PRESETS = [
-    pytest.param((task, preset), id=f"{task}/{preset}", marks=pytest.mark.xdist_group(f"contract of {task}/{preset}"))
+    pytest.param(
+        (task, preset), id=f"{task}/{preset}", marks=pytest.mark.xdist_group(f"contract of {task}/{preset}")
+    )
     for task, entry in sorted(envs.TASKS.items())
     for preset in read_apart(entry)
 ]
@@ -90,7 +92,8 @@ def roll(env: envs.BatchedEnvironment, actions: np.ndarray) -> dict[str, np.ndar
 
 
 class Rolled(NamedTuple):
-    """Two worlds from seed 5, through their first episodes and on: taken once for all tests that compare with them."""
+    """Two worlds from seed 5, through their first episodes and on: taken once for all tests that compare with
+    them."""
 
     actions: np.ndarray
     numbers: dict[str, np.ndarray]
@@ -108,10 +111,12 @@ def rolled(task: str, preset: str) -> Rolled:
     before = roll(env, actions[: limit // 2])
     saved = env.get_sim_state()
     after = roll(env, actions[limit // 2 :])
-    return Rolled(actions, {key: np.concatenate([before[key], after[key]]) for key in before}, limit // 2, saved)
+    return Rolled(
+        actions, {key: np.concatenate([before[key], after[key]]) for key in before}, limit // 2, saved
+    )
 
 
-def through_storage(saved: Any) -> Any:  # noqa: ANN401
+def through_storage(saved: Any) -> Any:
     """What a checkpoint does: arrays as they are, everything else through JSON."""
     if isinstance(saved, dict):
         return {key: through_storage(value) for key, value in saved.items()}
@@ -123,7 +128,14 @@ def through_storage(saved: Any) -> Any:  # noqa: ANN401
 def test_dimensions_and_types(make: Made) -> None:
     env = make(3)
     spec = env.spec
-    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit, spec.suite) == make.dimensions
+    assert (
+        spec.n_agents,
+        spec.obs_dim,
+        spec.state_dim,
+        spec.act_dim,
+        spec.episode_limit,
+        spec.suite,
+    ) == make.dimensions
     assert (spec.task, spec.suite, spec.preset) == (make.task, envs.TASKS[make.task].suite, make.preset)
     obs, state = env.reset()
     result = env.step(random_actions(env, 1)[0])
@@ -157,7 +169,8 @@ def test_the_seed_decides_every_number(make: Made) -> None:
 
 
 def test_worlds_that_start_afresh_do_what_new_ones_would(make: Made) -> None:
-    """Whatever was played in them before: as many bits as the engine keeps, its warm start among them, are compared."""
+    """Whatever was played in them before: as many bits as the engine keeps, its warm start among them, are
+    compared."""
     used, new = make(2, seed=3), make(2, seed=7)
     assert used.starts_afresh
     actions = random_actions(used, min(used.spec.episode_limit + 20, 120))
@@ -175,7 +188,8 @@ def test_worlds_that_start_afresh_do_what_new_ones_would(make: Made) -> None:
 
 
 def test_playing_is_stepping(make: Made) -> None:
-    """The same bits, in parts of any length and through the ends of episodes, and the simulation is then the same."""
+    """The same bits, in parts of any length and through the ends of episodes, and the simulation is then the
+    same."""
     played, twin = make(1, seed=4), make(1, seed=4)
     limit = 45
     for env in (played, twin):
@@ -185,7 +199,9 @@ def test_playing_is_stepping(make: Made) -> None:
     for length in itertools.cycle((1, 37, limit)):
         steps = min(length, len(actions) - taken)
         ours = played.play(lambda obs, step, first=taken: actions[first + step], steps, *starts[0])
-        theirs = envs.BatchedEnvironment.play(twin, lambda obs, step, first=taken: actions[first + step], steps, *starts[1])
+        theirs = envs.BatchedEnvironment.play(
+            twin, lambda obs, step, first=taken: actions[first + step], steps, *starts[1]
+        )
         for name, value in theirs._asdict().items():
             assert_array_equal(getattr(ours, name), value, err_msg=name)
             assert getattr(getattr(ours, name), "dtype", None) == getattr(value, "dtype", None)
@@ -236,7 +252,11 @@ def test_episodes_end_and_start_within_one_step(make: Made) -> None:
         start, lengths = 0, numbers["episode_length"][:, world]
         for end in np.flatnonzero(ended[:, world]):
             assert_array_equal(lengths[start : end + 1], np.arange(1, end - start + 2))
-            assert_allclose(numbers["episode_return"][end, world], numbers["reward"][start : end + 1, world].sum(), rtol=1e-4)
+            assert_allclose(
+                numbers["episode_return"][end, world],
+                numbers["reward"][start : end + 1, world].sum(),
+                rtol=1e-4,
+            )
             start = end + 1
     assert all(np.isfinite(value).all() for value in numbers.values())
 
@@ -285,7 +305,9 @@ def test_a_non_finite_action_is_refused_before_anything_moves(make: Made) -> Non
     for value in (np.nan, np.inf):
         broken = actions[3].copy()
         broken[2, 1, 0] = value
-        with pytest.raises(envs.NonFiniteError, match="action of world 2 is not finite at step 4 of its episode") as caught:
+        with pytest.raises(
+            envs.NonFiniteError, match="action of world 2 is not finite at step 4 of its episode"
+        ) as caught:
             env.step(broken)
         assert (caught.value.world, caught.value.step, caught.value.result) == (2, 4, None)
     assert_array_equal(env.step(actions[3]).state, twin.step(actions[3]).state)
@@ -319,8 +341,13 @@ def test_a_saved_simulation_of_another_kind_is_refused(make: Made) -> None:
         env.set_sim_state(saved | {"lineage": "older"})
     twin = make(2)
     twin.reset()
-    broken = [{name: value for name, value in saved.items() if name != absent} for absent in ("engine_state", "random", "lengths")]
-    broken.append(saved | {"engine_state": {name: value[:1] for name, value in saved["engine_state"].items()}})
+    broken = [
+        {name: value for name, value in saved.items() if name != absent}
+        for absent in ("engine_state", "random", "lengths")
+    ]
+    broken.append(
+        saved | {"engine_state": {name: value[:1] for name, value in saved["engine_state"].items()}}
+    )
     for state in ({}, *broken):
         with pytest.raises(envs.SimStateMismatchError):
             env.set_sim_state(state)

@@ -36,7 +36,10 @@ def test_an_unknown_task_names_the_choices(name: str, message: str) -> None:
 def test_an_unknown_preset_names_the_choices() -> None:
     with pytest.raises(envs.UnknownPresetError) as caught:
         envs.make("push-mass", preset="papers")
-    assert str(caught.value) == "unknown preset of push-mass 'papers' (did you mean 'paper'?): choose one of paper"
+    assert (
+        str(caught.value)
+        == "unknown preset of push-mass 'papers' (did you mean 'paper'?): choose one of paper"
+    )
 
 
 def test_the_hands_presets_are_versions_and_the_former_name_of_the_first_is_understood() -> None:
@@ -66,8 +69,13 @@ class NotInstalled(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {self.package!r}", name=self.package)
 
 
-@pytest.mark.parametrize(("missing", "preset"), [("mujoco", "paper"), ("gymnasium", "paper"), ("gymnasium_robotics", "gymnasium-robotics")])
-def test_a_missing_simulator_names_the_extra(missing: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "preset"),
+    [("mujoco", "paper"), ("gymnasium", "paper"), ("gymnasium_robotics", "gymnasium-robotics")],
+)
+def test_a_missing_simulator_names_the_extra(
+    missing: str, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in [name for name in sys.modules if f"{name}.".startswith(("envs.mamujoco.", f"{missing}."))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(sys, "meta_path", [NotInstalled(missing), *sys.meta_path])
@@ -79,7 +87,9 @@ def test_a_missing_simulator_names_the_extra(missing: str, preset: str, monkeypa
     )
 
 
-def test_a_task_that_needs_no_extra_reports_the_missing_module_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_needs_no_extra_reports_the_missing_module_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delitem(sys.modules, "envs.push_mass", raising=False)
     monkeypatch.setitem(sys.modules, "envs.push_mass", None)
     with pytest.raises(ModuleNotFoundError, match="envs.push_mass"):

@@ -32,7 +32,10 @@ STAND_IN = Path(__file__).parent / "isaac_stand_in"
 def python38() -> str:
     """A Python 3.8 with numpy, where there is one."""
     found = shutil.which("python3.8")
-    if found is None or subprocess.run([found, "-c", "import numpy"], capture_output=True, check=False).returncode != 0:
+    if (
+        found is None
+        or subprocess.run([found, "-c", "import numpy"], capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("no python3.8 with numpy on PATH")
     return found
 
@@ -42,7 +45,12 @@ def harl() -> str:
     return sys.executable
 
 
-def use_stand_in(monkeypatch: pytest.MonkeyPatch, layout: str = "original", python: str = sys.executable, torch: bool = False) -> None:
+def use_stand_in(
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str = "original",
+    python: str = sys.executable,
+    torch: bool = False,
+) -> None:
     folders = [STAND_IN / "common", STAND_IN / layout, *([] if torch else [STAND_IN / "torch_substitute"])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     monkeypatch.setenv(COMMAND_VARIABLE, python)
@@ -91,7 +99,13 @@ def test_sizes_and_names(task: str) -> None:
     original, obs_dim, state_dim, limit = TASKS[task]
     env = make(task, 3)
     spec = env.spec
-    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit) == (2, obs_dim, state_dim, 26, limit)
+    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit) == (
+        2,
+        obs_dim,
+        state_dim,
+        26,
+        limit,
+    )
     assert (spec.task, spec.suite, spec.preset) == (task, "bidexhands", "paper")
     assert spec.engine == "isaacgym-1.0rc4"
     assert spec.lineage == f"BiDexHands-{original}/isaacgym-1.0rc4/cpu"
@@ -118,8 +132,11 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize(("layout", "torch", "interpreter"), LAYOUTS.values(), ids=LAYOUTS)
-def test_an_episode_by_hand(layout: str, torch: bool, interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """World 0 fails, world 1 reaches the limit; each begins its next episode within the same step and from the same place."""
+def test_an_episode_by_hand(
+    layout: str, torch: bool, interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """World 0 fails, world 1 reaches the limit; each begins its next episode within the same step and from
+    the same place."""
     use_stand_in(monkeypatch, layout, interpreter(), torch)
     env = make("pen", 2, seed=6)
     first_obs, first_state = env.reset()
@@ -186,7 +203,9 @@ def test_a_simulation_that_breaks_is_named_and_begins_anew(monkeypatch: pytest.M
     env.reset()
     env.step(push(0.1, 0.1))
     env.step(push(0.1, 0.1))
-    with pytest.raises(envs.NonFiniteError, match="state of world 1 is not finite at step 3 of its episode") as caught:
+    with pytest.raises(
+        envs.NonFiniteError, match="state of world 1 is not finite at step 3 of its episode"
+    ) as caught:
         env.step(push(0.1, 0.1))
     assert caught.value.result is not None
     assert_array_equal(caught.value.result.truncated, [False, True])
@@ -218,26 +237,39 @@ def test_the_registry_labels_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.spec.task == "pen"
     env.close()
     monkeypatch.delenv(COMMAND_VARIABLE)
-    with pytest.raises(envs.MissingExtraError, match=f"tarball.*{COMMAND_VARIABLE}.*{SOCKET_VARIABLE}.*not run against Isaac Gym by us"):
+    with pytest.raises(
+        envs.MissingExtraError,
+        match=f"tarball.*{COMMAND_VARIABLE}.*{SOCKET_VARIABLE}.*not run against Isaac Gym by us",
+    ):
         envs.make("pen", engine="isaacgym")
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("spaces", r"observation spaces \[\(2522,\), \(2522,\)\], the bridge was written for \[\(218,\), \(218,\)\]"),
+        (
+            "spaces",
+            r"observation spaces \[\(2522,\), \(2522,\)\], the bridge was written for \[\(218,\), \(218,\)\]",
+        ),
         ("quit", "SystemExit"),
         ("ends at once", "world 1 ends at the first step after its reset"),
     ],
 )
-def test_an_installation_that_does_not_fit_is_refused(fault: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_that_does_not_fit_is_refused(
+    fault: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ISAAC_STAND_IN_FAULT", fault)
     with pytest.raises(IsaacGymError, match=message):
         make()
 
 
-@pytest.mark.parametrize(("folders", "missing"), [([], "isaacgym"), (["common"], "torch"), (["common", "torch_substitute"], "bidexhands")])
-def test_what_the_other_python_lacks_is_named(folders: list[str], missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folders", "missing"),
+    [([], "isaacgym"), (["common"], "torch"), (["common", "torch_substitute"], "bidexhands")],
+)
+def test_what_the_other_python_lacks_is_named(
+    folders: list[str], missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """An interpreter without its site-packages but numpy."""
     (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
     for libraries in Path(np.__file__).parents[1].glob("numpy.libs"):
@@ -245,7 +277,10 @@ def test_what_the_other_python_lacks_is_named(folders: list[str], missing: str, 
     paths = [STAND_IN / folder for folder in folders] + [tmp_path]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
     monkeypatch.setenv(COMMAND_VARIABLE, f"{sys.executable} -S")
-    with pytest.raises(IsaacGymError, match=rf"^Isaac Gym's process refused: this Python (cannot import|finds neither) {missing}"):
+    with pytest.raises(
+        IsaacGymError,
+        match=rf"^Isaac Gym's process refused: this Python (cannot import|finds neither) {missing}",
+    ):
         make()
 
 
@@ -253,17 +288,27 @@ def test_what_the_other_python_lacks_is_named(folders: list[str], missing: str, 
     ("command", "message"),
     [
         ("no-such-interpreter", "cannot be started: .*no-such-interpreter"),
-        (f"{sys.executable} -c 'import sys; print(1, file=sys.stderr); print(); sys.exit(3)'", "status 3 at once; its last words were: 1"),
+        (
+            f"{sys.executable} -c 'import sys; print(1, file=sys.stderr); print(); sys.exit(3)'",
+            "status 3 at once; its last words were: 1",
+        ),
     ],
 )
-def test_a_command_that_does_not_work_is_named(command: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_does_not_work_is_named(
+    command: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(COMMAND_VARIABLE, command)
     with pytest.raises(IsaacGymError, match=message):
         make()
 
 
 def test_a_container_that_does_not_show_the_socket() -> None:
-    done = subprocess.run([sys.executable, str(SERVER), "--connect", "nowhere/socket"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(SERVER), "--connect", "nowhere/socket"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr.strip().endswith("its folder has to be visible inside the container")
     assert done.stderr.count("\n") == 1
@@ -312,14 +357,17 @@ def test_a_killed_server() -> None:
 
 
 def test_a_runtime_that_leaves_its_server_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is a shell that starts the server as its child, as a container's runtime may; the server hangs."""
+    """The command is a shell that starts the server as its child, as a container's runtime may; the server
+    hangs."""
     monkeypatch.setenv("ISAAC_STAND_IN_FAULT", "hang")
     monkeypatch.setenv(COMMAND_VARIABLE, f"sh -c '{sys.executable} \"$@\"; true' sh")
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.3)
     env = make()
     process = env._server._process
     assert process is not None
-    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    children = [
+        int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
     assert len(children) == 1
     env.reset()
     for _ in range(2):
@@ -362,7 +410,12 @@ def test_answers_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch, t
         arrays = {"obs": np.zeros((2, 2, 218), np.float32), "state": np.zeros((2, 417), np.float32)}
         channel.send("opened", {"isaacgym": "2.0", "device": "cuda:1"}, arrays)
         channel.receive(10)
-        vectors = {"reward": np.zeros(2), "done": np.zeros(2, np.bool_), "progress": np.ones(2, np.int64), "success": np.zeros(1, np.bool_)}
+        vectors = {
+            "reward": np.zeros(2),
+            "done": np.zeros(2, np.bool_),
+            "progress": np.ones(2, np.int64),
+            "success": np.zeros(1, np.bool_),
+        }
         channel.send("stepped", {}, arrays | vectors)
         connection.close()
 
@@ -372,7 +425,9 @@ def test_answers_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch, t
     env = make()
     assert env.spec.lineage == "BiDexHands-ShadowHandPen/isaacgym-2.0/cuda"
     env.reset()
-    with pytest.raises(IsaacGymError, match=r"'success': \(\(1,\), 'b'\)\}, they have to be .*'success': \(\(2,\), 'b'\)"):
+    with pytest.raises(
+        IsaacGymError, match=r"'success': \(\(1,\), 'b'\)\}, they have to be .*'success': \(\(2,\), 'b'\)"
+    ):
         env.step(push(0.1, 0.1))
     server.join()
     listener.close()
@@ -394,7 +449,9 @@ def test_closing_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         env.step(push(0.1, 0.1))
 
 
-def test_a_folder_that_is_too_deep_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_is_too_deep_for_a_socket_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
@@ -414,7 +471,11 @@ print(env._server._process.pid, flush=True)
 @pytest.mark.parametrize("last", ["sys.stdin.read()", "os._exit(1)", ""], ids=["killed", "dies", "leaves"])
 def test_no_server_outlives_its_client(last: str) -> None:
     client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT.format(last=last)], cwd=STAND_IN.parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CLIENT.format(last=last)],
+        cwd=STAND_IN.parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert client.stdout is not None
     pid = int(client.stdout.readline())
@@ -434,7 +495,9 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_a_server_started_by_hand_serves_one_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_started_by_hand_serves_one_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = Path(os.path.relpath(tmp_path / "socket"))  # a short name: sockets take 107 characters
     server = subprocess.Popen([sys.executable, str(SERVER), "--listen", str(path)])
     try:
@@ -448,7 +511,9 @@ def test_a_server_started_by_hand_serves_one_environment(monkeypatch: pytest.Mon
         env.reset()
         assert_allclose(where(env.step(push(0.5)).state), [0.05], rtol=1e-6)
         monkeypatch.setattr(envs.retry, "PAUSES", (0.01,))
-        with pytest.raises(IsaacGymError, match=f"no server waits on .*{SOCKET_VARIABLE}; each serves one environment"):
+        with pytest.raises(
+            IsaacGymError, match=f"no server waits on .*{SOCKET_VARIABLE}; each serves one environment"
+        ):
             make("bottle-cap", 1)
         env.close()
         assert server.wait(20) == 0
@@ -457,7 +522,9 @@ def test_a_server_started_by_hand_serves_one_environment(monkeypatch: pytest.Mon
         server.wait()
 
 
-def test_a_server_that_is_about_to_listen_is_given_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_that_is_about_to_listen_is_given_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = os.path.relpath(tmp_path / "socket")
     monkeypatch.setattr(envs.retry, "PAUSES", (0.05,) * 200)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -479,7 +546,9 @@ def test_senseless_numbers_start_nothing() -> None:
         make(worlds=0)
     with pytest.raises(envs.InvalidArgumentError, match="the seed is -1"):
         make(seed=-1)
-    with pytest.raises(envs.UnknownPresetError, match="unknown preset of pen in engine isaacgym 'v1': choose one of paper"):
+    with pytest.raises(
+        envs.UnknownPresetError, match="unknown preset of pen in engine isaacgym 'v1': choose one of paper"
+    ):
         envs.make("pen", engine="isaacgym", preset="v1")
 
 

@@ -20,7 +20,20 @@ from envs.isaac_bridge.protocol import Channel, Message, PeerLostError, Protocol
 BRIDGE = Path(protocol.__file__).parent
 FOR_PYTHON_38 = ("probe", "protocol", "server", "simulation")
 ALLOWED = {
-    *("__future__", "argparse", "importlib", "importlib.metadata", "json", "os", "pathlib", "random", "socket", "struct", "sys", "time"),
+    *(
+        "__future__",
+        "argparse",
+        "importlib",
+        "importlib.metadata",
+        "json",
+        "os",
+        "pathlib",
+        "random",
+        "socket",
+        "struct",
+        "sys",
+        "time",
+    ),
     *("types", "typing", "numpy", *FOR_PYTHON_38),
 }
 
@@ -40,8 +53,18 @@ def frame(header: object, rest: bytes = b"", version: int = 1, magic: bytes = b"
 
 
 def test_a_frame_is_what_the_docstring_says() -> None:
-    sent = protocol.encode(Message("step", {"a": 1}, {"x": np.array([[1.0], [-2.0]]), "y": np.array([True, False]), "z": np.array([3])}))
-    header = {"kind": "step", "fields": {"a": 1}, "arrays": [["x", "f4", [2, 1]], ["y", "b1", [2]], ["z", "i8", [1]]]}
+    sent = protocol.encode(
+        Message(
+            "step",
+            {"a": 1},
+            {"x": np.array([[1.0], [-2.0]]), "y": np.array([True, False]), "z": np.array([3])},
+        )
+    )
+    header = {
+        "kind": "step",
+        "fields": {"a": 1},
+        "arrays": [["x", "f4", [2, 1]], ["y", "b1", [2]], ["z", "i8", [1]]],
+    }
     assert sent == frame(header, struct.pack("<ff??q", 1.0, -2.0, True, False, 3))
 
 
@@ -71,7 +94,10 @@ def test_arrays_arrive_as_they_left(pair: tuple[Channel, socket.socket]) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak the bridge's protocol: a message begins with b'HTTP'"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n",
+            "does not speak the bridge's protocol: a message begins with b'HTTP'",
+        ),
         (frame({}, version=2), "speaks version 2 of the bridge's protocol, this side version 1"),
         (b"DIMA" + struct.pack("<HI", 1, 2**31), "announces a header of 2147483648 bytes"),
         (b"DIMA" + struct.pack("<HI", 1, 3) + b"{]}", "cannot be read"),

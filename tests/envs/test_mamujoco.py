@@ -1,4 +1,5 @@
-"""MAMuJoCo's agents and observations against tables and numbers worked out by hand, and what a broken world does to the others."""
+"""MAMuJoCo's agents and observations against tables and numbers worked out by hand, and what a broken world
+does to the others."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -32,13 +33,20 @@ JOINTS = {  # the joints that each agent drives, in the order of its action
     ("halfcheetah-3x2", "paper"): ["bthigh bshin", "bfoot fthigh", "fshin ffoot"],
     ("halfcheetah-6x1", "paper"): ["bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot"],
     ("walker2d-2x3", "paper"): [RIGHT, LEFT],
-    ("walker2d-3x2", "paper"): ["thigh_joint leg_joint", "foot_joint thigh_left_joint", "leg_left_joint foot_left_joint"],
+    ("walker2d-3x2", "paper"): [
+        "thigh_joint leg_joint",
+        "foot_joint thigh_left_joint",
+        "leg_left_joint foot_left_joint",
+    ],
     ("ant-2x4", "gymnasium-robotics"): ["hip_1 ankle_1 hip_2 ankle_2", "hip_3 ankle_3 hip_4 ankle_4"],
     ("ant-4x2", "gymnasium-robotics"): ["hip_1 ankle_1", "hip_2 ankle_2", "hip_3 ankle_3", "hip_4 ankle_4"],
     ("halfcheetah-2x3", "gymnasium-robotics"): ["bthigh bshin bfoot", "fthigh fshin ffoot"],
     ("halfcheetah-3x2", "gymnasium-robotics"): ["bfoot bshin", "bthigh ffoot", "fshin fthigh"],
     ("halfcheetah-6x1", "gymnasium-robotics"): ["bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot"],
-    ("walker2d-2x3", "gymnasium-robotics"): ["foot_joint leg_joint thigh_joint", "foot_left_joint leg_left_joint thigh_left_joint"],
+    ("walker2d-2x3", "gymnasium-robotics"): [
+        "foot_joint leg_joint thigh_joint",
+        "foot_left_joint leg_left_joint thigh_left_joint",
+    ],
     ("walker2d-3x2", "gymnasium-robotics"): [
         "foot_joint leg_joint",
         "thigh_joint foot_left_joint",
@@ -74,8 +82,15 @@ def test_each_agent_drives_its_own_joints(task: str, preset: str) -> None:
     assert sorted(sum(expected, [])) == sorted(names)
     action = np.linspace(-0.75, 1, env.spec.n_agents * env.spec.act_dim, dtype=np.float32)
     env.step(action.reshape(1, env.spec.n_agents, -1))
-    mujoco.mj_setState(model, data, env.get_sim_state()["engine_state"]["integration"][0], mujoco.mjtState.mjSTATE_INTEGRATION)
-    assert dict(zip(names, data.ctrl, strict=True)) == dict(zip(sum(expected, []), action.tolist(), strict=True))
+    mujoco.mj_setState(
+        model,
+        data,
+        env.get_sim_state()["engine_state"]["integration"][0],
+        mujoco.mjtState.mjSTATE_INTEGRATION,
+    )
+    assert dict(zip(names, data.ctrl, strict=True)) == dict(
+        zip(sum(expected, []), action.tolist(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -109,9 +124,13 @@ def test_observations_by_hand() -> None:
     result = env.step(np.full((2, 3, 2), 0.5, dtype=np.float32))
     for world in range(2):
         for agent in range(3):
-            vector = np.concatenate([result.state[world].astype(np.float64), [agent == 0, agent == 1, agent == 2]])
+            vector = np.concatenate(
+                [result.state[world].astype(np.float64), [agent == 0, agent == 1, agent == 2]]
+            )
             deviation = np.sqrt(((vector - vector.sum() / 20) ** 2).sum() / 20)
-            assert_allclose(result.obs[world, agent], (vector - vector.sum() / 20) / deviation, rtol=0, atol=1e-5)
+            assert_allclose(
+                result.obs[world, agent], (vector - vector.sum() / 20) / deviation, rtol=0, atol=1e-5
+            )
 
 
 def test_zscore_of_a_resting_robot() -> None:
@@ -121,7 +140,10 @@ def test_zscore_of_a_resting_robot() -> None:
     assert_allclose(feature_zscore(np.zeros((1, 17)), 2), expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize(("task", "rules"), [("halfcheetah-2x3", "HalfCheetah-v5"), ("ant-2x4", "Ant-v4"), ("walker2d-2x3", "Walker2d-v4")])
+@pytest.mark.parametrize(
+    ("task", "rules"),
+    [("halfcheetah-2x3", "HalfCheetah-v5"), ("ant-2x4", "Ant-v4"), ("walker2d-2x3", "Walker2d-v4")],
+)
 def test_engine_and_lineage_name_the_versions(task: str, rules: str) -> None:
     spec = make(task).spec
     assert spec.engine == f"mujoco-{mujoco.__version__}"
@@ -142,7 +164,9 @@ def test_an_episode_that_lasts_is_truncated_at_gymnasiums_limit(task: str) -> No
     saved = env.get_sim_state()
     saved["lengths"][1] = 998
     env.set_sim_state(saved)
-    results = [env.step(np.zeros((2, env.spec.n_agents, env.spec.act_dim), dtype=np.float32)) for _ in range(2)]
+    results = [
+        env.step(np.zeros((2, env.spec.n_agents, env.spec.act_dim), dtype=np.float32)) for _ in range(2)
+    ]
     assert_array_equal([result.truncated for result in results], [[False, False], [False, True]])
     assert not results[1].terminated.any()
 
@@ -154,7 +178,9 @@ def with_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
 
 @pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1"])
 @pytest.mark.parametrize("preset", ["paper", "gymnasium-robotics"])
-def test_the_number_of_threads_changes_nothing(task: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_changes_nothing(
+    task: str, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = make(task, 5, preset=preset)
     with_threads(monkeypatch, 3)
     threaded = make(task, 5, preset=preset)
@@ -167,8 +193,13 @@ def test_the_number_of_threads_changes_nothing(task: str, preset: str, monkeypat
         assert_array_equal(one.info["episode_return"], three.info["episode_return"])
 
 
-@pytest.mark.parametrize(("worlds", "processors", "threads"), [(1, 8, 1), (10, 8, 1), (63, 8, 1), (64, 8, 2), (1024, 8, 8), (1024, 1, 1)])
-def test_threads_are_for_many_worlds(worlds: int, processors: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("worlds", "processors", "threads"),
+    [(1, 8, 1), (10, 8, 1), (63, 8, 1), (64, 8, 2), (1024, 8, 8), (1024, 1, 1)],
+)
+def test_threads_are_for_many_worlds(
+    worlds: int, processors: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(robots.os, "sched_getaffinity", lambda process: set(range(processors)), raising=False)
     assert robots._threads(worlds) == threads
 
@@ -177,11 +208,22 @@ def test_threads_are_for_many_worlds(worlds: int, processors: int, threads: int,
 @pytest.mark.filterwarnings("ignore:Nan, Inf or huge value:RuntimeWarning")
 @pytest.mark.parametrize(
     ("task", "preset"),
-    [("halfcheetah-2x3", "paper"), ("walker2d-3x2", "paper"), ("ant-2x4", "paper"), ("ant-4x2", "gymnasium-robotics")],
+    [
+        ("halfcheetah-2x3", "paper"),
+        ("walker2d-3x2", "paper"),
+        ("ant-2x4", "paper"),
+        ("ant-4x2", "gymnasium-robotics"),
+    ],
 )
-def test_a_broken_world_is_named_and_the_others_live_on(task: str, preset: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_world_is_named_and_the_others_live_on(
+    task: str, preset: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_threads(monkeypatch, threads)
-    env, twin, second = make(task, 3, preset=preset), make(task, 3, preset=preset), make(task, 3, preset=preset)
+    env, twin, second = (
+        make(task, 3, preset=preset),
+        make(task, 3, preset=preset),
+        make(task, 3, preset=preset),
+    )
     for other in (env, twin, second, second):  # the broken world goes on like one that was reset twice
         other.reset()
     actions = uniform_actions(env, 30)
@@ -190,7 +232,9 @@ def test_a_broken_world_is_named_and_the_others_live_on(task: str, preset: str, 
     saved = env.get_sim_state()
     saved["engine_state"]["integration"][1] = np.nan
     env.set_sim_state(saved)
-    with pytest.raises(envs.NonFiniteError, match="state of world 1 is not finite at step 2 of its episode") as caught:
+    with pytest.raises(
+        envs.NonFiniteError, match="state of world 1 is not finite at step 2 of its episode"
+    ) as caught:
         env.step(actions[1])
     assert (caught.value.world, caught.value.step) == (1, 2)
     result, undisturbed = caught.value.result, twin.step(actions[1])

@@ -1,4 +1,5 @@
-"""Both presets against the packages they follow, bit for bit, over whole episodes and beyond the actuators' range."""
+"""Both presets against the packages they follow, bit for bit, over whole episodes and beyond the actuators'
+range."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -20,8 +21,15 @@ from envs.mamujoco import MultiAgentMujoco
 
 SEED, WORLDS = 3, 2
 V2_ANT = {"include_cfrc_ext_in_observation": False, "contact_cost_weight": 0.0}
-WALKER_THREE_BY_TWO = [("foot_joint", "leg_joint"), ("thigh_joint", "foot_left_joint"), ("leg_left_joint", "thigh_left_joint")]
-THREE_BY_TWO = {"HalfCheetah": [("bfoot", "bshin"), ("bthigh", "ffoot"), ("fshin", "fthigh")], "Walker2d": WALKER_THREE_BY_TWO}
+WALKER_THREE_BY_TWO = [
+    ("foot_joint", "leg_joint"),
+    ("thigh_joint", "foot_left_joint"),
+    ("leg_left_joint", "thigh_left_joint"),
+]
+THREE_BY_TWO = {
+    "HalfCheetah": [("bfoot", "bshin"), ("bthigh", "ffoot"), ("fshin", "fthigh")],
+    "Walker2d": WALKER_THREE_BY_TWO,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +76,9 @@ def test_every_world_of_the_paper_preset_is_gymnasiums_own_environment(
     oracles = [gymnasium.make(older, disable_env_checker=True, **arguments) for _ in range(WORLDS)]
     returns, ends = np.zeros(WORLDS), 0
     for world, oracle in enumerate(oracles):
-        assert_array_equal(state[world], padded(oracle.reset(seed=SEED * 1000 + world)[0], env.spec.state_dim))
+        assert_array_equal(
+            state[world], padded(oracle.reset(seed=SEED * 1000 + world)[0], env.spec.state_dim)
+        )
     for action in actions:
         result = env.step(action)
         for world, oracle in enumerate(oracles):
@@ -93,7 +103,10 @@ def parallel_env(scenario: str, split: str) -> Any:
     factorization = None
     if split == "3x2":
         (joints,), edges, root = mamujoco_v1.get_parts_and_edges(scenario, None)
-        partition = [tuple(joint for name in agent for joint in joints if joint.label == name) for agent in THREE_BY_TWO[scenario]]
+        partition = [
+            tuple(joint for name in agent for joint in joints if joint.label == name)
+            for agent in THREE_BY_TWO[scenario]
+        ]
         factorization = {"partition": partition, "edges": edges, "globals": root}
     return mamujoco_v1.parallel_env(scenario, split, agent_factorization=factorization)
 
@@ -110,7 +123,9 @@ def parallel_env(scenario: str, split: str) -> Any:
         ("Walker2d", "3x2", 400),
     ],
 )
-def test_every_world_of_the_other_preset_is_gymnasium_robotics_own_environment(scenario: str, split: str, steps: int) -> None:
+def test_every_world_of_the_other_preset_is_gymnasium_robotics_own_environment(
+    scenario: str, split: str, steps: int
+) -> None:
     env, state, actions = setup(f"{scenario.lower()}-{split}", steps, "gymnasium-robotics")
     oracles = [parallel_env(scenario, split) for _ in range(WORLDS)]
     size, returns, ends = env.spec.obs_dim, np.zeros(WORLDS), 0
@@ -122,11 +137,16 @@ def test_every_world_of_the_other_preset_is_gymnasium_robotics_own_environment(s
         result = env.step(action)
         for world, oracle in enumerate(oracles):
             agents = oracle.possible_agents
-            seen, rewards, terminated, truncated, _ = oracle.step(dict(zip(agents, action[world], strict=True)))
+            seen, rewards, terminated, truncated, _ = oracle.step(
+                dict(zip(agents, action[world], strict=True))
+            )
             expected = np.stack([padded(seen[agent], size) for agent in agents])
             assert_array_equal(result.info["final_obs"][world], expected)
             assert_array_equal(result.info["final_state"][world], oracle.state().astype(np.float32))
-            assert (result.terminated[world], result.truncated[world]) == (terminated["agent_0"], truncated["agent_0"])
+            assert (result.terminated[world], result.truncated[world]) == (
+                terminated["agent_0"],
+                truncated["agent_0"],
+            )
             returns[world] += rewards["agent_0"]
             assert result.info["episode_return"][world] == returns[world]
             if result.terminated[world] or result.truncated[world]:

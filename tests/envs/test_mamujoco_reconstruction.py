@@ -17,7 +17,8 @@ from envs.mamujoco.reconstruction import reconstruct
 
 @dataclass(frozen=True)
 class Case:
-    """A robot, how many root coordinates its state leaves out, and how far off (m) the integrated root may be after 15 steps."""
+    """A robot, how many root coordinates its state leaves out, and how far off (m) the integrated root may be
+    after 15 steps."""
 
     env_id: str
     root: int
@@ -42,8 +43,11 @@ def robot_of(case: Case) -> MujocoEnv:
     return cast(MujocoEnv, gymnasium.make(case.env_id, disable_env_checker=True, **case.arguments).unwrapped)
 
 
-def roll(case: Case, steps: int, seed: int, amplitude: float) -> tuple[MujocoEnv, np.ndarray, np.ndarray, np.ndarray]:
-    """States, positions and velocities of `steps` consecutive moments, the reset left out: there the quaternion is not of length 1."""
+def roll(
+    case: Case, steps: int, seed: int, amplitude: float
+) -> tuple[MujocoEnv, np.ndarray, np.ndarray, np.ndarray]:
+    """States, positions and velocities of `steps` consecutive moments, the reset left out: there the
+    quaternion is not of length 1."""
     robot = robot_of(case)
     robot.reset(seed=seed)
     random = np.random.default_rng(seed)
@@ -68,7 +72,8 @@ def test_the_robot_in_the_reconstructed_place_is_observed_as_the_state(case: Cas
 
 
 def test_the_integrated_root_stays_near_the_true_one(case: Case) -> None:
-    """Over 20 seeds, actions in +-0.3: the largest errors were 0.030, 0.0141 and 0.00032 m, where the roots moved 0.47, 0.16 and 0.08 m."""
+    """Over 20 seeds, actions in +-0.3: the largest errors were 0.030, 0.0141 and 0.00032 m, where the roots
+    moved 0.47, 0.16 and 0.08 m."""
     errors, distances = [], []
     for seed in range(5):
         robot, states, positions, _ = roll(case, 16, seed, amplitude=0.3)

@@ -43,17 +43,33 @@ def test_a_tasks_first_preset_is_the_default() -> None:
     assert [as_parallel_env(task).spec.preset for task in ("pen", "ant-2x4")] == ["v1", "paper"]
 
 
-@pytest.mark.parametrize(("task", "preset"), [(task, preset) for task, entry in sorted(envs.TASKS.items()) for preset in entry.presets])
+@pytest.mark.parametrize(
+    ("task", "preset"),
+    [(task, preset) for task, entry in sorted(envs.TASKS.items()) for preset in entry.presets],
+)
 def test_spaces_and_names(task: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     env = as_parallel_env(task, preset=preset)
     spec = env.spec
-    assert env.possible_agents == ["agent_0", "agent_1", "agent_2", "agent_3", "agent_4", "agent_5"][: spec.n_agents]
+    assert (
+        env.possible_agents
+        == ["agent_0", "agent_1", "agent_2", "agent_3", "agent_4", "agent_5"][: spec.n_agents]
+    )
     bound = 5 if spec.suite == "bidexhands" else np.inf
     for agent in env.possible_agents:
         observed, acted = env.observation_space(agent), env.action_space(agent)
-        assert (observed.shape, observed.dtype, observed.low.min(), observed.high.max()) == ((spec.obs_dim,), np.float32, -bound, bound)
-        assert (acted.shape, acted.dtype, acted.low.min(), acted.high.max()) == ((spec.act_dim,), np.float32, -1, 1)
+        assert (observed.shape, observed.dtype, observed.low.min(), observed.high.max()) == (
+            (spec.obs_dim,),
+            np.float32,
+            -bound,
+            bound,
+        )
+        assert (acted.shape, acted.dtype, acted.low.min(), acted.high.max()) == (
+            (spec.act_dim,),
+            np.float32,
+            -1,
+            1,
+        )
     assert env.agents == []
     env.reset(seed=3)
     assert env.agents == env.possible_agents
@@ -63,7 +79,8 @@ def test_spaces_and_names(task: str, preset: str, tmp_path: Path, monkeypatch: p
 
 
 def test_numbers_are_those_of_the_batched_environment(task: str) -> None:
-    """Through the end of an episode, whose final observations and state come out, and into the one that follows."""
+    """Through the end of an episode, whose final observations and state come out, and into the one that
+    follows."""
     env, batched = as_parallel_env(task, seed=4), envs.make(task, seed=4)
     observations, infos = env.reset()
     obs, state = batched.reset()
@@ -82,10 +99,16 @@ def test_numbers_are_those_of_the_batched_environment(task: str) -> None:
         observations, rewards, terminated, truncated, infos = env.step(by_agent(action[0]))
         for number, agent in enumerate(env.possible_agents):
             assert_array_equal(observations[agent], result.info["final_obs"][0, number])
-            assert (rewards[agent], terminated[agent], truncated[agent]) == (result.reward[0], result.terminated[0], result.truncated[0])
+            assert (rewards[agent], terminated[agent], truncated[agent]) == (
+                result.reward[0],
+                result.terminated[0],
+                result.truncated[0],
+            )
             assert infos[agent]["episode_return"] == result.info["episode_return"][0]
             assert infos[agent]["episode_length"] == result.info["episode_length"][0]
-            assert infos[agent].get("success") == (result.info["success"][0] if "success" in result.info else None)
+            assert infos[agent].get("success") == (
+                result.info["success"][0] if "success" in result.info else None
+            )
         assert_array_equal(env.state(), result.info["final_state"][0])
         if result.terminated[0] or result.truncated[0]:
             episodes += 1
@@ -152,7 +175,10 @@ def test_senseless_calls_are_refused() -> None:
     env.reset()
     with pytest.raises(envs.InvalidArgumentError, match="one action each for agent_0, agent_1, not agent_0"):
         env.step({"agent_0": np.zeros(1)})
-    with pytest.raises(envs.InvalidArgumentError, match=r"has shape \(1,\), these have {'agent_0': \(1,\), 'agent_1': \(2,\)}"):
+    with pytest.raises(
+        envs.InvalidArgumentError,
+        match=r"has shape \(1,\), these have {'agent_0': \(1,\), 'agent_1': \(2,\)}",
+    ):
         env.step(still | {"agent_1": np.zeros(2)})
     with pytest.raises(envs.InvalidArgumentError, match="this environment has 2"):
         ParallelWorld(envs.make("push-mass", 2))
@@ -190,4 +216,7 @@ def test_a_missing_library_names_the_extra(missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None\ntry: import envs.pettingzoo_adapter\nexcept ValueError as error: print(error)"
     root = Path(envs.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout == f"the PettingZoo adapter needs {missing}, which is not installed: pip install -e '.[mujoco]'\n"
+    assert (
+        done.stdout
+        == f"the PettingZoo adapter needs {missing}, which is not installed: pip install -e '.[mujoco]'\n"
+    )

@@ -88,7 +88,9 @@ def mean_return(policy: Callable[[np.ndarray], np.ndarray], task: str = "push-ma
 
 def test_return_of_standing_still() -> None:
     # 50 (1 - E|p - g|); the mean distance of two points in a square of side 2 is 2 * 0.5214054331
-    assert_allclose(mean_return(lambda state: np.zeros((len(state), 2, 1))), 50 * (1 - 2 * 0.5214054331), rtol=0, atol=1.6)
+    assert_allclose(
+        mean_return(lambda state: np.zeros((len(state), 2, 1))), 50 * (1 - 2 * 0.5214054331), rtol=0, atol=1.6
+    )
 
 
 def test_return_of_uniform_actions() -> None:
@@ -98,7 +100,8 @@ def test_return_of_uniform_actions() -> None:
 
 @pytest.mark.parametrize("task", ["push-mass", "push-mass-3", "push-mass-12"])
 def test_return_of_a_good_controller(task: str) -> None:
-    """Each agent pushes for its own direction alone, as it could from what it observes; the size of the team hardly matters."""
+    """Each agent pushes for its own direction alone, as it could from what it observes; the size of the team
+    hardly matters."""
     along = push_mass.directions(envs.make(task).spec.n_agents)
 
     def push(state: np.ndarray) -> np.ndarray:
@@ -122,12 +125,16 @@ def test_two_agents_of_the_family_are_push_mass_itself() -> None:
 def test_four_agents_by_hand() -> None:
     """At 0, 45, 90 and 135 degrees; f = (a_0 + (a_1 - a_3) / sqrt 2, a_2 + (a_1 + a_3) / sqrt 2) / 2."""
     slant = np.sqrt(0.5)
-    assert_allclose(push_mass.directions(4), [[1, 0], [slant, slant], [0, 1], [-slant, slant]], rtol=0, atol=1e-15)
+    assert_allclose(
+        push_mass.directions(4), [[1, 0], [slant, slant], [0, 1], [-slant, slant]], rtol=0, atol=1e-15
+    )
     actions = np.array([[[0.4], [1.0], [-3.0], [0.5]]])  # the third is clipped to -1
     force = [(0.4 + 0.5 * slant) / 2, (-1 + 1.5 * slant) / 2]
     assert_allclose(push_mass.force(actions), [force], rtol=0, atol=1e-15)
     successor = next_state(STATE, actions)
-    assert_allclose(successor[0, 2:4], [0.09 + 0.1 * force[0] - 0.006, -0.27 + 0.1 * force[1] - 0.002], rtol=0, atol=1e-15)
+    assert_allclose(
+        successor[0, 2:4], [0.09 + 0.1 * force[0] - 0.006, -0.27 + 0.1 * force[1] - 0.002], rtol=0, atol=1e-15
+    )
     # (2 / 4) (0.16 + 1 + 1 + 0.25) of effort
     distance = np.hypot(*(successor[0, 0:2] - successor[0, 4:6]))
     assert_allclose(push_mass.reward(successor, actions), [1 - distance - 0.01 * 1.205], rtol=0, atol=1e-15)
@@ -135,19 +142,27 @@ def test_four_agents_by_hand() -> None:
 
 @pytest.mark.parametrize("agents", [2, 3, 4, 6, 24])
 def test_a_team_of_any_size_has_the_same_reach(agents: int) -> None:
-    """a_i = d_i . u gives u with the effort |u|^2; agents that push as others do, or a turned team, change nothing but names."""
+    """a_i = d_i . u gives u with the effort |u|^2; agents that push as others do, or a turned team, change
+    nothing but names."""
     along = push_mass.directions(agents)
     wanted = np.array([[0.6, -0.8], [0.3, 0.1], [0.0, 1.0]])
     actions = (wanted @ along.T)[:, :, None]
     assert_allclose(push_mass.force(actions), wanted, rtol=0, atol=1e-14)
-    assert_allclose(2 / agents * np.square(actions).sum(axis=(1, 2)), np.square(wanted).sum(axis=1), rtol=0, atol=1e-14)
+    assert_allclose(
+        2 / agents * np.square(actions).sum(axis=(1, 2)), np.square(wanted).sum(axis=1), rtol=0, atol=1e-14
+    )
     everything = np.sign(np.random.default_rng(0).normal(size=(2000, agents, 1)))
     assert np.linalg.norm(push_mass.force(everything), axis=1).max() <= np.sqrt(2) + 1e-12
     # by one agent further, the last one's push now being the first one's backwards: the whole turns by pi / N
     pushed = np.random.default_rng(1).uniform(-1, 1, (5, agents, 1))
     turned = np.concatenate([-pushed[:, -1:], pushed[:, :-1]], axis=1)
     cos, sin = np.cos(np.pi / agents), np.sin(np.pi / agents)
-    assert_allclose(push_mass.force(turned), push_mass.force(pushed) @ np.array([[cos, sin], [-sin, cos]]), rtol=0, atol=1e-14)
+    assert_allclose(
+        push_mass.force(turned),
+        push_mass.force(pushed) @ np.array([[cos, sin], [-sin, cos]]),
+        rtol=0,
+        atol=1e-14,
+    )
 
 
 def test_agents_of_a_team_see_along_their_own_direction() -> None:
@@ -162,10 +177,17 @@ def test_agents_of_a_team_see_along_their_own_direction() -> None:
 
 @pytest.mark.parametrize("agents", [2, 3, 24, 64])
 def test_a_team_keeps_the_promises_of_an_environment(agents: int) -> None:
-    """Its sizes; PettingZoo's names; a saved simulation goes on bit for bit and fits no other team; pictures from states."""
+    """Its sizes; PettingZoo's names; a saved simulation goes on bit for bit and fits no other team; pictures
+    from states."""
     env = envs.make(f"push-mass-{agents}", 2, seed=5)
     spec = env.spec
-    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit) == (agents, 3 + agents, 6, 1, 50)
+    assert (spec.n_agents, spec.obs_dim, spec.state_dim, spec.act_dim, spec.episode_limit) == (
+        agents,
+        3 + agents,
+        6,
+        1,
+        50,
+    )
     assert (spec.task, spec.lineage) == (f"push-mass-{agents}", "push-mass-N-v1 (closed form)")
     _, state = env.reset()
     actions = np.random.default_rng(0).uniform(-1, 1, (4, 2, agents, 1)).astype(np.float32)
@@ -184,7 +206,10 @@ def test_a_team_keeps_the_promises_of_an_environment(agents: int) -> None:
     assert [observed.shape for observed in observations.values()] == [(3 + agents,)] * agents
 
 
-@pytest.mark.parametrize("name", ["push-mass-0", "push-mass-1", "push-mass-65", "push-mass-1000000000", "push-mass-03", "push-mass-two"])
+@pytest.mark.parametrize(
+    "name",
+    ["push-mass-0", "push-mass-1", "push-mass-65", "push-mass-1000000000", "push-mass-03", "push-mass-two"],
+)
 def test_a_team_of_another_size_is_refused_in_one_sentence(name: str) -> None:
     with pytest.raises(envs.UnknownTaskError) as caught:
         envs.make(name)
@@ -197,10 +222,16 @@ SLANT = np.sqrt(0.2)
 
 @pytest.mark.parametrize(
     ("actions", "force"),
-    [((1, 1), (3 * SLANT, 3 * SLANT)), ((1, -1), (SLANT, -SLANT)), ((0.5, 0), (SLANT, 0.5 * SLANT)), ((3, 0.5), (2.5 * SLANT, 2 * SLANT))],
+    [
+        ((1, 1), (3 * SLANT, 3 * SLANT)),
+        ((1, -1), (SLANT, -SLANT)),
+        ((0.5, 0), (SLANT, 0.5 * SLANT)),
+        ((3, 0.5), (2.5 * SLANT, 2 * SLANT)),
+    ],
 )
 def test_coupled_forces_by_hand(actions: tuple[float, float], force: tuple[float, float]) -> None:
-    """From rest at p = 0 and g = (1, 0), through the environment's own step; the last action is clipped to 1."""
+    """From rest at p = 0 and g = (1, 0), through the environment's own step; the last action is clipped to
+    1."""
     given = np.array(actions, dtype=np.float32).reshape(1, 2, 1)
     assert_allclose(push_mass.force(given, COUPLED), [force], rtol=0, atol=1e-15)
     env = envs.make("push-mass-coupled")
@@ -212,7 +243,9 @@ def test_coupled_forces_by_hand(actions: tuple[float, float], force: tuple[float
     fx, fy = force
     assert_allclose(result.state, [[0.03 * fx, 0.03 * fy, 0.1 * fx, 0.1 * fy, 1, 0]], rtol=0, atol=1e-7)
     effort = min(actions[0], 1) ** 2 + actions[1] ** 2
-    assert_allclose(result.reward, [1 - np.hypot(0.03 * fx - 1, 0.03 * fy) - 0.01 * effort], rtol=0, atol=1e-7)
+    assert_allclose(
+        result.reward, [1 - np.hypot(0.03 * fx - 1, 0.03 * fy) - 0.01 * effort], rtol=0, atol=1e-7
+    )
 
 
 def test_coupled_worlds_follow_the_formula_written_out_again() -> None:
@@ -252,12 +285,15 @@ def test_the_pushes_of_a_coupled_force_are_found_again() -> None:
 
 
 def test_coupled_returns() -> None:
-    """Seed 0, 4000 episodes: zero actions -1.45 (as in push-mass, from the same starts), uniform ones -11.6, the script 42.2."""
+    """Seed 0, 4000 episodes: zero actions -1.45 (as in push-mass, from the same starts), uniform ones -11.6,
+    the script 42.2."""
     random = np.random.default_rng(0)
     task = "push-mass-coupled"
     assert -2 < mean_return(lambda state: np.zeros((len(state), 2, 1)), task) < -1
     assert -13.5 < mean_return(lambda state: random.uniform(-1, 1, (len(state), 2, 1)), task) < -10.5
-    scripted = mean_return(lambda state: push_to_goal_together(state, np.zeros(len(state), dtype=np.int64)), task)
+    scripted = mean_return(
+        lambda state: push_to_goal_together(state, np.zeros(len(state), dtype=np.int64)), task
+    )
     assert 41.5 < scripted < 43
 
 

@@ -134,7 +134,13 @@ def test_push_mass_shows_mass_goal_and_forces() -> None:
         """At a point of the task's own coordinates, of which 3.5 x 3.5 are seen: 100 pixels to a unit."""
         return tuple(picture[round(175 - 100 * y), round(175 + 100 * x)].tolist())
 
-    mass, goal, first, second, nothing = (0x33,) * 3, (0, 0x9E, 0x73), (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (255,) * 3
+    mass, goal, first, second, nothing = (
+        (0x33,) * 3,
+        (0, 0x9E, 0x73),
+        (0, 0x72, 0xB2),
+        (0xD5, 0x5E, 0),
+        (255,) * 3,
+    )
     assert colour(0.9, -0.6) == mass
     assert colour(-1.04, 0.9) == colour(-0.9, 1.04) == goal
     assert colour(-0.9, 0.9) == nothing
@@ -149,10 +155,16 @@ def test_coupled_agents_have_slanted_arrows_in_both_kinds_of_picture() -> None:
     env = envs.make("push-mass-coupled", 1, seed=3)
     _, state = env.reset()
     successor = env.step(np.array([[[0.5], [-0.8]]], dtype=np.float32)).state
-    seen, predicted = env.render(0, 350, 350), env.render_states(np.concatenate([state, successor]), 350, 350)[1]
+    seen, predicted = (
+        env.render(0, 350, 350),
+        env.render_states(np.concatenate([state, successor]), 350, 350)[1],
+    )
     assert np.abs(seen.astype(int) - predicted).mean() < 0.01
     slant, middle = np.sqrt(0.2), successor[0, 0:2]
-    for reach, direction, ours in ((0.25, (2 * slant, slant), (0, 0x72, 0xB2)), (0.4, (-slant, -2 * slant), (0xD5, 0x5E, 0))):
+    for reach, direction, ours in (
+        (0.25, (2 * slant, slant), (0, 0x72, 0xB2)),
+        (0.4, (-slant, -2 * slant), (0xD5, 0x5E, 0)),
+    ):
         for sign, expected in ((1, True), (-1, False)):
             x, y = middle + sign * reach * np.array(direction)
             assert (tuple(seen[round(175 - 100 * y), round(175 + 100 * x)].tolist()) == ours) == expected
@@ -169,7 +181,9 @@ def test_the_force_of_a_step_is_found_again() -> None:
 def test_the_rate_is_the_simulations(task: str) -> None:
     rates = {"toy": 10, "ant": 20, "halfcheetah": 20, "walker2d": 125, "bidexhands": 60}
     env = envs.make(task)
-    expected = {rate for name, rate in rates.items() if name in (env.spec.suite, task, task.partition("-")[0])}
+    expected = {
+        rate for name, rate in rates.items() if name in (env.spec.suite, task, task.partition("-")[0])
+    }
     assert {env.steps_per_second} == expected
     env.close()
 
@@ -180,11 +194,15 @@ def test_senseless_requests_are_refused() -> None:
         env.render()
     _, state = env.reset()
     for world in (-1, 2):
-        with pytest.raises(envs.InvalidArgumentError, match=f"there is no world {world}: this environment has 2"):
+        with pytest.raises(
+            envs.InvalidArgumentError, match=f"there is no world {world}: this environment has 2"
+        ):
             env.render(world)
     with pytest.raises(envs.InvalidArgumentError, match="a picture of 320 x 0 pixels"):
         env.render(0, height=0)
-    with pytest.raises(envs.InvalidArgumentError, match=r"shape \(2, 5\), push-mass draws \(time, state\) = \(any, 6\)"):
+    with pytest.raises(
+        envs.InvalidArgumentError, match=r"shape \(2, 5\), push-mass draws \(time, state\) = \(any, 6\)"
+    ):
         env.render_states(state[:, :5])
     state[1, 3] = np.nan
     with pytest.raises(envs.InvalidArgumentError, match="state 1 of the 2 to draw is not finite"):
@@ -211,13 +229,20 @@ except envs.MissingGraphicsError as error:
 
 
 def picture_without(libraries: str, **variables: str) -> str:
-    """What making and drawing a task prints in a process that cannot load these libraries and has no screen."""
+    """What making and drawing a task prints in a process that cannot load these libraries and has no
+    screen."""
     clean = {
-        name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL", "PYOPENGL_PLATFORM")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL", "PYOPENGL_PLATFORM")
     }
     path = {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, libraries], env=clean | path | variables, capture_output=True, text=True, check=False
+        [sys.executable, "-c", WITHOUT, libraries],
+        env=clean | path | variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -232,14 +257,28 @@ def test_without_a_screen_there_is_a_picture(opengl: None) -> None:
     [
         ("EGL,OSMesa", {}, "no picture can be drawn, since egl and osmesa cannot be loaded"),
         ("OpenGL,GL,OSMesa", {}, "no picture can be drawn, since egl and osmesa cannot be loaded"),
-        ("OSMesa", {"MUJOCO_GL": "osmesa"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'osmesa', or install"),
-        ("EGL", {"MUJOCO_GL": "egl"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'egl', or install"),
-        ("EGL", {"MUJOCO_GL": "metal"}, "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'metal', or install"),
+        (
+            "OSMesa",
+            {"MUJOCO_GL": "osmesa"},
+            "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'osmesa', or install",
+        ),
+        (
+            "EGL",
+            {"MUJOCO_GL": "egl"},
+            "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'egl', or install",
+        ),
+        (
+            "EGL",
+            {"MUJOCO_GL": "metal"},
+            "MuJoCo cannot be imported: unset MUJOCO_GL, which is 'metal', or install",
+        ),
         ("EGL", {"MUJOCO_GL": "disable"}, "MuJoCo found no OpenGL to draw with"),
         ("EGL", {"MUJOCO_GL": "glfw"}, "MuJoCo found no OpenGL to draw with"),
     ],
 )
-def test_a_missing_library_is_named_in_one_sentence(libraries: str, variables: dict[str, str], message: str) -> None:
+def test_a_missing_library_is_named_in_one_sentence(
+    libraries: str, variables: dict[str, str], message: str
+) -> None:
     printed = picture_without(libraries, **variables)
     assert printed.startswith(message)
     assert "install the Debian packages libegl1 and libgl1, or libosmesa6" in printed

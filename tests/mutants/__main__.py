@@ -1,4 +1,5 @@
-"""`python -m tests.mutants [NAME...]`: tries the mutants of these names, or all, and then writes `result.md`. 1: one was not caught."""
+"""`python -m tests.mutants [NAME...]`: tries the mutants of these names, or all, and then writes `result.md`.
+1: one was not caught."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ def main(names: Sequence[str]) -> int:
     try:
         with TemporaryDirectory() as folder:
             for outcome in try_all(ROOT, Path(folder), _chosen(names), JOBS):
-                print(f"{outcome.word} {outcome.mutant.name} ({outcome.seconds:.0f} s) {outcome.told}", flush=True)
+                print(
+                    f"{outcome.word} {outcome.mutant.name} ({outcome.seconds:.0f} s) {outcome.told}",
+                    flush=True,
+                )
                 outcomes.append(outcome)
     except MutantError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,5 @@
-"""Where a mutant changes the code, and which tests should notice: both are found by name, so that files may move."""
+"""Where a mutant changes the code, and which tests should notice: both are found by name, so that files may
+move."""
 
 from __future__ import annotations
 
@@ -11,10 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from dima.yaml_file import read_yaml
+from dima.config.yaml_file import read_yaml
 
 # one line that heads a block of a Snakefile, and all below it that is indented further
-BLOCK = re.compile(r"^(?P<indent> *)(?:def )?(?P<name>rule \w+|\w+)\b[^\n=]*:\n(?:(?P=indent) +[^\n]*\n|[ \t]*\n)+", re.MULTILINE)
+BLOCK = re.compile(
+    r"^(?P<indent> *)(?:def )?(?P<name>rule \w+|\w+)\b[^\n=]*:\n(?:(?P=indent) +[^\n]*\n|[ \t]*\n)+",
+    re.MULTILINE,
+)
 
 
 class MutantError(Exception):
@@ -70,7 +74,9 @@ def mutated(root: Path, mutant: Mutant) -> tuple[Path, str]:
     text = path.read_text(encoding="utf-8")
     count = text.count(mutant.replace, start, end)
     if count != 1:
-        raise MutantError(f"Mutant {mutant.name}: {mutant.replace!r} stands {count} times in {mutant.place}, not once.")
+        raise MutantError(
+            f"Mutant {mutant.name}: {mutant.replace!r} stands {count} times in {mutant.place}, not once."
+        )
     position = text.index(mutant.replace, start, end)
     changed = text[:position] + mutant.by + text[position + len(mutant.replace) :]
     if path.suffix == ".py":
@@ -107,14 +113,25 @@ def _find(spans: dict[str, Span], name: str, who: str) -> Span:
 @cache
 def _code(root: Path) -> dict[str, Span]:
     """What a mutant may change, by its full name: all but tests and benchmarks."""
-    files = [path for path in listed_files(root) if path.relative_to(root).parts[0] not in ("tests", "benchmarks")]
+    files = [
+        path for path in listed_files(root) if path.relative_to(root).parts[0] not in ("tests", "benchmarks")
+    ]
     return {name: span for path in files for name, span in _named(root, path)}
 
 
 @cache
 def _tests(root: Path) -> dict[str, Span]:
-    files = [path for path in listed_files(root) if path.relative_to(root).parts[0] == "tests" and path.name.startswith("test_")]
-    return {name: span for path in files for name, span in _named(root, path) if name.rpartition(".")[2].startswith("test_")}
+    files = [
+        path
+        for path in listed_files(root)
+        if path.relative_to(root).parts[0] == "tests" and path.name.startswith("test_")
+    ]
+    return {
+        name: span
+        for path in files
+        for name, span in _named(root, path)
+        if name.rpartition(".")[2].startswith("test_")
+    }
 
 
 def _named(root: Path, path: Path) -> Iterator[tuple[str, Span]]:
@@ -136,9 +153,15 @@ def _definitions(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, 
     for node in body:
         last = node.end_lineno or node.lineno
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield prefix + node.name, min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]), last
+            yield (
+                prefix + node.name,
+                min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]),
+                last,
+            )
             if isinstance(node, ast.ClassDef):
                 yield from _definitions(node.body, f"{prefix}{node.name}.")
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from ((prefix + target.id, node.lineno, last) for target in targets if isinstance(target, ast.Name))
+            yield from (
+                (prefix + target.id, node.lineno, last) for target in targets if isinstance(target, ast.Name)
+            )

@@ -40,7 +40,8 @@ class Tested(NamedTuple):
 
 
 def copy_project(root: Path, folder: Path) -> Path:
-    """A copy of all that is tracked or not ignored, with the server that tests of the database start; links stay links."""
+    """A copy of all that is tracked or not ignored, with the server that tests of the database start; links
+    stay links."""
     for path in listed_files(root):
         target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +57,17 @@ def run_tests(copy: Path, tests: Sequence[str], *options: str, limit: float = LI
     report.unlink(missing_ok=True)
     everything = ["--slow", "--every-proof", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", "-q", *everything, f"--junit-xml={report}", *options, *tests]
-    # Python takes a compiled module for current by the source's size and second, and a mutant may share both with the original
+    # Python takes a compiled module for current by the source's size and second, and a mutant may share both
+    # with the original
     environ = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
-        command, cwd=copy, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=copy,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             printed, _ = process.communicate(timeout=limit)
@@ -70,7 +78,9 @@ def run_tests(copy: Path, tests: Sequence[str], *options: str, limit: float = LI
             return Tested(set(), [], f"no end within {limit:.0f} s")
     if process.returncode not in (0, 1) or not report.exists():
         lines = printed.splitlines()
-        return Tested(set(), [], " ".join(([line[1:].strip() for line in lines if line.startswith("E ")] or lines)[-1:]))
+        return Tested(
+            set(), [], " ".join(([line[1:].strip() for line in lines if line.startswith("E ")] or lines)[-1:])
+        )
     return _read_report(report)
 
 
@@ -87,10 +97,13 @@ def _read_report(report: Path) -> Tested:
 
 
 def refuse_failing(copy: Path, tests: Sequence[str], jobs: int) -> None:
-    """Run all tests once as the code is. Raises MutantError where one fails, or none of its cases ran: it could catch nothing."""
+    """Run all tests once as the code is. Raises MutantError where one fails, or none of its cases ran: it
+    could catch nothing."""
     tested = run_tests(copy, tests, "-n", str(jobs), limit=3 * LIMIT_SECONDS)
     if tested.fault or tested.failed:
-        raise MutantError(f"Without a mutant the tests do not pass: {tested.fault or ', '.join(tested.failed)}.")
+        raise MutantError(
+            f"Without a mutant the tests do not pass: {tested.fault or ', '.join(tested.failed)}."
+        )
     idle = [test for test in tests if test.rpartition("::")[2] not in tested.passed]
     if idle:
         raise MutantError(f"Tests that do not run here can catch nothing: {', '.join(idle)}.")
@@ -107,7 +120,9 @@ def try_mutant(root: Path, copy: Path, mutant: Mutant) -> Outcome:
     finally:
         shutil.copy2(original, path)
     word = CAUGHT if tested.failed else NOT_RUN if tested.fault or not tested.passed else SURVIVED
-    return Outcome(mutant, word, tested.failed[0] if tested.failed else tested.fault, time.monotonic() - began)
+    return Outcome(
+        mutant, word, tested.failed[0] if tested.failed else tested.fault, time.monotonic() - began
+    )
 
 
 def try_all(root: Path, folder: Path, mutants: Sequence[Mutant], jobs: int) -> Iterator[Outcome]:

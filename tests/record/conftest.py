@@ -24,7 +24,14 @@ class Attempt:
 
     def begin(self) -> Attempt:
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = {"grid": "trial", "task": {"name": "push-mass"}, "method": "dima", "seed": 1, "rate": 0.5, "big": 2**70}
+        config = {
+            "grid": "trial",
+            "task": {"name": "push-mass"},
+            "method": "dima",
+            "seed": 1,
+            "rate": 0.5,
+            "big": 2**70,
+        }
         start = {
             "started": "2026-03-01T12:00:00+0200", "commit": "abc", "dirty": False, "host": "node7", "python": "3.11.7",
             "hardware": "CPU, 2 cores, no GPU", "versions": {"torch": "2.13.0"},
@@ -39,16 +46,28 @@ class Attempt:
 
     def event(self, kind: str, **fields: Any) -> Attempt:
         with (self.folder / "events.jsonl").open("a") as file:
-            file.write(json.dumps({"seq": self.seq, "kind": kind, **fields, "wall_seconds": 0.5 * self.seq}) + "\n")
+            file.write(
+                json.dumps({"seq": self.seq, "kind": kind, **fields, "wall_seconds": 0.5 * self.seq}) + "\n"
+            )
         self.seq += 1
         return self
 
     def epoch(self, step: int, loss: float | None) -> Attempt:
-        return self.event("scalars", env_steps=step, epoch=step, group="denoiser", values={"loss": loss, "norm": 2.0 * step})
+        return self.event(
+            "scalars", env_steps=step, epoch=step, group="denoiser", values={"loss": loss, "norm": 2.0 * step}
+        )
 
     def evaluation(self, step: int, *returns: float) -> Attempt:
         for number, value in enumerate(returns):
-            self.event("evaluation", env_steps=step, grid_step=step, episode=number, **{"return": value}, length=5, success=None)
+            self.event(
+                "evaluation",
+                env_steps=step,
+                grid_step=step,
+                episode=number,
+                **{"return": value},
+                length=5,
+                success=None,
+            )
         return self
 
     def end(self, mean: float = 3.0) -> Attempt:

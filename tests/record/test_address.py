@@ -9,7 +9,7 @@ import pytest
 
 from dima.cli import main
 from dima.errors import UserError
-from dima.record.database import Address, database_address, required_address
+from dima.record.mongo.database import Address, database_address, required_address
 
 SECRET = "canary"  # noqa: S105 - a password that is looked for
 GOOD = f"mongodb://user:{SECRET}@db.example:27017/dima"
@@ -33,7 +33,9 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_no_variable_is_no_database_and_a_command_that_needs_one_says_how_to_name_it() -> None:
     assert database_address() is None
-    with pytest.raises(UserError, match="No database is named: set DIMA_MONGO_URI .* or DIMA_MONGO_URI_FILE .* 0600"):
+    with pytest.raises(
+        UserError, match="No database is named: set DIMA_MONGO_URI .* or DIMA_MONGO_URI_FILE .* 0600"
+    ):
         required_address()
 
 
@@ -46,13 +48,18 @@ def test_the_environment_or_a_private_file_names_it(private: Path, monkeypatch: 
     assert database_address() == Address(GOOD, "DIMA_MONGO_URI")
 
 
-@pytest.mark.parametrize(("mode", "refused"), [(0o400, False), (0o640, True), (0o604, True), (0o644, True), (0o660, True)])
+@pytest.mark.parametrize(
+    ("mode", "refused"), [(0o400, False), (0o640, True), (0o604, True), (0o644, True), (0o660, True)]
+)
 def test_a_file_that_others_can_read_is_refused(private: Path, mode: int, refused: bool) -> None:
     private.chmod(mode)
     if not refused:
         assert database_address() == Address(GOOD, str(private))
         return
-    with pytest.raises(UserError, match=f"address, which DIMA_MONGO_URI_FILE names, must be a file of mode 0600, not {mode:04o}"):
+    with pytest.raises(
+        UserError,
+        match=f"address, which DIMA_MONGO_URI_FILE names, must be a file of mode 0600, not {mode:04o}",
+    ):
         database_address()
 
 
@@ -75,7 +82,9 @@ def test_a_file_that_is_not_there_is_refused(private: Path) -> None:
 )
 def test_what_is_no_uri_is_refused_without_a_part_of_it(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIMA_MONGO_URI", uri)
-    with pytest.raises(UserError, match="DIMA_MONGO_URI holds no usable MongoDB URI; it is written mongodb://USER:PASSWORD@") as caught:
+    with pytest.raises(
+        UserError, match="DIMA_MONGO_URI holds no usable MongoDB URI; it is written mongodb://USER:PASSWORD@"
+    ) as caught:
         database_address()
     assert SECRET not in str(caught.value)
     assert "example" not in str(caught.value)
@@ -109,5 +118,7 @@ def test_without_pymongo_nothing_starts(
     monkeypatch.setenv("DIMA_MONGO_URI", GOOD)
     assert main(arguments[command]) == 2
     message = capsys.readouterr().err
-    assert message == "dima: DIMA_MONGO_URI asks for MongoDB, which needs pymongo: pip install -e '.[mongo]'.\n"
+    assert (
+        message == "dima: DIMA_MONGO_URI asks for MongoDB, which needs pymongo: pip install -e '.[mongo]'.\n"
+    )
     assert not (workplace / "results").exists()

@@ -20,11 +20,23 @@ from dima.errors import UserError
 from dima.record.archive import archives_in, pack_cells, read_archive
 
 CELL, OTHER = "push-mass/dima/seed-1", "push-mass/dima/seed-2"
-START = {"commit": "abc", "dirty": False, "image": "none", "lock": "10cc", "hardware": "CPU, 2 cores, no GPU", "host": "node7"}
+START = {
+    "commit": "abc",
+    "dirty": False,
+    "image": "none",
+    "lock": "10cc",
+    "hardware": "CPU, 2 cores, no GPU",
+    "host": "node7",
+}
 PROVENANCE = json.dumps({"attempt": 1, "starts": [START], "finished": True}).encode()
 CELLS = {
     OTHER: {"events.jsonl": b"\x00\xff no text\n" * 300, "summary.json": b"{}"},
-    CELL: {"summary.json": b"{}", "config.json": b'{"digest": "c0ffee"}', "provenance.json": PROVENANCE, "studies/frames.npz": b"n" * 512},
+    CELL: {
+        "summary.json": b"{}",
+        "config.json": b'{"digest": "c0ffee"}',
+        "provenance.json": PROVENANCE,
+        "studies/frames.npz": b"n" * 512,
+    },
 }
 
 
@@ -32,19 +44,29 @@ def test_what_was_packed_is_read_and_the_manifest_tells_where_it_comes_from(tmp_
     path = tmp_path / "a.tar.xz"
     path.write_bytes(pack_cells("trial", CELLS))
     assert read_archive(path, "trial") == ("trial", CELLS)
-    with tarfile.open(path) as tar:  # in the order of the cells, and as `tar -x` in a folder of results would put them
+    with tarfile.open(
+        path
+    ) as tar:  # in the order of the cells, and as `tar -x` in a folder of results would put them
         members = tar.getmembers()
         manifest = json.loads(tar.extractfile(members[0]).read())  # type: ignore[union-attr]
     assert [member.name for member in members] == [
         "manifest.json",
-        *(f"trial/cells/{CELL}/{name}" for name in ("config.json", "provenance.json", "summary.json", "studies/frames.npz")),
+        *(
+            f"trial/cells/{CELL}/{name}"
+            for name in ("config.json", "provenance.json", "summary.json", "studies/frames.npz")
+        ),
         *(f"trial/cells/{OTHER}/{name}" for name in ("events.jsonl", "summary.json")),
     ]
-    assert {(member.mtime, member.uid, member.gid, member.uname, member.mode) for member in members} == {(0, 0, 0, "", 0o644)}
+    assert {(member.mtime, member.uid, member.gid, member.uname, member.mode) for member in members} == {
+        (0, 0, 0, "", 0o644)
+    }
     origin = {name: START[name] for name in ("commit", "dirty", "image", "lock", "hardware")}
     assert (manifest["format"], manifest["grid"]) == (2, "trial")
     assert (manifest["cells"][CELL]["config"], manifest["cells"][CELL]["starts"]) == ("c0ffee", [origin])
-    assert manifest["cells"][CELL]["files"]["summary.json"] == {"size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
+    assert manifest["cells"][CELL]["files"]["summary.json"] == {
+        "size": 2,
+        "sha256": hashlib.sha256(b"{}").hexdigest(),
+    }
     assert (manifest["cells"][OTHER]["config"], manifest["cells"][OTHER]["starts"]) == (None, [])
 
 
@@ -70,12 +92,19 @@ print(hashlib.sha256(pack_cells("trial", cells)).hexdigest())
 
 
 def test_equal_records_give_equal_bytes_in_any_process() -> None:
-    settings = (("022", "C", "0", "UTC", ("1", "2", "10")), ("077", "C.UTF-8", "1", "Asia/Tokyo", ("10", "2", "1")))
+    settings = (
+        ("022", "C", "0", "UTC", ("1", "2", "10")),
+        ("077", "C.UTF-8", "1", "Asia/Tokyo", ("10", "2", "1")),
+    )
     digests = set()
     for umask, locale, hashing, zone, seeds in settings:
         environment = os.environ | {"LC_ALL": locale, "PYTHONHASHSEED": hashing, "TZ": zone}
         command = [sys.executable, "-c", SCRIPT, umask, *seeds]
-        digests.add(subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout)
+        digests.add(
+            subprocess.run(
+                command, env=environment, check=True, capture_output=True, text=True, timeout=60
+            ).stdout
+        )
     assert len(digests) == 1
 
 
@@ -98,7 +127,14 @@ class Forged:
         self.files = self.manifest["cells"][CELL]["files"]
         self.tar_format = tarfile.USTAR_FORMAT
 
-    def add(self, name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, at: int | None = None, **fields: Any) -> None:
+    def add(
+        self,
+        name: str,
+        content: bytes = b"",
+        kind: bytes = tarfile.REGTYPE,
+        at: int | None = None,
+        **fields: Any,
+    ) -> None:
         member = tarfile.TarInfo(name)
         member.type, member.size = kind, len(content)
         for field, value in fields.items():
@@ -140,7 +176,16 @@ def change(*path: Any, value: Any) -> Any:
     return apply
 
 
-BAD_NAMES = ["../../../escape", "/etc/passwd", "config.json/../../../x", "film.mp4", "checkpoint/content.json", "CONFIG.JSON", "", "a\nb"]
+BAD_NAMES = [
+    "../../../escape",
+    "/etc/passwd",
+    "config.json/../../../x",
+    "film.mp4",
+    "checkpoint/content.json",
+    "CONFIG.JSON",
+    "",
+    "a\nb",
+]
 BAD_CELLS = [
     "../../seed-1",
     "push-mass/dima/..",
@@ -151,22 +196,43 @@ BAD_CELLS = [
 ]
 HOSTILE: dict[str, Any] = {
     **{f"name {name!r}": (lambda forged, name=name: renamed(forged, name), "names ") for name in BAD_NAMES},
-    **{f"cell {cell!r}": (lambda forged, cell=cell: of_another_cell(forged, cell), "has a manifest") for cell in BAD_CELLS},
+    **{
+        f"cell {cell!r}": (lambda forged, cell=cell: of_another_cell(forged, cell), "has a manifest")
+        for cell in BAD_CELLS
+    },
     "symbolic link": (lambda forged: as_kind(forged, tarfile.SYMTYPE), "as something else than a file"),
     "hard link": (lambda forged: as_kind(forged, tarfile.LNKTYPE), "as something else than a file"),
     "device": (lambda forged: as_kind(forged, tarfile.CHRTYPE), "as something else than a file"),
     "pipe": (lambda forged: as_kind(forged, tarfile.FIFOTYPE), "as something else than a file"),
     "folder": (lambda forged: as_kind(forged, tarfile.DIRTYPE), "as something else than a file"),
     "sparse": (lambda forged: as_kind(forged, tarfile.GNUTYPE_SPARSE), "as something else than a file"),
-    "extended header": (lambda forged: forged.add("x", b"20 path=/etc/passwd\n", b"x", at=1), "where trial/cells"),
+    "extended header": (
+        lambda forged: forged.add("x", b"20 path=/etc/passwd\n", b"x", at=1),
+        "where trial/cells",
+    ),
     "twice": (lambda forged: forged.members.insert(2, forged.members[1]), "where trial/cells"),
     "one more": (lambda forged: forged.add("../../escape", b"x"), "more than its manifest names"),
     "one less": (lambda forged: forged.members.pop(), "is no archive of records, or is damaged"),
-    "other order": (lambda forged: forged.members.reverse() or forged.members.insert(0, forged.members.pop()), "where trial/cells"),
-    "no manifest": (lambda forged: setattr(forged.members[0][0], "name", "trial/cells/manifest.json"), "where manifest.json should be"),
-    "other content": (lambda forged: forged.members.__setitem__(1, (forged.members[1][0], b"!" * 20)), "with another content"),
-    "other digest": (change("cells", CELL, "files", "config.json", "sha256", value="0" * 64), "with another content"),
-    "no digest": (change("cells", CELL, "files", "config.json", "sha256", value="0"), "has a manifest that is not of format 2"),
+    "other order": (
+        lambda forged: forged.members.reverse() or forged.members.insert(0, forged.members.pop()),
+        "where trial/cells",
+    ),
+    "no manifest": (
+        lambda forged: setattr(forged.members[0][0], "name", "trial/cells/manifest.json"),
+        "where manifest.json should be",
+    ),
+    "other content": (
+        lambda forged: forged.members.__setitem__(1, (forged.members[1][0], b"!" * 20)),
+        "with another content",
+    ),
+    "other digest": (
+        change("cells", CELL, "files", "config.json", "sha256", value="0" * 64),
+        "with another content",
+    ),
+    "no digest": (
+        change("cells", CELL, "files", "config.json", "sha256", value="0"),
+        "has a manifest that is not of format 2",
+    ),
     "stored otherwise": (change("cells", CELL, "files", "config.json", "stored", value=3), "of another size"),
     "stored by no columns": (
         lambda forged: forged.files["config.json"].update(stored=len(forged.members[1][1])),
@@ -175,7 +241,10 @@ HOSTILE: dict[str, Any] = {
     "smaller size": (change("cells", CELL, "files", "config.json", "size", value=3), "of another size"),
     "negative size": (change("cells", CELL, "files", "config.json", "size", value=-1), "has a manifest"),
     "huge size": (change("cells", CELL, "files", "config.json", "size", value=1 << 40), "has a manifest"),
-    "huge sizes": (lambda forged: [file.update(size=1 << 27) for file in forged.files.values()], "holds more than 268,435,456 bytes"),
+    "huge sizes": (
+        lambda forged: [file.update(size=1 << 27) for file in forged.files.values()],
+        "holds more than 268,435,456 bytes",
+    ),
     "more keys": (change("cells", CELL, "more", value=1), "has a manifest that is not of format 2"),
     "cells of a list": (change("cells", value=[]), "has a manifest that is not of format 2"),
     "another version": (change("format", value=3), "is of format 3, and this version reads formats 1 and 2"),
@@ -193,7 +262,9 @@ def refused(path: Path, content: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("attack", HOSTILE, ids=lambda name: name.encode("ascii", "backslashreplace").decode())
+@pytest.mark.parametrize(
+    "attack", HOSTILE, ids=lambda name: name.encode("ascii", "backslashreplace").decode()
+)
 def test_what_no_packing_makes_is_refused_in_one_sentence(tmp_path: Path, attack: str) -> None:
     forge, words = HOSTILE[attack]
     forged = Forged()
@@ -229,7 +300,11 @@ def test_a_bomb_takes_no_more_memory_than_what_it_may_hold(tmp_path: Path) -> No
     """A quarter of a gigabyte of zeros after the last member, and a manifest that claims one."""
     compressor = lzma.LZMACompressor(preset=0)
     zeros = bytes(1 << 20)
-    after = compressor.compress(Forged().tar()) + b"".join(compressor.compress(zeros) for _ in range(256)) + compressor.flush()
+    after = (
+        compressor.compress(Forged().tar())
+        + b"".join(compressor.compress(zeros) for _ in range(256))
+        + compressor.flush()
+    )
     header = tarfile.TarInfo("manifest.json")
     header.size = 1 << 40
     claimed = lzma.compress(header.tobuf(tarfile.GNU_FORMAT))
@@ -239,7 +314,9 @@ def test_a_bomb_takes_no_more_memory_than_what_it_may_hold(tmp_path: Path) -> No
     assert tracemalloc.get_traced_memory()[1] < 1 << 26
     tracemalloc.stop()
     dictionary = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 28}]  # more memory than packing ever asks for
-    assert "is no archive" in refused(tmp_path / "a.tar.xz", lzma.compress(Forged().tar(), filters=dictionary))
+    assert "is no archive" in refused(
+        tmp_path / "a.tar.xz", lzma.compress(Forged().tar(), filters=dictionary)
+    )
 
 
 def test_a_folder_and_nothing_are_no_archives(tmp_path: Path) -> None:

@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 
 from dima.config import CellConfig
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 from dima.record.attempt import why_anew, why_not_longer
 
 
 def history_of(config: CellConfig, **changes: Any) -> dict[str, Any]:
-    begun = {"attempt": 1, "starts": [], "finished": False, "digest": config.digest(), "budget": config.task.env_steps}
+    begun = {
+        "attempt": 1,
+        "starts": [],
+        "finished": False,
+        "digest": config.digest(),
+        "budget": config.task.env_steps,
+    }
     return {**begun, **changes}
 
 
@@ -47,7 +53,10 @@ def test_a_raised_budget_alone_makes_an_attempt_longer(tiny: Grid, tiny_cell: Ce
         assert why_not_longer(history, with_task(tiny_cell, env_steps=env_steps)) == "budget was not raised"
     other_seed = with_task(tiny_cell, env_steps=1000).model_copy(update={"seed": 9})
     assert why_not_longer(history, other_seed) == "configuration was changed"
-    assert why_not_longer({**history, "budget": None}, with_task(tiny_cell, env_steps=1000)) == "configuration was changed"
+    assert (
+        why_not_longer({**history, "budget": None}, with_task(tiny_cell, env_steps=1000))
+        == "configuration was changed"
+    )
     shown = with_task(tiny_cell, env_steps=1000, label="Another name")
     assert why_not_longer(history, shown) is None
 
@@ -59,7 +68,10 @@ def test_what_depends_on_the_budget_is_not_made_longer(tiny: Grid, tiny_cell: Ce
         config = mappo.model_copy(update={"parameters": parameters})
         assert why_not_longer(history_of(config), with_task(config, env_steps=1000)) == why
     checkout = mappo.model_copy(update={"engine": "checkout"})
-    assert why_not_longer(history_of(checkout), with_task(checkout, env_steps=1000)) == "program, that of a checkout, begins again"
+    assert (
+        why_not_longer(history_of(checkout), with_task(checkout, env_steps=1000))
+        == "program, that of a checkout, begins again"
+    )
     odd = with_task(tiny_cell, env_steps=350)
     why = why_not_longer(history_of(odd), with_task(odd, env_steps=1000))
     assert why == "last evaluation, at 350 steps, is not one that a longer run makes"

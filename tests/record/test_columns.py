@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from dima.record.columns import from_columns, to_columns
 
 LINE = st.one_of(
-    st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.none()), min_size=1, max_size=4).map(lambda row: json.dumps(row)),
+    st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.none()), min_size=1, max_size=4).map(
+        lambda row: json.dumps(row)
+    ),
     st.just('{"seq":3,"kind":"columns","groups":{"a":["x"]}}'),
     st.text(alphabet='[]{},:"0123456789 a', max_size=8),
 ).map(str.encode)
@@ -31,7 +33,9 @@ def test_a_log_comes_back_byte_for_byte(log: bytes) -> None:
 
 def test_rows_stand_by_columns() -> None:
     log = b'{"seq":0}\n[0,10,1.5]\n{"seq":2}\n[0,20,2.5]\n[1,30]\n'
-    assert to_columns(log) == b'[[2, 1], [3, 2]]\n{"seq":0}\n[3\n{"seq":2}\n[3\n[2\n\n1\n30\n0,0\n10,20\n1.5,2.5'
+    assert (
+        to_columns(log) == b'[[2, 1], [3, 2]]\n{"seq":0}\n[3\n{"seq":2}\n[3\n[2\n\n1\n30\n0,0\n10,20\n1.5,2.5'
+    )
 
 
 def test_a_torn_row_that_looks_like_the_place_of_one_is_not_stored_by_columns() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 from dima.record.archive import archive_name, read_archive
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,9 @@ def test_every_cell_counts_today_and_says_where_it_comes_from(path: Path) -> Non
         assert summary["config_hash"] == grid.resolve(key).digest()
         assert (summary["env_steps"], summary["final"]["episodes"]) == (grid.task(task).env_steps, 10)
         assert history["finished"]
-        assert {(len(start["commit"]), start["dirty"], start["image"]) for start in history["starts"]} == {(40, False, "none")}
+        assert {(len(start["commit"]), start["dirty"], start["image"]) for start in history["starts"]} == {
+            (40, False, "none")
+        }
 
 
 def test_they_are_small() -> None:

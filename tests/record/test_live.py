@@ -1,4 +1,5 @@
-"""The record in MongoDB while a cell runs: whatever the database does, the run is the same and ends, says so once, and sync makes good."""
+"""The record in MongoDB while a cell runs: whatever the database does, the run is the same and ends, says so
+once, and sync makes good."""
 
 from __future__ import annotations
 
@@ -16,21 +17,24 @@ import pytest
 from mongo_server import contents
 from pymongo.errors import AutoReconnect
 
-from dima.record import database_observer
-from dima.record.database import Address
 from dima.record.events import read_events
+from dima.record.mongo import observer
+from dima.record.mongo.database import Address
+from dima.record.mongo.sync import sync
 from dima.record.sacred_record import recorded
 from dima.record.snapshot import RECORDS
-from dima.record.sync import sync
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"grid": "trial", "task": {"name": "push-mass"}, "method": "dima", "seed": 1}
 ADVICE = "The run goes on; `dima sync` brings the database up to date."
-UNREACHABLE = f"dima: The database of DIMA_MONGO_URI cannot be reached: no server answered within 5 s. {ADVICE}\n"
+UNREACHABLE = (
+    f"dima: The database of DIMA_MONGO_URI cannot be reached: no server answered within 5 s. {ADVICE}\n"
+)
 
 
 class Flaky:
-    """A database of which some calls fail: before they do anything, or after, when only the answer is lost."""
+    """A database of which some calls fail: before they do anything, or after, when only the answer is
+    lost."""
 
     def __init__(self, database: Any, fails: Any, late: bool) -> None:
         self._database, self._fails, self._late = database, fails, late
@@ -55,15 +59,18 @@ class _Collection:
         self._flaky, self._collection = flaky, collection
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *arguments, **options: self._flaky.call(getattr(self._collection, name), *arguments, **options)
+        return lambda *arguments, **options: self._flaky.call(
+            getattr(self._collection, name), *arguments, **options
+        )
 
 
 @pytest.fixture
 def run_once(attempt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Any) -> Any:
-    """`run_once(fails, late)` records one and the same run, publishing all the time, to a new database; returns its address and calls."""
-    monkeypatch.setattr(database_observer, "REST_SECONDS", 0.0)
-    monkeypatch.setattr(database_observer, "REST_SHARE", 0)
-    begin, publish = database_observer.connect, database_observer.publish
+    """`run_once(fails, late)` records one and the same run, publishing all the time, to a new database;
+    returns its address and calls."""
+    monkeypatch.setattr(observer, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(observer, "REST_SHARE", 0)
+    begin, publish = observer.connect, observer.publish
 
     def run(fails: Any, late: bool = False) -> tuple[str, int]:
         shutil.rmtree(attempt.folder, ignore_errors=True)
@@ -81,8 +88,8 @@ def run_once(attempt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data
             tries.append(1)
             return publish(*arguments)
 
-        monkeypatch.setattr(database_observer, "connect", connect)
-        monkeypatch.setattr(database_observer, "publish", counted)
+        monkeypatch.setattr(observer, "connect", connect)
+        monkeypatch.setattr(observer, "publish", counted)
 
         def train(metrics: Any) -> str:
             attempt.begin().evaluation(0, 1.0, 2.0)
@@ -100,7 +107,9 @@ def run_once(attempt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data
     return run
 
 
-def test_a_database_that_never_fails_is_what_sync_makes(run_once: Any, attempt: Any, databases: Any, capfd: pytest.CaptureFixture) -> None:
+def test_a_database_that_never_fails_is_what_sync_makes(
+    run_once: Any, attempt: Any, databases: Any, capfd: pytest.CaptureFixture
+) -> None:
     uri, _ = run_once(lambda _: False)
     assert capfd.readouterr().err == ""
     live = contents(uri)
@@ -109,7 +118,9 @@ def test_a_database_that_never_fails_is_what_sync_makes(run_once: Any, attempt: 
     sync(Address(fresh, "X"), attempt.folder.parents[4])
     assert live == contents(fresh)
     assert json.loads((attempt.folder / "sacred/1/run.json").read_text())["status"] == "COMPLETED"
-    assert json.loads((attempt.folder / "sacred/1/metrics.json").read_text())["denoiser.loss"]["values"] == [0.5]
+    assert json.loads((attempt.folder / "sacred/1/metrics.json").read_text())["denoiser.loss"]["values"] == [
+        0.5
+    ]
 
 
 @pytest.mark.slow
@@ -125,7 +136,11 @@ def test_a_database_that_fails_at_any_call_is_made_good_for_by_sync(
     files = {name: (attempt.folder / name).read_bytes() for name in RECORDS}
     capfd.readouterr()
     for k in range(1, 100):
-        plans = {"once": lambda n, k=k: n == k, "again and again": lambda n, k=k: n % k == 0, "for ever": lambda n, k=k: n >= k}
+        plans = {
+            "once": lambda n, k=k: n == k,
+            "again and again": lambda n, k=k: n % k == 0,
+            "for ever": lambda n, k=k: n >= k,
+        }
         uri, calls = run_once(plans[times], late)
         warning = capfd.readouterr().err
         if calls < k:
@@ -138,7 +153,12 @@ def test_a_database_that_fails_at_any_call_is_made_good_for_by_sync(
 
 
 def test_a_run_in_the_database_from_another_configuration_is_warned_of_and_left(
-    run_once: Any, attempt: Any, new_attempt: Any, tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    run_once: Any,
+    attempt: Any,
+    new_attempt: Any,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uri, _ = run_once(lambda _: False)
     before = contents(uri)
@@ -156,13 +176,34 @@ def test_a_run_in_the_database_from_another_configuration_is_warned_of_and_left(
 
 
 CELL = Path("results/tiny/cells/push-mass")
-TRAIN = [sys.executable, "-m", "dima", "train", "--grid", "tiny", "--task", "push-mass", "--seed", "1", "--checkpoint-seconds", "0"]
+TRAIN = [
+    sys.executable,
+    "-m",
+    "dima",
+    "train",
+    "--grid",
+    "tiny",
+    "--task",
+    "push-mass",
+    "--seed",
+    "1",
+    "--checkpoint-seconds",
+    "0",
+]
 
 
 def start(method: str, uri: str | None) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DIMA_")} | {"PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DIMA_")} | {
+        "PYTHONPATH": str(ROOT)
+    }
     environment |= {"DIMA_MONGO_URI": uri} if uri else {}
-    return subprocess.Popen([*TRAIN, "--method", method], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*TRAIN, "--method", method],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -230,7 +271,9 @@ def test_a_server_killed_while_a_cell_runs(workplace: Path, own_server: Any, dat
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_half_a_minute(workplace: Path, own_server: Any) -> None:
+def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_half_a_minute(
+    workplace: Path, own_server: Any
+) -> None:
     longer(workplace, 4000)
     process = start("mappo", own_server.uri())
     deadline = time.monotonic() + 60
@@ -247,7 +290,9 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_half_a_minut
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(workplace: Path, databases: Any) -> None:
+def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(
+    workplace: Path, databases: Any
+) -> None:
     longer(workplace, 5000)
     uri = databases.uri()
     process = start("mappo", uri)
@@ -258,7 +303,9 @@ def test_a_killed_cell_is_brought_by_sync_and_continues_as_the_same_run(workplac
     process.communicate()
     sync(Address(uri, "X"), Path("results"))
     found = contents(uri)
-    assert [(run["_id"], run["status"]) for run in found["runs"]] == [("tiny/push-mass/mappo/seed-1/1", "RUNNING")]
+    assert [(run["_id"], run["status"]) for run in found["runs"]] == [
+        ("tiny/push-mass/mappo/seed-1/1", "RUNNING")
+    ]
     assert log.read_bytes() in [chunk["data"] for chunk in found["fs.chunks"]]
     assert end(start("mappo", uri)) == ""
     fresh = databases.uri()

@@ -11,11 +11,11 @@ import yaml
 from conftest import TINY_DIMA, TINY_MAMBA, TINY_MARIE, tiny_config
 
 import envs
-from dima.cell import Execution, run_cell
+from dima.cell.run import Execution, run_cell
 from dima.config import CellConfig, EvaluationConfig, TaskConfig
+from dima.config.grid import CellKey, load_grid, merge, validate
+from dima.config.studied import observations_tell_state
 from dima.errors import UserError
-from dima.grid import CellKey, load_grid, merge, validate
-from dima.studied import observations_tell_state
 from dima.studies.episodes import RealEpisode
 from dima.studies.frames import SIDE, frames_of, observation_error, save_frames
 from dima.studies.rollouts import Rollout
@@ -45,7 +45,8 @@ def push_mass():
 
 @pytest.fixture
 def scene(push_mass):
-    """An episode of random actions, imagined from after step 3; at step t each of the 2 x 5 observed numbers is t."""
+    """An episode of random actions, imagined from after step 3; at step t each of the 2 x 5 observed numbers
+    is t."""
     random = np.random.default_rng(0)
     _, state = push_mass.reset(seed=0)
     rows = []
@@ -56,7 +57,12 @@ def scene(push_mass):
     states, actions = (np.stack(column) for column in zip(*rows, strict=True))
     observations = np.broadcast_to(np.arange(30, dtype=np.float32)[:, None, None], (30, 2, 5)).copy()
     ends = np.arange(30) == 29
-    return Scene(RealEpisode(states, observations, actions, np.zeros(30, dtype=np.float32), np.zeros_like(ends), ends), 3, 14, "somebody")
+    return Scene(
+        RealEpisode(states, observations, actions, np.zeros(30, dtype=np.float32), np.zeros_like(ends), ends),
+        3,
+        14,
+        "somebody",
+    )
 
 
 def test_what_is_imagined_as_it_is_has_no_error_and_the_same_pictures(push_mass, scene):
@@ -81,11 +87,20 @@ def test_the_error_is_the_mean_distance_of_what_is_observed(push_mass, scene):
 
 def test_where_a_model_does_not_reach_it_is_white_and_has_no_error(push_mass, scene):
     rollouts = [Rollout("short", scene.state[:9], scene.observation[:9])]
-    broken_state, broken_observation, huge = scene.state.copy(), scene.observation.copy(), scene.state.astype(np.float64)
+    broken_state, broken_observation, huge = (
+        scene.state.copy(),
+        scene.observation.copy(),
+        scene.state.astype(np.float64),
+    )
     broken_state[4, 0], broken_observation[9, 1, 3], huge[0, 1] = np.nan, np.inf, 1e300
-    rollouts += [Rollout("state", broken_state, scene.observation), Rollout("observation", scene.state, broken_observation)]
+    rollouts += [
+        Rollout("state", broken_state, scene.observation),
+        Rollout("observation", scene.state, broken_observation),
+    ]
     arrays = frames_of(push_mass, scene, [*rollouts, Rollout("huge", huge, scene.observation)])
-    reached = np.array([[True, True, False, False], [True, False, False, False], [True, True, False, False], [False] * 4])
+    reached = np.array(
+        [[True, True, False, False], [True, False, False, False], [True, True, False, False], [False] * 4]
+    )
     np.testing.assert_array_equal(np.isnan(arrays["error"]), ~reached)
     white = (arrays["imagined"] == 255).all(axis=(2, 3, 4))
     np.testing.assert_array_equal(white, ~reached)
@@ -94,8 +109,14 @@ def test_where_a_model_does_not_reach_it_is_white_and_has_no_error(push_mass, sc
 
 
 def test_the_file_is_the_arrays_and_the_same_bytes_every_time(push_mass, scene, tmp_path):
-    rollouts = [Rollout("2-1-1-2", scene.state, scene.observation), Rollout("random", scene.state[:2], scene.observation[:2])]
-    contents = [save_frames(tmp_path / name / "frames.npz", push_mass, scene, rollouts).read_bytes() for name in ("one", "two")]
+    rollouts = [
+        Rollout("2-1-1-2", scene.state, scene.observation),
+        Rollout("random", scene.state[:2], scene.observation[:2]),
+    ]
+    contents = [
+        save_frames(tmp_path / name / "frames.npz", push_mass, scene, rollouts).read_bytes()
+        for name in ("one", "two")
+    ]
     assert contents[0] == contents[1]
     read = check_form(tmp_path / "one/frames.npz")
     assert read["names"].tolist() == ["2-1-1-2", "random"]
@@ -108,7 +129,10 @@ def check_form(path: Path) -> dict[str, np.ndarray]:
         arrays = {name: file[name] for name in file.files}
     assert list(arrays) == list(FORMS)
     for name, (kind, axes) in FORMS.items():
-        assert (kind in (arrays[name].dtype.name, arrays[name].dtype.kind), arrays[name].ndim) == (True, axes), name
+        assert (kind in (arrays[name].dtype.name, arrays[name].dtype.kind), arrays[name].ndim) == (
+            True,
+            axes,
+        ), name
     rollouts, steps = arrays["error"].shape
     assert arrays["imagined"].shape == (rollouts, steps, SIDE, SIDE, 3)
     assert arrays["real"].shape == (steps, SIDE, SIDE, 3)
@@ -124,11 +148,16 @@ def test_the_frames_of_a_variant_show_what_dima_does(tiny, tmp_path):
         "denoiser": {"dynamics": "deterministic"},
         "behavior": {"actor_hidden": [8]},
     }  # so few updates tell the two methods hardly apart
-    cells["dima-joint"] = validate(CellConfig, merge(cells["dima-joint"].model_dump(mode="json"), {"parameters": other}), "test")
+    cells["dima-joint"] = validate(
+        CellConfig, merge(cells["dima-joint"].model_dump(mode="json"), {"parameters": other}), "test"
+    )
     for method, config in cells.items():
         run_cell(config, tmp_path / method, Execution(CPU))
     lead = (cells["dima"], tmp_path / "dima")
-    found = {method: check_form(run_study("frames", config, tmp_path / method, 8, CPU, lead)) for method, config in cells.items()}
+    found = {
+        method: check_form(run_study("frames", config, tmp_path / method, 8, CPU, lead))
+        for method, config in cells.items()
+    }
     assert {str(arrays["episode"]) for arrays in found.values()} == {"dima seed-1"}
     for name in ("steps", "real", "start", "still"):
         np.testing.assert_array_equal(found["dima"][name], found["dima-joint"][name])
@@ -138,8 +167,17 @@ def test_the_frames_of_a_variant_show_what_dima_does(tiny, tmp_path):
     assert own["episode"] == "dima-joint seed-1"
     assert (own["real"] != found["dima"]["real"]).any()
 
-    with pytest.raises(UserError, match=r"nowhere has no checkpoint: its policy acts in the frames of every method"):
-        run_study("frames", cells["dima-joint"], tmp_path / "dima-joint", 8, CPU, (cells["dima"], tmp_path / "nowhere"))
+    with pytest.raises(
+        UserError, match=r"nowhere has no checkpoint: its policy acts in the frames of every method"
+    ):
+        run_study(
+            "frames",
+            cells["dima-joint"],
+            tmp_path / "dima-joint",
+            8,
+            CPU,
+            (cells["dima"], tmp_path / "nowhere"),
+        )
 
 
 def test_frames_of_predicted_observations_are_refused_where_they_do_not_tell_the_state(tiny, tmp_path):
@@ -148,7 +186,9 @@ def test_frames_of_predicted_observations_are_refused_where_they_do_not_tell_the
         run_study("frames", tiny.resolve(CellKey("push-mass", "mamba", 1)), tmp_path, 8, CPU)
 
 
-@pytest.mark.parametrize(("task", "preset"), [(task, preset) for task, entry in envs.TASKS.items() for preset in entry.presets])
+@pytest.mark.parametrize(
+    ("task", "preset"), [(task, preset) for task, entry in envs.TASKS.items() for preset in entry.presets]
+)
 def test_which_observations_tell_the_state_is_what_the_environments_say(task, preset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MuJoCo appends its warnings to a file in the working folder
     suite = envs.TASKS[task].suite
@@ -182,9 +222,20 @@ def test_observations_are_drawn_as_the_states_that_they_show(opengl, task, tmp_p
         observation, state = result.obs, result.state
     states, observations, actions = (np.stack(column) for column in zip(*rows, strict=True))
     flags = np.zeros(17, dtype=np.bool_)
-    scene = Scene(RealEpisode(states, observations, actions, np.zeros(17, dtype=np.float32), flags, flags), 2, 14, "somebody")
-    noise = scene.observation + random.normal(size=scene.observation.shape) * np.geomspace(0.01, 1e3, 14)[:, None, None]
-    rollouts = [Rollout(name, environment.states_seen(seen), seen) for name, seen in (("true", scene.observation), ("noise", noise))]
+    scene = Scene(
+        RealEpisode(states, observations, actions, np.zeros(17, dtype=np.float32), flags, flags),
+        2,
+        14,
+        "somebody",
+    )
+    noise = (
+        scene.observation
+        + random.normal(size=scene.observation.shape) * np.geomspace(0.01, 1e3, 14)[:, None, None]
+    )
+    rollouts = [
+        Rollout(name, environment.states_seen(seen), seen)
+        for name, seen in (("true", scene.observation), ("noise", noise))
+    ]
     arrays = frames_of(environment, scene, rollouts)
     assert np.abs(arrays["imagined"][0].astype(int) - arrays["real"]).mean() < 0.05
     np.testing.assert_array_equal(arrays["error"][0], np.zeros(4))
@@ -199,15 +250,25 @@ def trained(opengl, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
     config = tiny_config(folder)
     grid = {
-        "experiments": {"final_returns": [{"tasks": ["halfcheetah-2x3"], "methods": ["dima", "mamba", "marie"], "seeds": [1]}]},
+        "experiments": {
+            "final_returns": [
+                {"tasks": ["halfcheetah-2x3"], "methods": ["dima", "mamba", "marie"], "seeds": [1]}
+            ]
+        },
         "overrides": {
             "tasks": {"halfcheetah-2x3": {"env_steps": 1000, "evaluation": {"every": 1000, "episodes": 1}}},
-            "methods": {"dima": TINY_DIMA, "mamba": TINY_MAMBA, "marie": merge(TINY_MARIE, {"behavior": {"horizon": 6}})},
+            "methods": {
+                "dima": TINY_DIMA,
+                "mamba": TINY_MAMBA,
+                "marie": merge(TINY_MARIE, {"behavior": {"horizon": 6}}),
+            },
         },
     }
     (config / "drawn.yaml").write_text(yaml.safe_dump(grid), encoding="utf-8")
     loaded = load_grid("drawn", config)
-    cells = {key.method: (loaded.resolve(key), folder / "results/drawn/cells" / key.folder) for key in loaded.cells}
+    cells = {
+        key.method: (loaded.resolve(key), folder / "results/drawn/cells" / key.folder) for key in loaded.cells
+    }
     for cell, place in cells.values():
         run_cell(cell, place, Execution(CPU))
     return folder, cells
@@ -225,7 +286,18 @@ def test_all_kinds_of_world_models_are_shown_the_same_rollout(trained, monkeypat
     for method, (_, place) in cells.items():
         contents = []
         for _ in range(2):
-            cell = ["--grid", "drawn", "--task", "halfcheetah-2x3", "--method", method, "--seed", "1", "--device", "cpu"]
+            cell = [
+                "--grid",
+                "drawn",
+                "--task",
+                "halfcheetah-2x3",
+                "--method",
+                method,
+                "--seed",
+                "1",
+                "--device",
+                "cpu",
+            ]
             assert main(["study", "frames", *cell]) == 0, capsys.readouterr().err
             contents.append((place / "studies/frames.npz").read_bytes())
         assert contents[0] == contents[1]
@@ -239,7 +311,12 @@ def test_all_kinds_of_world_models_are_shown_the_same_rollout(trained, monkeypat
     assert found["mamba"]["names"].tolist() == found["marie"]["names"].tolist() == ["none"]
     assert np.isfinite(found["dima"]["error"]).all()
     assert np.isfinite(found["mamba"]["error"]).all()
-    assert np.isfinite(found["marie"]["error"][0]).tolist() == [True, True, False, False]  # five steps, its horizon less one
+    assert np.isfinite(found["marie"]["error"][0]).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]  # five steps, its horizon less one
     assert (found["marie"]["imagined"][0, 2:] == 255).all()
     assert found["mamba"]["imagined"].std(axis=(2, 3, 4)).min() > 10  # a robot, or at least its floor
     assert (found["dima"]["still"] > 0).all()
@@ -250,5 +327,8 @@ def test_all_kinds_of_world_models_are_shown_the_same_rollout(trained, monkeypat
 def test_a_lead_that_has_not_been_trained_is_named(trained, tmp_path):
     _, cells = trained
     config, folder = cells["mamba"]
-    with pytest.raises(UserError, match="has no checkpoint: its policy acts in the frames of every method with its task and seed"):
+    with pytest.raises(
+        UserError,
+        match="has no checkpoint: its policy acts in the frames of every method with its task and seed",
+    ):
         run_study("frames", config, folder, 8, CPU, (cells["dima"][0], tmp_path))

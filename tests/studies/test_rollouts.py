@@ -1,4 +1,5 @@
-"""World models rolled out along the actions of a scene: models written by hand, and ones whose draws are decided."""
+"""World models rolled out along the actions of a scene: models written by hand, and ones whose draws are
+decided."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from counting_model import AGENTS, TOKENS, CountingTokenizer, CountingWorld
 from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned
+from dima.cell.methods import build_learner
+from dima.config.grid import CellKey, merge, validate
 from dima.errors import UserError
-from dima.grid import CellKey, merge, validate
-from dima.methods import build_learner
 from dima.studies.episodes import RealEpisode, play
 from dima.studies.rollouts import decoded, filtered, imagined, mamba_observations, marie_observations
 from dima.studies.scene import Scene
@@ -21,13 +22,16 @@ CPU = torch.device("cpu")
 
 
 def scene(start=6, horizon=10, length=30):
-    """Two agents; at step t agent i sees (100 t + 10 i, 0, 0, 0, 0) and does (t + i) / 10, which is clipped from t = 10 - i on."""
+    """Two agents; at step t agent i sees (100 t + 10 i, 0, 0, 0, 0) and does (t + i) / 10, which is clipped
+    from t = 10 - i on."""
     time, agent = np.arange(length, dtype=np.float32)[:, None], np.arange(AGENTS, dtype=np.float32)
     observations = np.zeros((length, AGENTS, 5), dtype=np.float32)
     observations[:, :, 0] = 100 * time + 10 * agent
     ends = np.arange(length) == length - 1
     states = np.repeat(time, 6, axis=1)
-    episode = RealEpisode(states, observations, ((time + agent) / 10)[..., None], time[:, 0], np.zeros_like(ends), ends)
+    episode = RealEpisode(
+        states, observations, ((time + agent) / 10)[..., None], time[:, 0], np.zeros_like(ends), ends
+    )
     return Scene(episode, start, horizon, "dima seed-1")
 
 
@@ -56,7 +60,9 @@ class Adding(RecurrentModel):
 def test_mamba_is_told_the_past_and_imagines_along_clipped_actions():
     model = Adding()
     found = mamba_observations(model, scene(), CPU, 1)
-    torch.testing.assert_close(torch.tensor(model.told), torch.tensor([[0.0, 0.0], *([t / 10, (t + 1) / 10] for t in range(6))]))
+    torch.testing.assert_close(
+        torch.tensor(model.told), torch.tensor([[0.0, 0.0], *([t / 10, (t + 1) / 10] for t in range(6))])
+    )
     done = np.minimum((np.arange(6, 16)[:, None] + np.arange(2)) / 10, 1)
     np.testing.assert_allclose(found[..., 0], np.array([600.0, 610.0]) + done.cumsum(axis=0), rtol=1e-6)
 
@@ -80,7 +86,9 @@ def decided(model):
 @torch.no_grad()
 def test_the_filtered_state_is_the_last_of_the_posterior_chain_that_training_unrolls(mamba):
     model, given = decided(mamba.model), scene()
-    observations, actions = (torch.from_numpy(getattr(given.episode, name)[:7])[None] for name in ("observation", "action"))
+    observations, actions = (
+        torch.from_numpy(getattr(given.episode, name)[:7])[None] for name in ("observation", "action")
+    )
     previous = torch.cat([torch.zeros_like(actions[:, :1]), actions[:, :-1].clamp(-1, 1)], dim=1)
     flags = torch.zeros(1, 7, dtype=torch.bool)
     sequence = Aligned(observations, previous, flags, flags, torch.zeros(1, 7), flags)
@@ -88,7 +96,9 @@ def test_the_filtered_state_is_the_last_of_the_posterior_chain_that_training_unr
     found = filtered(model, given, CPU)
     torch.testing.assert_close(found.deterministic, states.deterministic[:, -1])
     torch.testing.assert_close(found.stochastic, states.stochastic[:, -1])
-    torch.testing.assert_close(decoded(model, found), model.observation_head(model.decoder(states.feature))[:, -1])
+    torch.testing.assert_close(
+        decoded(model, found), model.observation_head(model.decoder(states.feature))[:, -1]
+    )
 
 
 @torch.no_grad()
@@ -99,7 +109,11 @@ def test_mamba_imagines_by_its_prior(mamba):
     state = filtered(model, given, CPU)
     for step, action in enumerate(torch.from_numpy(given.action).clamp(-1, 1)):
         deterministic = model.advance(state, action[None])
-        most_likely = torch.nn.functional.one_hot(model.prior(deterministic).argmax(dim=-1), model.config.classes).flatten(-2).float()
+        most_likely = (
+            torch.nn.functional.one_hot(model.prior(deterministic).argmax(dim=-1), model.config.classes)
+            .flatten(-2)
+            .float()
+        )
         state = LatentState(deterministic, most_likely)
         torch.testing.assert_close(found[step], decoded(model, state)[0])
 
@@ -125,7 +139,9 @@ def test_marie_goes_on_from_the_start_along_the_actions_and_no_further_than_it_c
     found = marie_observations(CountingTokenizer(), world, most, scene(), CPU, 1)
     np.testing.assert_array_equal(found[..., 0], np.array([600, 610]) + np.arange(1, reached + 1)[:, None])
     actions, uniform = (torch.stack(values) for values in list(zip(*world.given, strict=True))[1:])
-    np.testing.assert_allclose(actions[:, 0, :, 0], (np.arange(6, 6 + reached)[:, None] + np.arange(2)) / 10, rtol=1e-6)
+    np.testing.assert_allclose(
+        actions[:, 0, :, 0], (np.arange(6, 6 + reached)[:, None] + np.arange(2)) / 10, rtol=1e-6
+    )
     assert uniform.shape == (reached, 1, AGENTS, TOKENS)
     assert len(uniform.unique()) == uniform.numel()  # fresh numbers for every token
 
@@ -146,7 +162,11 @@ def test_marie_goes_on_from_the_start_along_the_actions_and_no_further_than_it_c
     ],
 )
 def test_the_order_that_the_model_is_used_with_comes_first(tiny_cell, order, names):
-    cell = validate(type(tiny_cell), merge(tiny_cell.model_dump(mode="json"), {"parameters": {"sampler": {"order": order}}}), "test")
+    cell = validate(
+        type(tiny_cell),
+        merge(tiny_cell.model_dump(mode="json"), {"parameters": {"sampler": {"order": order}}}),
+        "test",
+    )
     learner = build_learner(cell, CPU)
     rollouts = imagined(learner, learner._collector.environment, scene(), CPU, 1)
     assert [rollout.name for rollout in rollouts] == names
@@ -157,6 +177,8 @@ def test_the_order_that_the_model_is_used_with_comes_first(tiny_cell, order, nam
 
 def test_a_model_that_is_given_more_than_has_happened_is_refused(tiny_cell):
     learner = build_learner(tiny_cell, CPU)
-    with pytest.raises(UserError, match="The model is given 3 states, and the frames of dima seed-1 begin after step 1"):
+    with pytest.raises(
+        UserError, match="The model is given 3 states, and the frames of dima seed-1 begin after step 1"
+    ):
         imagined(learner, learner._collector.environment, scene(start=1), CPU, 1)
     learner.close()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dima.cell.methods import build_learner
+from dima.config.grid import CellKey
 from dima.errors import UserError
-from dima.grid import CellKey
-from dima.methods import build_learner
 from dima.studies.episodes import held_out_episodes, play
 from dima.studies.scene import Scene, choose_start, stochastic_policy
 
@@ -21,16 +21,22 @@ def moving(*positions: float) -> np.ndarray:
 
 
 def test_a_start_has_its_past_and_the_horizon_and_much_happens_after_it(tiny_cell):
-    falling = moving(*(100.0 - (step - 9.0) ** 2 if step > 9 else 100.0 for step in range(30)))  # stands, then falls ever faster
+    falling = moving(
+        *(100.0 - (step - 9.0) ** 2 if step > 9 else 100.0 for step in range(30))
+    )  # stands, then falls ever faster
     chosen = [choose_start(falling, 3, tiny_cell.model_copy(update={"seed": seed})) for seed in range(200)]
     assert {horizon for _, horizon in chosen} == {14}
     assert {start for start, _ in chosen} == set(range(9, 16))  # the later half of 2 to 15
     assert choose_start(falling, 3, tiny_cell) == choose_start(falling, 3, tiny_cell)
-    landed = [choose_start(falling[::-1], 3, tiny_cell.model_copy(update={"seed": seed}))[0] for seed in range(200)]
+    landed = [
+        choose_start(falling[::-1], 3, tiny_cell.model_copy(update={"seed": seed}))[0] for seed in range(200)
+    ]
     assert set(landed) == set(range(2, 9))
 
 
-@pytest.mark.parametrize(("length", "horizon"), [(17, 14), (16, 10), (13, 10), (12, 5), (8, 5), (7, 1), (4, 1)])
+@pytest.mark.parametrize(
+    ("length", "horizon"), [(17, 14), (16, 10), (13, 10), (12, 5), (8, 5), (7, 1), (4, 1)]
+)
 def test_a_short_episode_shows_fewer_steps(tiny_cell, length, horizon):
     start, found = choose_start(moving(*range(length)), 3, tiny_cell)
     assert found == horizon

@@ -1,4 +1,5 @@
-"""Studies of a world model: by hand, with models that are right or wrong on purpose, and of a cell that was trained."""
+"""Studies of a world model: by hand, with models that are right or wrong on purpose, and of a cell that was
+trained."""
 
 from __future__ import annotations
 
@@ -10,15 +11,15 @@ import pytest
 import torch
 
 import envs
-from dima.cell import Execution, run_cell
+from dima.cell.run import Execution, run_cell
+from dima.config.grid import merge, validate
 from dima.errors import UserError
-from dima.grid import merge, validate
+from dima.learning.dima_learner import DimaLearner
 from dima.studies.calibration import calibration_rows
 from dima.studies.episodes import RealEpisode, Study, cut, held_out_episodes, training_episodes
 from dima.studies.gain import gain_rows, place, regression
 from dima.studies.prediction import HORIZON, cumulative_error, prediction_rows
 from dima.studies.run import STUDIES, run_study
-from dima.train import DimaLearner
 from dima.world_model.deterministic import DirectSampler
 from envs.push_mass import next_state
 
@@ -32,7 +33,10 @@ def changed(cell, **parameters):
 def ramp(length, offset=0.0):
     """An episode whose step t has state (t, ...), action t / 100, observation 10 t and reward t."""
     steps = offset + np.arange(length, dtype=np.float32)
-    states, observations = np.repeat(steps[:, None], 6, axis=1), np.repeat(10 * steps[:, None, None], 5, axis=2).repeat(2, axis=1)
+    states, observations = (
+        np.repeat(steps[:, None], 6, axis=1),
+        np.repeat(10 * steps[:, None, None], 5, axis=2).repeat(2, axis=1),
+    )
     actions = np.repeat(steps[:, None, None] / 100, 2, axis=1)
     ends = np.arange(length) == length - 1
     return RealEpisode(states, observations, actions, steps, np.zeros_like(ends), ends)
@@ -46,7 +50,9 @@ def test_a_segment_has_its_past_and_what_follows():
     segments = cut([ramp(30), ramp(30, 100.0)], [(0, 2), (1, 10)], 3, 4, CPU)
     assert segments.history[:, :, 0].tolist() == [[0, 1, 2], [108, 109, 110]]
     torch.testing.assert_close(segments.past_action[:, :, 1, 0], torch.tensor([[0.0, 0.01], [1.08, 1.09]]))
-    torch.testing.assert_close(segments.action[:, :, 0, 0], torch.tensor([[0.02, 0.03, 0.04, 0.05], [1.1, 1.11, 1.12, 1.13]]))
+    torch.testing.assert_close(
+        segments.action[:, :, 0, 0], torch.tensor([[0.02, 0.03, 0.04, 0.05], [1.1, 1.11, 1.12, 1.13]])
+    )
     assert segments.state[:, :, 3].tolist() == [[3, 4, 5, 6], [111, 112, 113, 114]]
     assert segments.observation[1, 0].tolist() == [[1110] * 5] * 2
 
@@ -62,7 +68,10 @@ def test_starts_leave_room_for_the_past_and_the_horizon(tiny_cell):
 
 def test_the_error_adds_up_over_the_steps():
     segments = cut([ramp(30)], [(0, 2)], 3, 3, CPU)
-    predicted = segments.observation + torch.tensor([1.0, -2.0, 0.5])[None, :, None, None] * torch.tensor([1.0, 3.0])[:, None]
+    predicted = (
+        segments.observation
+        + torch.tensor([1.0, -2.0, 0.5])[None, :, None, None] * torch.tensor([1.0, 3.0])[:, None]
+    )
     np.testing.assert_allclose(cumulative_error(predicted, segments)[0, :, 0], [2.0, 6.0, 7.0])
 
 
@@ -100,26 +109,39 @@ def test_the_gain_is_how_strongly_a_model_heeds_an_agent(tiny_cell, learner, gai
 
 def test_a_perfect_model_errs_by_what_its_decoder_errs(tiny_cell, learner):
     learner.world_model.sampler = Oracle(learner.world_model, (1.0, 1.0))
-    rows = prediction_rows(study(learner, held_out_episodes(learner, tiny_cell.task, 1, 3)), training_episodes(learner))
+    rows = prediction_rows(
+        study(learner, held_out_episodes(learner, tiny_cell.task, 1, 3)), training_episodes(learner)
+    )
     errors = {(row["split"], row["kind"], row["dimension"], row["horizon"]): row["error"] for row in rows}
     assert len(errors) == 2 * 2 * 6 * HORIZON
     for split in ("train", "held-out"):
         for horizon in (1, HORIZON):
             floor = errors[split, "decoder", "mean", horizon]
             assert errors[split, "model", "mean", horizon] == pytest.approx(floor, rel=0.02)
-            assert floor == pytest.approx(np.mean([errors[split, "decoder", str(number), horizon] for number in range(5)]))
+            assert floor == pytest.approx(
+                np.mean([errors[split, "decoder", str(number), horizon] for number in range(5)])
+            )
 
 
 def test_the_training_episodes_are_what_was_collected(learner):
     episodes = training_episodes(learner)
     assert [len(episode) for episode in episodes] == [50, 50]
     for episode in episodes:
-        np.testing.assert_allclose(next_state(episode.state[:-1], episode.action[:-1]), episode.state[1:], atol=1e-6)
+        np.testing.assert_allclose(
+            next_state(episode.state[:-1], episode.action[:-1]), episode.state[1:], atol=1e-6
+        )
         assert episode.truncated.tolist() == [False] * 49 + [True]
 
 
 @pytest.mark.parametrize(
-    ("turns", "expected"), [([1, 1, 0, 0], [2, 1]), ([0, 0, 1, 1], [1, 2]), ([1, 0, 0, 1], [1, 2]), ([2, 0, 1], [2, 3, 1]), (None, [0, 0])]
+    ("turns", "expected"),
+    [
+        ([1, 1, 0, 0], [2, 1]),
+        ([0, 0, 1, 1], [1, 2]),
+        ([1, 0, 0, 1], [1, 2]),
+        ([2, 0, 1], [2, 3, 1]),
+        (None, [0, 0]),
+    ],
 )
 def test_the_place_of_an_agent_is_that_of_its_last_turn(turns, expected):
     assert [place(agent, turns) for agent in range(len(expected))] == expected
@@ -128,7 +150,11 @@ def test_the_place_of_an_agent_is_that_of_its_last_turn(turns, expected):
 def test_the_regression_goes_through_the_origin():
     real = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
     found = regression(0.5 * real, real)
-    assert (found["gain"], found["correlation"], found["segments"]) == (pytest.approx(0.5), pytest.approx(1.0), 3)
+    assert (found["gain"], found["correlation"], found["segments"]) == (
+        pytest.approx(0.5),
+        pytest.approx(1.0),
+        3,
+    )
     assert found["low"] == pytest.approx(0.5)
     noisy = regression(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), real)
     assert noisy["gain"] == pytest.approx(1 / 15)
@@ -190,14 +216,16 @@ def test_every_study_of_a_trained_cell(tiny_cell, tmp_path, conditioning):
 
 
 def test_what_cannot_be_studied_is_refused(tiny, tiny_cell, tmp_path):
-    from dima.grid import CellKey
+    from dima.config.grid import CellKey
 
     with pytest.raises(UserError, match="has no checkpoint to study"):
         run_study("gain", tiny_cell, tmp_path, 8, CPU)
     with pytest.raises(UserError, match="Method mappo has no world model to study"):
         run_study("gain", tiny.resolve(CellKey("push-mass", "mappo", 1)), tmp_path, 8, CPU)
     for name in set(STUDIES) - {"frames"}:
-        with pytest.raises(UserError, match=f"Method mamba has no study {name}, since .*; it has frames alone."):
+        with pytest.raises(
+            UserError, match=f"Method mamba has no study {name}, since .*; it has frames alone."
+        ):
             run_study(name, tiny.resolve(CellKey("push-mass", "mamba", 1)), tmp_path, 8, CPU)
 
 

@@ -1,4 +1,5 @@
-"""The real Snakefile and rules over a staged folder: its own configuration, and a stand-in that trains nothing."""
+"""The real Snakefile and rules over a staged folder: its own configuration, and a stand-in that trains
+nothing."""
 
 from __future__ import annotations
 
@@ -42,10 +43,15 @@ class Stage:
         )
 
     def planned(self, *arguments: str) -> list[str]:
-        """What a dry run would make: cells by their folder, everything else by the name of its rule, sorted."""
+        """What a dry run would make: cells by their folder, everything else by the name of its rule,
+        sorted."""
         result = self.snakemake("--dry-run", *arguments)
         assert result.returncode == 0, result.stderr
-        jobs = re.findall(r"^ *(?:local)?rule (\w+):\n(?: +input: .*\n)?(?: +output: (.*)\n)?", result.stdout + result.stderr, re.MULTILINE)
+        jobs = re.findall(
+            r"^ *(?:local)?rule (\w+):\n(?: +input: .*\n)?(?: +output: (.*)\n)?",
+            result.stdout + result.stderr,
+            re.MULTILINE,
+        )
         return sorted(str(Path(output).parent) if rule == "cell" else rule for rule, output in jobs)
 
 

@@ -1,4 +1,5 @@
-"""Stands in for `python -m dima` in a staged folder, where it is called `dima.py`: trains nothing, writes what the rules declare."""
+"""Stands in for `python -m dima` in a staged folder, where it is called `dima.py`: trains nothing, writes
+what the rules declare."""
 
 from __future__ import annotations
 
@@ -17,8 +18,15 @@ def train(grid: str, task: str, method: str, seed: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}")
     folder.mkdir(parents=True, exist_ok=True)
     failing = os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}"
-    status = {"state": "diverged" if failing else "completed", "env_steps": 4000, "latest_return": 12.5, "wall_seconds": 8.0}
-    (folder / "status.json").write_text(json.dumps({**status, "updated": time.time(), "message": "no number" if failing else None}))
+    status = {
+        "state": "diverged" if failing else "completed",
+        "env_steps": 4000,
+        "latest_return": 12.5,
+        "wall_seconds": 8.0,
+    }
+    (folder / "status.json").write_text(
+        json.dumps({**status, "updated": time.time(), "message": "no number" if failing else None})
+    )
     print(f"{sys.prefix} {os.environ['OMP_NUM_THREADS']}")
     if os.environ.get("DYING") == f"{task}/{method}/seed-{seed}":
         with Path("deaths").open("a") as deaths:
@@ -32,28 +40,45 @@ def train(grid: str, task: str, method: str, seed: str) -> None:
 
 def write_record(folder: Path, grid: str, task: str, method: str, seed: int) -> None:
     """What a finished cell says of its configuration, in the form that cells have."""
-    from dima.grid import CellKey, load_grid
+    from dima.config.grid import CellKey, load_grid
     from dima.record.summary import summarize
 
     config = load_grid(grid).resolve(CellKey(task, method, seed))
-    start = {"commit": None, "dirty": None, "image": "none", "lock": None, "hardware": "stand-in", "device": "cpu"}
+    start = {
+        "commit": None,
+        "dirty": None,
+        "image": "none",
+        "lock": None,
+        "hardware": "stand-in",
+        "device": "cpu",
+    }
     history = {"attempt": 1, "starts": [start], "finished": True}
     budget = config.task.env_steps
-    evaluation = {"kind": "evaluation", "env_steps": budget, "grid_step": budget, "episode": 0, "return": 12.5}
+    evaluation = {
+        "kind": "evaluation",
+        "env_steps": budget,
+        "grid_step": budget,
+        "episode": 0,
+        "return": 12.5,
+    }
     summary = summarize(config, [evaluation], history, "stand-in", None, 8.0)
-    (folder / "config.json").write_text(json.dumps({"digest": config.digest(), "config": config.model_dump(mode="json")}))
+    (folder / "config.json").write_text(
+        json.dumps({"digest": config.digest(), "config": config.model_dump(mode="json")})
+    )
     (folder / "provenance.json").write_text(json.dumps(history))
     (folder / "summary.json").write_text(json.dumps({**summary, "made": time.time_ns()}))
 
 
 def assemble(command: str, grid: str, of: str | None = None) -> None:
     from dima.analysis.paths import figure_paths, report_path, table_paths
-    from dima.grid import load_grid
+    from dima.config.grid import load_grid
 
     report = {"report": lambda grid, results, of: [report_path(grid, results) / "index.html"]}
     if command == "report":  # replaced as a whole, by what is newer than all that it is made from
         shutil.rmtree(report_path(load_grid(grid), Path("results")), ignore_errors=True)
-    for path in {"tables": table_paths, "figures": figure_paths, **report}[command](load_grid(grid), Path("results"), of):
+    for path in {"tables": table_paths, "figures": figure_paths, **report}[command](
+        load_grid(grid), Path("results"), of
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{path.name} at {time.time_ns()}")
 
@@ -87,8 +112,17 @@ def write_frames(path: Path) -> None:
     import numpy as np
 
     real = np.full((2, 16, 16, 3), 200, dtype=np.uint8)
-    arrays = {"steps": np.array([1, 5]), "real": real, "names": np.array(["descending"]), "imagined": real[None] - 50}
-    arrays |= {"error": np.array([[0.1, 0.7]]), "still": np.array([0.2, 0.6]), "episode": np.array("dima seed-1")}
+    arrays = {
+        "steps": np.array([1, 5]),
+        "real": real,
+        "names": np.array(["descending"]),
+        "imagined": real[None] - 50,
+    }
+    arrays |= {
+        "error": np.array([[0.1, 0.7]]),
+        "still": np.array([0.2, 0.6]),
+        "episode": np.array("dima seed-1"),
+    }
     np.savez(path, **arrays, start=np.array(3), synthetic=np.array(""))
 
 
@@ -113,7 +147,9 @@ if __name__ == "__main__":
     if command == "build-image":
         build_image(*arguments)
     names = [arguments.pop(0)] if command in ("study", "render") else []
-    options = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
+    options = {
+        name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)
+    }
     if command == "train":
         train(**options)
     elif command == "study":

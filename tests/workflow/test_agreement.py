@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dima.campaign.cell_plan import CellPlan, cell_plans
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 
 QUICK = """experiments:
   final_returns: [{tasks: [push-mass], methods: [dima, dima-joint], seeds: [1, 2]}]
@@ -23,14 +23,19 @@ def agreed(stage) -> tuple[list[str], dict[str, CellPlan]]:
     by_snakemake = [job for job in stage.planned("--profile", "local", "quick") if job.startswith(CELLS)]
     grid = load_grid("quick", stage.folder / "workflow/config")
     plans = {f"{CELLS}/{plan.key.folder}": plan for plan in cell_plans(grid, stage.folder / CELLS)}
-    assert sorted(cell for cell, plan in plans.items() if plan.fate in ("new", "anew", "continue")) == by_snakemake
+    assert (
+        sorted(cell for cell, plan in plans.items() if plan.fate in ("new", "anew", "continue"))
+        == by_snakemake
+    )
     return by_snakemake, plans
 
 
 @pytest.mark.slow
 def test_what_the_plan_names_is_what_snakemake_would_run(stage) -> None:
     stage.write("quick.yaml", QUICK)
-    first = stage.snakemake("--profile", "local", "--cores", "2", "quick", FAILING="push-mass/dima-joint/seed-2")
+    first = stage.snakemake(
+        "--profile", "local", "--cores", "2", "quick", FAILING="push-mass/dima-joint/seed-2"
+    )
     assert first.returncode != 0
     assert agreed(stage)[0] == [JOINT[1]]
     assert stage.snakemake("--profile", "local", "--cores", "2", "quick").returncode == 0
@@ -63,4 +68,6 @@ def test_what_the_plan_names_is_what_snakemake_would_run(stage) -> None:
     assert {plans[folder].fate for folder in thirds} == {"new"}
 
     shutil.rmtree(stage.folder / ".snakemake")  # without its notes Snakemake knows of no change
-    assert [job for job in stage.planned("--profile", "local", "quick") if job.startswith(CELLS)] == sorted([JOINT[0], *thirds])
+    assert [job for job in stage.planned("--profile", "local", "quick") if job.startswith(CELLS)] == sorted(
+        [JOINT[0], *thirds]
+    )

@@ -23,21 +23,28 @@ if sys.argv[1] == "train":
 
 @pytest.fixture
 def shared(stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """`shared(cards)`: what six cells that train for 0.4 s saw of the cards, the most that ran at once, and what was said."""
+    """`shared(cards)`: what six cells that train for 0.4 s saw of the cards, the most that ran at once, and
+    what was said."""
     stage.write("quick.yaml", CELLS)
     stand_in = (stage.folder / "dima.py").read_text(encoding="utf-8")
     (stage.folder / "dima.py").write_text(
-        stand_in.replace("from __future__ import annotations\n", f"from __future__ import annotations\n{TRAINING}", 1)
+        stand_in.replace(
+            "from __future__ import annotations\n", f"from __future__ import annotations\n{TRAINING}", 1
+        )
     )
     tool = tmp_path / "bin/nvidia-smi"
     tool.parent.mkdir()
     # a torch that finds GPUs, whatever is installed here
     (tmp_path / "site").mkdir()
     (tmp_path / "site/torch-2.13.0.dist-info").mkdir()
-    (tmp_path / "site/torch-2.13.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n")
+    (tmp_path / "site/torch-2.13.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n"
+    )
 
     def run(cards: int, *arguments: str) -> tuple[int, set[str], str]:
-        tool.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU-{card}, {card}, 81559, A Card'\n" for card in range(cards)))
+        tool.write_text(
+            "#!/bin/sh\n" + "".join(f"echo 'GPU-{card}, {card}, 81559, A Card'\n" for card in range(cards))
+        )
         tool.chmod(0o755)
         paths = os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parents[2])])
         result = stage.snakemake(

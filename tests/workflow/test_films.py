@@ -18,11 +18,18 @@ def test_a_film_asks_for_its_cell_and_the_report_for_no_film_but_shows_those_tha
     assert stage.planned("quick_films") == ["film", "film", "quick_films"]
     made = stage.snakemake("--cores", "1", FILM)
     assert made.returncode == 0, made.stderr
-    assert (stage.folder / FILM).read_text() == "a film of results/quick/cells/push-mass/mappo/seed-1 on push-mass"
+    assert (
+        stage.folder / FILM
+    ).read_text() == "a film of results/quick/cells/push-mass/mappo/seed-1 on push-mass"
     assert stage.planned("quick") == ["quick", "quick_report"]
 
 
 def test_a_checkouts_policy_is_not_asked_for(stage) -> None:
     stage.write("quick.yaml", CHECKOUT)
     assert stage.planned("quick_films").count("film") == 1
-    assert "Unknown seed '9'" in stage.snakemake("--cores", "1", FILM.replace("push-mass", "halfcheetah-2x3").replace("-1/", "-9/")).stderr
+    assert (
+        "Unknown seed '9'"
+        in stage.snakemake(
+            "--cores", "1", FILM.replace("push-mass", "halfcheetah-2x3").replace("-1/", "-9/")
+        ).stderr
+    )

@@ -1,4 +1,5 @@
-"""Which images are built, when again, and how cells are called in them: the real rules over a stand-in for Apptainer."""
+"""Which images are built, when again, and how cells are called in them: the real rules over a stand-in for
+Apptainer."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima, mappo], seeds: [1]}]}\n"
-CELLS = {name: f"results/quick/cells/push-mass/{method}/seed-1/summary.json" for name, method in (("dima", "dima"), ("harl", "mappo"))}
+CELLS = {
+    name: f"results/quick/cells/push-mass/{method}/seed-1/summary.json"
+    for name, method in (("dima", "dima"), ("harl", "mappo"))
+}
 APPTAINER = """#!/bin/sh
 case "$1" in
 --version) echo "apptainer version 1.4.5" ;;
@@ -26,7 +30,9 @@ def site(stage):
     """The stage with definition files, and a stand-in for Apptainer that runs cells in this Python."""
     stage.write("quick.yaml", QUICK)
     shutil.copytree(
-        ROOT / "containers", stage.folder / "containers", ignore=shutil.ignore_patterns("*.sif*", "dima.arguments", "harl.arguments")
+        ROOT / "containers",
+        stage.folder / "containers",
+        ignore=shutil.ignore_patterns("*.sif*", "dima.arguments", "harl.arguments"),
     )
     (stage.folder / "bin").mkdir()
     (stage.folder / "bin/apptainer").write_text(APPTAINER, encoding="utf-8")
@@ -64,19 +70,26 @@ def test_a_cell_runs_in_the_image_of_its_engine_with_nothing_secret_on_the_comma
     }
     said = run(site, *CELLS.values(), "--cores", "1", "--printshellcmds", "--sdm", "apptainer", **host)
     calls = (site.folder / "called").read_text().splitlines()
-    assert sorted(call.split(" bash -c ")[0].split()[-1] for call in calls) == ["containers/dima.sif", "containers/harl.sif"]
+    assert sorted(call.split(" bash -c ")[0].split()[-1] for call in calls) == [
+        "containers/dima.sif",
+        "containers/harl.sif",
+    ]
     surroundings = set((site.folder / "surroundings").read_text().splitlines())
     folder, uri = site.folder, host["DIMA_MONGO_URI"]
     assert {
         "APPTAINER_CLEANENV=1", "APPTAINER_NO_HOME=1", "APPTAINERENV_SLURM_JOB_ID=7", f"APPTAINERENV_DIMA_MONGO_URI={uri}",
         f"APPTAINER_BIND={folder}:{folder}:ro,{folder}/results:{folder}/results",
     } <= surroundings  # fmt: skip
-    assert not [line for line in surroundings if line.startswith(("APPTAINERENV_PYTHONPATH", "SINGULARITYENV_"))]
+    assert not [
+        line for line in surroundings if line.startswith(("APPTAINERENV_PYTHONPATH", "SINGULARITYENV_"))
+    ]
     assert "canary" not in said + "".join(calls)
 
 
 def test_a_cell_of_a_checkout_runs_outside(site) -> None:
-    site.write("quick.yaml", QUICK.replace("push-mass", "halfcheetah-2x3").replace("dima, mappo", "happo-checkout"))
+    site.write(
+        "quick.yaml", QUICK.replace("push-mass", "halfcheetah-2x3").replace("dima, mappo", "happo-checkout")
+    )
     cell = "results/quick/cells/halfcheetah-2x3/happo-checkout/seed-1/summary.json"
     run(site, cell, "--cores", "1", "--sdm", "apptainer")
     assert (site.folder / cell).exists()
@@ -113,4 +126,6 @@ def test_a_cell_whose_image_is_missing_or_stale_is_refused_with_what_to_do(site)
 def test_an_image_without_a_definition_is_refused_with_the_choices(site) -> None:
     result = site.snakemake("containers/dimma.sif", "--cores", "1")
     assert result.returncode != 0
-    assert result.stderr.splitlines()[-1] == "Unknown image 'dimma'; choose from dima, harl, isaacgym, mongodb."
+    assert (
+        result.stderr.splitlines()[-1] == "Unknown image 'dimma'; choose from dima, harl, isaacgym, mongodb."
+    )

@@ -1,4 +1,5 @@
-"""What a Slurm job of a workflow does when it is asked to stop: the real rules, with stand-ins for Slurm and for cells."""
+"""What a Slurm job of a workflow does when it is asked to stop: the real rules, with stand-ins for Slurm and
+for cells."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ sys.exit(99)
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a `squeue` that says what is in `state`, and a `scontrol` that writes what it was asked for to `asked`."""
+    """A folder with a `squeue` that says what is in `state`, and a `scontrol` that writes what it was asked
+    for to `asked`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "state").write_text("RUNNING\n")
@@ -34,12 +36,19 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_seeds_of_one_job_are_trained_side_by_side_and_a_stopped_job_is_queued_again(stage, slurm: Path) -> None:
+def test_seeds_of_one_job_are_trained_side_by_side_and_a_stopped_job_is_queued_again(
+    stage, slurm: Path
+) -> None:
     """Called as the executor of Slurm calls it."""
-    stage.write("quick.yaml", "experiments: {final_returns: [{tasks: [push-mass], methods: [dima], seeds: [1, 2, 10]}]}\n")
+    stage.write(
+        "quick.yaml",
+        "experiments: {final_returns: [{tasks: [push-mass], methods: [dima], seeds: [1, 2, 10]}]}\n",
+    )
     (stage.folder / "dima.py").write_text(STOPPED)
     jobs = [f"cell:grid=quick,task=push-mass,method=dima,seed={seed}" for seed in (10, 2)]
-    result = stage.snakemake("--mode", "remote", "--cores", "1", "--nolock", "--allowed-rules", "cell", "--target-jobs", *jobs)
+    result = stage.snakemake(
+        "--mode", "remote", "--cores", "1", "--nolock", "--allowed-rules", "cell", "--target-jobs", *jobs
+    )
     assert result.returncode != 0
     assert {path.read_text() for path in (stage.folder / FOLDER).glob("*/beside")} == {"2,10"}
     assert "Job 7 goes back into the queue." in result.stdout
@@ -51,7 +60,11 @@ def test_seeds_of_one_job_are_trained_side_by_side_and_a_stopped_job_is_queued_a
     [
         ("RUNNING", '{"state": "interrupted", "updated": 1000.5}', True),
         ("COMPLETING", '{"state": "interrupted", "updated": 1000.5}', False),  # it is being cancelled
-        ("RUNNING", '{"state": "interrupted", "updated": 999.5}', False),  # by another process, before this job began
+        (
+            "RUNNING",
+            '{"state": "interrupted", "updated": 999.5}',
+            False,
+        ),  # by another process, before this job began
         ("RUNNING", '{"state": "diverged", "updated": 1000.5}', False),
         ("RUNNING", "", False),
     ],
@@ -63,7 +76,10 @@ def test_only_a_job_that_stopped_and_is_not_being_cancelled_is_queued_again(
     (tmp_path / "status.json").write_text(word)
     job = SimpleNamespace(rule=SimpleNamespace(name="cell"), output=[str(tmp_path / "summary.json")])
     rules = ROOT / "workflow/rules/requeue.smk"
-    names = {"workflow": SimpleNamespace(is_main_process=True, dag=SimpleNamespace(jobs=[job])), "STARTED": 1000.0}
+    names = {
+        "workflow": SimpleNamespace(is_main_process=True, dag=SimpleNamespace(jobs=[job])),
+        "STARTED": 1000.0,
+    }
     exec(compile(rules.read_text(encoding="utf-8"), rules, "exec"), names)  # noqa: S102 - a Snakefile that is plain Python
     names["requeue"]()
     assert (slurm / "asked").exists() == again

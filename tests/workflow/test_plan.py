@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "workflow/config"
@@ -18,10 +18,16 @@ def test_the_papers_grid_is_eleven_tasks_six_methods_four_seeds_and_the_ablation
     grid = load_grid("paper", CONFIG)
     assert len(grid.experiments["final_returns"]) == 11 * 6 * 4
     assert len(grid.experiments["ablation_returns"]) == 3 * 2 * 8
-    assert set(grid.experiments["imagination"] + grid.experiments["agent_order"]) <= set(grid.experiments["final_returns"])
+    assert set(grid.experiments["imagination"] + grid.experiments["agent_order"]) <= set(
+        grid.experiments["final_returns"]
+    )
     assert len(grid.cells) == 11 * 6 * 4 + 3 * (2 * 8 - 4)  # seeds 1-4 of DIMA on three tasks stand in both
-    assert {grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "mamujoco"} == {1_000_000}
-    assert {grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "bidexhands"} == {300_000}
+    assert {
+        grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "mamujoco"
+    } == {1_000_000}
+    assert {
+        grid.task(key.task).env_steps for key in grid.cells if grid.task(key.task).suite == "bidexhands"
+    } == {300_000}
 
 
 def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
@@ -32,7 +38,10 @@ def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
         "all",
         "frames",
         "study",
-        *(f"paper_{name}" for name in ("figures", "prediction_error", "report", "tables", "world_model_figures")),
+        *(
+            f"paper_{name}"
+            for name in ("figures", "prediction_error", "report", "tables", "world_model_figures")
+        ),
     }
     assert set(planned) == {*cells, *rest}
     assert not (stage.folder / "results").exists()
@@ -41,7 +50,16 @@ def test_dry_run_of_all_lists_every_cell_and_writes_nothing(stage) -> None:
 def test_quick_goes_through_the_same_rules(stage) -> None:
     cells = [f"results/quick/cells/{key.folder}" for key in load_grid("quick", CONFIG).cells]
     # frames of two methods, and the orders of two seeds
-    rest = ["frames", "frames", "quick_figures", "quick_report", "quick_tables", "quick_world_model_figures", "study", "study"]
+    rest = [
+        "frames",
+        "frames",
+        "quick_figures",
+        "quick_report",
+        "quick_tables",
+        "quick_world_model_figures",
+        "study",
+        "study",
+    ]
     assert stage.planned("quick") == sorted([*cells, "quick", *rest])
 
 

@@ -19,8 +19,12 @@ def test_what_runs_and_what_runs_again(stage) -> None:
     first = stage.snakemake("--cores", "2", "quick")
     assert first.returncode == 0, first.stderr
     assert all((stage.folder / cell / "summary.json").exists() for cell in CELLS)
-    assert (stage.folder / "results/quick/logs/push-mass/dima/seed-2.log").read_text(encoding="utf-8").split() == [sys.prefix, "1"]
-    assert (stage.folder / "results/quick/tables/final_returns.md").read_text(encoding="utf-8") in first.stdout
+    assert (stage.folder / "results/quick/logs/push-mass/dima/seed-2.log").read_text(
+        encoding="utf-8"
+    ).split() == [sys.prefix, "1"]
+    assert (stage.folder / "results/quick/tables/final_returns.md").read_text(
+        encoding="utf-8"
+    ) in first.stdout
     assert "Figure: results/quick/figures/learning_curves_toy.png" in first.stdout
     assert "Report: results/quick/report/index.html" in first.stdout
     assert "quick/push-mass/dima-joint/seed-2: 100%, return 12.5, completed" in first.stderr
@@ -30,7 +34,9 @@ def test_what_runs_and_what_runs_again(stage) -> None:
     stage.write("quick.yaml", f"# a comment\n{QUICK}")
     assert "Nothing to be done" in stage.snakemake("--cores", "2", "quick").stderr
 
-    stage.write("quick.yaml", f"{QUICK}overrides: {{methods: {{dima-joint: {{behavior: {{horizon: 3}}}}}}}}\n")
+    stage.write(
+        "quick.yaml", f"{QUICK}overrides: {{methods: {{dima-joint: {{behavior: {{horizon: 3}}}}}}}}\n"
+    )
     assert stage.planned("quick") == sorted([*CELLS[2:], *AFTER])
     stage.write("quick.yaml", QUICK)
 
@@ -56,7 +62,10 @@ def test_a_cell_that_fails_is_shown_with_the_end_of_its_log_and_costs_no_other(s
     assert "quick/push-mass/dima/seed-2: 100%, return 12.5, diverged: no number" in result.stderr
     assert "The end of results/quick/logs/push-mass/dima/seed-2.log:" in result.stderr
     assert "  dima: the loss is not finite" in result.stderr
-    made = {str(path.parent.relative_to(stage.folder)) for path in Path(stage.folder).glob("results/*/cells/*/*/*/summary.json")}
+    made = {
+        str(path.parent.relative_to(stage.folder))
+        for path in Path(stage.folder).glob("results/*/cells/*/*/*/summary.json")
+    }
     assert made == set(CELLS) - {CELLS[1]}
     assert not (stage.folder / "results/quick/tables").exists()
 
@@ -64,5 +73,10 @@ def test_a_cell_that_fails_is_shown_with_the_end_of_its_log_and_costs_no_other(s
 def test_a_cell_that_is_killed_is_tried_again_twice(stage) -> None:
     stage.write("quick.yaml", QUICK.replace("[dima, dima-joint], seeds: [1, 2]", "[dima], seeds: [1]"))
     target = f"{CELLS[0]}/summary.json"
-    assert stage.snakemake("--profile", "local", "--cores", "1", target, DYING="push-mass/dima/seed-1").returncode == 0
+    assert (
+        stage.snakemake(
+            "--profile", "local", "--cores", "1", target, DYING="push-mass/dima/seed-1"
+        ).returncode
+        == 0
+    )
     assert (stage.folder / "deaths").read_text(encoding="utf-8") == "***"

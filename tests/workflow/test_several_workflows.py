@@ -1,4 +1,5 @@
-"""Real workflows over a real cell, at once and after a kill: the cell is trained once, and its result is never lost."""
+"""Real workflows over a real cell, at once and after a kill: the cell is trained once, and its result is
+never lost."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import yaml
 from conftest import TINY_MAPPO
 
 from dima.campaign.cell_plan import CellPlan, cell_plans
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 from dima.record.events import VARYING, read_events
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +38,16 @@ class Workplace:
         (folder / "local").symlink_to("workflow/profiles/local")
         task = {"env_steps": env_steps, "evaluation": {"every": env_steps // 4, "episodes": 2}}
         experiments = {"final_returns": [{"tasks": ["push-mass"], "methods": ["mappo"], "seeds": [1]}]}
-        self.grid = {"experiments": experiments, "overrides": {"tasks": {"push-mass": task}, "methods": {"mappo": dict(TINY_MAPPO)}}}
+        self.grid = {
+            "experiments": experiments,
+            "overrides": {"tasks": {"push-mass": task}, "methods": {"mappo": dict(TINY_MAPPO)}},
+        }
         self.write_grid()
 
     def write_grid(self, comment: str = "") -> None:
-        (self.folder / "workflow/config/quick.yaml").write_text(comment + yaml.safe_dump(self.grid), encoding="utf-8")
+        (self.folder / "workflow/config/quick.yaml").write_text(
+            comment + yaml.safe_dump(self.grid), encoding="utf-8"
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Snakemake as `--profile local` runs it, asked for the cell."""
@@ -76,13 +82,17 @@ class Workplace:
         return status is not None and status["state"] == "running" and status["env_steps"] > 0
 
     def plans(self) -> list[CellPlan]:
-        return cell_plans(load_grid("quick", self.folder / "workflow/config"), self.folder / "results/quick/cells")
+        return cell_plans(
+            load_grid("quick", self.folder / "workflow/config"), self.folder / "results/quick/cells"
+        )
 
     def learned(self) -> tuple[list[dict[str, Any]], bytes]:
         """The events without the clock, and the last checkpoint's tensors."""
         events = read_events(self.folder / CELL / "events.jsonl")
         tensors = max((self.folder / CELL / "checkpoint").iterdir()) / "tensors.safetensors"
-        return [{name: value for name, value in event.items() if name not in VARYING} for event in events], tensors.read_bytes()
+        return [
+            {name: value for name, value in event.items() if name not in VARYING} for event in events
+        ], tensors.read_bytes()
 
     def trained(self) -> tuple[int, int]:
         """Attempts, and processes that worked on the last of them."""
@@ -125,7 +135,9 @@ def test_a_killed_workflow_leaves_a_cell_that_the_next_one_takes_over(tmp_path: 
     assert "Nothing to be done" in place.run()
 
 
-def test_a_finished_cell_is_trained_again_when_forced_or_changed_and_a_comment_changes_nothing(tmp_path: Path) -> None:
+def test_a_finished_cell_is_trained_again_when_forced_or_changed_and_a_comment_changes_nothing(
+    tmp_path: Path,
+) -> None:
     place = Workplace(tmp_path, env_steps=400)
     place.run()
     first = place.read("summary.json")
@@ -167,16 +179,29 @@ def test_a_raised_budget_continues_and_its_beginning_is_the_old_run_bit_for_bit(
     assert plan.seconds_left == pytest.approx(first["wall_seconds"])
 
     place.run()
-    assert "continuing at 400 of 800" in (place.folder / "results/quick/logs/push-mass/mappo/seed-1.log").read_text(encoding="utf-8")
+    assert "continuing at 400 of 800" in (
+        place.folder / "results/quick/logs/push-mass/mappo/seed-1.log"
+    ).read_text(encoding="utf-8")
     assert (place.folder / CELL / "events.jsonl").read_bytes().startswith(log)
     assert (place.folder / CELL / "attempts/1/events.jsonl").read_bytes() == log
     assert json.loads((place.folder / CELL / "attempts/1/summary.json").read_text(encoding="utf-8")) == first
-    assert place.read("provenance.json")["continued"] == {"attempt": 1, "digest": first["config_hash"], "budget": 400}
+    assert place.read("provenance.json")["continued"] == {
+        "attempt": 1,
+        "digest": first["config_hash"],
+        "budget": 400,
+    }
     summary = place.read("summary.json")
-    assert (summary["attempts"], summary["budget"], summary["continued"]["budget"], len(summary["provenance"])) == (2, 800, 400, 2)
+    assert (
+        summary["attempts"],
+        summary["budget"],
+        summary["continued"]["budget"],
+        len(summary["provenance"]),
+    ) == (2, 800, 400, 2)
     assert summary["provenance"][0] == first["provenance"][0]
     assert place.plans()[0].fate == "finished"
-    subprocess.run([sys.executable, "-m", "dima", "tables", "--grid", "quick"], cwd=place.folder, check=True, timeout=100)
+    subprocess.run(
+        [sys.executable, "-m", "dima", "tables", "--grid", "quick"], cwd=place.folder, check=True, timeout=100
+    )
     assert ",1,1," in (place.folder / "results/quick/tables/final_returns.csv").read_text(encoding="utf-8")
 
     whole = Workplace(tmp_path / "whole", env_steps=400)

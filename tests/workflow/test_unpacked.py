@@ -1,4 +1,5 @@
-"""A grid that was packed elsewhere and unpacked in a fresh checkout is finished there, and gives the same tables."""
+"""A grid that was packed elsewhere and unpacked in a fresh checkout is finished there, and gives the same
+tables."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from pathlib import Path
 import pytest
 from made_frames import write_frames
 
-from dima.attempts import begin_process
-from dima.cell import is_finished
+from dima.cell.attempts import begin_process
+from dima.cell.run import is_finished
 from dima.cli import main
-from dima.grid import CellKey, Grid, load_grid
+from dima.config.grid import CellKey, Grid, load_grid
 from dima.record.provenance import provenance
 from dima.record.run_record import EvaluationEntry, RunRecord
 
@@ -42,7 +43,9 @@ def run(grid: Grid, key: CellKey) -> None:
 
 
 @pytest.mark.slow
-def test_cells_that_were_unpacked_are_finished_and_give_the_same_tables(stage, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_cells_that_were_unpacked_are_finished_and_give_the_same_tables(
+    stage, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     stage.write("quick.yaml", QUICK)
     fresh = stage.folder / "fresh"
     shutil.copytree(stage.folder / "workflow", fresh / "workflow")
@@ -52,7 +55,10 @@ def test_cells_that_were_unpacked_are_finished_and_give_the_same_tables(stage, m
         run(grid, key)
     assert main(["pack", "--grid", "quick", "--to", "records"]) == 0
     assert sorted(path.name for path in Path("records").iterdir()) == ARCHIVES
-    assert main(["tables", "--grid", "quick", "--of", "returns", "--from", "records", "--to", "from-archives"]) == 0
+    assert (
+        main(["tables", "--grid", "quick", "--of", "returns", "--from", "records", "--to", "from-archives"])
+        == 0
+    )
     assert main(["tables", "--grid", "quick", "--of", "returns"]) == 0
 
     monkeypatch.chdir(fresh)

@@ -1,4 +1,5 @@
-"""The figures and the table that rest on studies: made in a run of everything, and never in the way of returns."""
+"""The figures and the table that rest on studies: made in a run of everything, and never in the way of
+returns."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dima.analysis.paths import figure_paths, prediction_studies, table_paths
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 
 ROOT = Path(__file__).parents[2]
 QUICK = """experiments:
@@ -27,9 +28,15 @@ STUDIES = ["frames", "frames", "study", "study"]
 @pytest.mark.slow
 def test_a_run_of_everything_makes_the_studies_that_are_shown_and_no_others(stage) -> None:
     stage.write("quick.yaml", QUICK)
-    assert stage.planned("quick") == sorted([*CELLS, *STUDIES, *RETURNS, "quick", "quick_report", "quick_world_model_figures"])
-    assert stage.planned("quick_world_model_figures") == sorted([*CELLS[:3], *STUDIES, "quick_world_model_figures"])
-    assert stage.planned("results/quick/figures/imagination.png") == stage.planned("quick_world_model_figures")
+    assert stage.planned("quick") == sorted(
+        [*CELLS, *STUDIES, *RETURNS, "quick", "quick_report", "quick_world_model_figures"]
+    )
+    assert stage.planned("quick_world_model_figures") == sorted(
+        [*CELLS[:3], *STUDIES, "quick_world_model_figures"]
+    )
+    assert stage.planned("results/quick/figures/imagination.png") == stage.planned(
+        "quick_world_model_figures"
+    )
     assert stage.planned(*RETURNS, "quick_report") == sorted([*CELLS, *RETURNS, "quick_report"])
     assert not (stage.folder / "results").exists()
 
@@ -39,10 +46,17 @@ def test_the_papers_tables_and_figures_of_world_models_are_made_by_all(stage) ->
     planned = Counter(stage.planned("all"))
     grid = load_grid("paper", stage.folder / "workflow/config")
     errors = len(prediction_studies(grid, Path("results")))
-    assert errors == 2 * 2 * 8 + 4  # two doors, two methods, eight seeds of the ablation; DIMA alone on the pen
+    assert (
+        errors == 2 * 2 * 8 + 4
+    )  # two doors, two methods, eight seeds of the ablation; DIMA alone on the pen
     # Ant: frames of three methods' first seeds, orders of four seeds
     assert (planned["study"], planned["frames"]) == (errors + 4, 3)
-    assert planned["paper_prediction_error"] == planned["paper_world_model_figures"] == planned["paper_report"] == 1
+    assert (
+        planned["paper_prediction_error"]
+        == planned["paper_world_model_figures"]
+        == planned["paper_report"]
+        == 1
+    )
     alone = Counter(stage.planned("paper_prediction_error"))
     assert (alone["study"], alone["frames"], alone["paper_tables"]) == (errors, 0, 0)
     assert Counter(stage.planned("figures"))["paper_world_model_figures"] == 1
@@ -60,15 +74,21 @@ def test_the_readmes_table_names_files_that_its_targets_make() -> None:
         "paper_studies": [root / "studies/<task>/gain.pdf"],
     }
     rows = re.findall(
-        r"^\| ([EX][^|]*) \| .* \| `(paper_\w+)` \| `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| ([EX][^|]*) \| .* \| `(paper_\w+)` \| `([^`]+)`",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert [name for name, _, _ in rows] == ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8, E9", "E10", "X1"]
     assert [(target, file) for _, target, file in rows if root / file not in made[target]] == []
 
 
 def test_a_grid_without_returns_has_the_rules_that_it_has_files_for(stage) -> None:
-    stage.write("quick.yaml", "experiments: {imagination: [{tasks: [push-mass], methods: [dima], seeds: [1]}]}\n")
-    assert stage.planned("quick") == sorted([CELLS[0], "frames", "quick", "quick_report", "quick_world_model_figures"])
+    stage.write(
+        "quick.yaml", "experiments: {imagination: [{tasks: [push-mass], methods: [dima], seeds: [1]}]}\n"
+    )
+    assert stage.planned("quick") == sorted(
+        [CELLS[0], "frames", "quick", "quick_report", "quick_world_model_figures"]
+    )
 
 
 @pytest.mark.slow
@@ -100,14 +120,18 @@ def test_the_report_is_made_after_the_figures_of_the_same_run_and_nothing_is_lef
 @pytest.mark.parametrize("failing", ["frames", "orders"])
 def test_a_study_that_fails_costs_neither_returns_nor_report(stage, failing: str) -> None:
     stage.write("quick.yaml", QUICK)
-    result = stage.snakemake("--profile", "local", "--cores", "2", "quick", FAILING=f"push-mass/dima/seed-1/{failing}")
+    result = stage.snakemake(
+        "--profile", "local", "--cores", "2", "quick", FAILING=f"push-mass/dima/seed-1/{failing}"
+    )
     assert result.returncode != 0
     results = stage.folder / "results/quick"
     assert (results / "tables/final_returns.md").exists()
     assert (results / "figures/learning_curves_toy.pdf").exists()
     assert not (results / "figures/imagination.pdf").exists()
     assert "dima: the study failed" in result.stderr
-    assert f"Report: {os.path.join('results/quick/report', 'index.html')}, without what failed" in result.stdout
+    assert (
+        f"Report: {os.path.join('results/quick/report', 'index.html')}, without what failed" in result.stdout
+    )
     study = "frames" if failing == "frames" else "study"
     assert stage.planned("quick") == sorted(["quick", "quick_report", "quick_world_model_figures", study])
 

@@ -1,4 +1,5 @@
-"""Every way of attention is softmax(q k / sqrt d) v; what is wanted of some tokens alone is what all tokens give there."""
+"""Every way of attention is softmax(q k / sqrt d) v; what is wanted of some tokens alone is what all tokens
+give there."""
 
 from __future__ import annotations
 
@@ -6,7 +7,14 @@ import pytest
 import torch
 
 from dima.world_model import attention
-from dima.world_model.attention import GatedBlock, SelfAttention, attend, attend_by_products, attend_by_sums, mean_after
+from dima.world_model.attention import (
+    GatedBlock,
+    SelfAttention,
+    attend,
+    attend_by_products,
+    attend_by_sums,
+    mean_after,
+)
 
 BATCH, HEADS, DIM = 3, 2, 5
 
@@ -47,23 +55,30 @@ def test_both_ways_by_hand(way, keys, dtype, tolerance):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("keys", [2, 7, 17])
 def test_the_way_is_chosen_by_size_and_precision(monkeypatch, keys, training, dtype, tolerance, causal):
-    """Few keys: sums; bfloat16 on a CPU, or a small number in training: products; else the fused kernel. All of them mask alike."""
+    """Few keys: sums; bfloat16 on a CPU, or a small number in training: products; else the fused kernel. All
+    of them mask alike."""
     taken = []
     for name in ("attend_by_sums", "attend_by_products"):
         way = getattr(attention, name)
-        monkeypatch.setattr(attention, name, lambda *given, name=name, way=way: taken.append(name) or way(*given))
+        monkeypatch.setattr(
+            attention, name, lambda *given, name=name, way=way: taken.append(name) or way(*given)
+        )
     given, _ = tensors(keys, dtype)
     with torch.set_grad_enabled(training):
         found = attend(*given, causal=causal)
     everything = torch.ones(keys, keys, dtype=torch.bool)
-    expected = plainly(*(part.double() for part in given), (everything.tril() if causal else everything).expand(BATCH, 1, -1, -1))
+    expected = plainly(
+        *(part.double() for part in given),
+        (everything.tril() if causal else everything).expand(BATCH, 1, -1, -1),
+    )
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
     products = dtype == torch.bfloat16 or (training and keys == 7)
     assert taken == (["attend_by_sums"] if keys == 2 else ["attend_by_products"] if products else [])
 
 
 def test_a_tenth_of_the_weights_is_dropped_and_the_rest_grows():
-    """Equal weights of 1/40 over 40 keys and values of 1: each result is the share that is left over 0.9, 1 on average."""
+    """Equal weights of 1/40 over 40 keys and values of 1: each result is the share that is left over 0.9, 1
+    on average."""
     torch.manual_seed(0)
     zeros, ones = torch.zeros(50, 4, 40, 8), torch.ones(50, 4, 40, 8)
     found = attend(zeros, zeros, ones, dropped=0.1)[..., 0]
@@ -79,7 +94,9 @@ def test_what_is_asked_of_some_tokens_is_what_all_give_there(bias):
     layer = SelfAttention(8, 2, 3, bias=bias).double()
     tokens = torch.randn(BATCH, 6, 8, dtype=torch.float64)
     causal = torch.ones(1, 6, 6, dtype=torch.bool).tril()
-    torch.testing.assert_close(layer(tokens, causal[:, 1::2], asked=slice(1, None, 2)), layer(tokens, causal=True)[:, 1::2])
+    torch.testing.assert_close(
+        layer(tokens, causal[:, 1::2], asked=slice(1, None, 2)), layer(tokens, causal=True)[:, 1::2]
+    )
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.noise import precondition
 
@@ -23,7 +23,9 @@ def config(tiny_cell):
 def denoiser(config):
     torch.manual_seed(0)
     model = Denoiser(STATE, AGENTS, ACTION, config).double()
-    for parameter in model.parameters():  # nothing stays at its zero start, where every input would be ignored
+    for (
+        parameter
+    ) in model.parameters():  # nothing stays at its zero start, where every input would be ignored
         torch.nn.init.normal_(parameter, std=0.1)
     return model.eval()
 
@@ -50,7 +52,10 @@ def test_a_step_sees_the_revealed_agent_alone(denoiser, inputs, agent, changed):
     revealed = denoiser.revealed(torch.full((4,), agent))
     other = actions.clone()
     other[:, -1, changed] += 1.0
-    same = torch.equal(denoise(denoiser, noisy, history, actions, revealed), denoise(denoiser, noisy, history, other, revealed))
+    same = torch.equal(
+        denoise(denoiser, noisy, history, actions, revealed),
+        denoise(denoiser, noisy, history, other, revealed),
+    )
     assert same == (agent != changed)
 
 
@@ -60,7 +65,10 @@ def test_past_actions_of_all_agents_are_seen(denoiser, inputs, step):
     revealed = denoiser.revealed(torch.zeros(4, dtype=torch.long))
     other = actions.clone()
     other[:, step, 2] += 1.0
-    assert not torch.equal(denoise(denoiser, noisy, history, actions, revealed), denoise(denoiser, noisy, history, other, revealed))
+    assert not torch.equal(
+        denoise(denoiser, noisy, history, actions, revealed),
+        denoise(denoiser, noisy, history, other, revealed),
+    )
 
 
 def test_joint_conditioning_sees_every_agent(config, inputs):
@@ -73,7 +81,9 @@ def test_joint_conditioning_sees_every_agent(config, inputs):
     for agent in range(AGENTS):
         other = actions.clone()
         other[:, -1, agent] += 1.0
-        assert not torch.equal(denoise(model, noisy, history, actions, revealed), denoise(model, noisy, history, other, revealed))
+        assert not torch.equal(
+            denoise(model, noisy, history, actions, revealed), denoise(model, noisy, history, other, revealed)
+        )
 
 
 def test_conditions_for_several_masks_at_once_equal_one_by_one(denoiser, inputs):
@@ -86,13 +96,18 @@ def test_conditions_for_several_masks_at_once_equal_one_by_one(denoiser, inputs)
 
 
 def test_an_untrained_denoiser_scales_its_input(config, inputs):
-    """The last convolution starts at zero, so F is a constant of the network and D is affine in x with slope c_skip."""
+    """The last convolution starts at zero, so F is a constant of the network and D is affine in x with slope
+    c_skip."""
     torch.manual_seed(0)
     model = Denoiser(STATE, AGENTS, ACTION, config).double()
     noisy, history, actions = inputs
     revealed = model.revealed(torch.zeros(4, dtype=torch.long))
-    slope = denoise(model, noisy + 1, history, actions, revealed) - denoise(model, noisy, history, actions, revealed)
-    c_skip = precondition(torch.tensor([0.7], dtype=torch.float64), config.sigma_data, config.sigma_offset_noise).c_skip
+    slope = denoise(model, noisy + 1, history, actions, revealed) - denoise(
+        model, noisy, history, actions, revealed
+    )
+    c_skip = precondition(
+        torch.tensor([0.7], dtype=torch.float64), config.sigma_data, config.sigma_offset_noise
+    ).c_skip
     torch.testing.assert_close(slope, c_skip.expand_as(slope))
 
 
@@ -122,7 +137,10 @@ def test_padded_targets_do_not_count(config, denoiser):
     data = windows(config, torch.tensor([False, False, False, False, True]))
     other = data.next_state.clone()
     other[:, :-1] = 99.0
-    first, second = (model.loss(data, (data.state, targets), torch.Generator().manual_seed(0)) for targets in (data.next_state, other))
+    first, second = (
+        model.loss(data, (data.state, targets), torch.Generator().manual_seed(0))
+        for targets in (data.next_state, other)
+    )
     assert first.item() == second.item()
 
 
@@ -140,7 +158,8 @@ def calls_of_the_network(model, monkeypatch, data):
 
 
 def test_a_padded_target_stays_zero_for_the_substeps_that_follow(config, denoiser, monkeypatch):
-    """Its prediction, of whatever stands in its place, is not what they are conditioned on; only they count here."""
+    """Its prediction, of whatever stands in its place, is not what they are conditioned on; only they count
+    here."""
     model = denoiser.float()
     data = windows(config, torch.tensor([False, False, False, False, True]))
     histories = [history for _, history, *_ in calls_of_the_network(model, monkeypatch, data)]
@@ -150,7 +169,8 @@ def test_a_padded_target_stays_zero_for_the_substeps_that_follow(config, denoise
 
 
 def test_later_substeps_are_conditioned_on_predictions(config, denoiser):
-    """The true state in the middle of a window is replaced by the prediction of it; the first states are not."""
+    """The true state in the middle of a window is replaced by the prediction of it; the first states are
+    not."""
     model = denoiser.float()
     data = windows(config, torch.ones(5, dtype=torch.bool))
 
@@ -171,7 +191,8 @@ def test_padded_states_are_zeros_to_the_network(config, denoiser):
     other[:, :2] = 99.0
     real[:, 2] += 1.0
     first, second, third = (
-        model.loss(data, (states, data.next_state), torch.Generator().manual_seed(0)) for states in (data.state, other, real)
+        model.loss(data, (states, data.next_state), torch.Generator().manual_seed(0))
+        for states in (data.state, other, real)
     )
     assert first.item() == second.item()
     assert first.item() != third.item()
@@ -179,7 +200,9 @@ def test_padded_states_are_zeros_to_the_network(config, denoiser):
 
 def test_training_reveals_every_agent_alike(config, denoiser):
     """Each sub-step of each row draws its own agent, uniformly."""
-    revealed = denoiser.float().draw_revealed((4000, config.autoregressive_steps), torch.Generator().manual_seed(0))
+    revealed = denoiser.float().draw_revealed(
+        (4000, config.autoregressive_steps), torch.Generator().manual_seed(0)
+    )
     assert revealed.sum(dim=-1).eq(1).all()
     agents = revealed.int().argmax(dim=-1)
     share = torch.bincount(agents.flatten(), minlength=AGENTS) / agents.numel()
@@ -210,19 +233,24 @@ def test_what_each_step_of_an_order_sees(config):
 
 
 def test_the_network_reads_four_frames_in_time_and_writes_the_last(denoiser, inputs):
-    """Time is the axis of the convolutions and the state their channels; whatever it writes for past frames is dropped."""
+    """Time is the axis of the convolutions and the state their channels; whatever it writes for past frames
+    is dropped."""
     noisy, history, _ = inputs
     read, normalized = [], []
     denoiser.unet.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     denoiser.write_norm.register_forward_hook(lambda _, __, result: normalized.append(result))
-    modulation = denoiser.modulation(torch.full((4,), 0.7, dtype=torch.float64), torch.zeros(4, 32, dtype=torch.float64))
+    modulation = denoiser.modulation(
+        torch.full((4,), 0.7, dtype=torch.float64), torch.zeros(4, 32, dtype=torch.float64)
+    )
     output = denoiser.network(noisy, history, modulation)
     written = denoiser.write(torch.nn.functional.silu(normalized[0]))
     assert written.shape == (4, STATE, 4)
     torch.testing.assert_close(output, written[:, :, 3])
     assert not torch.allclose(output, written[:, :, 2])
     signal = denoiser.read(torch.cat([history, noisy[:, None]], dim=1).transpose(1, 2))
-    torch.testing.assert_close(read[0], signal.unflatten(1, (-1, denoiser.unet.width)).transpose(2, 3).flatten(1))
+    torch.testing.assert_close(
+        read[0], signal.unflatten(1, (-1, denoiser.unet.width)).transpose(2, 3).flatten(1)
+    )
 
 
 def test_the_denoised_state_is_not_clipped(config, inputs):
@@ -230,17 +258,32 @@ def test_the_denoised_state_is_not_clipped(config, inputs):
     torch.manual_seed(0)
     model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"sigma_offset_noise": 0.3})).double()
     noisy, history, actions = inputs
-    far = denoise(model, torch.full_like(noisy, 1000.0), history, actions, model.revealed(torch.zeros(4, dtype=torch.long)))
+    far = denoise(
+        model,
+        torch.full_like(noisy, 1000.0),
+        history,
+        actions,
+        model.revealed(torch.zeros(4, dtype=torch.long)),
+    )
     torch.testing.assert_close(far, torch.full_like(far, 1000 * 0.25 / 0.83), atol=1.0, rtol=0)
 
 
 def test_offset_noise_is_drawn_for_every_number_alone(config):
-    """Targets of 0 and the least noise there is: what the network is shown, over c_in, is the offset noise."""
-    quiet = config.model_copy(update={"noise_min": 1e-6, "noise_max": 2e-6, "sigma_offset_noise": 0.3, "autoregressive_steps": 1})
+    """Targets of 0 and the least noise there is: what the network is shown, over c_in, is the offset
+    noise."""
+    quiet = config.model_copy(
+        update={"noise_min": 1e-6, "noise_max": 2e-6, "sigma_offset_noise": 0.3, "autoregressive_steps": 1}
+    )
     model, shown = Denoiser(STATE, AGENTS, ACTION, quiet), []
     model.prepared = lambda: lambda noisy, *_: shown.append(noisy) or noisy
     zeros = torch.zeros(4000, 3, STATE)
-    data = Windows(zeros, torch.zeros(4000, 3, AGENTS, ACTION), zeros, torch.zeros(4000, AGENTS, 1), torch.ones(4000, 3, dtype=torch.bool))
+    data = Windows(
+        zeros,
+        torch.zeros(4000, 3, AGENTS, ACTION),
+        zeros,
+        torch.zeros(4000, AGENTS, 1),
+        torch.ones(4000, 3, dtype=torch.bool),
+    )
     model.loss(data, (zeros, zeros), torch.Generator().manual_seed(0))
     offset = shown[0] * (0.3**2 + 0.5**2) ** 0.5
     torch.testing.assert_close(offset.T.cov(), 0.09 * torch.eye(STATE), atol=0.008, rtol=0)
@@ -250,12 +293,20 @@ def test_every_substep_has_its_own_noise_level_that_knows_nothing_of_the_agent(c
     levels, turns = [], []
     model = denoiser.float()
     modulation, draw = model.modulation, model.draw_revealed
-    monkeypatch.setattr(model, "modulation", lambda sigma, condition: levels.append(sigma) or modulation(sigma, condition))
-    monkeypatch.setattr(model, "draw_revealed", lambda *arguments: turns.append(draw(*arguments)) or turns[-1])
+    monkeypatch.setattr(
+        model, "modulation", lambda sigma, condition: levels.append(sigma) or modulation(sigma, condition)
+    )
+    monkeypatch.setattr(
+        model, "draw_revealed", lambda *arguments: turns.append(draw(*arguments)) or turns[-1]
+    )
     length, rows = config.conditioning_states + config.autoregressive_steps - 1, 1500
     states = torch.randn(rows, length, STATE, generator=torch.Generator().manual_seed(1))
     action, valid = torch.zeros(rows, length, AGENTS, ACTION), torch.ones(rows, length, dtype=torch.bool)
-    model.loss(Windows(states, action, states, torch.zeros(rows, AGENTS, 1), valid), (states, states), torch.Generator().manual_seed(0))
+    model.loss(
+        Windows(states, action, states, torch.zeros(rows, AGENTS, 1), valid),
+        (states, states),
+        torch.Generator().manual_seed(0),
+    )
     level = levels[0].view(rows, config.autoregressive_steps).log()
     correlation = level.T.corrcoef() - torch.eye(config.autoregressive_steps)
     assert correlation.abs().max() < 0.1
@@ -265,7 +316,8 @@ def test_every_substep_has_its_own_noise_level_that_knows_nothing_of_the_agent(c
 
 
 def test_no_gradient_flows_through_a_prediction(config, denoiser, monkeypatch):
-    """The predictions come from two calls without gradients, all errors from one call: three times the rows."""
+    """The predictions come from two calls without gradients, all errors from one call: three times the
+    rows."""
     model = denoiser.float()
     data = windows(config, torch.ones(5, dtype=torch.bool))
     calls = calls_of_the_network(model, monkeypatch, data)
@@ -310,7 +362,9 @@ def keeping(config):
     models = []
     for constant_components in ("kept", "predicted"):
         torch.manual_seed(0)
-        model = Denoiser(STATE, AGENTS, ACTION, config.model_copy(update={"constant_components": constant_components})).double()
+        model = Denoiser(
+            STATE, AGENTS, ACTION, config.model_copy(update={"constant_components": constant_components})
+        ).double()
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
         models.append(model.eval())

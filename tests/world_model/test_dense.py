@@ -1,4 +1,5 @@
-"""Convolutions as matrix products: each entry in its place, the bias added once, and every weight's gradient from all its places."""
+"""Convolutions as matrix products: each entry in its place, the bias added once, and every weight's gradient
+from all its places."""
 
 from __future__ import annotations
 
@@ -34,10 +35,16 @@ def test_a_product_is_the_convolution(kind, length, width_in, width_out):
     (signal,) = signals(length)
     layer = LAYERS[kind]().double()
     ((matrix, bias),) = DenseConvolutions([Product((layer,), length, width_in)], width_out)()
-    found, expected = torch.nn.functional.linear(ordered(signal, width_in), matrix, bias), ordered(layer(signal), width_out)
+    found, expected = (
+        torch.nn.functional.linear(ordered(signal, width_in), matrix, bias),
+        ordered(layer(signal), width_out),
+    )
     torch.testing.assert_close(found, expected)
     weights = torch.randn_like(expected)
-    gradients = (torch.autograd.grad((outputs * weights).sum(), [signal, *layer.parameters()]) for outputs in (found, expected))
+    gradients = (
+        torch.autograd.grad((outputs * weights).sum(), [signal, *layer.parameters()])
+        for outputs in (found, expected)
+    )
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
@@ -48,12 +55,15 @@ def test_two_convolutions_of_two_inputs_are_one_product():
     first, second = (LAYERS[kind]().double() for kind in ("same length", "short cut"))
     products = DenseConvolutions([Product((first, second), 4, 4), Product((first,), 2, 4)], 4)()
     assert [tuple(matrix.shape) for matrix, _ in products] == [(4 * OUT, 2 * 4 * IN), (2 * OUT, 2 * IN)]
-    found = torch.nn.functional.linear(torch.cat([ordered(signal, 4), ordered(other, 4)], dim=1), *products[0])
+    found = torch.nn.functional.linear(
+        torch.cat([ordered(signal, 4), ordered(other, 4)], dim=1), *products[0]
+    )
     torch.testing.assert_close(found, ordered(first(signal) + second(other), 4))
 
 
 def test_a_matrix_by_hand():
-    """One channel, taps 1, 2, 3 over four times; halving keeps every other row; growing has taps 1 to 4 in columns two apart."""
+    """One channel, taps 1, 2, 3 over four times; halving keeps every other row; growing has taps 1 to 4 in
+    columns two apart."""
     for layer, expected in (
         (torch.nn.Conv1d(1, 1, 3, padding=1), [[2, 3, 0, 0], [1, 2, 3, 0], [0, 1, 2, 3], [0, 0, 1, 2]]),
         (torch.nn.Conv1d(1, 1, 3, stride=2, padding=1), [[2, 3, 0, 0], [0, 1, 2, 3]]),

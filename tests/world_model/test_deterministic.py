@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dima.replay import Windows
+from dima.experience.replay import Windows
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
 
 STATE, AGENTS, ACTION = 4, 2, 1
@@ -18,7 +18,9 @@ def config(tiny_cell):
 
 def inputs():
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(5, 3, STATE, generator=generator), torch.randn(5, 3, AGENTS, ACTION, generator=generator)
+    return torch.randn(5, 3, STATE, generator=generator), torch.randn(
+        5, 3, AGENTS, ACTION, generator=generator
+    )
 
 
 def shaken(config):
@@ -56,7 +58,8 @@ def test_sampling_draws_nothing(config):
 
 
 def test_the_loss_is_the_squared_error_in_variances_and_builds_on_predictions(config):
-    """A model that changes nothing, on true states that rise by 1 deviation a step: errors 1, 2, 3, for it stays where it was."""
+    """A model that changes nothing, on true states that rise by 1 deviation a step: errors 1, 2, 3, for it
+    stays where it was."""
     still = DeterministicModel(STATE, AGENTS, ACTION, config.model_copy(update={"autoregressive_steps": 3}))
     torch.nn.init.zeros_(still.layers[-1].bias)
     z = torch.arange(6.0)[None, :, None].expand(2, -1, STATE)

@@ -10,7 +10,8 @@ from dima.world_model.dropout import Dropout, dropout
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.97])
 def test_what_is_kept_grows_so_that_the_mean_stays(probability):
-    """Of a million: the share that is dropped within four deviations, all others the same factor, whatever their number's sign."""
+    """Of a million: the share that is dropped within four deviations, all others the same factor, whatever
+    their number's sign."""
     torch.manual_seed(0)
     found = dropout(torch.ones(1000, 1000), probability, training=True)
     share = (found == 0).double().mean().item()
@@ -19,7 +20,8 @@ def test_what_is_kept_grows_so_that_the_mean_stays(probability):
 
 
 def test_neighbours_are_dropped_independently():
-    """Four come from one draw: no two of eight in a row agree more often than chance, 0.82 for a probability of 0.1."""
+    """Four come from one draw: no two of eight in a row agree more often than chance, 0.82 for a probability
+    of 0.1."""
     torch.manual_seed(0)
     kept = (dropout(torch.ones(200_000, 8), 0.1, training=True) != 0).double()
     torch.testing.assert_close(kept.T.corrcoef(), torch.eye(8).double(), atol=0.01, rtol=0)

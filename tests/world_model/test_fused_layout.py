@@ -1,4 +1,5 @@
-"""The tables of the fused network: carried out one number at a time in float64, they are the network; no warp can overtake another."""
+"""The tables of the fused network: carried out one number at a time in float64, they are the network; no warp
+can overtake another."""
 
 from __future__ import annotations
 
@@ -19,8 +20,12 @@ BLOCKS = [(2, 2, 2), (1, 1, 1), (1, 3), (2,)]
 def make(parameters: DimaParameters, blocks: tuple[int, ...], state_dim: int = STATE_DIM) -> Denoiser:
     """Of 64 channels, every weight random, in float64."""
     torch.manual_seed(0)
-    encoder = parameters.denoiser.action_encoder.model_copy(update={"depth": 0})  # plays no part, and takes a second to make
-    config = parameters.denoiser.model_copy(update={"channels": (64,) * len(blocks), "blocks": blocks, "action_encoder": encoder})
+    encoder = parameters.denoiser.action_encoder.model_copy(
+        update={"depth": 0}
+    )  # plays no part, and takes a second to make
+    config = parameters.denoiser.model_copy(
+        update={"channels": (64,) * len(blocks), "blocks": blocks, "action_encoder": encoder}
+    )
     denoiser = Denoiser(state_dim, 2, 3, config).double()
     for parameter in denoiser.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
@@ -49,16 +54,23 @@ def decoded(code):
 
 
 def carried_out(layout, signal, modulation, *, keep):
-    """What the forward kernel computes by the tables. Slots hold NaN until they are written, and times that a level lacks always."""
+    """What the forward kernel computes by the tables. Slots hold NaN until they are written, and times that a
+    level lacks always."""
     numbers = torch.cat([parameter.flatten() for parameter in layout.parameters])[layout.packed]
     squares, read, write, biases, affine, write_bias = numbers.split(layout.sizes)
     squares, biases, (weight, bias) = squares.view(-1, 64, 64), biases.view(-1, 64), affine.view(2, 64)
     read, write = read.view(3, -1, 64), write.view(2, 64, -1)
     steps, terms, n_raws, n_sides, last = forward_tables(layout, keep=keep)
-    raws, sides = (torch.full((n, len(signal), 4, 64), torch.nan, dtype=torch.float64) for n in (n_raws, n_sides))
+    raws, sides = (
+        torch.full((n, len(signal), 4, 64), torch.nan, dtype=torch.float64) for n in (n_raws, n_sides)
+    )
     for number, row in enumerate(steps.tolist()):
         begin, end, length, first, second, residual, raw, side, *activations = row
-        y = biases[first] + (biases[second] if second >= 0 else 0) + torch.zeros(len(signal), length, 64, dtype=torch.float64)
+        y = (
+            biases[first]
+            + (biases[second] if second >= 0 else 0)
+            + torch.zeros(len(signal), length, 64, dtype=torch.float64)
+        )
         y = y + (raws[residual, :, :length] if residual >= 0 else 0)
         for t in range(length):
             if number == 0:
@@ -73,7 +85,10 @@ def carried_out(layout, signal, modulation, *, keep):
                 slots[slot, :, :length] = y
         for slot, factor, shift in (activations[0:3], activations[3:6]):
             if slot >= 0:
-                argument = normalised(y) * modulation[:, None, factor : factor + 64] + modulation[:, None, shift : shift + 64]
+                argument = (
+                    normalised(y) * modulation[:, None, factor : factor + 64]
+                    + modulation[:, None, shift : shift + 64]
+                )
                 sides[slot, :, :length] = argument * argument.sigmoid()
     h = torch.nn.functional.silu(normalised(raws[last]) * weight + bias)
     return h[:, 2] @ write[0] + h[:, 3] @ write[1] + write_bias
@@ -90,12 +105,15 @@ def test_the_tables_are_the_network(denoiser, keep):
     signal, modulation = torch.randn(2, 4, STATE_DIM).double(), torch.randn(2, layout.modulated).double()
     expected = denoiser.network(signal[:, 3], signal[:, :3], modulation)
     assert layout.modulated == denoiser.unet.modulation.out_features
-    torch.testing.assert_close(carried_out(layout, signal, modulation, keep=keep), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        carried_out(layout, signal, modulation, keep=keep), expected, rtol=1e-10, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_barrier_is_between_every_write_and_read_of_a_slot(denoiser, keep):
-    """A step reads residuals before its barrier, what its products read after it, and writes last; another warp may be a step behind."""
+    """A step reads residuals before its barrier, what its products read after it, and writes last; another
+    warp may be a step behind."""
     layout = layout_of(denoiser)
     steps, terms, n_raws, n_sides, last = forward_tables(layout, keep=keep)
     sources = [term.source for _, term in layout.terms()]
@@ -114,7 +132,10 @@ def test_a_barrier_is_between_every_write_and_read_of_a_slot(denoiser, keep):
             assert holds["raw", residual][1] < number - 1
             read["raw", residual] = number
         made = [(("raw", raw), number), (("side", side), Source(number))]
-        made += [(("side", slot), Source(number, factor, shift)) for slot, factor, shift in (activations[0:3], activations[3:6])]
+        made += [
+            (("side", slot), Source(number, factor, shift))
+            for slot, factor, shift in (activations[0:3], activations[3:6])
+        ]
         for place, what in made:
             if place[1] >= 0:
                 assert place[1] < (n_raws if place[0] == "raw" else n_sides)
@@ -124,7 +145,8 @@ def test_a_barrier_is_between_every_write_and_read_of_a_slot(denoiser, keep):
 
 
 def test_slots_are_taken_again_unless_all_is_kept(paper):
-    """The paper's network: 39 steps and 124 products; of 63 things that products read at most 21 are needed at once."""
+    """The paper's network: 39 steps and 124 products; of 63 things that products read at most 21 are needed
+    at once."""
     layout = layout_of(make(paper.parameters, (2, 2, 2)))
     assert (len(layout.steps), len(list(layout.terms()))) == (39, 124)
     lean, kept = (forward_tables(layout, keep=keep) for keep in (False, True))
@@ -163,7 +185,9 @@ def test_a_term_backwards_is_its_adjoint(denoiser):
 def test_every_bias_is_summed_once(denoiser):
     layout = layout_of(denoiser)
     table = weight_table(layout)
-    assert sorted(table[table[:, 2] >= 0, 2].tolist()) == list(range(1, layout.sizes[3] // 64))  # that of `read` has a job of its own
+    assert sorted(table[table[:, 2] >= 0, 2].tolist()) == list(
+        range(1, layout.sizes[3] // 64)
+    )  # that of `read` has a job of its own
     assert all(bias < 0 or bias in layout.steps[step].biases for _, step, bias in table.tolist())
 
 
@@ -184,7 +208,9 @@ def test_packing_is_a_gather_and_so_is_its_gradient(denoiser):
 
 def test_a_modulation_of_another_size_is_refused(denoiser):
     network = FusedNetwork(layout_of(denoiser))
-    with pytest.raises(ValueError, match=f"the modulation has 7 numbers a row, the network reads {network.layout.modulated}"):
+    with pytest.raises(
+        ValueError, match=f"the modulation has 7 numbers a row, the network reads {network.layout.modulated}"
+    ):
         network(torch.zeros(1, 4, STATE_DIM), torch.zeros(1, 7), network.pack())
 
 

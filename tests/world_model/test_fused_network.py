@@ -1,4 +1,5 @@
-"""The fused network's kernels against the plain network, forward and backward, in Triton's interpreter on a CPU."""
+"""The fused network's kernels against the plain network, forward and backward, in Triton's interpreter on a
+CPU."""
 
 from __future__ import annotations
 
@@ -19,14 +20,16 @@ from dima.world_model.fused.network import FusedNetwork
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.remembered,
-    pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed; CONTRIBUTING.md says how"),
+    pytest.mark.skipif(
+        find_spec("triton") is None, reason="Triton is not installed; CONTRIBUTING.md says how"
+    ),
 ]
 
 INTERPRETED = """
 import json, sys
 import torch
 
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.fused.layout import Layout
 from dima.world_model.fused.network import FusedNetwork, Launch
@@ -67,10 +70,27 @@ FORWARD = [
     {"state_dim": 17, "blocks": [2, 2, 2], "rows": 17, "tile": 16, "terms": 4, "stages": 1},
     {"state_dim": 111, "blocks": [1, 1, 1], "rows": 5, "tile": 4, "terms": 2, "stages": 2},
     {"state_dim": 417, "blocks": [1, 1, 1], "rows": 9, "tile": 8, "terms": 1, "stages": 2},
-    {"state_dim": 17, "blocks": [1, 1, 1], "rows": 3, "tile": 4, "terms": 4, "stages": 2, "weights": "float16"},
+    {
+        "state_dim": 17,
+        "blocks": [1, 1, 1],
+        "rows": 3,
+        "tile": 4,
+        "terms": 4,
+        "stages": 2,
+        "weights": "float16",
+    },
 ]
-"""Rows that fill no whole number of tiles, states that fill no whole number of blocks, every number of products at once."""
-BACKWARD = {"state_dim": 33, "blocks": [2, 2, 2], "rows": 5, "tile": 4, "terms": 2, "stages": 2, "gradients": True}
+"""Rows that fill no whole number of tiles, states that fill no whole number of blocks, every number of
+products at once."""
+BACKWARD = {
+    "state_dim": 33,
+    "blocks": [2, 2, 2],
+    "rows": 5,
+    "tile": 4,
+    "terms": 2,
+    "stages": 2,
+    "gradients": True,
+}
 """Two tiles, the second nearly empty; two blocks of state dimensions."""
 
 
@@ -96,10 +116,13 @@ def test_gradients_of_weights_modulation_and_states() -> None:
 
 
 def test_the_kernels_compile_for_an_h100(paper, tmp_path, monkeypatch) -> None:
-    """They fit into registers, multiply with tensor cores, copy ahead of products, and read nothing past the cache that warps share."""
+    """They fit into registers, multiply with tensor cores, copy ahead of products, and read nothing past the
+    cache that warps share."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     denoiser = Denoiser(17, 2, 3, paper.parameters.denoiser)
-    found = compiled_kernels(FusedNetwork(Layout(denoiser.read, denoiser.unet, denoiser.write_norm, denoiser.write)))
+    found = compiled_kernels(
+        FusedNetwork(Layout(denoiser.read, denoiser.unet, denoiser.write_norm, denoiser.write))
+    )
     assert list(found) == ["forward", "forward, kept", "backward", "weights"]
     for kernel in found.values():
         assert kernel["spilled_bytes"] == 0

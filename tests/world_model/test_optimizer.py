@@ -30,13 +30,16 @@ def test_a_batch_may_be_stepped_on_twice():
 
 @pytest.mark.parametrize(("decayed", "bias"), [("weights", 3.0), ("all", 3.0 * (1 - 0.1 * 0.2))])
 def test_decay_is_adamws_and_of_weights_alone_or_of_all(decayed, bias):
-    """Without a gradient a weight shrinks by rate times decay, and a bias stays or shrinks alike: decay is no part of the gradient."""
+    """Without a gradient a weight shrinks by rate times decay, and a bias stays or shrinks alike: decay is no
+    part of the gradient."""
     layer = torch.nn.Linear(1, 1)
     for parameter in layer.parameters():
         torch.nn.init.constant_(parameter, 3.0)
     decaying = CONFIG.model_copy(update={"weight_decay": 0.2, "decayed": decayed})
     ModelOptimizer(layer, decaying).step(0.0 * (layer.weight.sum() + layer.bias.sum()))
-    assert [parameter.item() for parameter in layer.parameters()] == pytest.approx([3.0 * (1 - 0.1 * 0.2), bias])
+    assert [parameter.item() for parameter in layer.parameters()] == pytest.approx(
+        [3.0 * (1 - 0.1 * 0.2), bias]
+    )
 
 
 def test_without_adamw_the_decay_is_part_of_the_gradient():
@@ -44,5 +47,7 @@ def test_without_adamw_the_decay_is_part_of_the_gradient():
     layer = torch.nn.Linear(1, 1)
     for parameter in layer.parameters():
         torch.nn.init.constant_(parameter, 3.0)
-    ModelOptimizer(layer, OptimizerConfig(learning_rate=0.1, weight_decay=0.2, gradient_clip=2.0)).step(0.0 * layer.weight.sum())
+    ModelOptimizer(layer, OptimizerConfig(learning_rate=0.1, weight_decay=0.2, gradient_clip=2.0)).step(
+        0.0 * layer.weight.sum()
+    )
     assert layer.weight.item() == pytest.approx(2.9, rel=1e-4)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dima.grid import merge, validate
-from dima.train import DimaLearner
+from dima.config.grid import merge, validate
+from dima.learning.dima_learner import DimaLearner
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.sampler import EulerSampler
 from envs.push_mass import next_state
@@ -20,7 +20,13 @@ SIZES = {
         "channels": [32],
         "blocks": [1],
         "condition_dim": 64,
-        "action_encoder": {"token_dim": 32, "latents": 4, "latent_dim": 32, "cross_heads": 4, "cross_head_dim": 8},
+        "action_encoder": {
+            "token_dim": 32,
+            "latents": 4,
+            "latent_dim": 32,
+            "cross_heads": 4,
+            "cross_head_dim": 8,
+        },
         "optimizer": {"learning_rate": 2.0e-3},
         "batch_size": 64,
         "autoregressive_steps": 1,
@@ -33,7 +39,10 @@ SIZES = {
 
 def model_after(cell, conditioning, updates):
     sizes = merge(SIZES, {"denoiser": {"conditioning": conditioning}})
-    learner = DimaLearner(validate(type(cell), merge(cell.model_dump(mode="json"), {"parameters": sizes}), "test"), torch.device("cpu"))
+    learner = DimaLearner(
+        validate(type(cell), merge(cell.model_dump(mode="json"), {"parameters": sizes}), "test"),
+        torch.device("cpu"),
+    )
     for _ in range(2000):
         learner._store(learner._collector.take(), False) if learner._collector.play(None, 1) else None
     for _ in range(updates):
@@ -45,11 +54,12 @@ def model_after(cell, conditioning, updates):
 @pytest.mark.remembered
 @pytest.mark.parametrize(("conditioning", "share"), [("joint", 0.2), ("sequential", 0.75)])
 def test_sampled_next_state_against_the_closed_form(tiny_cell, conditioning, share):
-    """Fresh actions in stored states: the root mean square error of the velocity, relative to that of "nothing changes", median of
-    three seeds.
+    """Fresh actions in stored states: the root mean square error of the velocity, relative to that of
+    "nothing changes", median of three seeds.
 
-    The bound of the sequential model is loose because it cannot do better: with one agent revealed at a step, and noise removed at
-    every step, the gains of the agents' actions add up to about 1 instead of 2 (docs/method.md#what-one-agent-a-step-implies).
+    The bound of the sequential model is loose because it cannot do better: with one agent revealed at a step,
+    and noise removed at every step, the gains of the agents' actions add up to about 1 instead of 2
+    (docs/method.md#what-one-agent-a-step-implies).
     """
     errors = [error_of(tiny_cell.model_copy(update={"seed": seed}), conditioning) for seed in (1, 2, 3)]
     assert median(velocity for velocity, _ in errors) < share
@@ -65,11 +75,15 @@ def error_of(cell, conditioning):
     actions[:, -1] = torch.rand(400, 2, 1, generator=generator) * 2 - 1
     with torch.no_grad():
         history = learner.world_model.scale(windows.state) * windows.valid[..., None]
-        sampled = learner.world_model.unscale(learner.world_model.step(history, actions, generator, generator))
+        sampled = learner.world_model.unscale(
+            learner.world_model.step(history, actions, generator, generator)
+        )
     last = windows.state[:, -1]
     truth = torch.from_numpy(next_state(last.double().numpy(), actions[:, -1].double().numpy())).float()
     velocity, goal = slice(2, 4), slice(4, 6)
-    return rms(sampled - truth, velocity) / rms(last - truth, velocity), rms(sampled - truth, goal) / rms(last, goal)
+    return rms(sampled - truth, velocity) / rms(last - truth, velocity), rms(sampled - truth, goal) / rms(
+        last, goal
+    )
 
 
 def rms(error, part):
@@ -77,7 +91,8 @@ def rms(error, part):
 
 
 class BestDenoiser(Denoiser):
-    """What an exactly trained denoiser gives where s' = s + the sum of the actions and these are normal, of deviation 0.1 together."""
+    """What an exactly trained denoiser gives where s' = s + the sum of the actions and these are normal, of
+    deviation 0.1 together."""
 
     def __init__(self, agents, conditioning, offset_noise):
         torch.nn.Module.__init__(self)
@@ -86,7 +101,10 @@ class BestDenoiser(Denoiser):
 
     def action_encoder(self, actions, revealed):
         """Sum of the actions that are seen, variance of those that are not."""
-        return torch.stack([(actions[:, None, -1, :, 0] * revealed).sum(-1), 0.01 / self.agents * (~revealed).sum(-1)], dim=-1)
+        return torch.stack(
+            [(actions[:, None, -1, :, 0] * revealed).sum(-1), 0.01 / self.agents * (~revealed).sum(-1)],
+            dim=-1,
+        )
 
     def modulation(self, sigma, action_condition):
         return action_condition
@@ -102,7 +120,9 @@ class BestDenoiser(Denoiser):
 
 def gains(paper, agents, conditioning, offset_noise):
     """By how much the sampled state moves for each agent's action, in the agents' order."""
-    sampler = EulerSampler(BestDenoiser(agents, conditioning, offset_noise), paper.parameters.sampler, torch.device("cpu"))
+    sampler = EulerSampler(
+        BestDenoiser(agents, conditioning, offset_noise), paper.parameters.sampler, torch.device("cpu")
+    )
     actions = torch.zeros(agents, 3, agents, 1)
     actions[:, -1, :, 0] = torch.eye(agents)
     order, still = sampler.draw_order(agents, torch.Generator()), torch.zeros(agents, 3, 1)
@@ -114,7 +134,8 @@ def gains(paper, agents, conditioning, offset_noise):
     [(2, 0.3, [0.996, 0.004]), (2, 0.0, [0.53, 0.46]), (6, 0.3, [0.915, 0.071, 0.011, 0.002, 0.001, 0.0])],
 )
 def test_one_revealed_agent_at_a_step_gives_gains_that_add_up_to_1(paper, agents, offset_noise, expected):
-    """An ideal model answers every action with gain 1. Agent 1 is the last to be revealed, and takes nearly all of it."""
+    """An ideal model answers every action with gain 1. Agent 1 is the last to be revealed, and takes nearly
+    all of it."""
     found = gains(paper, agents, "sequential", offset_noise)
     assert found == pytest.approx(expected, abs=0.01)
     assert sum(found) == pytest.approx(1, abs=0.02)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dima.replay import Segments
+from dima.experience.replay import Segments
 from dima.world_model.attention import KeyValueCache
 from dima.world_model.reward_model import RewardModel, Scoring
 
@@ -41,13 +41,17 @@ def test_attention_stops_at_the_border_of_an_episode(model):
     episode = torch.tensor([0, 0, 1, 1, 1, 2]).expand(3, -1)
     other = states.clone()
     other[:, 2] += 1.0
-    changed = (model(states, actions, episode)[0] - model(other, actions, episode)[0]).abs().amax(dim=0) > 1e-12
+    changed = (model(states, actions, episode)[0] - model(other, actions, episode)[0]).abs().amax(
+        dim=0
+    ) > 1e-12
     assert changed.tolist() == [False, False, True, True, True, False]
 
 
 def test_one_episode_needs_no_mask(model):
     states, actions = inputs()
-    torch.testing.assert_close(model(states, actions)[0], model(states, actions, torch.zeros(3, HORIZON, dtype=torch.long))[0])
+    torch.testing.assert_close(
+        model(states, actions)[0], model(states, actions, torch.zeros(3, HORIZON, dtype=torch.long))[0]
+    )
 
 
 def test_a_shorter_rollout_scores_as_the_beginning_of_a_longer_one(model):
@@ -128,7 +132,8 @@ def test_dropout_is_off_in_evaluation(paper):
 
 
 def test_training_borders_follow_the_ends_of_episodes(model):
-    """An end at step 2: the loss is that of attention inside steps 0-2 and 3-5, and changing step 2 leaves what follows alone."""
+    """An end at step 2: the loss is that of attention inside steps 0-2 and 3-5, and changing step 2 leaves
+    what follows alone."""
     none, end = torch.zeros(3, HORIZON, dtype=torch.bool), torch.zeros(3, HORIZON, dtype=torch.bool)
     end[:, 2] = True
     states, data = segments(end, none)
@@ -148,19 +153,29 @@ def test_class_one_is_the_end(tiny_cell):
 
 
 def test_it_begins_like_a_gpt_of_thirty_positions(paper):
-    """Weights of deviation 0.02, no biases; two tokens a step, six blocks of four heads, dropout in and after each of them."""
+    """Weights of deviation 0.02, no biases; two tokens a step, six blocks of four heads, dropout in and after
+    each of them."""
     torch.manual_seed(0)
     config = paper.parameters.reward_model
     model = RewardModel(17, 2, 3, paper.parameters.behavior.horizon, config)
     assert model.position.shape == (30, 256)
     assert model.position.std().item() == pytest.approx(0.02, rel=0.1)
-    for layer in (module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.weight.numel() > 5000):
+    for layer in (
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module.weight.numel() > 5000
+    ):
         assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
         assert layer.bias is None or not layer.bias.any()
     assert len(model.blocks) == 6
-    assert {(block.attention.heads, block.attention.dropout, block.feed_forward[-1].p) for block in model.blocks} == {(4, 0.1, 0.1)}
+    assert {
+        (block.attention.heads, block.attention.dropout, block.feed_forward[-1].p) for block in model.blocks
+    } == {(4, 0.1, 0.1)}
     assert {type(layer) for layer in model.reward_head[1::2]} == {torch.nn.ReLU}
-    shapes = [(layer.in_features, layer.out_features) for layer in (*model.reward_head[::2], model.termination_head[-1])]
+    shapes = [
+        (layer.in_features, layer.out_features)
+        for layer in (*model.reward_head[::2], model.termination_head[-1])
+    ]
     assert shapes == [(256, 256), (256, 256), (256, 1), (256, 1)]
     sampled = RewardModel(17, 2, 3, 15, config.model_copy(update={"termination": "categorical"}))
     assert sampled.termination_head[-1].out_features == 2
@@ -170,9 +185,10 @@ def test_joint_actions_are_one_token_by_attention_over_the_agents(paper):
     """Three blocks of eight heads of 32 without dropout; every agent's action counts, and whose it is."""
     torch.manual_seed(0)
     token = RewardModel(17, 3, 2, 15, paper.parameters.reward_model).action_token.train()
-    assert {(block.attention.heads, block.attention.dropout, block.attention.output.in_features) for block in token.blocks} == {
-        (8, 0.0, 256)
-    }
+    assert {
+        (block.attention.heads, block.attention.dropout, block.attention.output.in_features)
+        for block in token.blocks
+    } == {(8, 0.0, 256)}
     assert len(token.blocks) == 3
     assert {block.feed_forward.narrow.in_features for block in token.blocks} == {4 * 256}
     actions = torch.randn(2, 4, 3, 2, generator=torch.Generator().manual_seed(0))

@@ -65,7 +65,8 @@ def test_orders_that_do_not_fit_are_refused(tiny_cell, changes, words):
 
 @pytest.mark.parametrize("conditioning", ["sequential", "joint", "cumulative"])
 def test_sampling_equals_euler_steps_written_out(tiny_cell, conditioning):
-    """One call of the whole denoiser, conditioning included, at every step, as the formula stands in the paper."""
+    """One call of the whole denoiser, conditioning included, at every step, as the formula stands in the
+    paper."""
     ours = sampler(tiny_cell, conditioning=conditioning, order="random")
     ours.sigmas = ours.sigmas.double()
     model = ours.denoiser

@@ -43,8 +43,12 @@ def test_several_masks_at_once_equal_one_by_one(encoder):
 
 def test_the_method_file_names_it_and_it_has_a_twentieth_of_the_weights(paper):
     ours = paper.parameters.denoiser
-    said = yaml.safe_load((CONFIG / "methods/dima-small-encoder.yaml").read_text())["parameters"]["denoiser"]["action_encoder"]
-    small = ours.model_copy(update={"action_encoder": ActionEncoderConfig(**(ours.action_encoder.model_dump() | said))})
+    said = yaml.safe_load((CONFIG / "methods/dima-small-encoder.yaml").read_text())["parameters"]["denoiser"][
+        "action_encoder"
+    ]
+    small = ours.model_copy(
+        update={"action_encoder": ActionEncoderConfig(**(ours.action_encoder.model_dump() | said))}
+    )
     perceiver, encoder = (make_action_encoder(2, 3, config, "reference") for config in (ours, small))
     assert isinstance(perceiver, ActionEncoder)
     assert isinstance(encoder, SetEncoder)

@@ -12,7 +12,8 @@ from dima.world_model.state_decoder import StateDecoder
 
 
 def test_codes_of_an_odd_level_are_eq_22(paper):
-    """f(z) = floor(L/2) tanh(z), rounded; the library divides by floor(L/2) and widens the range by 0.1 % so that the ends are reached."""
+    """f(z) = floor(L/2) tanh(z), rounded; the library divides by floor(L/2) and widens the range by 0.1 % so
+    that the ends are reached."""
     values = torch.linspace(-4, 4, 1001)
     codes, _ = FSQ(levels=[5])(values.view(1, -1, 1))
     expected = np.round(2 * np.tanh(values.numpy()) * 1.001) / 2
@@ -39,7 +40,9 @@ def test_gradients_pass_the_rounding_straight_through():
     FSQ(levels=[5, 5, 5])(values)[0].sum().backward()
     assert values.grad is not None
     half = 2 * 1.001
-    np.testing.assert_allclose(values.grad.flatten(), half * (1 - np.tanh([0.3, -0.2, 0.1]) ** 2) / 2, rtol=1e-4)
+    np.testing.assert_allclose(
+        values.grad.flatten(), half * (1 - np.tanh([0.3, -0.2, 0.1]) ** 2) / 2, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss": "l2"}, {"quantizer": "vq"}])
@@ -67,9 +70,12 @@ def test_the_loss_is_absolute_or_squared(tiny_cell, loss, expected):
 
 
 def test_the_other_quantizer_is_the_releases(paper):
-    """12 tokens of 64 numbers, 256 codes that follow by 0.005 a batch, 10 times the distance from the code in the loss."""
+    """12 tokens of 64 numbers, 256 codes that follow by 0.005 a batch, 10 times the distance from the code in
+    the loss."""
     torch.manual_seed(0)
-    model = StateDecoder(17, 2, 19, paper.parameters.state_decoder.model_copy(update={"quantizer": "vq", "hidden": 256})).train()
+    model = StateDecoder(
+        17, 2, 19, paper.parameters.state_decoder.model_copy(update={"quantizer": "vq", "hidden": 256})
+    ).train()
     assert model.code_shape == (12, 64)
     assert model.quantizer._codebook.embed.shape == (1, 256, 64)
     assert model.quantizer._codebook.decay == 0.995
@@ -79,14 +85,19 @@ def test_the_other_quantizer_is_the_releases(paper):
     codes = model.encoder(states).view(-1, *model.code_shape)
     nearest = torch.cdist(codes.flatten(0, 1), model.quantizer._codebook.embed[0]).argmin(dim=1)
     commitment = (codes.flatten(0, 1) - model.quantizer._codebook.embed[0][nearest]).square().mean().item()
-    assert model.loss(states, torch.full((300, 2, 19), 3.0)).item() == pytest.approx(3.0 + 10 * commitment, rel=1e-4)
+    assert model.loss(states, torch.full((300, 2, 19), 3.0)).item() == pytest.approx(
+        3.0 + 10 * commitment, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("rotation_trick", [False, True])
 def test_gradients_pass_the_codebook_straight_through_unless_they_are_turned(tiny_cell, rotation_trick):
-    """Straight through, the gradient of what is decoded is that of the codes it was made from, whatever code was nearest."""
+    """Straight through, the gradient of what is decoded is that of the codes it was made from, whatever code
+    was nearest."""
     torch.manual_seed(0)
-    config = tiny_cell.parameters.state_decoder.model_copy(update={"quantizer": "vq", "rotation_trick": rotation_trick})
+    config = tiny_cell.parameters.state_decoder.model_copy(
+        update={"quantizer": "vq", "rotation_trick": rotation_trick}
+    )
     quantizer = StateDecoder(4, 2, 5, config).train().quantizer
     codes = torch.randn(3, 12, 64, requires_grad=True)
     quantized, _, commitment = quantizer(codes)
@@ -98,6 +109,9 @@ def test_gradients_pass_the_codebook_straight_through_unless_they_are_turned(tin
 
 def test_it_has_three_layers_of_512_each_way(paper):
     model = StateDecoder(17, 2, 19, paper.parameters.state_decoder)
-    for part, sizes in ((model.encoder, [(17, 512), (512, 512), (512, 36)]), (model.decoder, [(36, 512), (512, 512), (512, 38)])):
+    for part, sizes in (
+        (model.encoder, [(17, 512), (512, 512), (512, 36)]),
+        (model.decoder, [(36, 512), (512, 512), (512, 38)]),
+    ):
         assert [(layer.in_features, layer.out_features) for layer in part[::2]] == sizes
         assert {type(layer) for layer in part[1::2]} == {torch.nn.GELU}

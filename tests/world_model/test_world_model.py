@@ -31,5 +31,9 @@ def test_reward_model_and_decoder_see_z_scores(model):
         reward, continuation = model.score(model.scale(states), actions, torch.Generator().manual_seed(0))
         expected, logits = model.reward_model(model.normalizer(states), actions)
         torch.testing.assert_close(reward, expected, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(continuation, model.reward_model.continuation(logits, torch.Generator().manual_seed(0)))
-        torch.testing.assert_close(model.observe(model.scale(states[:, 0])), model.state_decoder(model.normalizer(states[:, 0])))
+        torch.testing.assert_close(
+            continuation, model.reward_model.continuation(logits, torch.Generator().manual_seed(0))
+        )
+        torch.testing.assert_close(
+            model.observe(model.scale(states[:, 0])), model.state_decoder(model.normalizer(states[:, 0]))
+        )

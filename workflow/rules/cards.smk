@@ -1,7 +1,7 @@
 """GPUs of this machine, which cells share: never more on a card than it holds, by the memory that was measured of their method.
 
 A job's `gpu_percent` is its part of a card, and all cards together are the limit; a cell of a method of which nothing was measured takes a
-whole one. Which card it is the cell finds out when it starts (dima/cards.py). The profile `local` asks for this by `share_gpus`.
+whole one. Which card it is the cell finds out when it starts (dima/cell/cards.py). The profile `local` asks for this by `share_gpus`.
 """
 
 import os
@@ -9,7 +9,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from dima.campaign.speed import Speeds
-from dima.cards import CARDS, WHOLE, as_text, find_cards, percent_of_a_card
+from dima.campaign.cards import percent_of_a_card
+from dima.cell.cards import CARDS, WHOLE, as_text, find_cards
 
 
 def computes_on_gpus() -> bool:
@@ -20,7 +21,9 @@ def computes_on_gpus() -> bool:
         return False
 
 
-WANTED = str(config.get("share_gpus", False)).lower() == "true"  # Snakemake reads `false` on the command line as a word
+WANTED = (
+    str(config.get("share_gpus", False)).lower() == "true"
+)  # Snakemake reads `false` on the command line as a word
 SHARED = find_cards() if WANTED and workflow.is_main_process and computes_on_gpus() else []
 if SHARED:
     os.environ[CARDS] = as_text(SHARED)  # jobs inherit it
@@ -55,4 +58,7 @@ def say_who_shares(jobs) -> None:
         percents = {job.wildcards.method: percent_of_job(job) for job in jobs}
         names = ", ".join(dict.fromkeys(card.name for card in SHARED))
         each = ", ".join(f"{WHOLE // percent} of {method}" for method, percent in sorted(percents.items()))
-        print(f"Cells share {len(SHARED)} GPU{'s' if len(SHARED) > 1 else ''} ({names}): on each at most {each}.", flush=True)
+        print(
+            f"Cells share {len(SHARED)} GPU{'s' if len(SHARED) > 1 else ''} ({names}): on each at most {each}.",
+            flush=True,
+        )

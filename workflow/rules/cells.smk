@@ -5,7 +5,7 @@ from functools import cache
 
 import envs
 from dima.errors import UserError
-from dima.grid import CellKey, Grid, load_grid
+from dima.config.grid import CellKey, Grid, load_grid
 
 
 wildcard_constraints:
@@ -66,7 +66,8 @@ rule cell:
         gpu_percent=gpu_percent,
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
-    # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's checkpoint
+    # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's
+    # checkpoint
     shell:
         "exec python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --wait > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --gpu-percent {resources.gpu_percent} --wait > {log:q} 2>&1"

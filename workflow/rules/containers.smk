@@ -10,7 +10,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from dima.containers.environment import GPU, container_environment
 from dima.containers.recipe import BUILT_ON, image_path, recipe, require_built
 from dima.errors import UserError
-from dima.grid import load_grid
+from dima.config.grid import load_grid
 
 IN_IMAGES = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
@@ -43,7 +43,9 @@ def image_of(wildcards) -> str:
 def refuse_unbuilt(jobs) -> None:
     """Exit with one sentence if one of the jobs is to run in an image that is missing or older than what it is made from."""
     try:
-        for image in sorted({str(job.container_img_url) for job in jobs if job.container_img_url} if IN_IMAGES else ()):
+        for image in sorted(
+            {str(job.container_img_url) for job in jobs if job.container_img_url} if IN_IMAGES else ()
+        ):
             require_built(Path(image))
     except UserError as error:
         sys.exit(f"Nothing was run: {error}")

@@ -18,7 +18,11 @@ from dima.analysis.paths import (
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
 # Snakemake's own report takes a whole folder into a ZIP file, into a single HTML file the first page alone
-REPORT_PAGES = {"htmlindex": "index.html"} if any(word.endswith(".zip") for word in sys.argv) else {"patterns": ["{page,index}.html"]}
+REPORT_PAGES = (
+    {"htmlindex": "index.html"}
+    if any(word.endswith(".zip") for word in sys.argv)
+    else {"patterns": ["{page,index}.html"]}
+)
 
 
 def table_files(grid_name: str, of: Part | None = None) -> list[str]:
@@ -47,14 +51,21 @@ def pictured(grid_name: str, wildcards) -> list[str]:
     grid = GRIDS[grid_name]
     cells = dict.fromkeys(key for name in WORLD_MODEL_FIGURES for key in grid.experiments.get(name, ()))
     try:
-        return [*map(str, pictured_studies(grid, RESULTS)), *(f"results/{grid_name}/cells/{key.folder}/summary.json" for key in cells)]
+        return [
+            *map(str, pictured_studies(grid, RESULTS)),
+            *(f"results/{grid_name}/cells/{key.folder}/summary.json" for key in cells),
+        ]
     except UserError as error:
         sys.exit(str(error))
 
 
 def studies_to_show(grid_name: str, wildcards) -> list[str]:
     """What the report tells of studies: all of them in a run of everything, which makes them, else those that have been made."""
-    studies = [path for path in (*predictions(grid_name, wildcards), *pictured(grid_name, wildcards)) if "/studies/" in path]
+    studies = [
+        path
+        for path in (*predictions(grid_name, wildcards), *pictured(grid_name, wildcards))
+        if "/studies/" in path
+    ]
     return studies if everything_is_made(grid_name) else [path for path in studies if os.path.exists(path)]
 
 
@@ -77,7 +88,10 @@ def outputs(grid_name: str, command: str, of: Part, caption: str) -> list[str]:
     """What the command makes of the part, its CSV or PNG files marked for Snakemake's own report."""
     files, ending = {"tables": (table_files, ".csv"), "figures": (figure_files, ".png")}[command]
     marked = partial(report, caption=f"../report/{caption}.rst", category=command.capitalize())
-    return [marked(path, labels={"file": os.path.basename(path)}) if path.endswith(ending) else path for path in files(grid_name, of)]
+    return [
+        marked(path, labels={"file": os.path.basename(path)}) if path.endswith(ending) else path
+        for path in files(grid_name, of)
+    ]
 
 
 def inputs(grid: Grid, name: str) -> list:
@@ -102,7 +116,8 @@ for grid in GRIDS.values():
                     f"results/{grid.name}/logs/{name}.log",
                 threads: 1
                 params:
-                    # a command is put together when the job runs, after this loop: what it reads must be the rule's own
+                    # a command is put together when the job runs, after this loop: what it reads must be the
+                    # rule's own
                     command=command,
                     grid=grid.name,
                     of=of,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import envs
-from dima.cli import FINISHED_SINCE
+from dima.cell.commands import FINISHED_SINCE
 from dima.campaign.progress import PlannedCell, Progress
 
 STARTED = time.time()
@@ -18,10 +18,16 @@ JOBS = []  # what this run is to make, known when it starts
 
 def refuse_missing(keys: list[CellKey]) -> None:
     """Exit with one sentence if one of the cells needs a task or a method that does not exist yet."""
-    methods = sorted({key.method for grid in GRIDS.values() for key in grid.cells if grid.has_method(key.method)})
+    methods = sorted(
+        {key.method for grid in GRIDS.values() for key in grid.cells if grid.has_method(key.method)}
+    )
     missing_tasks = sorted({key.task for key in keys} - set(envs.TASKS))
     missing_methods = sorted({key.method for key in keys} - set(methods))
-    missing = [f"no {what} {', '.join(names)}" for what, names in (("task", missing_tasks), ("method", missing_methods)) if names]
+    missing = [
+        f"no {what} {', '.join(names)}"
+        for what, names in (("task", missing_tasks), ("method", missing_methods))
+        if names
+    ]
     if missing:
         sys.exit(
             f"Nothing was run: there is {' and '.join(missing)} yet; the tasks are {', '.join(sorted(envs.TASKS))},"
@@ -32,13 +38,20 @@ def refuse_missing(keys: list[CellKey]) -> None:
 def planned(job) -> PlannedCell:
     """What the progress display is told of a cell's job."""
     key = key_of(job.wildcards)
-    return PlannedCell(job.wildcards.grid, key, Path(job.output[0]).parent, GRIDS[job.wildcards.grid].task(key.task).env_steps)
+    return PlannedCell(
+        job.wildcards.grid,
+        key,
+        Path(job.output[0]).parent,
+        GRIDS[job.wildcards.grid].task(key.task).env_steps,
+    )
 
 
 def is_forced(job) -> bool:
     """Whether the job was asked for with -f, -F or -R; Snakemake also calls forced what it did not see the end of."""
     settings = workflow.dag_settings
-    return workflow.dag.reason(job).forced and bool(settings.forceall or settings.forcetargets or settings.forcerun)
+    return workflow.dag.reason(job).forced and bool(
+        settings.forceall or settings.forcetargets or settings.forcerun
+    )
 
 
 def calm_snakemake() -> None:
@@ -63,7 +76,10 @@ def made_again() -> list[str]:
     paths = []
     for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name in ("cell", "study", "frames")}):
         made = {job.rule.name for job in JOBS if job.wildcards.get("grid") == name}
-        for of, rest in (("returns", "cell" in made), ("world-models", not made.isdisjoint(("study", "frames")))):
+        for of, rest in (
+            ("returns", "cell" in made),
+            ("world-models", not made.isdisjoint(("study", "frames"))),
+        ):
             for command, files in (("tables", table_files(name, of)), ("figures", figure_files(name, of))):
                 if rest and assembled(name, files, command, "--of", of):
                     paths += files
@@ -76,7 +92,11 @@ def assembled(grid_name: str, files: list[str], *command: str) -> bool:
     """Make the files again, where they are there and no job of this run made them; returns whether they were."""
     if not files or set(files) & set(made_by_rules()) or not all(map(os.path.exists, files)):
         return False
-    subprocess.run([sys.executable, "-m", "dima", command[0], "--grid", grid_name, *command[1:]], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "dima", command[0], "--grid", grid_name, *command[1:]],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return True
 
 

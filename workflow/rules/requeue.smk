@@ -15,7 +15,11 @@ def stopped_cells() -> list[str]:
     """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
     folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
     words = {str(folder): read_json(folder / "status.json") for folder in folders}
-    return [folder for folder, word in words.items() if word and word["state"] == "interrupted" and word["updated"] >= STARTED]
+    return [
+        folder
+        for folder, word in words.items()
+        if word and word["state"] == "interrupted" and word["updated"] >= STARTED
+    ]
 
 
 def requeue() -> None:
@@ -24,7 +28,9 @@ def requeue() -> None:
     cells = stopped_cells()
     if not cells:
         return
-    state = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=30, check=False)
+    state = subprocess.run(
+        ["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=30, check=False
+    )
     if state.stdout.strip() == "RUNNING":
         print(f"Stopped at a checkpoint: {', '.join(cells)}. Job {job} goes back into the queue.", flush=True)
         subprocess.run(["scontrol", "requeue", job], timeout=30, check=False)

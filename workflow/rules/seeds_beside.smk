@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from dima.seeds_beside import SEEDS_BESIDE
+from dima.cell.sibling_seeds import SEEDS_BESIDE
 
 
 def seeds_of_group() -> list[str]:

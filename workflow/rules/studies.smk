@@ -3,8 +3,15 @@
 import sys
 from functools import cache, partial
 
-from dima.analysis.paths import STUDIES, cell_study_path, cells_with_frames, cells_with_world_model, lead_cell, study_paths
-from dima.studied import FRAMES, refusal
+from dima.analysis.paths import (
+    STUDIES,
+    cell_study_path,
+    cells_with_frames,
+    cells_with_world_model,
+    lead_cell,
+    study_paths,
+)
+from dima.config.studied import FRAMES, refusal
 
 
 wildcard_constraints:
@@ -62,10 +69,18 @@ def studies_of_grid(grid_name: str, wildcards) -> list[str]:
     """Everything that studies of the grid's cells give, and the cells' summaries: a removed one asks for its cell again."""
     grid = GRIDS[grid_name]
     cells = {task: studied_cells(grid_name, task) for task in dict.fromkeys(key.task for key in grid.cells)}
-    tables = [path for task, keys in cells.items() if keys for study in STUDIES for path in study_paths(grid, RESULTS, task, study)]
+    tables = [
+        path
+        for task, keys in cells.items()
+        if keys
+        for study in STUDIES
+        for path in study_paths(grid, RESULTS, task, study)
+    ]
     drawn = [key for task in cells for key in cells_with_frames(grid, task)]
     frames = [cell_study_path(grid, RESULTS, key, FRAMES) for key in drawn]
-    return [str(path) for path in tables + frames] + [f"results/{grid_name}/cells/{key.folder}/summary.json" for key in drawn]
+    return [str(path) for path in tables + frames] + [
+        f"results/{grid_name}/cells/{key.folder}/summary.json" for key in drawn
+    ]
 
 
 rule study:
@@ -82,7 +97,7 @@ rule study:
         gpu_percent=gpu_percent,
     shell:
         "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
 
 
 rule frames:
@@ -99,7 +114,7 @@ rule frames:
         gpu_percent=gpu_percent,
     shell:
         "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
 
 
 rule study_over_seeds:

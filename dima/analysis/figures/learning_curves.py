@@ -21,7 +21,9 @@ _LEGEND_ENTRY = 1.1
 
 
 def draw(title: str, panels: Sequence[Panel]) -> Figure:
-    """A panel a task, at most four beside each other, and below them one legend for all, which also says what the band is."""
+    """A panel a task, at most four beside each other, and below them one legend for all, which also says what
+    the band is.
+    """
     columns = min(_MAX_COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     curves = [curve for panel in panels for curve in panel.curves]
@@ -49,7 +51,14 @@ def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -
         look = looks[curve.method]
         draw_line(axis, curve.steps, curve.mean, (curve.low, curve.high), **look)
         if curve.paper is not None:
-            axis.hlines(curve.paper, 1.02 * budget, 1.1 * budget, colors=look["color"], linestyles=(0, (1.5, 0.7)), linewidth=1.6)
+            axis.hlines(
+                curve.paper,
+                1.02 * budget,
+                1.1 * budget,
+                colors=look["color"],
+                linestyles=(0, (1.5, 0.7)),
+                linewidth=1.6,
+            )
     axis.set_title(_panel_title(panel), fontsize=9)
     axis.set_xlim(0, (1.12 if any(curve.paper is not None for curve in panel.curves) else 1.0) * budget)
     axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -58,11 +67,22 @@ def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -
     if not panel.curves:
         axis.grid(visible=False)
         axis.set_yticks([])
-        axis.text(0.5, 0.5, panel.silence, transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+        axis.text(
+            0.5,
+            0.5,
+            panel.silence,
+            transform=axis.transAxes,
+            ha="center",
+            va="center",
+            color=OTHER_COLOR,
+            fontsize=11,
+        )
 
 
 def _panel_title(panel: Panel) -> str:
-    """The task and n: the commonest number of seeds, the methods that have another one, and below those that have no curve."""
+    """The task and n: the commonest number of seeds, the methods that have another one, and below those that
+    have no curve.
+    """
     if not panel.curves:
         return panel.task.label
     lines = [f"{panel.task.label} ({panel.seeds})"]
@@ -81,5 +101,9 @@ def _caption(curves: Sequence[Curve]) -> list[str]:
         frozenset({True, False}): "95 % stratified bootstrap interval, minimum to maximum where n < 3",
     }
     band = bands[frozenset(curve.has_interval for curve in curves)]
-    dashes = ["dashes at the right: the paper's final return"] if any(curve.paper is not None for curve in curves) else []
+    dashes = (
+        ["dashes at the right: the paper's final return"]
+        if any(curve.paper is not None for curve in curves)
+        else []
+    )
     return [f"line: mean over n completed seeds; band: {band}", *dashes]

@@ -1,4 +1,7 @@
-"""Drawing what world models imagine (the paper's figures 6 and 7): frames beside the real ones, and errors by order of the agents."""
+"""Drawing what world models imagine (the paper's figures 6 and 7).
+
+Frames beside the real ones, and errors by order of the agents.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,22 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dima.analysis.figures.study_panels import decorate, draw_along, interval_words, order_looks, order_name, whole_numbers
+from dima.analysis.figures.study_panels import (
+    decorate,
+    draw_along,
+    interval_words,
+    order_looks,
+    order_name,
+    whole_numbers,
+)
 from dima.analysis.figures.style import OTHER_COLOR, add_legend, wrap
 from dima.analysis.records.load import CellRecord
 from dima.analysis.studies.frames import Frames
 from dima.analysis.studies.pictured_cells import OrderedMethod, PicturedCell
 
 _BOX = "#CC3311"
-"""The red of Tol's vibrant palette, no method's colour; for who does not see it, a box is also thicker and the error below it bold."""
+"""The red of Tol's vibrant palette, no method's colour; for who does not see it, a box is also thicker and
+the error below it bold."""
 PICTURE_DPI = 200
 """At which a frame keeps about as many pixels as it has."""
 _BOX_WORDS = "red box: further off than if nothing had moved"
@@ -43,7 +54,10 @@ _ERRORS = (
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of pictures, the errors below them and which have a box; where there are no pictures, `words` stand in their place."""
+    """A row of pictures, the errors below them and which have a box.
+
+    Where there are no pictures, `words` stand in their place.
+    """
 
     label: str
     pictures: UInt8[np.ndarray, "steps height width 3"] | None
@@ -58,10 +72,16 @@ class _Row:
 
 
 def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
-    """Real frames above those that each method imagines; a block for all that were shown the same steps of the same episode."""
+    """Real frames above those that each method imagines.
+
+    A block for all that were shown the same steps of the same episode.
+    """
     blocks = _blocks(cells)
     frames = [cell.frames for cell in cells if cell.frames]
-    words = [f"a row: the world model of its method's first planned seed, {_ROLLED_OUT}", *_frame_words(frames)]
+    words = [
+        f"a row: the world model of its method's first planned seed, {_ROLLED_OUT}",
+        *_frame_words(frames),
+    ]
     caption = [*words, *_origins(cell.record for cell in cells)]
     rows = [_method_rows(block) for block in blocks]
     heights = [_HEADING + sum(row.height for row in own) for own in rows]
@@ -77,7 +97,10 @@ def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
 
 
 def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
-    """Left frames of the first seed, a row an order of the agents; right errors over the seeds, a line an order; a block a method."""
+    """Left frames of the first seed, a row an order of the agents.
+
+    Right errors over the seeds, a line an order; a block a method.
+    """
     frames = [method.cell.frames for method in methods if method.cell.frames]
     points = pd.concat([method.points.points for method in methods])
     line = "line: mean over n seeds of those planned, each on segments of new episodes"
@@ -89,11 +112,15 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
     columns = _columns(frames)
     left = _LABELS + _FRAME * columns
     figure = _figure(left + _CURVES, sum(heights), caption)
-    parts = figure.subfigures(len(methods), 2, squeeze=False, height_ratios=heights, width_ratios=[left, _CURVES])
+    parts = figure.subfigures(
+        len(methods), 2, squeeze=False, height_ratios=heights, width_ratios=[left, _CURVES]
+    )
     looks = order_looks(points["order"])
     for (pictures, curves), own, method in zip(parts, rows, methods, strict=True):
         key = method.cell.key
-        pictures.suptitle(wrap([f"{key.method} seed {key.seed} on {_heading([method.cell])}"], left), fontsize=9)
+        pictures.suptitle(
+            wrap([f"{key.method} seed {key.seed} on {_heading([method.cell])}"], left), fontsize=9
+        )
         _draw_rows(pictures, own, method.cell.frames, columns)
         _draw_curves(curves.subplots(), method, looks)
     figure.suptitle(title, fontsize=11)
@@ -102,7 +129,9 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
 
 
 def _figure(width: float, height: float, caption: Sequence[str]) -> Figure:
-    """A figure for pictures of this height in inches, with room for its title, the caption and a box's legend."""
+    """A figure for pictures of this height in inches, with room for its title, the caption and a box's
+    legend.
+    """
     width = max(width, 6.5)
     lines = wrap(caption, width).count("\n") + 1
     return Figure(figsize=(width, height + _LINE * lines + 0.65), layout="constrained")
@@ -113,12 +142,19 @@ def _columns(frames: Iterable[Frames]) -> int:
 
 
 def _blocks(cells: Sequence[PicturedCell]) -> list[list[PicturedCell]]:
-    """The cells of a task together, those with frames as far as they show the same; those without stand in their task's first block."""
+    """The cells of a task together, those with frames as far as they show the same.
+
+    Those without stand in their task's first block.
+    """
     blocks: list[list[PicturedCell]] = []
     for cell in cells:
         own = [block for block in blocks if block[0].key.task == cell.key.task]
         shown = ((block, _first_frames(block)) for block in own)
-        fitting = [block for block, frames in shown if not cell.frames or not frames or cell.frames.shows_what(frames)]
+        fitting = [
+            block
+            for block, frames in shown
+            if not cell.frames or not frames or cell.frames.shows_what(frames)
+        ]
         if fitting:
             fitting[0].append(cell)
         else:
@@ -133,7 +169,9 @@ def _first_frames(block: Iterable[PicturedCell]) -> Frames | None:
 def _heading(block: Sequence[PicturedCell]) -> str:
     """The task, and which piece of which episode is shown."""
     task, frames = block[0].task, _first_frames(block)
-    scene = f"; policy: {frames.episode}; t~=~{frames.start}".replace("~", "\N{NO-BREAK SPACE}") if frames else ""
+    scene = (
+        f"; policy: {frames.episode}; t~=~{frames.start}".replace("~", "\N{NO-BREAK SPACE}") if frames else ""
+    )
     return f"{task.label}, preset {task.preset}{scene}"
 
 
@@ -145,7 +183,9 @@ def _real_row(frames: Frames | None) -> _Row:
 
 def _imagined_row(frames: Frames, index: int, label: str) -> _Row:
     error = frames.error[index]
-    return _Row(label, frames.imagined[index], error.tolist(), (error > frames.still).tolist())  # NaN is above nothing
+    return _Row(
+        label, frames.imagined[index], error.tolist(), (error > frames.still).tolist()
+    )  # NaN is above nothing
 
 
 def _method_rows(block: Sequence[PicturedCell]) -> list[_Row]:
@@ -178,12 +218,23 @@ def _draw_rows(part: SubFigure, rows: Sequence[_Row], frames: Frames | None, col
     for place, row in enumerate(rows):
         if row.pictures is None:
             axis = part.add_subplot(grid[place, :])
-            axis.text(0.5, 0.5, row.words, transform=axis.transAxes, ha="center", va="center", color="#595959", fontsize=9)
+            axis.text(
+                0.5,
+                0.5,
+                row.words,
+                transform=axis.transAxes,
+                ha="center",
+                va="center",
+                color="#595959",
+                fontsize=9,
+            )
             _strip(axis, "#BBBBBB", 0.8)
             axis.set_facecolor("#F4F4F4")
             _label(axis, row.label)
             continue
-        for column, (picture, error, boxed) in enumerate(zip(row.pictures, row.errors, row.boxed, strict=True)):
+        for column, (picture, error, boxed) in enumerate(
+            zip(row.pictures, row.errors, row.boxed, strict=True)
+        ):
             axis = part.add_subplot(grid[place, column])
             _draw_frame(axis, picture, error, boxed)
             if place == 0 and frames:
@@ -196,9 +247,21 @@ def _draw_frame(axis: Axes, picture: UInt8[np.ndarray, "height width 3"], error:
     axis.imshow(picture)
     _strip(axis, _BOX if boxed else "#BBBBBB", 2.6 if boxed else 0.8)
     if np.isnan(error):
-        axis.text(0.5, 0.5, "not\nimagined", transform=axis.transAxes, ha="center", va="center", color="#595959", fontsize=8)
+        axis.text(
+            0.5,
+            0.5,
+            "not\nimagined",
+            transform=axis.transAxes,
+            ha="center",
+            va="center",
+            color="#595959",
+            fontsize=8,
+        )
     axis.set_xlabel(
-        "" if np.isnan(error) else f"{error:#.3g}".rstrip("."), fontsize=8, labelpad=2, fontweight="bold" if boxed else "normal"
+        "" if np.isnan(error) else f"{error:#.3g}".rstrip("."),
+        fontsize=8,
+        labelpad=2,
+        fontweight="bold" if boxed else "normal",
     )
 
 
@@ -233,12 +296,25 @@ def _draw_curves(axis: Axes, method: OrderedMethod, looks: dict[str, dict]) -> N
         return
     axis.grid(visible=False)
     axis.set(xticks=[], yticks=[])
-    silence = method.sample.mixture or ("not made" if any(record.state == "completed" for record in method.records) else "not run")
-    axis.text(0.5, 0.5, wrap([silence], 2.0), transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+    silence = method.sample.mixture or (
+        "not made" if any(record.state == "completed" for record in method.records) else "not run"
+    )
+    axis.text(
+        0.5,
+        0.5,
+        wrap([silence], 2.0),
+        transform=axis.transAxes,
+        ha="center",
+        va="center",
+        color=OTHER_COLOR,
+        fontsize=11,
+    )
 
 
 def _handles(frames: Sequence[Frames]) -> list[Artist]:
-    return [Patch(facecolor="none", edgecolor=_BOX, linewidth=2, label=_BOX_WORDS)] if _is_boxed(frames) else []
+    return (
+        [Patch(facecolor="none", edgecolor=_BOX, linewidth=2, label=_BOX_WORDS)] if _is_boxed(frames) else []
+    )
 
 
 def _is_boxed(frames: Sequence[Frames]) -> bool:

@@ -1,4 +1,7 @@
-"""Performance profiles of a suite: what share of a method's runs, over all tasks, has a score above each threshold."""
+"""Performance profiles of a suite.
+
+What share of a method's runs, over all tasks, has a score above each threshold.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ _THRESHOLDS = 201
 
 
 def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
-    """One curve a method, with the interval of its runs resampled within each task, and where the paper's DIMA lies."""
+    """One curve a method, with the interval of its runs resampled within each task, and where the paper's
+    DIMA lies.
+    """
     figure = Figure(figsize=(6.5, 4.6), layout="constrained")
     axis = figure.subplots()
     shown = [scores for scores in suite if scores.scores]
@@ -28,7 +33,13 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
     thresholds = np.linspace(everything.min(), 1.03 * everything.max(), _THRESHOLDS)
     for scores in reversed(shown):  # the grid's first method lies on top
         profile = performance_profile(np.concatenate(scores.scores), thresholds)
-        draw_line(axis, thresholds, profile, None if scores.few_runs else _interval(scores, thresholds), **looks[scores.method])
+        draw_line(
+            axis,
+            thresholds,
+            profile,
+            None if scores.few_runs else _interval(scores, thresholds),
+            **looks[scores.method],
+        )
     _decorate(axis, thresholds, bool(shown))
     if comparable:
         axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
@@ -46,11 +57,22 @@ def _interval(scores: SuiteScores, thresholds: Points) -> tuple[Points, Points]:
 def _decorate(axis: Axes, thresholds: Points, drawn: bool) -> None:
     axis.set_xlim(thresholds[0], thresholds[-1])
     axis.set_ylim(-0.02, 1.02)
-    axis.set_xlabel("score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9)
+    axis.set_xlabel(
+        "score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9
+    )
     axis.set_ylabel("share of runs with a score above $\\tau$", fontsize=9)
     axis.tick_params(labelsize=8)
     if not drawn:
-        axis.text(0.5, 0.5, "no scores", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+        axis.text(
+            0.5,
+            0.5,
+            "no scores",
+            transform=axis.transAxes,
+            ha="center",
+            va="center",
+            color=OTHER_COLOR,
+            fontsize=11,
+        )
 
 
 def _label(scores: SuiteScores) -> str:

@@ -1,4 +1,7 @@
-"""Drawing studies of world models: a figure a study, one colour a method, intervals over seeds, and below it what they are."""
+"""Drawing studies of world models.
+
+A figure a study, one colour a method, intervals over seeds, and below it what they are.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ _MARKERS = "os^Dv<>P"
 _FLOOR = (0, (4, 2))
 _SHORT_FLOOR = (0, (2, 1))
 _POINTS_IN_HALF_A_FIGURE = 12
-"""Above this, gains of one method take the whole width, unless there are so many methods that the figure would become too high."""
+"""Above this, gains of one method take the whole width, unless there are so many methods that the figure
+would become too high."""
 _METHODS_ON_A_DIAGONAL = 3
 """Above this, points of well calibrated methods would hide one another."""
 _DODGED_DIMENSIONS = 24
@@ -45,7 +49,9 @@ _LOGARITHMIC_FROM = 30.0
 
 
 def prediction_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
-    """Error against horizon on training and held-out segments, and below it dimension by dimension at the longest horizon."""
+    """Error against horizon on training and held-out segments, and below it dimension by dimension at the
+    longest horizon.
+    """
     figure = Figure(figsize=(6.5, 5.4), layout="constrained")
     panels = figure.subplot_mosaic([["train", "held-out"], ["dimensions", "dimensions"]])
     panels["held-out"].sharey(panels["train"])
@@ -56,15 +62,28 @@ def prediction_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
             for kind, changes in (("model", {}), ("decoder", {"linestyle": _FLOOR, "linewidth": 1.1})):
                 points = method.select("error", split=split, kind=kind, dimension="mean")
                 draw_along(axis, points, "horizon", looks.get(method.method, {}) | changes)
-        axis.set_title(f"{'training' if split == 'train' else split} segments, mean over dimensions", fontsize=9)
-        decorate(axis, "horizon (steps)", "cumulative L1 error\n(observation units)" if split == "train" else "")
+        axis.set_title(
+            f"{'training' if split == 'train' else split} segments, mean over dimensions", fontsize=9
+        )
+        decorate(
+            axis, "horizon (steps)", "cumulative L1 error\n(observation units)" if split == "train" else ""
+        )
         axis.xaxis.set_major_locator(whole_numbers(5))
     panels["train"].set_ylim(bottom=0)  # of both, and after both are drawn, because it ends the scaling
     panels["held-out"].tick_params(labelleft=False)
     _draw_dimensions(panels["dimensions"], methods, looks)
     figure.suptitle(f"Open-loop prediction error, {title}", fontsize=11)
-    floor = Line2D([], [], color=OTHER_COLOR, linestyle=_FLOOR, linewidth=1.1, label="state decoder on true states")
-    finish(figure, [*method_handles(methods, looks), floor], methods, _together(methods)["interval"], "line, point: mean", "band, bar")
+    floor = Line2D(
+        [], [], color=OTHER_COLOR, linestyle=_FLOOR, linewidth=1.1, label="state decoder on true states"
+    )
+    finish(
+        figure,
+        [*method_handles(methods, looks), floor],
+        methods,
+        _together(methods)["interval"],
+        "line, point: mean",
+        "band, bar",
+    )
     return figure
 
 
@@ -79,22 +98,34 @@ def orders_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
             marks = {"markersize": 3.5, "markevery": (index, len(looks))}
             draw_along(axis, method.select("error", order=order), "horizon", look | marks)
         axis.set_title(method.label, fontsize=9)
-        decorate(axis, "horizon (steps)", "cumulative L1 error\na dimension\n(observation units)" if is_first_column(axis) else "")
+        decorate(
+            axis,
+            "horizon (steps)",
+            "cumulative L1 error\na dimension\n(observation units)" if is_first_column(axis) else "",
+        )
         axis.xaxis.set_major_locator(whole_numbers(5))
     axes[0].set_ylim(bottom=0)  # of all, and after all are drawn, because it ends the scaling
     figure.suptitle(f"Prediction error by order of the agents, {title}", fontsize=11)
-    handles: list[Artist] = [Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()]
+    handles: list[Artist] = [
+        Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()
+    ]
     finish(figure, handles, methods, _together(shown)["interval"], "line: mean on held-out segments", "band")
     return figure
 
 
 def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
-    """Action gain of every agent under every order: orders along x, in each the agents from the one revealed first to the last one."""
+    """Action gain of every agent under every order.
+
+    Orders along x, in each the agents from the one revealed first to the last one.
+    """
     shown = [method for method in methods if method.seeds]
     points = _together(shown)
     orders, agents = list(order_looks(points["order"])), sorted(points["agent"].unique())
     colors = colormaps["viridis"](np.linspace(0.0, 0.82, len(agents)))
-    looks = {agent: {"color": color, "marker": marker} for agent, color, marker in zip(agents, colors, cycle(_MARKERS), strict=False)}
+    looks = {
+        agent: {"color": color, "marker": marker}
+        for agent, color, marker in zip(agents, colors, cycle(_MARKERS), strict=False)
+    }
     widest = max(len(method.select("gain")) for method in shown)
     columns = 2 if widest <= _POINTS_IN_HALF_A_FIGURE or len(shown) > 3 else 1
     figure, axes = make_panels(len(shown), columns=columns, width=6.5 / columns, height=2.6)
@@ -113,7 +144,10 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         axis.set_title(method.label, fontsize=9)
         decorate(axis, "order of the agents", "action gain (ratio)" if is_first_column(axis) else "")
     figure.suptitle(f"Action gain of each agent, {title}", fontsize=11)
-    handles: list[Artist] = [Line2D([], [], label=f"agent {agent}", linestyle="", markersize=5, **look) for agent, look in looks.items()]
+    handles: list[Artist] = [
+        Line2D([], [], label=f"agent {agent}", linestyle="", markersize=5, **look)
+        for agent, look in looks.items()
+    ]
     intervals = points[points["quantity"] == "gain"]["interval"]
     explanation = (
         "gain 1 (dashes): next state changes as in the simulator; 0: action ignored",
@@ -124,7 +158,10 @@ def gain_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
 
 
 def calibration_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
-    """Observed against predicted means in bins of the prediction, of reward and of termination; many methods have a panel each."""
+    """Observed against predicted means in bins of the prediction, of reward and of termination.
+
+    Many methods have a panel each.
+    """
     shown = [method for method in methods if method.seeds]
     together = len(shown) <= _METHODS_ON_A_DIAGONAL
     groups = [shown] if together else [[method] for method in shown]
@@ -141,15 +178,30 @@ def calibration_figure(title: str, methods: Sequence[MethodPoints]) -> Figure:
         panels = axes[first : first + len(groups)]
         for axis, group in zip(panels, groups, strict=True):
             for method in reversed(group):  # the grid's first method lies on top
-                _draw_calibration(axis, method.select("predicted", kind=kind), method.select("observed", kind=kind), looks[method.method])
+                _draw_calibration(
+                    axis,
+                    method.select("predicted", kind=kind),
+                    method.select("observed", kind=kind),
+                    looks[method.method],
+                )
             axis.set_title(kind if together else f"{kind}\n{group[0].method}", fontsize=9)
-            decorate(axis, f"predicted {unit}", f"observed {unit}" if together or is_first_column(axis) else "")
+            decorate(
+                axis, f"predicted {unit}", f"observed {unit}" if together or is_first_column(axis) else ""
+            )
         _draw_diagonals(panels, 5 if together else 3, lowest=0.0 if kind == "termination" else None)
     figure.suptitle(f"Calibration of the reward model, {title}", fontsize=11)
     points = _together(shown)
     intervals = points[points["quantity"] == "observed"]["interval"]
     handles = method_handles(methods, looks)
-    finish(figure, handles, methods, intervals, "point: mean in a bin of the prediction", "bar", "dashes: predicted as observed")
+    finish(
+        figure,
+        handles,
+        methods,
+        intervals,
+        "point: mean in a bin of the prediction",
+        "bar",
+        "dashes: predicted as observed",
+    )
     return figure
 
 
@@ -158,7 +210,9 @@ def _together(methods: Sequence[MethodPoints]) -> pd.DataFrame:
     return pd.concat([method.points for method in methods if method.seeds])
 
 
-def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping[str, dict[str, Any]]) -> None:
+def _draw_dimensions(
+    axis: Axes, methods: Sequence[MethodPoints], looks: Mapping[str, dict[str, Any]]
+) -> None:
     """Held-out errors of every dimension at the longest horizon."""
     horizon = int(_together(methods)["horizon"].to_numpy().max())
     count, smallest, largest = 0, np.inf, 0.0
@@ -166,13 +220,20 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
     for place, method in enumerate(shown):
         color = looks[method.method]["color"]
         for kind in ("decoder", "model"):
-            points = method.select("error", split="held-out", kind=kind, horizon=horizon).query("dimension != 'mean'")
+            points = method.select("error", split="held-out", kind=kind, horizon=horizon).query(
+                "dimension != 'mean'"
+            )
             points = points.astype({"dimension": int}).sort_values("dimension")
             means = points["mean"]
             count = max(count, len(points))
             smallest, largest = min([smallest, *means]), max([largest, *means])
             if count > _DODGED_DIMENSIONS:
-                draw_along(axis, points, "dimension", {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"})
+                draw_along(
+                    axis,
+                    points,
+                    "dimension",
+                    {"color": color, "linewidth": 0.9, "linestyle": _FLOOR if kind == "decoder" else "-"},
+                )
                 continue
             x = points["dimension"] + (place - (len(shown) - 1) / 2) * 0.7 / len(shown)
             if kind == "model":
@@ -192,23 +253,34 @@ def _draw_dimensions(axis: Axes, methods: Sequence[MethodPoints], looks: Mapping
 
 
 def _draw_gains(axis: Axes, place: int, points: pd.DataFrame, looks: Mapping[Any, Mapping[str, Any]]) -> None:
-    """One order: agents from the one whose action is revealed first, joined by a line where there is such an order."""
+    """One order: agents from the one whose action is revealed first, joined by a line where there is such an
+    order.
+    """
     step = 0.72 / max(len(points), 3)
-    points = points.sort_values(["position", "agent"]).assign(x=place + (np.arange(len(points)) - (len(points) - 1) / 2) * step)
+    points = points.sort_values(["position", "agent"]).assign(
+        x=place + (np.arange(len(points)) - (len(points) - 1) / 2) * step
+    )
     if (points["position"].to_numpy() > 0).all():
         axis.plot(points["x"], points["mean"], color="#BBBBBB", linewidth=1.0, zorder=1)
     for agent, own in points.groupby("agent"):
         draw_bars(axis, own["x"].to_numpy(), own, {"markersize": 5, **looks[agent]})
 
 
-def _draw_calibration(axis: Axes, predicted: pd.DataFrame, observed: pd.DataFrame, look: Mapping[str, Any]) -> None:
+def _draw_calibration(
+    axis: Axes, predicted: pd.DataFrame, observed: pd.DataFrame, look: Mapping[str, Any]
+) -> None:
     if len(predicted):
-        axis.plot(predicted["mean"], observed["mean"], color=look["color"], linewidth=0.8, alpha=0.6, zorder=1)
+        axis.plot(
+            predicted["mean"], observed["mean"], color=look["color"], linewidth=0.8, alpha=0.6, zorder=1
+        )
         draw_bars(axis, predicted["mean"].to_numpy(), observed, look)
 
 
 def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> None:
-    """The diagonal in panels that all have one range on both axes, where there is something to see. `lowest`: no value is below it."""
+    """The diagonal in panels that all have one range on both axes, where there is something to see.
+
+    `lowest`: no value is below it.
+    """
     drawn = [axis for axis in axes if axis.lines]
     limits = [limit for axis in drawn for limit in (*axis.get_xlim(), *axis.get_ylim())] or [0.0, 1.0]
     low, high = min(limits), max(limits)
@@ -219,9 +291,20 @@ def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> N
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_locator(MaxNLocator(ticks))
         if axis in drawn:
-            axis.axline((low, low), (high, high), color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=0)
+            axis.axline(
+                (low, low), (high, high), color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=0
+            )
         else:
-            axis.text(0.5, 0.5, "no steps", transform=axis.transAxes, ha="center", va="center", color=OTHER_COLOR, fontsize=11)
+            axis.text(
+                0.5,
+                0.5,
+                "no steps",
+                transform=axis.transAxes,
+                ha="center",
+                va="center",
+                color=OTHER_COLOR,
+                fontsize=11,
+            )
 
 
 FIGURES: Mapping[str, Callable[[str, Sequence[MethodPoints]], Figure]] = {

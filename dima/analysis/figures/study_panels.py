@@ -1,4 +1,7 @@
-"""What the figures of studies share: their panels, lines with bands, the looks of orders, and the legend with what intervals are."""
+"""What the figures of studies share.
+
+Their panels, lines with bands, the looks of orders, and the legend with what intervals are.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _ORDER_LOOKS = {
     "random": {"color": "#999933", "marker": "^"},
     "none": {"color": OTHER_COLOR, "marker": "x"},
 }
-_OTHER_ORDERS = [{"color": color, "marker": marker} for color, marker in (("#44AA99", "D"), ("#AA4499", "v"), ("#88CCEE", "P"))]
+_OTHER_ORDERS = [
+    {"color": color, "marker": marker}
+    for color, marker in (("#44AA99", "D"), ("#AA4499", "v"), ("#88CCEE", "P"))
+]
 # in inches, of a legend's entry
 _HANDLE = 0.65
 _CHARACTER = 0.062
@@ -38,7 +44,9 @@ _INTERVALS = {
 }
 
 
-def make_panels(count: int, columns: int, width: float, height: float, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+def make_panels(
+    count: int, columns: int, width: float, height: float, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels, each this wide and high in inches, and those panels."""
     columns = min(columns, count)
     rows = ceil(count / columns)
@@ -75,7 +83,9 @@ def draw_along(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str,
         draw_line(axis, x, mean, (low, high), **look)
 
 
-def draw_bars(axis: Axes, x: Float[np.ndarray, " points"], points: pd.DataFrame, look: Mapping[str, Any]) -> None:
+def draw_bars(
+    axis: Axes, x: Float[np.ndarray, " points"], points: pd.DataFrame, look: Mapping[str, Any]
+) -> None:
     """The means as markers, and their intervals as bars, which need not hold the mean."""
     axis.vlines(x, points["low"], points["high"], colors=look["color"], linewidth=1.1, zorder=2)
     axis.plot(x, points["mean"], zorder=3, **{"linestyle": "", "markersize": 4, **look})
@@ -85,7 +95,9 @@ def order_looks(orders: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each order: the named ones first, then the lists as they come."""
     orders = dict.fromkeys(orders)
     lists = [order for order in orders if order not in _ORDER_LOOKS]
-    return {order: look for order, look in _ORDER_LOOKS.items() if order in orders} | dict(zip(lists, cycle(_OTHER_ORDERS), strict=False))
+    return {order: look for order, look in _ORDER_LOOKS.items() if order in orders} | dict(
+        zip(lists, cycle(_OTHER_ORDERS), strict=False)
+    )
 
 
 def order_name(order: str) -> str:
@@ -107,7 +119,9 @@ def finish(
     mark: str,
     *more: str,
 ) -> None:
-    """The legend, and in words what is drawn, what its intervals are and which methods there is no file of."""
+    """The legend, and in words what is drawn, what its intervals are and which methods there is no file
+    of.
+    """
     lines = [f"{mean} over n seeds of those planned", f"{mark}: {interval_words(intervals)}", *more]
     without = [method.label for method in methods if not method.seeds]
     if without:
@@ -124,7 +138,9 @@ def interval_words(intervals: Iterable[str]) -> str:
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """In how many columns a legend with these labels is as low as it can be within the width, and then as narrow as it can be."""
+    """In how many columns a legend with these labels is as low as it can be within the width, and then as
+    narrow as it can be.
+    """
     count = len(labels)
     for rows in range(1, count):
         columns = ceil(count / rows)

@@ -20,7 +20,8 @@ from matplotlib.transforms import Bbox
 
 from dima.record.files import replacing
 
-# Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one, likewise
+# Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one,
+# likewise
 _COLORS = {
     "dima": "#0072B2",
     "dima-joint": "#E69F00",
@@ -39,7 +40,13 @@ _COLORS = {
     "dima-vq": "#AA4499",
 }
 OTHER_COLOR = "#7F7F7F"
-_STYLE = {"svg.hashsalt": "dima", "pdf.fonttype": 42, "font.family": "DejaVu Sans", "savefig.dpi": 150, "grid.color": "#E8E8E8"}
+_STYLE = {
+    "svg.hashsalt": "dima",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "savefig.dpi": 150,
+    "grid.color": "#E8E8E8",
+}
 # keeps the time of writing out of the file
 _METADATA = {".pdf": {"CreationDate": None}, ".png": {}, ".svg": {"Date": None}}
 _CHARACTERS_PER_INCH = 12
@@ -48,7 +55,9 @@ Points = Shaped[np.ndarray, " points"]
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Settings under which a figure looks the same, and is saved with the same bytes, whatever the user's own matplotlib settings are."""
+    """Settings under which a figure looks the same, and is saved with the same bytes, whatever the user's own
+    matplotlib settings are.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         sns.set_theme(context="paper", style="whitegrid", rc=_STYLE)
@@ -66,22 +75,41 @@ def draw_line(axis: Axes, x: Points, mean: Points, band: tuple[Points, Points] |
 def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str], columns: int) -> None:
     """One legend below all panels, under the lines of the caption."""
     text = wrap(caption, figure.get_figwidth())
-    legend = figure.legend(handles=handles, title=text, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend = figure.legend(
+        handles=handles, title=text, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
     legend.get_title().set(multialignment="center", fontsize=9)
 
 
 def stamp(figure: Figure, label: str | None) -> None:
-    """Say across a figure and below its title that what it shows is synthetic, in the words of the records; nothing without a label."""
+    """Say across a figure and below its title that what it shows is synthetic, in the words of the records.
+
+    Nothing without a label.
+    """
     if label is None:
         return
     title = "" if figure.get_suptitle() is None else f"{figure.get_suptitle()}\n"
     figure.suptitle(title + wrap([label], figure.get_figwidth()), fontsize=11)
-    size = min(10 * figure.get_figwidth(), 17 * figure.get_figheight())  # in points, at which the slanted word fits either way
-    figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", fontsize=size, color=OTHER_COLOR, alpha=0.25, zorder=10)
+    size = min(
+        10 * figure.get_figwidth(), 17 * figure.get_figheight()
+    )  # in points, at which the slanted word fits either way
+    figure.text(
+        0.5,
+        0.5,
+        "SYNTHETIC",
+        rotation=30,
+        ha="center",
+        va="center",
+        fontsize=size,
+        color=OTHER_COLOR,
+        alpha=0.25,
+        zorder=10,
+    )
 
 
 def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -> list[Path]:
-    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn alone; returns the paths.
+    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn
+    alone; returns the paths.
 
     `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
     """
@@ -111,7 +139,9 @@ def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and line of each method: its fixed colour, or grey with a dash pattern of its own."""
     dashes = cycle([":", "-.", (0, (5, 1, 1, 1, 1, 1))])
     return {
-        method: {"color": _COLORS[method], "linestyle": "-"} if method in _COLORS else {"color": OTHER_COLOR, "linestyle": next(dashes)}
+        method: {"color": _COLORS[method], "linestyle": "-"}
+        if method in _COLORS
+        else {"color": OTHER_COLOR, "linestyle": next(dashes)}
         for method in methods
     }
 

@@ -1,4 +1,7 @@
-"""Studies of trained world models, assembled over the seeds of every method of a task: a table for machines and a figure."""
+"""Studies of trained world models, assembled over the seeds of every method of a task.
+
+A table for machines and a figure.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ from dima.analysis.paths import STUDIES, study_paths
 from dima.analysis.studies.over_seeds import assemble
 from dima.analysis.studies.points import MethodPoints
 from dima.analysis.tables.csv_text import FLOATS
+from dima.config.grid import Grid
 from dima.errors import UserError
-from dima.grid import Grid
 from dima.record.files import write_atomically
 
 
-def write_studies(grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()) -> list[Path]:
+def write_studies(
+    grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()
+) -> list[Path]:
     """Write, for every task and study that a cell has a file of, `study_paths`; returns them.
 
     Args:
@@ -63,9 +68,16 @@ def _label_of(methods: Iterable[MethodPoints]) -> str | None:
 
 
 def _to_csv(methods: list[MethodPoints]) -> str:
-    """One line a method, key and quantity. `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are."""
-    points = pd.concat({method.method: method.points for method in methods if method.seeds}, names=["method"]).droplevel(1)
+    """One line a method, key and quantity.
+
+    `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are.
+    """
+    points = pd.concat(
+        {method.method: method.points for method in methods if method.seeds}, names=["method"]
+    ).droplevel(1)
     planned = pd.Series({method.method: method.planned for method in methods})
     points["seeds"] = points["seeds"].astype(str) + "/" + planned.astype(str).loc[points.index].to_numpy()
     label = _label_of(methods)
-    return points.assign(**({"synthetic": label} if label else {})).to_csv(float_format=FLOATS, lineterminator="\n")
+    return points.assign(**({"synthetic": label} if label else {})).to_csv(
+        float_format=FLOATS, lineterminator="\n"
+    )

@@ -1,4 +1,7 @@
-"""Where analysis reads records from: the folders of a grid's cells, or whatever else holds the same files of the same cells."""
+"""Where analysis reads records from.
+
+The folders of a grid's cells, or whatever else holds the same files of the same cells.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from typing import Protocol
 
 
 class Records(Protocol):
-    """The records of one grid's cells. A `folder` is `<task>/<method>/seed-<k>`, a `name` that of one of a cell's files."""
+    """The records of one grid's cells.
+
+    A `folder` is `<task>/<method>/seed-<k>`, a `name` that of one of a cell's files.
+    """
 
     def read(self, folder: str, name: str) -> bytes | None:
         """The content of the cell's file, None where it has none."""
@@ -36,4 +42,7 @@ class FileRecords:
         return str(self._cells_dir / folder / name)
 
     def with_summary(self, parent: str) -> list[str]:
-        return [path.parent.relative_to(self._cells_dir).as_posix() for path in sorted((self._cells_dir / parent).glob("*/summary.json"))]
+        return [
+            path.parent.relative_to(self._cells_dir).as_posix()
+            for path in sorted((self._cells_dir / parent).glob("*/summary.json"))
+        ]

@@ -1,7 +1,8 @@
 """Reading recorded cells: what state each is in, its summary, and its learning curve.
 
-A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never averaged. One that says of
-itself that it is synthetic is read like any other, but never together with real ones.
+A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never
+averaged. One that says of itself that it is synthetic is read like any other, but never together with real
+ones.
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from dima.analysis.records.files import FileRecords, Records
 from dima.config import OLDER_METHOD, older_method
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 from dima.record.events import parse_events
 
-State = Literal["completed", "stale", "trained by an older method", "diverged", "failed", "interrupted", "running", "not run"]
+State = Literal[
+    "completed",
+    "stale",
+    "trained by an older method",
+    "diverged",
+    "failed",
+    "interrupted",
+    "running",
+    "not run",
+]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -92,9 +102,11 @@ class Begun(Recorded):
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older method`.
+    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older
+    method`.
 
-    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is none.
+    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is
+    none.
     """
 
     key: CellKey
@@ -105,12 +117,16 @@ class CellRecord:
 
 
 def load_cells(
-    grid: Grid, keys: Sequence[CellKey], source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
+    grid: Grid,
+    keys: Sequence[CellKey],
+    source: Path | Records,
+    config_hashes: Mapping[CellKey, str] | None = None,
 ) -> list[CellRecord]:
     """The records of `keys`, in their order.
 
-    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives for its cell, is `stale`;
-    where the configuration beside it is that of an older method, `trained by an older method`.
+    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives
+    for its cell, is `stale`; where the configuration beside it is that of an older method, `trained by an
+    older method`.
 
     Args:
         grid: of the cells.
@@ -130,23 +146,31 @@ def load_cells(
 
 
 def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
-    """What everything made of these cells must say: that the records are synthetic, in their own words; None for real ones.
+    """What everything made of these cells must say: that the records are synthetic, in their own words.
+
+    None for real ones.
 
     Raises:
         UserError: some are synthetic and some are not, or not in the same way.
     """
     by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
     if len(by_label) > 1:
-        places = [f"{cell.records.place(cell.key.folder)} {'is synthetic' if label else 'is not'}" for label, cell in by_label.items()]
-        raise UserError(f"Synthetic records are never shown together with others: {', '.join(sorted(places))}.")
+        places = [
+            f"{cell.records.place(cell.key.folder)} {'is synthetic' if label else 'is not'}"
+            for label, cell in by_label.items()
+        ]
+        raise UserError(
+            f"Synthetic records are never shown together with others: {', '.join(sorted(places))}."
+        )
     return next(iter(by_label), None)
 
 
 def read_curve(record: CellRecord) -> dict[int, float]:
-    """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a summary.
+    """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a
+    summary.
 
-    Raises:
-        UserError: the event log holds an evaluation without a step or a return, or does not end in the return that the summary gives.
+    Raises: UserError: the event log holds an evaluation without a step or a return, or does not end in the
+        return that the summary gives.
     """
     curve = read_evaluations(record)
     final = record.summary.final if record.summary else None
@@ -157,10 +181,15 @@ def read_curve(record: CellRecord) -> dict[int, float]:
 
 
 def read_evaluations(record: CellRecord) -> dict[int, float]:
-    """`read_curve` of a cell in any state, as far as it came. Raises UserError for an evaluation without a step or a return."""
+    """`read_curve` of a cell in any state, as far as it came.
+
+    Raises UserError for an evaluation without a step or a return.
+    """
     place = record.records.place(record.key.folder, "events.jsonl")
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in parse_events(record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"):
+    for event in parse_events(
+        record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"
+    ):
         step, value = event.get("grid_step"), event.get("return")
         if not isinstance(step, int) or not isinstance(value, int | float):
             raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
@@ -169,20 +198,29 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
 
 
 def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
-    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells` does for one that cannot be trusted."""
+    """The cell's summary in the file `name`, None without one.
+
+    Raises UserError as `load_cells` does for one that cannot be trusted.
+    """
     content = records.read(key.folder, name)
     if content is None:
         return None
     place = records.place(key.folder, name)
     summary = parse(Summary, content, place)
     if (summary.grid, summary.key) != (grid.name, key):
-        raise UserError(f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}.")
+        raise UserError(
+            f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}."
+        )
     if summary.final.grid_step != summary.budget:
-        raise UserError(f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps.")
+        raise UserError(
+            f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps."
+        )
     return summary
 
 
-def _load_cell(grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None) -> CellRecord:
+def _load_cell(
+    grid: Grid, key: CellKey, records: Records, budget: int, config_hash: str | None
+) -> CellRecord:
     summary = read_summary(grid, key, records)
     if summary is None:
         state, label = _state_without_summary(key.folder, records)
@@ -221,23 +259,32 @@ def _state_without_summary(folder: str, records: Records) -> tuple[State, str | 
     if content is None:
         return "not run", None
     status = parse(Status, content, records.place(folder, "status.json"))
-    # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary was removed
+    # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary
+    # was removed
     return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
-    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record belongs elsewhere."""
+    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record
+    belongs elsewhere.
+    """
     planned = {key.folder for key in keys}
     if len(planned) < len(keys):
-        raise UserError(f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}.")
+        raise UserError(
+            f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}."
+        )
     for parent in dict.fromkeys(str(PurePosixPath(key.folder).parent) for key in keys):
         for folder in records.with_summary(parent):
             if folder in planned:
                 continue
-            summary = parse(Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json"))
+            summary = parse(
+                Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json")
+            )
             if summary.grid == grid.name and summary.key.folder in planned:
                 place = records.place(folder)
-                raise UserError(f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place.")
+                raise UserError(
+                    f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place."
+                )
 
 
 def parse(model: type[Model], content: bytes, place: str) -> Model:
@@ -247,4 +294,6 @@ def parse(model: type[Model], content: bytes, place: str) -> Model:
     except ValidationError as error:
         fault = error.errors()[0]
         path = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{place} is not a record of format 1: {f'{path}: ' if path else ''}{fault['msg']}.") from None
+        raise UserError(
+            f"{place} is not a record of format 1: {f'{path}: ' if path else ''}{fault['msg']}."
+        ) from None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dima.analysis.records.files import FileRecords, Records
+from dima.config.grid import Grid
 from dima.errors import UserError
-from dima.grid import Grid
 from dima.record.archive import ENDING, FILES, RECORDS, Files, archive_name, first_difference, read_archive
 
 
@@ -25,7 +25,11 @@ class ArchiveRecords:
         return f"{folder}/{name} in {self._path}" if name else f"{folder} in {self._path}"
 
     def with_summary(self, parent: str) -> list[str]:
-        return [cell for cell, files in self.cells.items() if cell.startswith(f"{parent}/") and "summary.json" in files]
+        return [
+            cell
+            for cell, files in self.cells.items()
+            if cell.startswith(f"{parent}/") and "summary.json" in files
+        ]
 
 
 class JoinedRecords:
@@ -41,11 +45,15 @@ class JoinedRecords:
             self._refuse_different_records(key.folder)
 
     def read(self, folder: str, name: str) -> bytes | None:
-        return next((content for source in self._sources if (content := source.read(folder, name)) is not None), None)
+        return next(
+            (content for source in self._sources if (content := source.read(folder, name)) is not None), None
+        )
 
     def place(self, folder: str, name: str = "") -> str:
         names = (name,) if name else RECORDS
-        holders = (source for source in self._sources if any(source.read(folder, each) is not None for each in names))
+        holders = (
+            source for source in self._sources if any(source.read(folder, each) is not None for each in names)
+        )
         return next(holders, self._sources[0]).place(folder, name)
 
     def with_summary(self, parent: str) -> list[str]:
@@ -57,7 +65,9 @@ class JoinedRecords:
             name = first_difference(held[0][1], files)
             if name:
                 places = f"{held[0][0].place(folder)} and {source.place(folder)}"
-                raise UserError(f"Two places hold different records of a cell: {places} ({name}); leave one of them out.")
+                raise UserError(
+                    f"Two places hold different records of a cell: {places} ({name}); leave one of them out."
+                )
 
 
 def files_of(records: Records, folder: str) -> Files:
@@ -77,7 +87,9 @@ def records_in(places: Sequence[Path], grid: Grid) -> Records:
 
 
 def is_of_results(place: Path, grid_name: str) -> bool:
-    """Whether the place is a folder of all grids, perhaps one in which nothing was run yet, and not one of archives alone."""
+    """Whether the place is a folder of all grids, perhaps one in which nothing was run yet, and not one of
+    archives alone.
+    """
     return not place.is_file() and ((place / grid_name / "cells").is_dir() or not _archives(place, grid_name))
 
 
@@ -91,4 +103,6 @@ def _sources(place: Path, grid_name: str) -> list[Records]:
     if place.name.endswith(ENDING) and not place.is_dir():
         return [ArchiveRecords(place, grid_name)]
     archives: list[Records] = [ArchiveRecords(path, grid_name) for path in _archives(place, grid_name)]
-    return [*archives, FileRecords(place / grid_name / "cells")] if is_of_results(place, grid_name) else archives
+    return (
+        [*archives, FileRecords(place / grid_name / "cells")] if is_of_results(place, grid_name) else archives
+    )

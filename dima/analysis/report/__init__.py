@@ -1,1 +1,3 @@
-"""The report: pages to read in a browser, offline and without JavaScript too, whose bytes depend on the records alone."""
+"""The report: pages to read in a browser, offline and without JavaScript too, whose bytes depend on the
+records alone.
+"""

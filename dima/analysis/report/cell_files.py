@@ -8,7 +8,7 @@ from typing import Any
 
 from dima.analysis.records.load import CellRecord, read_object
 from dima.config import older_method
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 FILM = "film.mp4"
 """What `film_path` ends in."""
@@ -67,12 +67,20 @@ class CellFiles:
 def read_cell(grid: Grid, record: CellRecord, config_hash: str | None) -> CellFiles:
     """The files of the record's cell; `config_hash` is the current configuration's."""
     names = ("status.json", "summary.json", "config.json", "provenance.json")
-    status, summary, config, history = (read_object(record.records, record.key.folder, name) for name in names)
+    status, summary, config, history = (
+        read_object(record.records, record.key.folder, name) for name in names
+    )
     why = _why(record, grid.task(record.key.task).env_steps, config_hash, status, config)
     return CellFiles(record, why, status, summary, config, history)
 
 
-def _why(record: CellRecord, budget: int, config_hash: str | None, status: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _why(
+    record: CellRecord,
+    budget: int,
+    config_hash: str | None,
+    status: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> str:
     message = str(status.get("message") or "")
     match record.state:
         case "completed":

@@ -12,11 +12,14 @@ from dima.errors import UserError
 from dima.record.events import Event, parse_events
 
 MOST_POINTS = 200
-"""Of a line of logged numbers: as many as a small drawing can show; the page says how many values a point is the mean of."""
+"""Of a line of logged numbers: as many as a small drawing can show; the page says how many values a point is
+the mean of."""
 
 
 class Evaluation(NamedTuple):
-    """One evaluation: mean, least and greatest return over `episodes` episodes; None where a return is not finite.
+    """One evaluation: mean, least and greatest return over `episodes` episodes.
+
+    None where a return is not finite.
 
     `success` is the share of episodes that succeeded, None for a task that has no success.
     """
@@ -33,12 +36,10 @@ class Evaluation(NamedTuple):
 class ScalarGroup:
     """Numbers that are logged together.
 
-    Attributes:
-        name: of the group.
-        count: how often it was logged.
-        together: how many of these in a row each point is the mean of, at the environment step of the last of them.
-        steps: environment steps of the points.
-        values: by name, one a point; None where one of those that it is the mean of is absent or not finite.
+    Attributes: name: of the group. count: how often it was logged. together: how many of these in a row each
+        point is the mean of, at the environment step of the last of them. steps: environment steps of the
+        points. values: by name, one a point; None where one of those that it is the mean of is absent or not
+        finite.
     """
 
     name: str
@@ -87,7 +88,11 @@ def _is_evaluation(event: Event) -> bool:
 
 def _is_group(event: Event) -> bool:
     values = event.get("values")
-    if not isinstance(values, dict) or not isinstance(event.get("env_steps"), int) or not isinstance(event.get("group"), str):
+    if (
+        not isinstance(values, dict)
+        or not isinstance(event.get("env_steps"), int)
+        or not isinstance(event.get("group"), str)
+    ):
         return False
     return all(map(_is_number, values.values()))
 
@@ -95,7 +100,9 @@ def _is_group(event: Event) -> bool:
 def _evaluation(step: int, episodes: Sequence[Event]) -> Evaluation:
     returns = [episode["return"] for episode in episodes]
     finite = [value for value in returns if value is not None]
-    successes = [float(episode["success"]) for episode in episodes if isinstance(episode.get("success"), bool)]
+    successes = [
+        float(episode["success"]) for episode in episodes if isinstance(episode.get("success"), bool)
+    ]
     count = episodes[0].get("episodes")
     return Evaluation(
         step,
@@ -111,7 +118,9 @@ def _group(name: str, events: Sequence[Event]) -> ScalarGroup:
     together = ceil(len(events) / MOST_POINTS)
     bunches = [events[first : first + together] for first in range(0, len(events), together)]
     names = dict.fromkeys(value for event in events for value in event["values"])
-    values = {value: [_mean(event["values"].get(value) for event in bunch) for bunch in bunches] for value in names}
+    values = {
+        value: [_mean(event["values"].get(value) for event in bunch) for bunch in bunches] for value in names
+    }
     return ScalarGroup(name, len(events), together, [bunch[-1]["env_steps"] for bunch in bunches], values)
 
 

@@ -1,4 +1,6 @@
-"""The page of one cell: what became of it, its curves, its film, its configuration and where it comes from."""
+"""The page of one cell: what became of it, its curves, its film, its configuration and where it comes
+from.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from dima.record.events import DIGITS
 
 @dataclass(frozen=True)
 class DrawnGroup:
-    """A group of logged numbers: a small chart each, and the values that they draw as a table, a column a name."""
+    """A group of logged numbers: a small chart each, and the values that they draw as a table, a column a
+    name.
+    """
 
     group: ScalarGroup
     charts: list[Chart]
@@ -70,8 +74,8 @@ class CellPage:
 def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
     """The page of a cell.
 
-    Raises:
-        UserError: the event log of a completed cell cannot be trusted; that of another one is left out of its page, which says why.
+    Raises: UserError: the event log of a completed cell cannot be trusted; that of another one is left out of
+        its page, which says why.
     """
     log, fault = _log(cell)
     budget = max([task.env_steps, *(evaluation.grid_step for evaluation in log.evaluations)])
@@ -90,7 +94,13 @@ def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
         fault=fault,
         curve=make_chart([series], budget, height=240) if points else None,
         evaluations=[
-            (point.grid_step, mean_and_range(point.mean, point.low, point.high), point.episodes, share(point.success)) for point in points
+            (
+                point.grid_step,
+                mean_and_range(point.mean, point.low, point.high),
+                point.episodes,
+                share(point.success),
+            )
+            for point in points
         ],
         groups=[_draw(group, budget) for group in log.groups],
         settings=list(_settings(cell.config.get("config"))),
@@ -115,7 +125,9 @@ def hours(seconds: float | None) -> str:
     """`2.34 h`, or shorter times in minutes."""
     if seconds is None:
         return "not recorded"
-    return f"{seconds / SECONDS_PER_HOUR:,.2f} h" if seconds >= SECONDS_PER_HOUR else f"{seconds / 60:.1f} min"
+    return (
+        f"{seconds / SECONDS_PER_HOUR:,.2f} h" if seconds >= SECONDS_PER_HOUR else f"{seconds / 60:.1f} min"
+    )
 
 
 def _log(cell: CellFiles) -> tuple[CellLog, str]:
@@ -136,7 +148,10 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         deviation = final.get("std")
         spread = f" ± {deviation:.1f} over its episodes" if isinstance(deviation, float) else ""
         episodes = f", {final['episodes']} episodes" if isinstance(final.get("episodes"), int) else ""
-        yield "final return", f"{summary.final.mean:.1f}{spread} (after {summary.final.grid_step:,} env steps{episodes})"
+        yield (
+            "final return",
+            f"{summary.final.mean:.1f}{spread} (after {summary.final.grid_step:,} env steps{episodes})",
+        )
         yield "mean of the last five evaluations", f"{summary.mean_of_last_five:.1f}"
         yield "engine", summary.engine
         yield "physics (lineage)", summary.lineage
@@ -145,7 +160,10 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         yield "env steps", f"{cell.env_steps:,} of {task.env_steps:,}"
     attempt = summary.attempts if summary else cell.history.get("attempt")
     if isinstance(attempt, int):
-        yield "attempt", f"{attempt}, {len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}{_continued(cell)}"
+        yield (
+            "attempt",
+            f"{attempt}, {len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}{_continued(cell)}",
+        )
     if cell.record.state != "not run":
         yield "wall time", f"{hours(cell.wall_seconds)}, of all processes of this attempt together"
         yield "energy", "not recorded"
@@ -169,7 +187,8 @@ def _continued(cell: CellFiles) -> str:
 
 def _draw(group: ScalarGroup, budget: int) -> DrawnGroup:
     charts = [
-        make_chart([Series(name, group.steps, values)], max(budget, *group.steps), height=150) for name, values in group.values.items()
+        make_chart([Series(name, group.steps, values)], max(budget, *group.steps), height=150)
+        for name, values in group.values.items()
     ]
     columns: Sequence[list[float | None]] = list(group.values.values())
     rows = [

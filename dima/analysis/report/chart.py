@@ -1,6 +1,7 @@
 """Line charts as SVG: where everything lies, in the units of the drawing; the template only writes it down.
 
-The values stand in a table of the page, a column a line, from which the page's script reads what it shows of a point.
+The values stand in a table of the page, a column a line, from which the page's script reads what it shows of
+a point.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Series:
-    """One line: values over `steps`, None where there is none, the band around them, and the paper's number."""
+    """One line: values over `steps`, None where there is none, the band around them, and the paper's
+    number.
+    """
 
     label: str
     steps: Sequence[float]
@@ -40,7 +43,9 @@ class Tick(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A series as drawn: paths of line and band, points without a neighbour to be joined with, the height of the paper's mark."""
+    """A series as drawn: paths of line and band, points without a neighbour to be joined with, the height of
+    the paper's mark.
+    """
 
     label: str
     path: str
@@ -76,8 +81,14 @@ def make_chart(series: Sequence[Series], last_step: float, height: int = 230) ->
     box = (_LEFT, _TOP, WIDTH - _RIGHT - (_PAPER_MARK if marks else 0), height - _BOTTOM)
     low, high = _range(series)
     domain = (0.0, float(last_step), low, high)
-    x_ticks = [tick for tick in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, last_step) if 0 <= tick <= last_step]
-    y_ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+    x_ticks = [
+        tick
+        for tick in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, last_step)
+        if 0 <= tick <= last_step
+    ]
+    y_ticks = [
+        tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high
+    ]
     steps_label, decimals = EngFormatter(sep=""), _decimals(y_ticks)
     return Chart(
         height,
@@ -91,7 +102,12 @@ def make_chart(series: Sequence[Series], last_step: float, height: int = 230) ->
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
     """The values' least and greatest, with some room around."""
-    found = [value for line in series for values in (line.mean, line.low, line.high, [line.paper]) for value in values or ()]
+    found = [
+        value
+        for line in series
+        for values in (line.mean, line.low, line.high, [line.paper])
+        for value in values or ()
+    ]
     finite = [value for value in found if value is not None and isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
@@ -100,11 +116,16 @@ def _range(series: Sequence[Series]) -> tuple[float, float]:
 
 def _line(series: Series, box: tuple[int, int, int, int], domain: tuple[float, float, float, float]) -> Line:
     across = [_x(step, box, domain) for step in series.steps]
-    runs = [list(zip(at, _heights(values, box, domain), strict=True)) for at, values in _runs(across, series.mean)]
+    runs = [
+        list(zip(at, _heights(values, box, domain), strict=True)) for at, values in _runs(across, series.mean)
+    ]
     band = ""
     if series.low is not None and series.high is not None:
         for (at, lows), (_, highs) in zip(_runs(across, series.low), _runs(across, series.high), strict=True):
-            edge = [*zip(at, _heights(highs, box, domain), strict=True), *reversed([*zip(at, _heights(lows, box, domain), strict=True)])]
+            edge = [
+                *zip(at, _heights(highs, box, domain), strict=True),
+                *reversed([*zip(at, _heights(lows, box, domain), strict=True)]),
+            ]
             band += f"{_path(edge)}Z" if len(at) > 1 else ""
     return Line(
         label=series.label,
@@ -127,7 +148,9 @@ def _runs(across: Sequence[float], values: Values) -> list[tuple[list[float], li
     return [run for run in runs if run[0]]
 
 
-def _heights(values: Sequence[float], box: tuple[int, int, int, int], domain: tuple[float, float, float, float]) -> list[float]:
+def _heights(
+    values: Sequence[float], box: tuple[int, int, int, int], domain: tuple[float, float, float, float]
+) -> list[float]:
     return [_y(value, box, domain) for value in values]
 
 
@@ -146,7 +169,10 @@ def _y(value: float, box: tuple[int, int, int, int], domain: tuple[float, float,
 
 
 def _decimals(ticks: Sequence[float]) -> int | None:
-    """Digits behind the point that tell the ticks apart; None where that takes too many or the numbers are too long."""
+    """Digits behind the point that tell the ticks apart.
+
+    None where that takes too many or the numbers are too long.
+    """
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     decimals = max(0, -floor(log10(step) + 1e-9))
     return None if decimals > 4 or max(map(abs, ticks), default=0.0) >= 1e6 else decimals

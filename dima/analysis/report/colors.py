@@ -1,4 +1,7 @@
-"""One colour a method on a light and on a dark page: that of the figures, moved towards black or white until it can be seen."""
+"""One colour a method on a light and on a dark page.
+
+That of the figures, moved towards black or white until it can be seen.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from dima.analysis.figures.style import looks_of
 LIGHT, DARK = "#ffffff", "#14171c"
 """The backgrounds, as style.css has them."""
 LEAST_CONTRAST = {LIGHT: 3.0, DARK: 4.5}
-"""Of lines with their background: what graphics must have (WCAG 2.2, 1.4.11); more on the dark one, where thin lines look dimmer."""
+"""Of lines with their background: what graphics must have (WCAG 2.2, 1.4.11); more on the dark one, where
+thin lines look dimmer."""
 _STEPS = 50
 
 
 def method_colors(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The colours of each method, on the light page and on the dark one."""
-    return {method: (legible(look["color"], LIGHT), legible(look["color"], DARK)) for method, look in looks_of(methods).items()}
+    return {
+        method: (legible(look["color"], LIGHT), legible(look["color"], DARK))
+        for method, look in looks_of(methods).items()
+    }
 
 
 def legible(color: str, background: str) -> str:
@@ -39,5 +46,8 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(color: str) -> float:
-    red, green, blue = (channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in to_rgb(color))
+    red, green, blue = (
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+        for channel in to_rgb(color)
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -30,7 +30,10 @@ class Cost:
 
 
 def costs(cells: Iterable[CellFiles]) -> list[Cost]:
-    """One entry a method and hardware, in the grid's order; cells of which no time is recorded are in none."""
+    """One entry a method and hardware, in the grid's order.
+
+    Cells of which no time is recorded are in none.
+    """
     grouped: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
     for cell in cells:
         if cell.wall_seconds is not None:

@@ -1,4 +1,6 @@
-"""The first page: what was run, our numbers beside the paper's, learning curves, the state of every cell, origins and cost."""
+"""The first page: what was run, our numbers beside the paper's, learning curves, the state of every cell,
+origins and cost.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from dima.analysis.report.origins import OriginCount, count_origins
 from dima.analysis.returns.curves import Curve, Panel, make_panel
 from dima.analysis.returns.rows import Row
 from dima.analysis.tables.markup import NONE, TextTable
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 WORDS = {
     "reproduced": "within the paper's own standard deviation of its mean",
@@ -55,7 +57,10 @@ class ResultTable:
     @cached_property
     def tasks(self) -> dict[str, list[Row]]:
         """The rows of each task."""
-        return {task: [row for row in self.rows if row.sample.task == task] for task in dict.fromkeys(row.sample.task for row in self.rows)}
+        return {
+            task: [row for row in self.rows if row.sample.task == task]
+            for task in dict.fromkeys(row.sample.task for row in self.rows)
+        }
 
     @cached_property
     def places(self) -> dict[tuple[str, int], dict[str, Row]]:
@@ -82,7 +87,10 @@ class DrawnPanel:
 
 
 class Picture(NamedTuple):
-    """A figure that is shown as it is printed: its path in the report, its name, and a text for who does not see it."""
+    """A figure that is shown as it is printed.
+
+    Its path in the report, its name, and a text for who does not see it.
+    """
 
     path: str
     name: str
@@ -91,7 +99,10 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class IndexPage:
-    """What the template writes down; `summaries` are the tables of what follows from the returns, `files` all tables and figures."""
+    """What the template writes down.
+
+    `summaries` are the tables of what follows from the returns, `files` all tables and figures.
+    """
 
     grid: Grid
     tables: list[ResultTable]
@@ -103,8 +114,15 @@ class IndexPage:
     @property
     def pictures(self) -> list[Picture]:
         """The figures to show; learning curves are drawn by the page itself."""
-        paths = [PurePosixPath(path) for path in self.files if path.endswith(".png") and "learning_curves" not in path]
-        return [Picture(str(path), path.stem.replace("_", " "), PICTURE_TEXTS.get(path.stem, NUMBERS_ELSEWHERE)) for path in paths]
+        paths = [
+            PurePosixPath(path)
+            for path in self.files
+            if path.endswith(".png") and "learning_curves" not in path
+        ]
+        return [
+            Picture(str(path), path.stem.replace("_", " "), PICTURE_TEXTS.get(path.stem, NUMBERS_ELSEWHERE))
+            for path in paths
+        ]
 
     @cached_property
     def stems(self) -> dict[str, list[str]]:
@@ -156,7 +174,10 @@ def word_of(row: Row) -> str:
 def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
     """The learning curves of every suite by its title, from the rows at the end of the budget."""
     return {
-        SUITE_TITLES[suite]: [_draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task])) for task in tasks]
+        SUITE_TITLES[suite]: [
+            _draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task]))
+            for task in tasks
+        ]
         for suite, tasks in tasks_by_suite(grid).items()
     }
 
@@ -165,12 +186,21 @@ def _draw(panel: Panel) -> DrawnPanel:
     lines = [_series(curve) for curve in panel.curves]
     steps = sorted({int(step) for curve in panel.curves for step in curve.steps})
     return DrawnPanel(
-        panel, make_chart(lines, panel.task.env_steps), [(step, [_text(curve, step) for curve in panel.curves]) for step in steps]
+        panel,
+        make_chart(lines, panel.task.env_steps),
+        [(step, [_text(curve, step) for curve in panel.curves]) for step in steps],
     )
 
 
 def _series(curve: Curve) -> Series:
-    return Series(curve.method, curve.steps.tolist(), curve.mean.tolist(), curve.low.tolist(), curve.high.tolist(), curve.paper)
+    return Series(
+        curve.method,
+        curve.steps.tolist(),
+        curve.mean.tolist(),
+        curve.low.tolist(),
+        curve.high.tolist(),
+        curve.paper,
+    )
 
 
 def _text(curve: Curve, step: int) -> str:

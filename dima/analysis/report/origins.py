@@ -1,4 +1,7 @@
-"""Where the grid's records come from: code, image, lock and machine of every process that worked on a cell."""
+"""Where the grid's records come from.
+
+Code, image, lock and machine of every process that worked on a cell.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,14 @@ class OriginCount(NamedTuple):
 def origin_of(start: Mapping[str, Any]) -> Origin:
     """The origin of a process from its entry in `provenance.json`."""
     dirty = start.get("dirty")
-    changes = {True: "with uncommitted changes", False: "as committed"}[dirty] if isinstance(dirty, bool) else NOT_RECORDED
-    commit, image, lock, hardware = (str(start.get(name) or NOT_RECORDED) for name in ("commit", "image", "lock", "hardware"))
+    changes = (
+        {True: "with uncommitted changes", False: "as committed"}[dirty]
+        if isinstance(dirty, bool)
+        else NOT_RECORDED
+    )
+    commit, image, lock, hardware = (
+        str(start.get(name) or NOT_RECORDED) for name in ("commit", "image", "lock", "hardware")
+    )
     return Origin(commit, changes, image, lock, hardware)
 
 

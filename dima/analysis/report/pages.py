@@ -1,4 +1,7 @@
-"""From what a page shows to its HTML. Everything that comes from records is escaped; nothing is loaded from elsewhere."""
+"""From what a page shows to its HTML.
+
+Everything that comes from records is escaped; nothing is loaded from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from dima.analysis.report.colors import method_colors
 from dima.analysis.report.index_page import WORDS, IndexPage, word_of
 from dima.analysis.tables.csv_text import text_of
 from dima.analysis.tables.markup import NONE, plus_minus
-from dima.grid import Grid
-from dima.record.database import SCHEMES
+from dima.config.grid import Grid
+from dima.record.mongo.database import SCHEMES
 
 _ADDRESS = re.compile(rf"(?:{'|'.join(map(re.escape, SCHEMES))})[^\s<]*")
 
@@ -33,9 +36,17 @@ class Pages:
 
     def __init__(self, grid: Grid, label: str | None) -> None:
         loader = PackageLoader("dima.analysis.report")
-        self._environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self._environment = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
         style, script = (loader.get_source(self._environment, name)[0] for name in ("style.css", "script.js"))
-        self._environment.filters |= {"hours": hours, "slug": _slug, "exact": text_of, "plus_minus": plus_minus, "signed": _signed}
+        self._environment.filters |= {
+            "hours": hours,
+            "slug": _slug,
+            "exact": text_of,
+            "plus_minus": plus_minus,
+            "signed": _signed,
+        }
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         colors = method_colors(dict.fromkeys(key.method for key in grid.cells))
         self._environment.globals |= {
@@ -45,7 +56,10 @@ class Pages:
 
     def index(self, page: IndexPage) -> str:
         """The first page."""
-        about = {method: self._about(page.grid, method) for method in dict.fromkeys(key.method for key in page.grid.cells)}
+        about = {
+            method: self._about(page.grid, method)
+            for method in dict.fromkeys(key.method for key in page.grid.cells)
+        }
         return self._render("index.html.jinja", page=page, words=WORDS, word_of=word_of, about=about, root="")
 
     def cell(self, page: CellPage, others: Sequence[CellFiles]) -> str:
@@ -53,7 +67,8 @@ class Pages:
         return self._render("cell.html.jinja", page=page, others=others, root="../../../")
 
     def _render(self, name: str, **values: Any) -> str:
-        # an address of a database may hold a password; no record holds one, but what a failed library said may
+        # an address of a database may hold a password; no record holds one, but what a failed library said
+        # may
         return _ADDRESS.sub("(an address)", self._environment.get_template(name).render(values))
 
     @staticmethod

@@ -1,4 +1,6 @@
-"""Writing the report: one folder that holds all that its pages show, put in the place of the old one when it is whole."""
+"""Writing the report: one folder that holds all that its pages show, put in the place of the old one when it
+is whole.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +22,27 @@ from dima.analysis.returns.rows import build_rows, final_rows
 from dima.analysis.studies.prediction import prediction_rows
 from dima.analysis.tables.returns import TITLES
 from dima.analysis.tables.write import all_tables, write_tables
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 FILES = "files"
 """The report's folder with the tables and figures: it has copies, so that the report may be sent or moved."""
 
 
 def write_report(
-    grid: Grid, results_dir: Path, config_hashes: Mapping[CellKey, str] | None = None, records: Records | None = None
+    grid: Grid,
+    results_dir: Path,
+    config_hashes: Mapping[CellKey, str] | None = None,
+    records: Records | None = None,
 ) -> list[Path]:
     """Write the report of the grid; returns its first page.
 
-    Equal records give equal bytes. Films lie beside the records in files; a database and archives hold none, and a report from them shows
-    none.
+    Equal records give equal bytes. Films lie beside the records in files; a database and archives hold none,
+    and a report from them shows none.
 
-    Args:
-        grid: the grid whose cells are shown.
-        results_dir: the folder that receives `<grid>/report`; a report that is there is replaced as a whole.
-        config_hashes: the current configuration's hash by cell; a record with another one is shown as stale, not averaged.
-        records: of the cells; by default those under `<results_dir>/<grid>/cells`.
+    Args: grid: the grid whose cells are shown. results_dir: the folder that receives `<grid>/report`; a
+        report that is there is replaced as a whole. config_hashes: the current configuration's hash by cell;
+        a record with another one is shown as stale, not averaged. records: of the cells; by default those
+        under `<results_dir>/<grid>/cells`.
 
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
@@ -76,7 +80,9 @@ def _write_files(grid: Grid, folder: Path, hashes: Mapping[CellKey, str], record
     """Tables and figures, all in one folder; returns their paths in the report."""
     folder.mkdir(parents=True)
     with TemporaryDirectory() as made:
-        paths = write_tables(grid, Path(made), hashes, records) + write_figures(grid, Path(made), hashes, records)
+        paths = write_tables(grid, Path(made), hashes, records) + write_figures(
+            grid, Path(made), hashes, records
+        )
         return [f"{FILES}/{Path(shutil.copyfile(path, folder / path.name)).name}" for path in paths]
 
 
@@ -91,7 +97,10 @@ def _write_cell(pages: Pages, grid: Grid, cell: CellFiles, cells: Sequence[CellF
 
 
 def _replace_folder(folder: Path, new: Path) -> None:
-    """Put `new` in the place of `folder`; a reader meets the one or the other, for an instant neither, never half of one."""
+    """Put `new` in the place of `folder`.
+
+    A reader meets the one or the other, for an instant neither, never half of one.
+    """
     old = folder.with_name(f"{new.name}.old")
     if folder.exists():
         folder.rename(old)

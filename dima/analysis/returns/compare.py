@@ -4,8 +4,8 @@ In this order, the first that holds:
 
 1. `not run`: no planned seed has left a record.
 2. `partial n=0/k`: some started, none completed; there is nothing to compare yet.
-3. `not comparable`: the seeds mix engines or physics (then there is no mean either), the paper has no number, the physics is another one
-   than the paper's, or the budget is smaller than the paper's.
+3. `not comparable`: the seeds mix engines or physics (then there is no mean either), the paper has no number,
+   the physics is another one than the paper's, or the budget is smaller than the paper's.
 4. `partial n=i/k`: fewer completed seeds than planned, or than the paper's number rests on.
 5. `reproduced`: |ours - paper's mean| <= paper's standard deviation; else `above` or `below`.
 """
@@ -19,7 +19,9 @@ from dima.analysis.returns.sample import Sample
 
 
 class Verdict(NamedTuple):
-    """The word, why it is that word where it does not speak for itself, and ours minus the paper's mean where the two may be compared."""
+    """The word, why it is that word where it does not speak for itself, and ours minus the paper's mean where
+    the two may be compared.
+    """
 
     word: str
     reason: str = ""
@@ -29,10 +31,9 @@ class Verdict(NamedTuple):
 def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) -> Verdict:
     """The verdict on a sample beside the paper's number.
 
-    Args:
-        sample: our runs.
-        paper: the number to compare with, None where the paper has none for this budget or a larger one.
-        comparable_task: whether the grid takes the task's physics to be the paper's; every record has to say so too.
+    Args: sample: our runs. paper: the number to compare with, None where the paper has none for this budget
+        or a larger one. comparable_task: whether the grid takes the task's physics to be the paper's; every
+        record has to say so too.
     """
     if not sample.started:
         return Verdict("not run")
@@ -47,8 +48,12 @@ def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) ->
     paper_runs = paper.runs or 0
     if count < max(sample.planned, paper_runs):
         fewer = f"the paper's number rests on {paper_runs} runs" if sample.planned < paper_runs else ""
-        return Verdict(f"partial n={count}/{max(sample.planned, paper_runs)}", _join(fewer, missing), difference)
-    if abs(difference) <= paper.std + 1e-9:  # the paper's decimals are not exact in binary: 264.0 - 259.9 > 4.1
+        return Verdict(
+            f"partial n={count}/{max(sample.planned, paper_runs)}", _join(fewer, missing), difference
+        )
+    if (
+        abs(difference) <= paper.std + 1e-9
+    ):  # the paper's decimals are not exact in binary: 264.0 - 259.9 > 4.1
         return Verdict("reproduced", missing, difference)
     return Verdict("above" if difference > 0 else "below", missing, difference)
 

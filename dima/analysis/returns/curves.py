@@ -1,4 +1,7 @@
-"""What a learning-curve figure draws: one curve a method and a panel a task, with the band around each curve."""
+"""What a learning-curve figure draws.
+
+One curve a method and a panel a task, with the band around each curve.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ from dima.config import TaskConfig
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean evaluation return over the seeds, and the band: a bootstrap interval from three seeds on, below that minimum to maximum."""
+    """Mean evaluation return over the seeds, and the band.
+
+    A bootstrap interval from three seeds on, below that minimum to maximum.
+    """
 
     method: str
     seeds: int
@@ -36,7 +42,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task. `without_curve` names the methods that have nothing to average; `silence` says why where that is all of them."""
+    """One task. `without_curve` names the methods that have nothing to average.
+
+    `silence` says why where that is all of them.
+    """
 
     task: TaskConfig
     curves: list[Curve]
@@ -45,20 +54,31 @@ class Panel:
 
     @property
     def seeds(self) -> str:
-        """`n = 4, mappo 3`: as many seeds as most curves have, then the curves that have another number; empty without curves."""
+        """`n = 4, mappo 3`: as many seeds as most curves have, then the curves that have another number.
+
+        Empty without curves.
+        """
         counts = Counter(curve.seeds for curve in self.curves).most_common(1)
-        others = [f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}" for curve in self.curves if curve.seeds != counts[0][0]]
+        others = [
+            f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}"
+            for curve in self.curves
+            if curve.seeds != counts[0][0]
+        ]
         return f"n = {counts[0][0]}{''.join(others)}" if counts else ""
 
 
 def runs_of(row: Row) -> pd.DataFrame:
-    """The learning curves of a row: mean evaluation returns, a row an environment step, a column a completed seed, NaN where there is none.
+    """The learning curves of a row.
+
+    Mean evaluation returns, a row an environment step, a column a completed seed, NaN where there is none.
 
     Raises:
         UserError: an event log cannot be trusted, see `read_curve`.
     """
     completed = [record for record in row.records if record.key.seed in row.sample.returns]
-    return pd.DataFrame({record.key.seed: pd.Series(read_curve(record), dtype=float) for record in completed}).sort_index()
+    return pd.DataFrame(
+        {record.key.seed: pd.Series(read_curve(record), dtype=float) for record in completed}
+    ).sort_index()
 
 
 def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
@@ -72,6 +92,14 @@ def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
 
 
 def _curve(row: Row) -> Curve:
-    shared = runs_of(row).dropna()  # only steps that every seed was evaluated at, so that each point averages the same seeds
+    shared = runs_of(
+        row
+    ).dropna()  # only steps that every seed was evaluated at, so that each point averages the same seeds
     paper = row.paper.mean if row.paper and row.verdict.difference is not None else None
-    return Curve(row.sample.method, len(shared.columns), shared.index.to_numpy(), *mean_and_bounds(shared.to_numpy()), paper)
+    return Curve(
+        row.sample.method,
+        len(shared.columns),
+        shared.index.to_numpy(),
+        *mean_and_bounds(shared.to_numpy()),
+        paper,
+    )

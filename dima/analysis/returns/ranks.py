@@ -1,4 +1,7 @@
-"""Which rows of a table are its best and second best: only among what may be compared, and as the numbers are printed."""
+"""Which rows of a table are its best and second best.
+
+Only among what may be compared, and as the numbers are printed.
+"""
 
 from __future__ import annotations
 

@@ -69,7 +69,10 @@ class Sample:
 
     @property
     def mixture(self) -> str | None:
-        """What the completed seeds do not share and hence may not be averaged over, in words; None where they share everything."""
+        """What the completed seeds do not share and hence may not be averaged over, in words.
+
+        None where they share everything.
+        """
         for what, read in _MUST_AGREE.items():
             found = sorted({read(summary) for summary in self.summaries.values()})
             if len(found) > 1:
@@ -94,12 +97,22 @@ def earlier_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
     return _sample(records, env_steps, lambda record, summary: read_curve(record).get(env_steps), absent)
 
 
-def study_sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord], float | None]) -> Sample:
-    """Not returns but what a study found in the cells that were trained to the end; None where it was not made."""
+def study_sample(
+    records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord], float | None]
+) -> Sample:
+    """Not returns but what a study found in the cells that were trained to the end.
+
+    None where it was not made.
+    """
     return _sample(records, env_steps, lambda record, summary: read(record), "not studied")
 
 
-def _sample(records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord, Summary], float | None], absent: str = "") -> Sample:
+def _sample(
+    records: Sequence[CellRecord],
+    env_steps: int,
+    read: Callable[[CellRecord, Summary], float | None],
+    absent: str = "",
+) -> Sample:
     returns: dict[int, float] = {}
     summaries: dict[int, Summary] = {}
     without_result: dict[int, str] = {}

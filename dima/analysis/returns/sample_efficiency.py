@@ -1,4 +1,7 @@
-"""How few environment steps a method needs: the area under its learning curves, and when they reach a share of DIMA's final return."""
+"""How few environment steps a method needs.
+
+The area under its learning curves, and when they reach a share of DIMA's final return.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,9 @@ SHARES = (0.5, 0.9)
 class Efficiency:
     """The learning curves of one row, in numbers by completed seed.
 
-    Attributes:
-        areas: under the curve of each seed.
-        targets: the return that is to be reached, by share; empty where there is none to compare with, which `obstacle` explains.
-        reached: by share, the step at which each seed is there, None for one that never is.
+    Attributes: areas: under the curve of each seed. targets: the return that is to be reached, by share;
+        empty where there is none to compare with, which `obstacle` explains. reached: by share, the step at
+        which each seed is there, None for one that never is.
     """
 
     row: Row
@@ -67,7 +69,9 @@ def _measure(row: Row, dima: Row | None) -> Efficiency:
     areas = [area_under_curve(*curve) for curve in curves if len(curve[0]) > 1]
     final, obstacle = _final_return(row, dima)
     targets = {} if final is None else {share: share * final for share in SHARES}
-    reached = {share: [steps_to_reach(*curve, target) for curve in curves] for share, target in targets.items()}
+    reached = {
+        share: [steps_to_reach(*curve, target) for curve in curves] for share, target in targets.items()
+    }
     return Efficiency(row, areas if len(areas) == len(curves) else [], targets, reached, obstacle)
 
 

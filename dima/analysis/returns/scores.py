@@ -1,6 +1,9 @@
-"""Scores that several tasks share: a run's final return over the paper's final return of DIMA on the task, so that 1 is what the paper has.
+"""Scores that several tasks share.
 
-A task counts for a method where its runs may be averaged and share DIMA's physics. Elsewhere it is left out, and why is said.
+A run's final return over the paper's final return of DIMA on the task, so that 1 is what the paper has.
+
+A task counts for a method where its runs may be averaged and share DIMA's physics. Elsewhere it is left out,
+and why is said.
 """
 
 from __future__ import annotations
@@ -16,21 +19,19 @@ from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbe
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, Returns
 from dima.config import TaskConfig
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 
 @dataclass(frozen=True)
 class SuiteScores:
     """The runs of one method on the tasks of a suite.
 
-    Attributes:
-        tasks: all of the suite's in the grid.
-        returns: final returns by task that counts; `units` what they are divided by, for every task of the suite where the paper has one.
-        units_only: why a score is no comparison with the paper, for tasks where it is none: there the paper's number is a unit and no more.
-        beside: DIMA's final returns, where it has any, on the tasks that count.
-        left_out: why the other tasks do not count.
-        missing: what became of the seeds that are missing on the tasks that count, where there are such.
-        planned: seeds of the method in the suite.
+    Attributes: tasks: all of the suite's in the grid. returns: final returns by task that counts; `units`
+        what they are divided by, for every task of the suite where the paper has one. units_only: why a score
+        is no comparison with the paper, for tasks where it is none: there the paper's number is a unit and no
+        more. beside: DIMA's final returns, where it has any, on the tasks that count. left_out: why the other
+        tasks do not count. missing: what became of the seeds that are missing on the tasks that count, where
+        there are such. planned: seeds of the method in the suite.
     """
 
     suite: str
@@ -60,7 +61,9 @@ class SuiteScores:
     @property
     def pairs(self) -> list[tuple[Returns, Returns]]:
         """DIMA's returns and this method's on each task that both have; none for DIMA itself."""
-        return [] if self.method == "dima" else [(self.beside[task], self.returns[task]) for task in self.beside]
+        return (
+            [] if self.method == "dima" else [(self.beside[task], self.returns[task]) for task in self.beside]
+        )
 
     @property
     def few_runs(self) -> list[str]:
@@ -69,7 +72,8 @@ class SuiteScores:
 
 
 def suite_scores(grid: Grid, rows: Sequence[Row]) -> list[SuiteScores]:
-    """The scores of every method in every suite of the grid, in its order, from its rows at the end of the budget (`final_rows`).
+    """The scores of every method in every suite of the grid, in its order, from its rows at the end of the
+    budget (`final_rows`).
 
     Raises:
         UserError: the paper's numbers are not there.
@@ -78,17 +82,23 @@ def suite_scores(grid: Grid, rows: Sequence[Row]) -> list[SuiteScores]:
     by_place = {(row.sample.task, row.sample.method): row for row in rows}
     found = []
     for suite, tasks in tasks_by_suite(grid).items():
-        beside = {task: number_beside(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks}
+        beside = {
+            task: number_beside(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks
+        }
         units = {task: number for task, number in beside.items() if number and number.mean}
         for method in dict.fromkeys(row.sample.method for row in rows if row.suite == suite):
             found.append(_scores(grid, suite, method, units, by_place))
     return found
 
 
-def _scores(grid: Grid, suite: str, method: str, units: dict[str, PaperNumber], rows: dict[tuple[str, str], Row]) -> SuiteScores:
+def _scores(
+    grid: Grid, suite: str, method: str, units: dict[str, PaperNumber], rows: dict[tuple[str, str], Row]
+) -> SuiteScores:
     tasks = tasks_by_suite(grid)[suite]
     own = {task: rows[task, method] for task in tasks if (task, method) in rows}
-    left_out = {task: reason for task in tasks if (reason := _obstacle(own.get(task), rows.get((task, "dima"))))}
+    left_out = {
+        task: reason for task in tasks if (reason := _obstacle(own.get(task), rows.get((task, "dima"))))
+    }
     counted = {task: row for task, row in own.items() if task not in left_out}
     dima = {task: rows[task, "dima"] for task in counted if (task, "dima") in rows}
     return SuiteScores(
@@ -98,7 +108,9 @@ def _scores(grid: Grid, suite: str, method: str, units: dict[str, PaperNumber], 
         returns={task: row.sample.values for task, row in counted.items()},
         units={task: number.mean for task, number in units.items() if number.mean},
         units_only={
-            task: reason for task, number in units.items() if task in counted and (reason := _no_comparison(grid.task(task), number))
+            task: reason
+            for task, number in units.items()
+            if task in counted and (reason := _no_comparison(grid.task(task), number))
         },
         beside={task: row.sample.values for task, row in dima.items() if row.statistics},
         left_out=left_out,

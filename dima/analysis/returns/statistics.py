@@ -30,7 +30,9 @@ class Statistics(NamedTuple):
 
 
 def summarize(returns: Float[np.ndarray, " seeds"]) -> Statistics:
-    """Mean, both standard deviations, and the interquartile mean with its interval (from three seeds on), of at least one return."""
+    """Mean, both standard deviations, and the interquartile mean with its interval (from three seeds on), of
+    at least one return.
+    """
     interval = None
     if len(returns) >= MIN_SEEDS_FOR_INTERVAL:
         low, high = bootstrap_interval([returns], interquartile_mean)
@@ -45,18 +47,23 @@ def summarize(returns: Float[np.ndarray, " seeds"]) -> Statistics:
 
 
 def interquartile_mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
-    """Mean of what is left after dropping floor(n/4) values at each end of the last axis (Agarwal et al. 2021)."""
+    """Mean of what is left after dropping floor(n/4) values at each end of the last axis (Agarwal et al.
+    2021).
+    """
     return np.asarray(trim_mean(values, proportiontocut=0.25, axis=-1))
 
 
 def bootstrap_interval(
     strata: Sequence[Float[np.ndarray, "*steps _seeds"]],
-    statistic: Callable[[Float[np.ndarray, "resamples *steps all_seeds"]], Float[np.ndarray, " resamples *steps"]],
+    statistic: Callable[
+        [Float[np.ndarray, "resamples *steps all_seeds"]], Float[np.ndarray, " resamples *steps"]
+    ],
 ) -> Float[np.ndarray, " bound *steps"]:
     """Percentile bootstrap interval (95 %) of a statistic of the seeds.
 
-    Every stratum (one task, say) is resampled with replacement within itself, so that each keeps its number of seeds; the statistic sees
-    the resampled strata side by side on the last axis. The random stream is fixed: equal input gives equal bytes.
+    Every stratum (one task, say) is resampled with replacement within itself, so that each keeps its number
+    of seeds; the statistic sees the resampled strata side by side on the last axis. The random stream is
+    fixed: equal input gives equal bytes.
     """
     generator = np.random.default_rng(0)
     resampled = []
@@ -71,23 +78,32 @@ def bootstrap_interval(
 def mean_and_bounds(
     values: Float[np.ndarray, "rows seeds"],
 ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-    """The mean over seeds, and its bootstrap interval from `MIN_SEEDS_FOR_INTERVAL` seeds on, below that minimum and maximum."""
+    """The mean over seeds, and its bootstrap interval from `MIN_SEEDS_FOR_INTERVAL` seeds on, below that
+    minimum and maximum.
+    """
     values = np.ascontiguousarray(values)
     lows, highs = values.min(axis=-1), values.max(axis=-1)
     if values.shape[-1] >= MIN_SEEDS_FOR_INTERVAL:
         parts = [values[first : first + _ROWS_AT_ONCE] for first in range(0, len(values), _ROWS_AT_ONCE)]
-        lows, highs = np.concatenate([bootstrap_interval([part], lambda all_seeds: all_seeds.mean(axis=-1)) for part in parts], axis=-1)
+        lows, highs = np.concatenate(
+            [bootstrap_interval([part], lambda all_seeds: all_seeds.mean(axis=-1)) for part in parts], axis=-1
+        )
     return values.mean(axis=-1), lows, highs
 
 
-def probability_of_improvement(returns: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " other_seeds"]) -> float:
-    """P(X > Y) + P(X = Y) / 2 over all pairs of a run of `returns` and a run of `other` (Mann-Whitney U over the number of pairs)."""
+def probability_of_improvement(
+    returns: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " other_seeds"]
+) -> float:
+    """P(X > Y) + P(X = Y) / 2 over all pairs of a run of `returns` and a run of `other` (Mann-Whitney U over
+    the number of pairs).
+    """
     differences = returns[:, None] - other[None, :]
     return float((differences > 0).mean() + (differences == 0).mean() / 2)
 
 
 def mean_improvement(pairs: Sequence[tuple[Returns, Returns]]) -> tuple[float, Float[np.ndarray, " bound"]]:
-    """The probability of improvement, averaged over pairs of samples (one a task, say), and its percentile bootstrap interval (95 %).
+    """The probability of improvement, averaged over pairs of samples (one a task, say), and its percentile
+    bootstrap interval (95 %).
 
     Every sample is resampled within itself; the random stream is fixed.
     """
@@ -104,13 +120,19 @@ def mean_improvement(pairs: Sequence[tuple[Returns, Returns]]) -> tuple[float, F
 def performance_profile(
     scores: Float[np.ndarray, "*batch runs"], thresholds: Float[np.ndarray, " thresholds"]
 ) -> Float[np.ndarray, "*batch thresholds"]:
-    """The share of runs whose score is above each threshold (the score distribution of Agarwal et al. 2021)."""
-    above = [np.asarray((scores > threshold).mean(axis=-1)) for threshold in thresholds]  # one by one, or resamples would fill the memory
+    """The share of runs whose score is above each threshold (the score distribution of Agarwal et al.
+    2021).
+    """
+    above = [
+        np.asarray((scores > threshold).mean(axis=-1)) for threshold in thresholds
+    ]  # one by one, or resamples would fill the memory
     return np.stack(above, axis=-1)
 
 
 def area_under_curve(steps: Int[np.ndarray, " steps"], returns: Float[np.ndarray, " steps"]) -> float:
-    """The area under a learning curve by the trapezoidal rule, over the steps it spans: the mean return over training.
+    """The area under a learning curve by the trapezoidal rule, over the steps it spans.
+
+    The mean return over training.
 
     Raises:
         ValueError: the curve is a single point.
@@ -120,7 +142,9 @@ def area_under_curve(steps: Int[np.ndarray, " steps"], returns: Float[np.ndarray
     return float(trapezoid(returns, steps) / (steps[-1] - steps[0]))
 
 
-def steps_to_reach(steps: Int[np.ndarray, " steps"], returns: Float[np.ndarray, " steps"], target: float) -> int | None:
+def steps_to_reach(
+    steps: Int[np.ndarray, " steps"], returns: Float[np.ndarray, " steps"], target: float
+) -> int | None:
     """The first of the growing steps at which the curve is at the target or above, None where it never is."""
     reached = np.flatnonzero(returns >= target)
     return int(steps[reached[0]]) if len(reached) else None

@@ -1,4 +1,7 @@
-"""One line for each method of a suite: its scores over all tasks together, and how probably DIMA is better."""
+"""One line for each method of a suite.
+
+Its scores over all tasks together, and how probably DIMA is better.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,13 @@ import numpy as np
 
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.scores import SuiteScores, suite_scores
-from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_interval, interquartile_mean, mean_improvement
-from dima.grid import Grid
+from dima.analysis.returns.statistics import (
+    MIN_SEEDS_FOR_INTERVAL,
+    bootstrap_interval,
+    interquartile_mean,
+    mean_improvement,
+)
+from dima.config.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,10 @@ class Summary:
 
 
 def summarize_suites(grid: Grid, rows: Sequence[Row]) -> list[Summary]:
-    """A summary for every method of every suite, from the grid's rows at the end of the budget. Raises UserError as `suite_scores`."""
+    """A summary for every method of every suite, from the grid's rows at the end of the budget.
+
+    Raises UserError as `suite_scores`.
+    """
     return [_summarize(scores) for scores in suite_scores(grid, rows)]
 
 
@@ -63,10 +74,14 @@ def _summarize(scores: SuiteScores) -> Summary:
     return Summary(
         scores=scores,
         iqm=None if together is None else float(interquartile_mean(together)),
-        iqm_interval=_pair(bootstrap_interval(values, interquartile_mean)) if values and not scores.few_runs else None,
+        iqm_interval=_pair(bootstrap_interval(values, interquartile_mean))
+        if values and not scores.few_runs
+        else None,
         mean=None if together is None else float(together.mean()),
         improvement=improvement,
-        improvement_interval=_pair(improvement_interval) if improvement_interval is not None and enough else None,
+        improvement_interval=_pair(improvement_interval)
+        if improvement_interval is not None and enough
+        else None,
     )
 
 

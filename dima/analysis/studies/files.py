@@ -1,4 +1,7 @@
-"""Reading what `dima study` wrote about one cell. A file that is not whole is refused by name and never averaged."""
+"""Reading what `dima study` wrote about one cell.
+
+A file that is not whole is refused by name and never averaged.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,9 @@ Key = tuple[str | float, ...]
 class Form:
     """The columns of a study.
 
-    Attributes:
-        keys: the columns that name a row, each with what reads it; it raises ValueError for what cannot stand there.
-        quantities: the columns that are averaged over seeds.
-        intervals: for a quantity, the two columns with its interval within the cell.
+    Attributes: keys: the columns that name a row, each with what reads it; it raises ValueError for what
+        cannot stand there. quantities: the columns that are averaged over seeds. intervals: for a quantity,
+        the two columns with its interval within the cell.
     """
 
     keys: Mapping[str, Callable[[str], str | float]]
@@ -77,19 +79,33 @@ def _dimension(text: str) -> str:
 
 def read_order(text: str) -> str:
     """`text`, which must name an order of the agents. Raises ValueError for anything else."""
-    if text not in ("descending", "ascending", "random", "none") and not re.fullmatch(r"[1-9][0-9]*(-[1-9][0-9]*)*", text):
-        raise ValueError("it is neither descending, ascending, random nor none, nor a list of agents such as 2-1-1-2")
+    if text not in ("descending", "ascending", "random", "none") and not re.fullmatch(
+        r"[1-9][0-9]*(-[1-9][0-9]*)*", text
+    ):
+        raise ValueError(
+            "it is neither descending, ascending, random nor none, nor a list of agents such as 2-1-1-2"
+        )
     return text
 
 
 FORMS = {
     "prediction": Form(
-        {"split": _one_of("train", "held-out"), "kind": _one_of("model", "decoder"), "dimension": _dimension, "horizon": _whole(1)},
+        {
+            "split": _one_of("train", "held-out"),
+            "kind": _one_of("model", "decoder"),
+            "dimension": _dimension,
+            "horizon": _whole(1),
+        },
         ("error",),
     ),
     "orders": Form({"order": read_order, "horizon": _whole(1)}, ("error",)),
-    # the order of a model that has none, because it does not reveal the actions one after another, is called none
-    "gain": Form({"order": read_order, "agent": _whole(1), "position": _whole(0)}, ("gain", "correlation"), {"gain": ("low", "high")}),
+    # the order of a model that has none, because it does not reveal the actions one after another, is called
+    # none
+    "gain": Form(
+        {"order": read_order, "agent": _whole(1), "position": _whole(0)},
+        ("gain", "correlation"),
+        {"gain": ("low", "high")},
+    ),
     "calibration": Form(
         {"kind": _one_of("reward", "termination"), "low": _finite, "high": _finite},
         ("predicted", "observed", "count"),
@@ -115,8 +131,8 @@ class StudyFile(NamedTuple):
 def study_of(record: CellRecord, study: str) -> StudyFile | None:
     """The study of a recorded cell; None where it was not made.
 
-    Raises:
-        UserError: as `read_study`, and where one of the study and the record is synthetic and the other is not.
+    Raises: UserError: as `read_study`, and where one of the study and the record is synthetic and the other
+        is not.
     """
     name = f"studies/{study}.csv"
     content = record.records.read(record.key.folder, name)
@@ -128,16 +144,20 @@ def study_of(record: CellRecord, study: str) -> StudyFile | None:
 
 
 def refuse_mixture(record: CellRecord, synthetic: str | None, place: str) -> None:
-    """Raise UserError where the file at `place` is synthetic and the record of its cell is not, or the other way round."""
+    """Raise UserError where the file at `place` is synthetic and the record of its cell is not, or the other
+    way round.
+    """
     if synthetic != record.synthetic:
         raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")
 
 
 def read_study(content: bytes, place: str, study: str) -> StudyFile:
-    """The rows in the order of the file, which messages call `place`; bins of a calibration that hold nothing are left out.
+    """The rows in the order of the file, which messages call `place`.
 
-    Raises:
-        UserError: the file is no text, torn, lacks a column, holds a value that cannot stand there or a row twice, or holds no row.
+    Bins of a calibration that hold nothing are left out.
+
+    Raises: UserError: the file is no text, torn, lacks a column, holds a value that cannot stand there or a
+        row twice, or holds no row.
     """
     form = FORMS[study]
     rows: dict[Key, dict[str, float]] = {}
@@ -169,15 +189,21 @@ def _lines(content: bytes, place: str, form: Form, study: str) -> Iterator[tuple
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{place} is no text in UTF-8.") from None
-    header, *lines = [line.split(",") for line in text.splitlines()] or [[]]  # no value of a study holds a comma
+    header, *lines = [line.split(",") for line in text.splitlines()] or [
+        []
+    ]  # no value of a study holds a comma
     for name in [*form.keys, *form.numbers]:
         if name not in header:
-            raise UserError(f"{place} has no column {name!r}: it is no study {study}, or its first line is torn.")
+            raise UserError(
+                f"{place} has no column {name!r}: it is no study {study}, or its first line is torn."
+            )
     if not text.endswith("\n"):
         raise UserError(f"{place} ends within a line: it was not written to its end.")
     for line, fields in enumerate(lines, 2):
         if len(fields) != len(header):
-            raise UserError(f"{place}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns.")
+            raise UserError(
+                f"{place}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns."
+            )
         yield line, dict(zip(header, fields, strict=True))
 
 

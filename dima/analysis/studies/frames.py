@@ -1,4 +1,7 @@
-"""Reading the frames that `dima study frames` wrote of one cell. A file that is not whole is refused by name and never drawn."""
+"""Reading the frames that `dima study frames` wrote of one cell.
+
+A file that is not whole is refused by name and never drawn.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +35,13 @@ _FORM: dict[str, tuple[str, str]] = {
 class Frames:
     """Real states and imagined ones drawn, and how far off the imagined ones are.
 
-    Attributes:
-        steps: after the start, that are shown.
-        real: the real states.
-        names: of the rollouts: the order of the agents, that which the model is used with first; `none` where it has no order.
-        imagined: the imagined states; white where the model does not reach the step.
-        error: mean over agents and observed numbers of |imagined - real observation|, in its units; NaN where the model does not reach.
-        still: the same of the observation at the start: what it costs to predict that nothing moves.
-        episode: whose policy acted.
-        start: the step of the episode after which imagination begins.
-        synthetic: what frames that no run made say of themselves; None for others.
+    Attributes: steps: after the start, that are shown. real: the real states. names: of the rollouts: the
+        order of the agents, that which the model is used with first; `none` where it has no order. imagined:
+        the imagined states; white where the model does not reach the step. error: mean over agents and
+        observed numbers of |imagined - real observation|, in its units; NaN where the model does not reach.
+        still: the same of the observation at the start: what it costs to predict that nothing moves. episode:
+        whose policy acted. start: the step of the episode after which imagination begins. synthetic: what
+        frames that no run made say of themselves; None for others.
     """
 
     steps: Int[np.ndarray, " steps"]
@@ -57,17 +57,22 @@ class Frames:
     def shows_what(self, other: Frames) -> bool:
         """Whether both begin at the same step of the same episode and show the same steps of it.
 
-        Pictures are not compared, since a driver's are not another one's; the errors of standing still are, with room for rounding.
+        Pictures are not compared, since a driver's are not another one's; the errors of standing still are,
+        with room for rounding.
         """
-        same = (self.episode, self.start, self.steps.tolist()) == (other.episode, other.start, other.steps.tolist())
+        same = (self.episode, self.start, self.steps.tolist()) == (
+            other.episode,
+            other.start,
+            other.steps.tolist(),
+        )
         return same and np.allclose(self.still, other.still, rtol=1e-3)
 
 
 def read_frames(content: bytes, place: str) -> Frames:
     """The frames in `content`, an npz file that messages call `place`.
 
-    Raises:
-        UserError: it is torn or no such file, lacks an array, or one has a type, a shape or a value that it cannot have.
+    Raises: UserError: it is torn or no such file, lacks an array, or one has a type, a shape or a value that
+        it cannot have.
     """
     arrays = _arrays(content, place)
     try:
@@ -76,7 +81,11 @@ def read_frames(content: bytes, place: str) -> Frames:
         _check_values(arrays, names)
     except ValueError as error:
         raise UserError(f"{place} cannot be used: {error}.") from None
-    texts = {"names": names, "episode": arrays["episode"].item(), "synthetic": arrays["synthetic"].item() or None}
+    texts = {
+        "names": names,
+        "episode": arrays["episode"].item(),
+        "synthetic": arrays["synthetic"].item() or None,
+    }
     return Frames(**{**arrays, **texts, "start": arrays["start"].item()})
 
 
@@ -86,8 +95,20 @@ def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
             missing = next((name for name in _FORM if name not in file.files), None)
             if missing is None:
                 return {name: file[name] for name in _FORM}
-    except (ValueError, EOFError, OSError, KeyError, AttributeError, TypeError, NotImplementedError, BadZipFile, zlib.error):
-        raise UserError(f"{place} is no file of arrays, or is not whole: make it again with `dima study frames`.") from None
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        NotImplementedError,
+        BadZipFile,
+        zlib.error,
+    ):
+        raise UserError(
+            f"{place} is no file of arrays, or is not whole: make it again with `dima study frames`."
+        ) from None
     raise UserError(f"{place} has no array {missing!r}: it is no study frames.")
 
 

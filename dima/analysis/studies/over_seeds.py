@@ -17,14 +17,15 @@ from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, mean_and_bo
 from dima.analysis.studies.files import FORMS, Key, describe, read_study
 from dima.analysis.studies.points import Interval, MethodPoints
 from dima.config import older_method
+from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.grid import CellKey, Grid
 
 _COLUMNS = ["seeds", "mean", "low", "high", "interval"]
 
 
 def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[MethodPoints]:
-    """The numbers of one study over the seeds, a method after the other as the grid has them, also those without a file.
+    """The numbers of one study over the seeds, a method after the other as the grid has them, also those
+    without a file.
 
     Raises:
         UserError: a file cannot be trusted, see `write_studies`.
@@ -38,14 +39,22 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
     assembled = []
     labels: dict[str | None, str] = {}
     for method, keys in seeds.items():
-        studied = {key: path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()}
+        studied = {
+            key: path for key in keys if (path := cell_study_path(grid, results_dir, key, study)).is_file()
+        }
         _refuse_older(studied, records)
         files = [read_study(path.read_bytes(), str(path), study) for path in studied.values()]
         labels |= {file.synthetic: file.place for file in files}
         points = points_over_seeds(study, {file.place: file.rows for file in files})
-        assembled.append(MethodPoints(method, len(files), len(keys), points, next((file.synthetic for file in files), None)))
+        assembled.append(
+            MethodPoints(
+                method, len(files), len(keys), points, next((file.synthetic for file in files), None)
+            )
+        )
     if len(labels) > 1:
-        raise UserError(f"Synthetic studies are never shown together with others: {' and '.join(labels.values())}.")
+        raise UserError(
+            f"Synthetic studies are never shown together with others: {' and '.join(labels.values())}."
+        )
     return assembled
 
 
@@ -54,7 +63,9 @@ def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: 
     known = {cell_study_path(grid, results_dir, key, study) for key in cells}
     for path in sorted((results_dir / grid.name / "cells" / task).glob(f"*/*/studies/{study}.csv")):
         if path not in known:
-            raise UserError(f"{path} is of no cell with a world model in grid {grid.name}: remove or move it.")
+            raise UserError(
+                f"{path} is of no cell with a world model in grid {grid.name}: remove or move it."
+            )
 
 
 def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None:
@@ -67,7 +78,9 @@ def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None
 
 
 def points_over_seeds(study: str, files: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The points of a method (see `MethodPoints`): quantity after quantity, the keys in the order of the files.
+    """The points of a method (see `MethodPoints`).
+
+    Quantity after quantity, the keys in the order of the files.
 
     Args:
         study: its name.
@@ -90,13 +103,21 @@ def points_over_seeds(study: str, files: Mapping[str, pd.DataFrame]) -> pd.DataF
     for quantity in form.quantities:
         values = pd.DataFrame({place: rows[quantity] for place, rows in files.items()}).reindex(index)
         holders = values.notna() @ 2 ** np.arange(len(files))  # bins may be empty in some seeds
-        own = [_over_seeds(shared.dropna(axis=1), files, form.intervals.get(quantity)) for _, shared in values.groupby(holders)]
+        own = [
+            _over_seeds(shared.dropna(axis=1), files, form.intervals.get(quantity))
+            for _, shared in values.groupby(holders)
+        ]
         parts[quantity] = pd.concat(own).reindex(index)
     return pd.concat(parts, names=["quantity"]).reset_index().reindex(columns=columns)
 
 
-def _over_seeds(values: pd.DataFrame, files: Mapping[str, pd.DataFrame], bounds: tuple[str, str] | None) -> pd.DataFrame:
-    """Mean and interval of a quantity, a row a key and a column a seed; `bounds` are the columns of its interval within a cell."""
+def _over_seeds(
+    values: pd.DataFrame, files: Mapping[str, pd.DataFrame], bounds: tuple[str, str] | None
+) -> pd.DataFrame:
+    """Mean and interval of a quantity, a row a key and a column a seed.
+
+    `bounds` are the columns of its interval within a cell.
+    """
     seeds = len(values.columns)
     means, lows, highs = mean_and_bounds(values.to_numpy())
     interval = Interval.BOOTSTRAP if seeds >= MIN_SEEDS_FOR_INTERVAL else Interval.RANGE
@@ -105,37 +126,55 @@ def _over_seeds(values: pd.DataFrame, files: Mapping[str, pd.DataFrame], bounds:
         if bounds:
             cell = files[values.columns[0]].loc[values.index]
             lows, highs = (cell[bound] for bound in bounds)
-    return pd.DataFrame({"seeds": seeds, "mean": means, "low": lows, "high": highs, "interval": interval.value}, values.index)
+    return pd.DataFrame(
+        {"seeds": seeds, "mean": means, "low": lows, "high": highs, "interval": interval.value}, values.index
+    )
 
 
 def _refuse_other_rows(study: str, files: Mapping[str, pd.DataFrame]) -> None:
-    """Along one line every point must average the same seeds, or its shape would be that of who is missing."""
+    """Along one line every point must average the same seeds, or its shape would be that of who is
+    missing.
+    """
     for (whole, rows), (place, others) in product(files.items(), repeat=2):
         missing = rows.index.difference(others.index, sort=False)
         if len(missing):
             words = describe(study, missing[0])
-            raise UserError(f"{place} does not hold what {whole} holds ({words}): make both again with `dima study`.")
+            raise UserError(
+                f"{place} does not hold what {whole} holds ({words}): make both again with `dima study`."
+            )
 
 
 def _with_common_bins(files: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Calibrations whose bins can be averaged: fixed bins by their edges, others the first ones together, the second ones, and so on.
+    """Calibrations whose bins can be averaged.
 
-    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no two seeds share one, which for
-    the fixed bins of a probability means that they predict different ones. Bins taken together get the mean of their edges.
+    Fixed bins by their edges, others the first ones together, the second ones, and so on.
+
+    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no
+    two seeds share one, which for the fixed bins of a probability means that they predict different ones.
+    Bins taken together get the mean of their edges.
     """
     renamed: dict[str, dict[Key, Key]] = {place: {} for place in files}
     for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows.index):
-        bins = {place: sorted((low, high) for name, low, high in rows.index if name == kind) for place, rows in files.items()}
+        bins = {
+            place: sorted((low, high) for name, low, high in rows.index if name == kind)
+            for place, rows in files.items()
+        }
         distinct = sorted({edges for each in bins.values() for edges in each})
         overlap = any(following[0] < edges[1] for edges, following in pairwise(distinct))
         apart = kind == "reward" and len(distinct) == sum(map(len, bins.values()))
         for place, each in bins.items():
             for number, edges in enumerate(each):
-                together = [other[number] for other in bins.values() if number < len(other)] if overlap or apart else [edges]
+                together = (
+                    [other[number] for other in bins.values() if number < len(other)]
+                    if overlap or apart
+                    else [edges]
+                )
                 low, high = np.mean(together, axis=0).tolist()
                 renamed[place][kind, *edges] = (kind, low, high)
     names = FORMS["calibration"].names
     return {
-        place: rows.set_axis(pd.MultiIndex.from_tuples([renamed[place][key] for key in rows.index], names=names))
+        place: rows.set_axis(
+            pd.MultiIndex.from_tuples([renamed[place][key] for key in rows.index], names=names)
+        )
         for place, rows in files.items()
     }

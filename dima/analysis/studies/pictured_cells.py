@@ -1,4 +1,7 @@
-"""What the figures of world models show: frames and errors of the cells that the grid names for them, and why some have none."""
+"""What the figures of world models show.
+
+Frames and errors of the cells that the grid names for them, and why some have none.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ from dima.analysis.studies.frames import Frames, read_frames
 from dima.analysis.studies.over_seeds import points_over_seeds
 from dima.analysis.studies.points import MethodPoints
 from dima.config import TaskConfig
-from dima.grid import CellKey, Grid
-from dima.studied import FRAMES
+from dima.config.grid import CellKey, Grid
+from dima.config.studied import FRAMES
 
 
 @dataclass(frozen=True)
 class PicturedCell:
-    """A planned cell whose imagination is drawn; `frames` is None where there are none, and `absence` then says why."""
+    """A planned cell whose imagination is drawn.
+
+    `frames` is None where there are none, and `absence` then says why.
+    """
 
     task: TaskConfig
     record: CellRecord
@@ -52,19 +58,27 @@ class OrderedMethod:
 
 
 def pictured_cells(
-    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None, experiment: str = "imagination"
+    grid: Grid,
+    records: Records,
+    config_hashes: Mapping[CellKey, str] | None = None,
+    experiment: str = "imagination",
 ) -> list[PicturedCell]:
     """The first planned seed of every task and method of the experiment, in the grid's order.
 
-    Raises:
-        UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or the one is synthetic and the other is not.
+    Raises: UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or the one is
+        synthetic and the other is not.
     """
     keys = first_seeds(grid.experiments[experiment])
     return [_pictured(grid, record) for record in load_cells(grid, keys, records, config_hashes)]
 
 
-def ordered_methods(grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[OrderedMethod]:
-    """Every task and method of the experiment `agent_order`, in the grid's order. Raises UserError as `pictured_cells` and `read_study`."""
+def ordered_methods(
+    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None
+) -> list[OrderedMethod]:
+    """Every task and method of the experiment `agent_order`, in the grid's order.
+
+    Raises UserError as `pictured_cells` and `read_study`.
+    """
     by_place: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
     for record in load_cells(grid, grid.experiments["agent_order"], records, config_hashes):
         by_place[record.key.task, record.key.method].append(record)
@@ -87,9 +101,15 @@ def _pictured(grid: Grid, record: CellRecord) -> PicturedCell:
 
 def _ordered(grid: Grid, records: list[CellRecord]) -> OrderedMethod:
     first = records[0]
-    files = {record.key.seed: file for record in records if record.state == "completed" and (file := study_of(record, "orders"))}
+    files = {
+        record.key.seed: file
+        for record in records
+        if record.state == "completed" and (file := study_of(record, "orders"))
+    }
     # the sample says which seeds there are and whether they may be averaged; its numbers are not used
-    sample = study_sample(records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None)
+    sample = study_sample(
+        records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None
+    )
     shown = [] if sample.mixture else [files[seed] for seed in sample.returns]
     points = points_over_seeds("orders", {file.place: file.rows for file in shown})
     label = next((record.synthetic for record in records if record.synthetic), None)

@@ -1,4 +1,6 @@
-"""Open-loop prediction error of the world models (E10) beside the paper's, from the studies that were made of the cells."""
+"""Open-loop prediction error of the world models (E10) beside the paper's, from the studies that were made of
+the cells.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from dima.analysis.reference import PublishedError, read_prediction_errors
 from dima.analysis.returns.ranks import Rank, ranks
 from dima.analysis.returns.sample import Sample, study_sample
 from dima.analysis.studies.files import study_of
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 
 _OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, we on the cell's own data"
 
@@ -34,11 +36,13 @@ class PredictionRow:
         return synthetic_label(self.records)
 
 
-def prediction_rows(grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None) -> list[PredictionRow]:
+def prediction_rows(
+    grid: Grid, source: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
+) -> list[PredictionRow]:
     """A row for each published error on a task of the grid, in the order of the file.
 
-    Raises:
-        UserError: a record or a study cannot be trusted (see `load_cells`, `read_study`), or the paper's numbers are not there.
+    Raises: UserError: a record or a study cannot be trusted (see `load_cells`, `read_study`), or the paper's
+        numbers are not there.
     """
     tasks = {key.task for key in grid.cells}
     published = [number for number in read_prediction_errors() if number.task in tasks]
@@ -68,7 +72,9 @@ def _errors(record: CellRecord) -> dict[int, float]:
     return errors.droplevel(["split", "kind", "dimension"]).to_dict()
 
 
-def _row(grid: Grid, paper: PublishedError, cells: list[CellRecord], errors: Mapping[CellKey, Mapping[int, float]]) -> PredictionRow:
+def _row(
+    grid: Grid, paper: PublishedError, cells: list[CellRecord], errors: Mapping[CellKey, Mapping[int, float]]
+) -> PredictionRow:
     task = grid.task(paper.task)
     sample = Sample(paper.task, paper.method, task.env_steps, {}, {}, {})
     if cells:
@@ -78,7 +84,9 @@ def _row(grid: Grid, paper: PublishedError, cells: list[CellRecord], errors: Map
 
 
 def _verdict(sample: Sample, comparable: bool) -> tuple[str, str]:
-    """The word and why: what the paper measured on cannot be had, so that `not comparable` is the best there is."""
+    """The word and why: what the paper measured on cannot be had, so that `not comparable` is the best there
+    is.
+    """
     if not sample.planned:
         return "not run", "not planned in this grid"
     if not sample.returns:

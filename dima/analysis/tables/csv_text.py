@@ -13,7 +13,10 @@ FLOATS = "%.9g"
 
 
 def to_csv(rows: Sequence[Line], columns: Mapping[str, Callable[[Line], object]]) -> str:
-    """One line a row. Values that differ between seeds are joined by `;`; what is unknown or may not be computed is left empty."""
+    """One line a row. Values that differ between seeds are joined by `;`.
+
+    What is unknown or may not be computed is left empty.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

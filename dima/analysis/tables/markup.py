@@ -13,10 +13,13 @@ NONE = "–"
 
 
 class TextTable(NamedTuple):
-    """A table of ready-made texts; `numeric` columns are set flush right. `notes` stand below, numbered from 1.
+    """A table of ready-made texts; `numeric` columns are set flush right.
 
-    `label` is what nobody may overlook, such as that nothing of it was measured. `ranks` names the best cells, which are set in bold, and
-    the second ones, which are underlined, by the number of the row and the column.
+    `notes` stand below, numbered from 1.
+
+    `label` is what nobody may overlook, such as that nothing of it was measured. `ranks` names the best
+    cells, which are set in bold, and the second ones, which are underlined, by the number of the row and the
+    column.
     """
 
     title: str
@@ -35,7 +38,10 @@ def plus_minus(mean: float, deviation: float | None, digits: int = 1) -> str:
 
 
 def note_mark(note: str, notes: list[str]) -> str:
-    """The number of the note as it stands behind a text, ` [3]`; one that is new is added to the notes, an empty one has no mark."""
+    """The number of the note as it stands behind a text, ` [3]`.
+
+    One that is new is added to the notes, an empty one has no mark.
+    """
     if note and note not in notes:
         notes.append(note)
     return f" [{notes.index(note) + 1}]" if note else ""
@@ -43,18 +49,32 @@ def note_mark(note: str, notes: list[str]) -> str:
 
 def to_markdown(table: TextTable) -> str:
     """A GitHub-flavoured Markdown table whose columns line up in a terminal."""
-    rows = [[_markdown_cell(cell).join(_MARKDOWN_RANKS[rank]) for cell, rank in row] for row in _ranked(table)]
+    rows = [
+        [_markdown_cell(cell).join(_MARKDOWN_RANKS[rank]) for cell, rank in row] for row in _ranked(table)
+    ]
     lines = [list(map(_markdown_cell, table.heading)), *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [name in table.numeric for name in table.heading]
-    rule = ["-" * (width - 1) + ":" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
+    rule = [
+        "-" * (width - 1) + ":" if flush else "-" * width for width, flush in zip(widths, right, strict=True)
+    ]
     texts = [
-        "| " + " | ".join(cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in zip(line, widths, right, strict=True))
+        "| "
+        + " | ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        )
         for line in (lines[0], rule, *lines[1:])
     ]
     notes = [f"- [{number}] {_markdown_cell(note)}" for number, note in enumerate(table.notes, 1)]
     label = f"**{_markdown_cell(table.label)}**" if table.label else ""
-    blocks = [f"## {table.title}", label, table.explanation, "\n".join(f"{text} |" for text in texts), "\n".join(notes)]
+    blocks = [
+        f"## {table.title}",
+        label,
+        table.explanation,
+        "\n".join(f"{text} |" for text in texts),
+        "\n".join(notes),
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -66,19 +86,34 @@ def to_latex(table: TextTable) -> str:
         f"% {table.title}. Needs \\usepackage{{booktabs}}.",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",
-        *([f"\\multicolumn{{{len(columns)}}}{{l}}{{\\bfseries {escape_latex(table.label)}}} \\\\", "\\midrule"] if table.label else []),
+        *(
+            [
+                f"\\multicolumn{{{len(columns)}}}{{l}}{{\\bfseries {escape_latex(table.label)}}} \\\\",
+                "\\midrule",
+            ]
+            if table.label
+            else []
+        ),
         _latex_line(map(escape_latex, table.heading)),
         "\\midrule",
-        *(_latex_line(escape_latex(cell).join(_LATEX_RANKS[rank]) for cell, rank in row) for row in _ranked(table)),
+        *(
+            _latex_line(escape_latex(cell).join(_LATEX_RANKS[rank]) for cell, rank in row)
+            for row in _ranked(table)
+        ),
         "\\bottomrule",
-        *(f"\\multicolumn{{{len(columns)}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {escape_latex(text)}}} \\\\" for text in below),
+        *(
+            f"\\multicolumn{{{len(columns)}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {escape_latex(text)}}} \\\\"
+            for text in below
+        ),
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def escape_latex(text: str) -> str:
-    """`text` with LaTeX's special characters escaped, and minus, plus-minus, > and the dash in their LaTeX form."""
+    """`text` with LaTeX's special characters escaped, and minus, plus-minus, > and the dash in their LaTeX
+    form.
+    """
     escaped = "".join(_LATEX.get(character, character) for character in text)
     return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", escaped)
 
@@ -94,14 +129,25 @@ def _latex_line(cells: Iterable[str]) -> str:
 def _ranked(table: TextTable) -> Iterator[list[tuple[str, Rank]]]:
     """Every cell of the rows with its rank."""
     for number, row in enumerate(table.rows):
-        yield [(cell, table.ranks.get((number, column), "")) for column, cell in zip(table.heading, row, strict=True)]
+        yield [
+            (cell, table.ranks.get((number, column), ""))
+            for column, cell in zip(table.heading, row, strict=True)
+        ]
 
 
 # what stands before and after a cell of each rank
-_MARKDOWN_RANKS: Mapping[Rank, tuple[str, str]] = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), "": ("", "")}
+_MARKDOWN_RANKS: Mapping[Rank, tuple[str, str]] = {
+    "best": ("**", "**"),
+    "second": ("<ins>", "</ins>"),
+    "": ("", ""),
+}
 
 
-_LATEX_RANKS: Mapping[Rank, tuple[str, str]] = {"best": ("\\textbf{", "}"), "second": ("\\underline{", "}"), "": ("", "")}
+_LATEX_RANKS: Mapping[Rank, tuple[str, str]] = {
+    "best": ("\\textbf{", "}"),
+    "second": ("\\underline{", "}"),
+    "": ("", ""),
+}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

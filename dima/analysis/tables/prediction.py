@@ -10,7 +10,7 @@ from dima.analysis.records.load import synthetic_label
 from dima.analysis.studies.prediction import PredictionRow
 from dima.analysis.tables.csv_text import text_of
 from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 _EXPLANATION = """\
 seeds: studied/planned; ours: absolute error per observation dimension (in its units) on held-out segments, summed over the steps up to the
@@ -42,7 +42,15 @@ def _texts(row: PredictionRow, notes: list[str]) -> list[str]:
         deviation = float(sample.values.std(ddof=1)) if len(sample.returns) > 1 else None
         ours = NONE if sample.mixture else plus_minus(float(sample.values.mean()), deviation, digits=3)
     count = f"{len(sample.returns)}/{sample.planned}"
-    return [row.paper.task, str(row.paper.horizon), row.paper.method, count, ours, row.paper.text, row.word + note_mark(row.reason, notes)]
+    return [
+        row.paper.task,
+        str(row.paper.horizon),
+        row.paper.method,
+        count,
+        ours,
+        row.paper.text,
+        row.word + note_mark(row.reason, notes),
+    ]
 
 
 PREDICTION_COLUMNS: Mapping[str, Callable[[PredictionRow], object]] = {
@@ -55,8 +63,14 @@ PREDICTION_COLUMNS: Mapping[str, Callable[[PredictionRow], object]] = {
     "seeds": lambda row: ";".join(map(str, row.sample.returns)),
     "seeds_without_result": lambda row: row.sample.missing,
     "errors": lambda row: ";".join(map(text_of, row.sample.returns.values())),
-    "mean": lambda row: float(row.sample.values.mean()) if row.sample.returns and not row.sample.mixture else None,
-    "std_ddof1": lambda row: float(np.std(row.sample.values, ddof=1)) if len(row.sample.returns) > 1 and not row.sample.mixture else None,
+    "mean": lambda row: (
+        float(row.sample.values.mean()) if row.sample.returns and not row.sample.mixture else None
+    ),
+    "std_ddof1": lambda row: (
+        float(np.std(row.sample.values, ddof=1))
+        if len(row.sample.returns) > 1 and not row.sample.mixture
+        else None
+    ),
     "paper_mean": lambda row: row.paper.mean,
     "paper_std": lambda row: row.paper.std,
     "paper_source": lambda row: row.paper.source,

@@ -1,4 +1,6 @@
-"""The table of returns of one experiment, beside the paper's: a line for each task, method and number of steps.
+"""The table of returns of one experiment, beside the paper's.
+
+A line for each task, method and number of steps.
 
 The one for machines has every number unrounded, and everything it rests on.
 """
@@ -12,7 +14,7 @@ from dima.analysis.returns.rows import Row, label_of
 from dima.analysis.returns.statistics import Statistics
 from dima.analysis.tables.csv_text import text_of
 from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 TITLES = {"final_returns": "Final returns", "ablation_returns": "Ablation returns"}
 _EXPLANATION = """\
@@ -20,7 +22,18 @@ seeds: completed/planned; ours: evaluation return after that many environment st
 seeds; IQM: interquartile mean with 95 % bootstrap interval, for three seeds or more; paper: mean ± standard deviation (number of runs);
 difference: our mean minus the paper's; P(dima better): probability that a dima run beats a run of this method.
 Best mean in bold, second best underlined, per task; only methods with the same physics and every planned seed compete."""
-_HEADING = ("task", "method", "seeds", "env steps", "ours", "IQM [95 %]", "paper", "difference", "P(dima better)", "verdict")
+_HEADING = (
+    "task",
+    "method",
+    "seeds",
+    "env steps",
+    "ours",
+    "IQM [95 %]",
+    "paper",
+    "difference",
+    "P(dima better)",
+    "verdict",
+)
 _NUMERIC = frozenset(_HEADING) - {"task", "method", "verdict"}
 
 
@@ -61,7 +74,10 @@ def _texts(row: Row, notes: list[str]) -> list[str]:
 
 
 def _remark(source: str) -> str:
-    """What has to be known of a published number: that it stands in a misprinted row, or why there is none."""
+    """What has to be known of a published number.
+
+    That it stands in a misprinted row, or why there is none.
+    """
     return f"the paper's {source}" if "(" in source else ""
 
 
@@ -78,7 +94,13 @@ def _distinct(read: Callable[[Summary], object]) -> Callable[[Row], str]:
 def _origins(read: Callable[[Provenance], object]) -> Callable[[Row], str]:
     """The different values among all processes that worked on the completed seeds."""
     return lambda row: ";".join(
-        sorted({text_of(read(process)) for summary in row.sample.summaries.values() for process in summary.provenance})
+        sorted(
+            {
+                text_of(read(process))
+                for summary in row.sample.summaries.values()
+                for process in summary.provenance
+            }
+        )
     )
 
 
@@ -103,7 +125,9 @@ RETURN_COLUMNS: Mapping[str, Callable[[Row], object]] = {
     "n": lambda row: len(row.sample.returns),
     "planned": lambda row: row.sample.planned,
     "seeds": lambda row: ";".join(map(str, row.sample.returns)),
-    "seeds_without_result": lambda row: ";".join(f"{seed} {state}" for seed, state in row.sample.without_result.items()),
+    "seeds_without_result": lambda row: ";".join(
+        f"{seed} {state}" for seed, state in row.sample.without_result.items()
+    ),
     "returns": lambda row: ";".join(map(text_of, row.sample.returns.values())),
     "mean": _statistic(lambda statistics: statistics.mean),
     "std_ddof1": _statistic(lambda statistics: statistics.std_sample),

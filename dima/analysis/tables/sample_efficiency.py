@@ -1,4 +1,7 @@
-"""The table of sample-efficiency: how much is returned over all of training, and when a share of DIMA's final return is reached."""
+"""The table of sample-efficiency.
+
+How much is returned over all of training, and when a share of DIMA's final return is reached.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dima.analysis.returns.rows import label_of
 from dima.analysis.returns.sample_efficiency import SHARES, Efficiency
 from dima.analysis.tables.csv_text import text_of
 from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 _EXPLANATION = """\
 seeds: completed/planned; mean return: return averaged over all of training (area under a seed's learning curve, divided by its steps),
@@ -19,7 +22,14 @@ mean ± standard deviation (ddof 1) over completed seeds; steps to 50 %, 90 %: e
 of the final return of our dima on the task (same physics), median over seeds, in brackets how many seeds reach it; > budget: half of
 the seeds or more never do.
 Best mean in bold, second best underlined, per task; only methods with the same physics and every planned seed compete."""
-_HEADING = ("task", "method", "seeds", "mean return", *(f"steps to {share:.0%}".replace("%", " %") for share in SHARES), "remarks")
+_HEADING = (
+    "task",
+    "method",
+    "seeds",
+    "mean return",
+    *(f"steps to {share:.0%}".replace("%", " %") for share in SHARES),
+    "remarks",
+)
 _NUMERIC = frozenset(_HEADING) - {"task", "method", "remarks"}
 
 
@@ -43,7 +53,9 @@ def _texts(one: Efficiency, notes: list[str]) -> list[str]:
     area = "not run" if not sample.started else NONE
     if one.areas:
         area = plus_minus(float(np.mean(one.areas)), _deviation(one))
-    remarks = "; ".join(text for text in (one.obstacle, sample.mixture or "", sample.missing) if text and sample.started)
+    remarks = "; ".join(
+        text for text in (one.obstacle, sample.mixture or "", sample.missing) if text and sample.started
+    )
     return [
         sample.task,
         sample.method,
@@ -89,9 +101,13 @@ EFFICIENCY_COLUMNS: Mapping[str, Callable[[Efficiency], object]] = {
         for name, read in {
             "target": lambda one, share=share: one.targets.get(share),
             "steps_of_seeds_to": _per_seed(
-                lambda one, share=share: ["never" if step is None else step for step in one.reached.get(share, ())]
+                lambda one, share=share: [
+                    "never" if step is None else step for step in one.reached.get(share, ())
+                ]
             ),
-            "median_steps_to": lambda one, share=share: one.median_steps(share) if share in one.reached else None,
+            "median_steps_to": lambda one, share=share: (
+                one.median_steps(share) if share in one.reached else None
+            ),
         }.items()
     },
     "obstacle": lambda one: one.obstacle,

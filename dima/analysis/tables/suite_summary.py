@@ -8,7 +8,7 @@ from dima.analysis.returns.ranks import ranks
 from dima.analysis.returns.rows import Row, label_of
 from dima.analysis.returns.suite_summary import Summary
 from dima.analysis.tables.markup import NONE, TextTable, note_mark
-from dima.grid import Grid
+from dima.config.grid import Grid
 
 _EXPLANATION = """\
 score: final return of a run divided by the paper's final return of dima on the task, so that the paper's dima has 1;

@@ -18,7 +18,7 @@ from dima.analysis.tables.prediction import PREDICTION_COLUMNS, prediction_table
 from dima.analysis.tables.returns import RETURN_COLUMNS, return_table
 from dima.analysis.tables.sample_efficiency import EFFICIENCY_COLUMNS, efficiency_table
 from dima.analysis.tables.suite_summary import SUITE_COLUMNS, suite_table
-from dima.grid import CellKey, Grid
+from dima.config.grid import CellKey, Grid
 from dima.record.files import write_atomically
 
 
@@ -31,12 +31,10 @@ def write_tables(
 ) -> list[Path]:
     """Write the tables of the grid; returns `table_paths`.
 
-    Args:
-        grid: the grid whose cells are tabulated.
-        results_dir: the folder that receives `<grid>/tables`.
-        config_hashes: the current configuration's hash by cell; a record with another one is shown as stale, not averaged.
-        records: of the cells; by default those under `<results_dir>/<grid>/cells`.
-        of: which part of the tables; by default all.
+    Args: grid: the grid whose cells are tabulated. results_dir: the folder that receives `<grid>/tables`.
+        config_hashes: the current configuration's hash by cell; a record with another one is shown as stale,
+        not averaged. records: of the cells; by default those under `<results_dir>/<grid>/cells`. of: which
+        part of the tables; by default all.
 
     Raises:
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
@@ -46,7 +44,9 @@ def write_tables(
     experiments = {name: build_rows(grid, name, source, config_hashes) for name in names}
     predictions = prediction_rows(grid, source, config_hashes) if of != "returns" else []
     # over all tables: synthetic records are refused also where they stand in one and real ones in another
-    synthetic_label(record for rows in (*experiments.values(), predictions) for row in rows for record in row.records)
+    synthetic_label(
+        record for rows in (*experiments.values(), predictions) for row in rows for record in row.records
+    )
     tables = all_tables(grid, experiments, predictions)
     texts: dict[str, str] = {}
     for name, (lines, table) in tables.items():
@@ -61,13 +61,24 @@ def write_tables(
 def all_tables(
     grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]
 ) -> dict[str, tuple[str, TextTable]]:
-    """Every table that has rows by name, for machines and for readers, from the rows of the tables of returns and of prediction errors."""
-    tables = {name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows)) for name, rows in experiments.items()}
+    """Every table that has rows by name, for machines and for readers, from the rows of the tables of returns
+    and of prediction errors.
+    """
+    tables = {
+        name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows))
+        for name, rows in experiments.items()
+    }
     if experiments:
         rows = final_rows(grid, experiments)
         summaries, efficiencies = summarize_suites(grid, rows), measure_efficiency(rows)
         tables["suite_summary"] = (to_csv(summaries, SUITE_COLUMNS), suite_table(grid, rows, summaries))
-        tables["sample_efficiency"] = (to_csv(efficiencies, EFFICIENCY_COLUMNS), efficiency_table(grid, efficiencies))
+        tables["sample_efficiency"] = (
+            to_csv(efficiencies, EFFICIENCY_COLUMNS),
+            efficiency_table(grid, efficiencies),
+        )
     if predictions:
-        tables["prediction_error"] = (to_csv(predictions, PREDICTION_COLUMNS), prediction_table(grid, predictions))
+        tables["prediction_error"] = (
+            to_csv(predictions, PREDICTION_COLUMNS),
+            prediction_table(grid, predictions),
+        )
     return tables

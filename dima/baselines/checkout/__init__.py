@@ -1,1 +1,4 @@
-"""A user's own checkout of HARL or MARIE, run by its own program: unmodified, from a private copy, its results collected."""
+"""A user's own checkout of HARL or MARIE, run by its own program.
+
+Unmodified, from a private copy, its results collected.
+"""

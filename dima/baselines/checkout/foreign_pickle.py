@@ -1,12 +1,13 @@
 """Reading a pickle that another program wrote, without running what it says.
 
-A pickle is a program that may call whatever it can name. Here it can name four things of numpy, and gets this module's own stand-ins for
-them: what comes out is made of dicts, lists, tuples, text, bytes, numbers, None, and arrays of numbers.
+A pickle is a program that may call whatever it can name. Here it can name four things of numpy, and gets this
+module's own stand-ins for them: what comes out is made of dicts, lists, tuples, text, bytes, numbers, None,
+and arrays of numbers.
 """
 
 from __future__ import annotations
 
-import pickle  # noqa: S403 - for its parser alone: whatever a pickle names is looked up below
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -73,12 +74,21 @@ def _scalar(kind: _NumberType, content: bytes) -> object:
     return kind.read(content)[0].item()
 
 
-_NAMES: dict[str, Callable[..., object]] = {"ndarray": _Array, "dtype": _NumberType, "_reconstruct": _Array, "scalar": _scalar}
+_NAMES: dict[str, Callable[..., object]] = {
+    "ndarray": _Array,
+    "dtype": _NumberType,
+    "_reconstruct": _Array,
+    "scalar": _scalar,
+}
 
 
-class _PlainUnpickler(pickle.Unpickler):  # noqa: S301
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        homes = ("numpy",) if name in ("ndarray", "dtype") else ("numpy.core.multiarray", "numpy._core.multiarray")
+        homes = (
+            ("numpy",)
+            if name in ("ndarray", "dtype")
+            else ("numpy.core.multiarray", "numpy._core.multiarray")
+        )
         if name not in _NAMES or module not in homes:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return _NAMES[name]

@@ -1,8 +1,11 @@
-"""Runs a command and ends it, with every process that it started, when whoever started this ends: `guard.py COMMAND...`.
+"""Runs a command and ends it, with every process that it started, when whoever started this ends.
 
-Its standard input is a pipe whose other end the starter holds and never writes to: the kernel closes it however the starter ends. Processes
-that the command leaves behind (daemons, workers whose parent was killed) become children of this one, and are killed with it.
-The exit status is the command's, 128 + n where signal n ended it. Only the standard library is used, and only Linux has what it needs.
+`guard.py COMMAND...`.
+
+Its standard input is a pipe whose other end the starter holds and never writes to: the kernel closes it
+however the starter ends. Processes that the command leaves behind (daemons, workers whose parent was killed)
+become children of this one, and are killed with it. The exit status is the command's, 128 + n where signal n
+ended it. Only the standard library is used, and only Linux has what it needs.
 """
 
 from __future__ import annotations
@@ -25,13 +28,17 @@ SECONDS_BETWEEN_LOOKS = 0.1
 def main(command: list[str]) -> int:
     """Run `command` to its end, or to the end of standard input."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _pass)  # the starter decides; a handler, not SIG_IGN, which the command would inherit
+        signal.signal(
+            number, _pass
+        )  # the starter decides; a handler, not SIG_IGN, which the command would inherit
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     status = 1
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
         while (code := process.poll()) is None:
-            if select.select([0], [], [], SECONDS_BETWEEN_LOOKS)[0]:  # nothing is ever written: this is the end of the pipe
+            if select.select([0], [], [], SECONDS_BETWEEN_LOOKS)[
+                0
+            ]:  # nothing is ever written: this is the end of the pipe
                 break
         else:
             status = code if code >= 0 else 128 - code

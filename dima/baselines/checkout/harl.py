@@ -12,19 +12,21 @@ import torch
 from dima.baselines.checkout.program import Command, Program, UnreadableError, UpstreamEvaluation, scenario
 from dima.baselines.harl_settings import off_policy_settings, on_policy_settings
 from dima.config import CellConfig, HarlCheckoutParameters, HarlOnPolicyCheckoutParameters
+from dima.config.grid import merge
+from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
-from dima.grid import merge
-from dima.yaml_file import read_yaml
 
 MOST_EVALUATIONS = 4
-"""How many times as often as the grid asks HARL may be made to evaluate, so that the budget is evaluated too."""
+"""How many times as often as the grid asks HARL may be made to evaluate, so that the budget is evaluated
+too."""
 
 
 class HarlProgram(Program):
-    """HARL's MAPPO, HAPPO or HASAC on a MAMuJoCo task, with the values of the cell and everything else as the checkout has it.
+    """HARL's MAPPO, HAPPO or HASAC on a MAMuJoCo task, with the values of the cell and everything else as the
+    checkout has it.
 
-    HARL evaluates nothing at step 0, and HASAC nothing within its warm-up. The mean that it writes is over `episodes` episodes, and over
-    those beyond them that end in the same step.
+    HARL evaluates nothing at step 0, and HASAC nothing within its warm-up. The mean that it writes is over
+    `episodes` episodes, and over those beyond them that end in the same step.
 
     Args:
         config: of the cell.
@@ -64,7 +66,9 @@ class HarlProgram(Program):
             self._algorithm_file: merge(self._settings(), {"logger": {"log_dir": str(results)}}),
             self._environment_file: {"scenario": name, "agent_conf": partition},
         }
-        algorithm, environment = (_over(read_yaml(source / file), values, source / file) for file, values in told.items())
+        algorithm, environment = (
+            _over(read_yaml(source / file), values, source / file) for file, values in told.items()
+        )
         main = {"algo": self._algorithm, "env": "mamujoco", "exp_name": "cell"}
         return {"main_args": main, "algo_args": algorithm, "env_args": environment}
 
@@ -73,13 +77,17 @@ class HarlProgram(Program):
         path = work.absolute() / "config.json"
         configuration = self.configuration(work / "source", work.absolute() / "results")
         path.write_text(json.dumps(configuration, indent=1), encoding="utf-8")
-        return Command(["train.py", "--load_config", str(path), "--exp_name", "cell"], work / "source" / "examples")
+        return Command(
+            ["train.py", "--load_config", str(path), "--exp_name", "cell"], work / "source" / "examples"
+        )
 
     def read(self, work: Path, ended: bool) -> list[UpstreamEvaluation]:
         """The complete rows of the one `progress.txt`."""
         paths = list((work / "results").rglob("progress.txt"))
         if len(paths) > 1:
-            raise UnreadableError(f"{work / 'results'} holds {len(paths)} files progress.txt where HARL writes one")
+            raise UnreadableError(
+                f"{work / 'results'} holds {len(paths)} files progress.txt where HARL writes one"
+            )
         if not paths:
             return []
         text = paths[0].read_text(encoding="utf-8", errors="replace")
@@ -104,25 +112,42 @@ class HarlProgram(Program):
     def _settings(self) -> dict[str, Any]:
         parameters, task = self._parameters, self._config.task
         if isinstance(parameters, HarlOnPolicyCheckoutParameters):
-            settings, warmup, steps = on_policy_settings(parameters), 0, parameters.rollout_threads * parameters.episode_length
+            settings, warmup, steps = (
+                on_policy_settings(parameters),
+                0,
+                parameters.rollout_threads * parameters.episode_length,
+            )
         else:
-            settings, warmup, steps = off_policy_settings(parameters), parameters.warmup_steps, parameters.rollout_threads
+            settings, warmup, steps = (
+                off_policy_settings(parameters),
+                parameters.warmup_steps,
+                parameters.rollout_threads,
+            )
         rounds, interval = schedule(task.env_steps - warmup, steps, task.evaluation.every)
         outer = {
             "seed": {"seed_specify": True, "seed": self._config.seed},
             "device": {"cuda": self._device.type == "cuda", "torch_threads": torch.get_num_threads()},
-            "train": {"num_env_steps": rounds * steps, "eval_interval": interval},  # HARL counts the steps of the warm-up extra
-            "eval": {"use_eval": True, "n_eval_rollout_threads": self.episodes, "eval_episodes": self.episodes},
+            "train": {
+                "num_env_steps": rounds * steps,
+                "eval_interval": interval,
+            },  # HARL counts the steps of the warm-up extra
+            "eval": {
+                "use_eval": True,
+                "n_eval_rollout_threads": self.episodes,
+                "eval_episodes": self.episodes,
+            },
             "render": {"use_render": False},
         }
         return merge(settings, outer)
 
 
 def schedule(env_steps: int, steps: int, every: int) -> tuple[int, int]:
-    """Rounds of training and rounds between two evaluations, so that the last round is evaluated and no two are more than `every` apart.
+    """Rounds of training and rounds between two evaluations, so that the last round is evaluated and no two
+    are more than `every` apart.
 
-    A round is the least that HARL can do: an update of an on-policy method, a step of every world of an off-policy one. There are as many
-    as `env_steps` needs, and some more where their number has no divisor near `every`, as a prime has none.
+    A round is the least that HARL can do: an update of an on-policy method, a step of every world of an
+    off-policy one. There are as many as `env_steps` needs, and some more where their number has no divisor
+    near `every`, as a prime has none.
 
     Args:
         env_steps: to be taken.
@@ -139,10 +164,19 @@ def schedule(env_steps: int, steps: int, every: int) -> tuple[int, int]:
 
 
 def _over(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> dict[str, Any]:
-    """`ours` over `theirs`. Raises UserError for a key that theirs lacks: HARL would pass it over in silence."""
+    """`ours` over `theirs`. Raises UserError for a key that theirs lacks.
+
+    HARL would pass it over in silence.
+    """
     for key, value in ours.items():
-        inner = {f"{key}.{name}": name in (theirs.get(key) or {}) for name in value} if isinstance(value, dict) else {}
+        inner = (
+            {f"{key}.{name}": name in (theirs.get(key) or {}) for name in value}
+            if isinstance(value, dict)
+            else {}
+        )
         for name, known in {key: key in theirs, **inner}.items():
             if not known:
-                raise UserError(f"{path} has no key {name}, which this configuration sets: HARL would pass it over.")
+                raise UserError(
+                    f"{path} has no key {name}, which this configuration sets: HARL would pass it over."
+                )
     return merge(theirs, ours)

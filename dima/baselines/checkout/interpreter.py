@@ -41,7 +41,9 @@ class Interpreter(NamedTuple):
         Without mujoco-py something stands in for gym's own robots, over gymnasium's.
         """
         names = ("gym", "mujoco-py") if "mujoco-py" in self.versions else ("gym", "gymnasium", "mujoco")
-        return ", ".join(f"{package} {self.versions[package]}" for package in names if package in self.versions)
+        return ", ".join(
+            f"{package} {self.versions[package]}" for package in names if package in self.versions
+        )
 
 
 def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: Path) -> Interpreter:
@@ -59,8 +61,14 @@ def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: 
     """
     question = [command, "-c", QUESTION, json.dumps([modules, PACKAGES])]
     try:
-        result = subprocess.run(  # noqa: S603 - no shell
-            question, cwd=folder, env=environment_of(folder, os.environ), capture_output=True, text=True, timeout=SECONDS, check=True
+        result = subprocess.run(
+            question,
+            cwd=folder,
+            env=environment_of(folder, os.environ),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
         )
         answer = json.loads(result.stdout)
     except subprocess.CalledProcessError as error:
@@ -70,11 +78,16 @@ def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: 
         reason = error.strerror if isinstance(error, OSError) else "it gives no answer"
         raise UserError(f"The Python {command} ({variable}) cannot be run: {reason}.") from None
     if answer["missing"]:
-        raise UserError(f"{name} needs {', '.join(answer['missing'])}, which the Python {command} ({variable}) lacks.")
+        raise UserError(
+            f"{name} needs {', '.join(answer['missing'])}, which the Python {command} ({variable}) lacks."
+        )
     return Interpreter(command, answer["python"], answer["versions"])
 
 
 def environment_of(source: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a checkout's program: its own modules first, nothing written beside them, and none of this project's settings."""
+    """The environment of a checkout's program.
+
+    Its own modules first, nothing written beside them, and none of this project's settings.
+    """
     kept = {name: value for name, value in ours.items() if not name.startswith("DIMA_")}
     return {**kept, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -13,7 +13,8 @@ CONTENT = ("steps", "eval_returns")
 
 
 class MarieProgram(Program):
-    """MARIE on a MAMuJoCo task. It evaluates after every episode that took it past the next 500 steps, and chooses its device itself.
+    """MARIE on a MAMuJoCo task. It evaluates after every episode that took it past the next 500 steps, and
+    chooses its device itself.
 
     Args:
         config: of the cell.
@@ -32,7 +33,14 @@ class MarieProgram(Program):
             "train.py",
             *("--n_workers", "1", "--env", "mamujoco", "--env_name", name, "--agent_conf", partition),
             *("--seed", str(config.seed), "--steps", str(config.task.env_steps), "--mode", "disabled"),
-            *("--tokenizer", parameters.tokenizer, "--decay", str(parameters.decay), "--temperature", str(parameters.temperature)),
+            *(
+                "--tokenizer",
+                parameters.tokenizer,
+                "--decay",
+                str(parameters.decay),
+                "--temperature",
+                str(parameters.temperature),
+            ),
             *("--sample_temp", str(parameters.sample_temp)),
             *(["--ce_for_r"] if parameters.ce_for_r else []),
         ]
@@ -48,7 +56,9 @@ class MarieProgram(Program):
         """What the one pickle holds, which MARIE writes anew after each evaluation."""
         paths = list((work / "source").glob(f"{RESULTS}/**/marie_*.pkl"))
         if len(paths) > 1:
-            raise UnreadableError(f"{work / 'source'} holds {len(paths)} pickles of evaluations where MARIE writes one")
+            raise UnreadableError(
+                f"{work / 'source'} holds {len(paths)} pickles of evaluations where MARIE writes one"
+            )
         if not paths:
             return []
         try:
@@ -68,8 +78,13 @@ class MarieProgram(Program):
 def _evaluations(content: object, path: Path) -> list[UpstreamEvaluation]:
     steps, returns = (content.get(name) if isinstance(content, dict) else None for name in CONTENT)
     if not isinstance(steps, list) or not isinstance(returns, list) or len(steps) != len(returns):
-        raise UnreadableError(f"{path} does not hold lists of equal length by the names {' and '.join(CONTENT)}")
+        raise UnreadableError(
+            f"{path} does not hold lists of equal length by the names {' and '.join(CONTENT)}"
+        )
     try:
-        return [UpstreamEvaluation(int(step), float(value), None) for step, value in zip(steps, returns, strict=True)]
+        return [
+            UpstreamEvaluation(int(step), float(value), None)
+            for step, value in zip(steps, returns, strict=True)
+        ]
     except (TypeError, ValueError) as error:
         raise UnreadableError(f"{path} holds an evaluation that is no number: {error}") from error

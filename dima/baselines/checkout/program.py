@@ -10,7 +10,10 @@ from dima.errors import UserError
 
 
 class UpstreamEvaluation(NamedTuple):
-    """An evaluation after `env_steps` steps, of which only means over its episodes are known; `length` is None where it is not written."""
+    """An evaluation after `env_steps` steps, of which only means over its episodes are known.
+
+    `length` is None where it is not written.
+    """
 
     env_steps: int
     episode_return: float
@@ -25,7 +28,9 @@ class Command(NamedTuple):
 
 
 class Program(ABC):
-    """One cell's use of an upstream. `work` is the folder `upstream` of the cell, which has the private copy in `source`.
+    """One cell's use of an upstream.
+
+    `work` is the folder `upstream` of the cell, which has the private copy in `source`.
 
     Attributes:
         name: of the upstream; its settings from outside are `DIMA_<NAME>_CHECKOUT` and `DIMA_<NAME>_PYTHON`.
@@ -51,7 +56,9 @@ class Program(ABC):
 
     @abstractmethod
     def read(self, work: Path, ended: bool) -> list[UpstreamEvaluation]:
-        """All evaluations that are written by now. What is half written waits, unless the program has `ended` well.
+        """All evaluations that are written by now.
+
+        What is half written waits, unless the program has `ended` well.
 
         Raises:
             UnreadableError: something else is written than the program is known to write.
@@ -67,7 +74,10 @@ class UnreadableError(Exception):
 
 
 def scenario(task: str) -> tuple[str, str]:
-    """A MAMuJoCo task by its two upstream names, as `halfcheetah-2x3` by `HalfCheetah-v2` and `2x3`. Raises UserError for another."""
+    """A MAMuJoCo task by its two upstream names, as `halfcheetah-2x3` by `HalfCheetah-v2` and `2x3`.
+
+    Raises UserError for another.
+    """
     robot, _, partition = task.partition("-")
     names = {"ant": "Ant-v2", "halfcheetah": "HalfCheetah-v2", "walker2d": "Walker2d-v2"}
     if robot not in names:

@@ -34,7 +34,9 @@ class Repository:
         """Refuse a checkout without `files`, at another commit, or with changes. Raises UserError."""
         for file in files:
             if not self._git("ls-tree", "--name-only", "HEAD", "--", file):
-                raise UserError(f"{self.folder} has no {file}: it is no checkout of {self.name} that can be run.")
+                raise UserError(
+                    f"{self.folder} has no {file}: it is no checkout of {self.name} that can be run."
+                )
         if not self.commit.startswith(commit):
             wrong = f"{self.folder} is at commit {self.commit[:12]}, but the configuration asks for {commit}"
             raise UserError(f"{wrong}: check that one out, or configure the other.")
@@ -43,34 +45,59 @@ class Repository:
             raise UserError(f"git cannot tell whether files in {self.folder} were changed.")
         if changed:
             first = changed.splitlines()[0].split(maxsplit=1)[1]
-            raise UserError(f"{first} in {self.folder} differs from commit {self.commit[:12]}: commit it and configure that commit.")
+            raise UserError(
+                f"{first} in {self.folder} differs from commit {self.commit[:12]}: commit it and configure that commit."
+            )
 
     def unpack(self, target: Path) -> None:
-        """Write the tracked files of the commit below `target`, which must not exist. Raises UserError when they cannot be unpacked."""
+        """Write the tracked files of the commit below `target`, which must not exist.
+
+        Raises UserError when they cannot be unpacked.
+        """
         target.mkdir(parents=True)
         command = self._command("archive", "--format=tar", self.commit)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()) as process:  # noqa: S603
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+        ) as process:
             try:
                 with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                     archive.extractall(target, filter="data")
             except tarfile.TarError as error:
                 raise UserError(f"The files of {self.folder} cannot be copied: {error}.") from error
         if process.returncode:
-            raise UserError(f"The files of {self.folder} cannot be copied: git archive ended with status {process.returncode}.")
+            raise UserError(
+                f"The files of {self.folder} cannot be copied: git archive ended with status {process.returncode}."
+            )
 
     def _git(self, *arguments: str) -> str | None:
         """What git says, or None where it fails."""
         try:
-            result = subprocess.run(  # noqa: S603 - no shell
-                self._command(*arguments), capture_output=True, text=True, errors="replace", timeout=SECONDS, check=True, env=_environment()
+            result = subprocess.run(
+                self._command(*arguments),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=True,
+                env=_environment(),
             )
         except (OSError, subprocess.SubprocessError):
             return None
         return result.stdout.strip("\n")
 
     def _command(self, *arguments: str) -> list[str]:
-        """git on this folder, whoever owns it, without the lock that even `status` takes to write its cache."""
-        return ["git", "--no-optional-locks", "-c", f"safe.directory={self.folder.resolve()}", "-C", str(self.folder), *arguments]
+        """git on this folder, whoever owns it, without the lock that even `status` takes to write its
+        cache.
+        """
+        return [
+            "git",
+            "--no-optional-locks",
+            "-c",
+            f"safe.directory={self.folder.resolve()}",
+            "-C",
+            str(self.folder),
+            *arguments,
+        ]
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,10 @@
-"""A cell that the program of a checkout computes: run from a private copy, watched, and recorded while it runs.
+"""A cell that the program of a checkout computes.
 
-None of these programs can continue. A cell that was interrupted begins again, in the same attempt: what it repeats stands in the log
-already, and where it does not repeat itself a `rewind` line says so, as for any cell that had no checkpoint yet.
+Run from a private copy, watched, and recorded while it runs.
+
+None of these programs can continue. A cell that was interrupted begins again, in the same attempt: what it
+repeats stands in the log already, and where it does not repeat itself a `rewind` line says so, as for any
+cell that had no checkpoint yet.
 """
 
 from __future__ import annotations
@@ -63,14 +66,17 @@ def _alone(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _started(upstream: Upstream, work: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The program under its guard; whatever ends the block or this process ends it and all that it has started."""
+    """The program under its guard.
+
+    Whatever ends the block or this process ends it and all that it has started.
+    """
     arguments, folder = upstream.program.prepare(work)
     environment = environment_of((work / "source").absolute(), os.environ)
     if upstream.device.type == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""  # the record says that this cell computes on the CPU
     command = [sys.executable, "-I", str(Path(guard.__file__)), upstream.interpreter.command, *arguments]
     with (work / "output.log").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - no shell
+        process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
@@ -81,7 +87,10 @@ def _started(upstream: Upstream, work: Path, lock: int) -> Iterator[subprocess.P
             pass_fds=[lock],
         )
     assert process.stdin is not None  # noqa: S101
-    print(f"{upstream.program.name} {upstream.repository.commit[:12]} writes its output to {work / 'output.log'}", flush=True)
+    print(
+        f"{upstream.program.name} {upstream.repository.commit[:12]} writes its output to {work / 'output.log'}",
+        flush=True,
+    )
     try:
         yield process
     finally:
@@ -106,7 +115,9 @@ def _collect(upstream: Upstream, record: RunRecord, work: Path, process: subproc
 
 
 def _record(evaluation: UpstreamEvaluation, episodes: int, record: RunRecord) -> None:
-    """The first evaluation that reaches a point of the grid is the one of that point; others are logged as scalars.
+    """The first evaluation that reaches a point of the grid is the one of that point.
+
+    Others are logged as scalars.
 
     An evaluation before the second point is not that of the first, which is an untrained policy's.
     """
@@ -130,5 +141,11 @@ def _require_success(upstream: Upstream, record: RunRecord, work: Path, status: 
         return
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
     print("\n".join(lines[-LAST_LINES:]), file=sys.stderr)
-    ending = f"ended with status {status}" if status else f"ended after {record.env_steps:,} of {budget:,} environment steps"
-    raise CrashedError(f"{upstream.program.name}'s own program {ending}; its output is in {output}; the same command begins again.")
+    ending = (
+        f"ended with status {status}"
+        if status
+        else f"ended after {record.env_steps:,} of {budget:,} environment steps"
+    )
+    raise CrashedError(
+        f"{upstream.program.name}'s own program {ending}; its output is in {output}; the same command begins again."
+    )

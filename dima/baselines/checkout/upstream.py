@@ -15,7 +15,12 @@ from dima.baselines.checkout.interpreter import Interpreter, ask
 from dima.baselines.checkout.marie import MarieProgram
 from dima.baselines.checkout.program import Program
 from dima.baselines.checkout.repository import Repository
-from dima.config import CellConfig, HarlOffPolicyCheckoutParameters, HarlOnPolicyCheckoutParameters, MarieCheckoutParameters
+from dima.config import (
+    CellConfig,
+    HarlOffPolicyCheckoutParameters,
+    HarlOnPolicyCheckoutParameters,
+    MarieCheckoutParameters,
+)
 from dima.errors import UserError
 
 

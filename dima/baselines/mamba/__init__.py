@@ -1,1 +1,4 @@
-"""MAMBA on continuous actions, native: a recurrent world model of discrete latent states with attention over the agents."""
+"""MAMBA on continuous actions, native.
+
+A recurrent world model of discrete latent states with attention over the agents.
+"""

@@ -1,4 +1,7 @@
-"""MAMBA's PPO on latent rollouts: one actor for all agents, a critic that attends over them (docs/baselines.md#mamba-behaviour)."""
+"""MAMBA's PPO on latent rollouts.
+
+One actor for all agents, a critic that attends over them (docs/baselines.md#mamba-behaviour).
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,28 @@ class MambaActorCritic:
         device: where everything lives.
     """
 
-    def __init__(self, agents: int, action_dim: int, parameters: MambaParameters, device: torch.device) -> None:
+    def __init__(
+        self, agents: int, action_dim: int, parameters: MambaParameters, device: torch.device
+    ) -> None:
         self.config = config = parameters.behavior
         feature = parameters.model.feature
         self.actor = Actor(feature, action_dim, config.actor_hidden, layer_norm=False).to(device)
-        self.critic = AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute).to(device).eval()
+        self.critic = (
+            AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute)
+            .to(device)
+            .eval()
+        )
         self.entropy_coefficient = config.entropy_coefficient
         self._actor_optimizer = ModelOptimizer(self.actor, config.actor_optimizer)
         self._critic_optimizer = ModelOptimizer(self.critic, config.critic_optimizer)
 
     def update(self, rollout: LatentRollout, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all latent states in shuffled minibatches. Returns mean losses and what they were made from.
+        """`ppo_epochs` passes over all latent states in shuffled minibatches.
 
-        Every agent has a return of its own: the team's reward, with the continuation and the values of its own latent states. The critic as
-        it is before the passes makes the targets (adaptation 6).
+        Returns mean losses and what they were made from.
+
+        Every agent has a return of its own: the team's reward, with the continuation and the values of its
+        own latent states. The critic as it is before the passes makes the targets (adaptation 6).
         """
         config = self.config
         with torch.no_grad():
@@ -68,12 +79,18 @@ class MambaActorCritic:
             "value": values[:, :-1].mean(),
         }
 
-    def _returns(self, rollout: LatentRollout, values: Float[Tensor, "batch states agents"]) -> Float[Tensor, "batch time agents"]:
+    def _returns(
+        self, rollout: LatentRollout, values: Float[Tensor, "batch states agents"]
+    ) -> Float[Tensor, "batch time agents"]:
         """Lambda-returns of every agent, bootstrapped with the value of its last latent state."""
         batch, steps, agents = rollout.continuation.shape
         reward = rollout.reward[:, None].expand(batch, agents, steps).flatten(0, 1)
-        continuation, by_agent = (rows.transpose(1, 2).flatten(0, 1) for rows in (rollout.continuation, values))
-        returns = lambda_returns(reward, continuation, by_agent, self.config.discount, self.config.return_lambda)
+        continuation, by_agent = (
+            rows.transpose(1, 2).flatten(0, 1) for rows in (rollout.continuation, values)
+        )
+        returns = lambda_returns(
+            reward, continuation, by_agent, self.config.discount, self.config.return_lambda
+        )
         return returns.unflatten(0, (batch, agents)).transpose(1, 2)
 
     def _minibatch(self, batch: dict[str, Tensor], chosen: Int[Tensor, " rows"]) -> dict[str, Tensor]:
@@ -86,10 +103,17 @@ class MambaActorCritic:
         critic_loss = (self.critic(rows["feature"]) - rows["returns"]).square().mean() / 2
         self._critic_optimizer.step(critic_loss)
         self.critic.eval()
-        return {"actor_loss": actor_loss.detach(), "entropy": entropy.detach(), "critic_loss": critic_loss.detach()}
+        return {
+            "actor_loss": actor_loss.detach(),
+            "entropy": entropy.detach(),
+            "critic_loss": critic_loss.detach(),
+        }
 
     def _actor_loss(self, rows: dict[str, Tensor]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """-E[min(rho A, clip(rho) A)] - eta H, rho the product of the ratios of an agent's action dimensions; and H."""
+        """-E[min(rho A, clip(rho) A)] - eta H, rho the product of the ratios of an agent's action dimensions.
+
+        And H.
+        """
         policy = self.actor(rows["feature"])
         ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).sum(dim=-1).exp()
         objective = clipped_objective(ratio[..., None], rows["advantage"][..., None], self.config.clip)
@@ -98,7 +122,9 @@ class MambaActorCritic:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers and the entropy coefficient."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"entropy_coefficient": self.entropy_coefficient}
+        return {name: part.state_dict() for name, part in self._parts().items()} | {
+            "entropy_coefficient": self.entropy_coefficient
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""

@@ -1,4 +1,6 @@
-"""Rollouts of the current policy in the latent states of MAMBA's world model (docs/baselines.md#mamba-behaviour)."""
+"""Rollouts of the current policy in the latent states of MAMBA's world model
+(docs/baselines.md#mamba-behaviour).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from dima.behavior.networks import Actor
 
 @dataclass(frozen=True)
 class LatentRollout:
-    """Imagined experience; one latent state more than steps. Actions are as sampled, rewards the mean over the agents."""
+    """Imagined experience; one latent state more than steps.
+
+    Actions are as sampled, rewards the mean over the agents.
+    """
 
     feature: Float[Tensor, "batch states agents feature"]
     action: Float[Tensor, "batch time agents action"]
@@ -25,12 +30,17 @@ class LatentRollout:
 
 @torch.no_grad()
 def imagine(
-    model: RecurrentModel, actor: Actor, start: LatentState, horizon: int, policy_noise: torch.Generator, latent_noise: torch.Generator
+    model: RecurrentModel,
+    actor: Actor,
+    start: LatentState,
+    horizon: int,
+    policy_noise: torch.Generator,
+    latent_noise: torch.Generator,
 ) -> LatentRollout:
     """Roll the policy out over `horizon` latent states, the start among them.
 
-    The last state only bootstraps: what would be done in it is dropped, so there are `horizon` - 1 steps. The world model is given actions
-    as the environments clip them (adaptation 3).
+    The last state only bootstraps: what would be done in it is dropped, so there are `horizon` - 1 steps. The
+    world model is given actions as the environments clip them (adaptation 3).
 
     Args:
         model: in evaluation mode.

@@ -1,4 +1,7 @@
-"""The latent state of an agent: what its recurrent cell holds, and one sampled class in each of several categoricals."""
+"""The latent state of an agent.
+
+What its recurrent cell holds, and one sampled class in each of several categoricals.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LatentState:
-    """Of every agent: the deterministic state of its recurrent cell, and the one-hot stochastic state, its categoricals side by side."""
+    """Of every agent: the deterministic state of its recurrent cell, and the one-hot stochastic state, its
+    categoricals side by side.
+    """
 
     deterministic: Float[Tensor, "*batch agents recurrent"]
     stochastic: Float[Tensor, "*batch agents stochastic"]
@@ -36,7 +41,8 @@ def sampled(
     """
     scores = logits.detach()
     if generator is not None:
-        # the largest of logit + Gumbel noise is a sample; unlike `torch.multinomial` it asks the device nothing
+        # the largest of logit + Gumbel noise is a sample; unlike `torch.multinomial` it asks the device
+        # nothing
         scores = scores - torch.empty_like(scores).exponential_(generator=generator).log()
     chosen = torch.zeros_like(scores).scatter(-1, scores.argmax(dim=-1, keepdim=True), 1.0)
     probabilities = logits.softmax(dim=-1)
@@ -52,8 +58,16 @@ def divergence(
 
 
 def balanced_divergence(
-    posterior: Float[Tensor, "*batch categoricals classes"], prior: Float[Tensor, "*batch categoricals classes"], prior_weight: float
+    posterior: Float[Tensor, "*batch categoricals classes"],
+    prior: Float[Tensor, "*batch categoricals classes"],
+    prior_weight: float,
 ) -> Float[Tensor, "*batch"]:
-    """(1 - w) KL(posterior || sg prior) + w KL(sg posterior || prior): the prior is moved more than the posterior, nothing is free."""
-    towards_prior, towards_posterior = divergence(posterior, prior.detach()), divergence(posterior.detach(), prior)
+    """(1 - w) KL(posterior || sg prior) + w KL(sg posterior || prior).
+
+    The prior is moved more than the posterior, nothing is free.
+    """
+    towards_prior, towards_posterior = (
+        divergence(posterior, prior.detach()),
+        divergence(posterior.detach(), prior),
+    )
     return (1 - prior_weight) * towards_prior + prior_weight * towards_posterior

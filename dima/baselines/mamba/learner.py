@@ -1,4 +1,6 @@
-"""MAMBA's loop: collect an episode with the recurrent policy, learn the world model, learn the policy in its latent states."""
+"""MAMBA's loop: collect an episode with the recurrent policy, learn the world model, learn the policy in its
+latent states.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +19,37 @@ from dima.baselines.mamba.losses import model_losses
 from dima.baselines.mamba.policy import RecurrentPolicy, SampledRecurrentPolicy
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
-from dima.collect import Collector
 from dima.config import CellConfig, MambaParameters, ReplayConfig
-from dima.learner import Scalars
-from dima.native_learner import NativeLearner
-from dima.random import RandomStreams, stream_seed
-from dima.replay import Episode, Replay
+from dima.experience.collect import Collector
+from dima.experience.random import RandomStreams, stream_seed
+from dima.experience.replay import Episode, Replay
+from dima.learning.learner import Scalars
+from dima.learning.native_learner import NativeLearner
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
 
 
 class MambaLearner(NativeLearner):
-    """MAMBA on one task, as a `dima.learner.Learner` (docs/baselines.md#mamba).
+    """MAMBA on one task, as a `dima.learning.learner.Learner` (docs/baselines.md#mamba).
 
-    Args:
-        config: of the cell; its parameters are `MambaParameters`.
-        device: of networks and replay memory. The environment is stepped with a copy of model and actor on the CPU.
+    Args: config: of the cell; its parameters are `MambaParameters`. device: of networks and replay memory.
+        The environment is stepped with a copy of model and actor on the CPU.
 
     Rewards and returns are reported in scaled units.
     """
 
     REPORTED = {
         "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
-        "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+        "behavior": (
+            "actor_loss",
+            "entropy",
+            "critic_loss",
+            "imagined_return",
+            "imagined_reward",
+            "continuation",
+            "value",
+        ),
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -50,7 +59,9 @@ class MambaLearner(NativeLearner):
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.model = RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
+        self.model = (
+            RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
+        )
         self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
         self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer)
         # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
@@ -59,7 +70,9 @@ class MambaLearner(NativeLearner):
         self._streams = RandomStreams(config.seed, STREAMS, device)
         self._acting_model = copy.deepcopy(self.model).cpu()
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
-        self._acting = SampledRecurrentPolicy(self._acting_model, self._acting_actor, stream_seed(config.seed, "acting"))
+        self._acting = SampledRecurrentPolicy(
+            self._acting_model, self._acting_actor, stream_seed(config.seed, "acting")
+        )
 
     def run_epoch(self) -> Scalars:
         """Collect, then learn. The device is asked for numbers once, at the end.
@@ -75,13 +88,17 @@ class MambaLearner(NativeLearner):
         }
         trained = [*self.model.parameters(), *self.actor_critic.actor.parameters()]
         acting = [*self._acting_model.parameters(), *self._acting_actor.parameters()]
-        return {"collect": collected} | self._read(reports, [*trained, *self.actor_critic.critic.parameters()], trained, acting)
+        return {"collect": collected} | self._read(
+            reports, [*trained, *self.actor_critic.critic.parameters()], trained, acting
+        )
 
     def _collect(self) -> dict[str, float]:
         return self._collect_with(self._sample)
 
     def _sample(
-        self, observation: Float[np.ndarray, "1 agents observation"], noise: Float[np.ndarray, "1 agents action"]
+        self,
+        observation: Float[np.ndarray, "1 agents observation"],
+        noise: Float[np.ndarray, "1 agents action"],
     ) -> Float[np.ndarray, "1 agents action"]:
         if self._collector.at_start:
             self._acting.forget()
@@ -92,7 +109,9 @@ class MambaLearner(NativeLearner):
 
     def _sequences(self) -> Aligned:
         config = self.parameters.model
-        sequences = self.replay.sample_uniform_sequences(config.batch_size, config.sequence_length, self._streams["replay"])
+        sequences = self.replay.sample_uniform_sequences(
+            config.batch_size, config.sequence_length, self._streams["replay"]
+        )
         return aligned(sequences, self.parameters.reward_scale)
 
     def _update_model(self) -> Float[Tensor, " reported"]:
@@ -107,12 +126,18 @@ class MambaLearner(NativeLearner):
         with torch.no_grad():
             states = self.model.unroll(self._sequences(), latent).states
         # as in the losses, the last row of each sequence is left out
-        start = LatentState(*(values[:, :-1].flatten(0, 1) for values in (states.deterministic, states.stochastic)))
+        start = LatentState(
+            *(values[:, :-1].flatten(0, 1) for values in (states.deterministic, states.stochastic))
+        )
         horizon = self.parameters.behavior.horizon
-        rollout = imagine(self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent)
+        rollout = imagine(
+            self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent
+        )
         return self._reported("behavior", self.actor_critic.update(rollout, self._streams["minibatches"]))
 
-    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+    def act(
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         """The deterministic action at an episode's first step."""
         return self.frozen_policy()(observations)
 

@@ -1,4 +1,7 @@
-"""The networks that MAMBA's parts are made of: perceptrons, attention over the agents, the critic (docs/baselines.md#mamba-world-model)."""
+"""The networks that MAMBA's parts are made of.
+
+Perceptrons, attention over the agents, the critic (docs/baselines.md#mamba-world-model).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ def agent_code(agents: int, dim: int) -> Float[Tensor, "agents dim"]:
 
 
 class AgentAttention(nn.Module):
-    """Post-norm transformer encoder over the agents of one world, a fixed code added to tell them apart: how agents communicate.
+    """Post-norm transformer encoder over the agents of one world, a fixed code added to tell them apart.
+
+    How agents communicate.
 
     Args:
         agents: N.
@@ -56,7 +61,9 @@ class AgentAttention(nn.Module):
         self.register_buffer("code", agent_code(agents, dim), persistent=False)
         self.layers = nn.Sequential(
             *(
-                nn.TransformerEncoderLayer(dim, config.heads, config.feed_forward, config.dropout, batch_first=True)
+                nn.TransformerEncoderLayer(
+                    dim, config.heads, config.feed_forward, config.dropout, batch_first=True
+                )
                 for _ in range(config.layers)
             )
         )
@@ -70,9 +77,12 @@ class AgentAttention(nn.Module):
 
 
 class AgentCritic(nn.Module):
-    """One value for each agent from the features of all: Linear, attention over the agents, perceptron with one hidden layer.
+    """One value for each agent from the features of all.
 
-    With features of 1280 numbers and a width of 256 these are 789,761 parameters, the layers of docs/baselines.md#mamba-behaviour:
+    Linear, attention over the agents, perceptron with one hidden layer.
+
+    With features of 1280 numbers and a width of 256 these are 789,761 parameters, the layers of
+    docs/baselines.md#mamba-behaviour:
 
         Linear 1280 to 256, ReLU                                    327,936
         attention: queries, keys, values 197,376; output 65,792     263,168
@@ -80,8 +90,9 @@ class AgentCritic(nn.Module):
         feed-forward, twice Linear 256 to 256                       131,584
         ReLU, Linear 256 to 256, ReLU, Linear 256 to 1               66,049
 
-    Upstream was measured to have 1.25 million. The 0.46 million more are, to that precision, a perceptron 1280-256-256-256-1 (459,777),
-    for which the way from features to values that is described has no place. If that is what they are, no value depends on them.
+    Upstream was measured to have 1.25 million. The 0.46 million more are, to that precision, a perceptron
+    1280-256-256-256-1 (459,777), for which the way from features to values that is described has no place. If
+    that is what they are, no value depends on them.
 
     Args:
         agents: N.
@@ -91,7 +102,9 @@ class AgentCritic(nn.Module):
         compute: preset of computing.
     """
 
-    def __init__(self, agents: int, feature_dim: int, hidden: int, attention: AgentAttentionConfig, compute: Compute) -> None:
+    def __init__(
+        self, agents: int, feature_dim: int, hidden: int, attention: AgentAttentionConfig, compute: Compute
+    ) -> None:
         super().__init__()
         self.embed = nn.Linear(feature_dim, hidden)
         self.attention = AgentAttention(agents, hidden, attention, compute)

@@ -1,4 +1,7 @@
-"""MAMBA acting in real worlds: on the CPU, step after step, each agent's latent state and previous action remembered."""
+"""MAMBA acting in real worlds.
+
+On the CPU, step after step, each agent's latent state and previous action remembered.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from dima.behavior.networks import Actor
 
 
 class RecurrentPolicy:
-    """The deterministic policy: the mean action at the most likely latent state, for worlds whose episodes begin at the first call.
+    """The deterministic policy: the mean action at the most likely latent state, for worlds whose episodes
+    begin at the first call.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -28,25 +32,36 @@ class RecurrentPolicy:
         self._memory: tuple[LatentState, Tensor] | None = None
 
     @torch.no_grad()
-    def __call__(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+    def __call__(
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         state = self._infer(torch.from_numpy(observations), None)
         return self._take(state, self._actor(state.feature).mean)
 
-    def _infer(self, observations: Float[Tensor, "batch agents observation"], generator: torch.Generator | None) -> LatentState:
+    def _infer(
+        self, observations: Float[Tensor, "batch agents observation"], generator: torch.Generator | None
+    ) -> LatentState:
         """The latent states of what is observed and remembered."""
         if self._memory is None:
             batch, agents, _ = observations.shape
-            self._memory = self._model.initial(batch, agents), torch.zeros(batch, agents, self._actor.mean.out_features)
+            self._memory = (
+                self._model.initial(batch, agents),
+                torch.zeros(batch, agents, self._actor.mean.out_features),
+            )
         return self._model.observe_step(*self._memory, observations, generator)
 
-    def _take(self, state: LatentState, actions: Float[Tensor, "batch agents action"]) -> Float[np.ndarray, "batch agents action"]:
+    def _take(
+        self, state: LatentState, actions: Float[Tensor, "batch agents action"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         """The actions, remembered with the states they were taken in, as the environment clips them."""
         self._memory = state, actions.clamp(-1, 1)
         return actions.numpy()
 
 
 class SampledRecurrentPolicy(RecurrentPolicy):
-    """The stochastic policy that collects in one world: latent states drawn from their posteriors, actions from the noise it is given.
+    """The stochastic policy that collects in one world.
+
+    Latent states drawn from their posteriors, actions from the noise it is given.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -60,7 +75,9 @@ class SampledRecurrentPolicy(RecurrentPolicy):
 
     @torch.no_grad()
     def sample(
-        self, observations: Float[np.ndarray, "batch agents observation"], noise: Float[np.ndarray, "batch agents action"]
+        self,
+        observations: Float[np.ndarray, "batch agents observation"],
+        noise: Float[np.ndarray, "batch agents action"],
     ) -> Float[np.ndarray, "batch agents action"]:
         """Mean plus deviation times `noise`."""
         state = self._infer(torch.from_numpy(observations), self._generator)
@@ -82,5 +99,9 @@ class SampledRecurrentPolicy(RecurrentPolicy):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         memory = state["memory"]
-        self._memory = None if memory is None else (LatentState(memory["deterministic"], memory["stochastic"]), memory["action"])
+        self._memory = (
+            None
+            if memory is None
+            else (LatentState(memory["deterministic"], memory["stochastic"]), memory["action"])
+        )
         self._generator.set_state(state["generator"])

@@ -1,4 +1,6 @@
-"""MAMBA's world model: a recurrent latent state for each agent, updated by attention over agents (docs/baselines.md#mamba-world-model)."""
+"""MAMBA's world model: a recurrent latent state for each agent, updated by attention over agents
+(docs/baselines.md#mamba-world-model).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from dima.config import Compute, MambaModelConfig
 
 @dataclass(frozen=True)
 class Unrolled:
-    """The latent states of a sequence, sampled from their posteriors, and the logits of priors and posteriors."""
+    """The latent states of a sequence, sampled from their posteriors, and the logits of priors and
+    posteriors.
+    """
 
     states: LatentState
     prior: Float[Tensor, "batch time agents categoricals classes"]
@@ -24,7 +28,9 @@ class Unrolled:
 
 
 class RecurrentModel(nn.Module):
-    """Encoder, transition, prior, posterior, decoder and the heads of reward, continuation and own action; one for all agents.
+    """Encoder, transition, prior, posterior, decoder and the heads of reward, continuation and own action.
+
+    One for all agents.
 
     Args:
         shapes: (agents, observation dim, action dim).
@@ -32,7 +38,9 @@ class RecurrentModel(nn.Module):
         compute: preset of computing.
     """
 
-    def __init__(self, shapes: tuple[int, int, int], config: MambaModelConfig, compute: Compute = "reference") -> None:
+    def __init__(
+        self, shapes: tuple[int, int, int], config: MambaModelConfig, compute: Compute = "reference"
+    ) -> None:
         super().__init__()
         agents, observations, actions = shapes
         hidden, logits = config.hidden, config.stochastic
@@ -53,14 +61,25 @@ class RecurrentModel(nn.Module):
     def initial(self, batch: int, agents: int) -> LatentState:
         """Before an episode's first observation: zeros."""
         like = self.transition_input.weight
-        return LatentState(*(like.new_zeros(batch, agents, size) for size in (self.config.recurrent, self.config.stochastic)))
+        return LatentState(
+            *(like.new_zeros(batch, agents, size) for size in (self.config.recurrent, self.config.stochastic))
+        )
 
-    def advance(self, state: LatentState, action: Float[Tensor, "batch agents action"]) -> Float[Tensor, "batch agents recurrent"]:
-        """The next deterministic states: Linear and ReLU of action and stochastic state, attention over the agents, the recurrent cell."""
+    def advance(
+        self, state: LatentState, action: Float[Tensor, "batch agents action"]
+    ) -> Float[Tensor, "batch agents recurrent"]:
+        """The next deterministic states.
+
+        Linear and ReLU of action and stochastic state, attention over the agents, the recurrent cell.
+        """
         tokens = self.attention(self.transition_input(torch.cat([action, state.stochastic], dim=-1)).relu())
-        return self.cell(tokens.flatten(0, 1), state.deterministic.flatten(0, 1)).view(state.deterministic.shape)
+        return self.cell(tokens.flatten(0, 1), state.deterministic.flatten(0, 1)).view(
+            state.deterministic.shape
+        )
 
-    def prior(self, deterministic: Float[Tensor, "*batch recurrent"]) -> Float[Tensor, "*batch categoricals classes"]:
+    def prior(
+        self, deterministic: Float[Tensor, "*batch recurrent"]
+    ) -> Float[Tensor, "*batch categoricals classes"]:
         """Logits of the stochastic state before anything is observed."""
         return self.prior_logits(deterministic).unflatten(-1, (self.config.categoricals, self.config.classes))
 
@@ -71,7 +90,9 @@ class RecurrentModel(nn.Module):
         logits = self.posterior_logits(torch.cat([deterministic, embedding], dim=-1))
         return logits.unflatten(-1, (self.config.categoricals, self.config.classes))
 
-    def imagine_step(self, state: LatentState, action: Float[Tensor, "batch agents action"], generator: torch.Generator) -> LatentState:
+    def imagine_step(
+        self, state: LatentState, action: Float[Tensor, "batch agents action"], generator: torch.Generator
+    ) -> LatentState:
         """The next latent state, by the prior."""
         deterministic = self.advance(state, action)
         return LatentState(deterministic, sampled(self.prior(deterministic), generator))
@@ -85,7 +106,9 @@ class RecurrentModel(nn.Module):
     ) -> LatentState:
         """The next latent state, by the posterior; without a generator the most likely."""
         deterministic = self.advance(state, action)
-        return LatentState(deterministic, sampled(self.posterior(deterministic, self.encoder(observation)), generator))
+        return LatentState(
+            deterministic, sampled(self.posterior(deterministic, self.encoder(observation)), generator)
+        )
 
     def unroll(self, sequence: Aligned, generator: torch.Generator) -> Unrolled:
         """The posterior chain over a batch of sequences, begun anew with every episode."""
@@ -94,17 +117,25 @@ class RecurrentModel(nn.Module):
         state = self.initial(batch, agents)
         states, posteriors = [], []
         for step in range(time):
-            deterministic = self.advance(state.forgotten(sequence.begins[:, step]), sequence.previous_action[:, step])
+            deterministic = self.advance(
+                state.forgotten(sequence.begins[:, step]), sequence.previous_action[:, step]
+            )
             posteriors.append(self.posterior(deterministic, embedding[:, step]))
             state = LatentState(deterministic, sampled(posteriors[-1], generator))
             states.append(state)
         deterministic = torch.stack([state.deterministic for state in states], dim=1)
         stochastic = torch.stack([state.stochastic for state in states], dim=1)
-        return Unrolled(LatentState(deterministic, stochastic), self.prior(deterministic), torch.stack(posteriors, dim=1))
+        return Unrolled(
+            LatentState(deterministic, stochastic), self.prior(deterministic), torch.stack(posteriors, dim=1)
+        )
 
     def outcome(
-        self, stochastic: Float[Tensor, "*batch stochastic"], next_deterministic: Float[Tensor, "*batch recurrent"]
+        self,
+        stochastic: Float[Tensor, "*batch stochastic"],
+        next_deterministic: Float[Tensor, "*batch recurrent"],
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """Reward and logit of the continuation of a step, for each agent, from the stochastic state before and the deterministic after."""
+        """Reward and logit of the continuation of a step, for each agent, from the stochastic state before
+        and the deterministic after.
+        """
         feature = torch.cat([stochastic, next_deterministic], dim=-1)
         return self.reward_head(feature)[..., 0], self.continuation_head(feature)[..., 0]

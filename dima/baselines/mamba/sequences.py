@@ -1,4 +1,7 @@
-"""Real experience as the world model reads it: absorbing rows after a termination, and rows aligned with the previous action."""
+"""Real experience as the world model reads it.
+
+Absorbing rows after a termination, and rows aligned with the previous action.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,28 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dima.replay import Episode, Sequences
+from dima.experience.replay import Episode, Sequences
 
 ABSORBING_ROWS = 2
-"""The first gives the termination a following latent state to be seen in; the second does so for the first."""
+"""The first gives the termination a following latent state to be seen in; the second does so for the
+first."""
 
 
 def stored(part: Episode, generator: torch.Generator) -> Episode:
-    """What is stored of (a part of) an episode: no global state, and after a true termination two absorbing rows.
+    """What is stored of (a part of) an episode.
 
-    An absorbing row has a zero observation, a random action and reward 0. It is marked as terminated and truncated at once, which no
-    environment's step is. A time limit is no termination (docs/baselines.md#mamba-adaptations, number 7).
+    No global state, and after a true termination two absorbing rows.
+
+    An absorbing row has a zero observation, a random action and reward 0. It is marked as terminated and
+    truncated at once, which no environment's step is. A time limit is no termination
+    (docs/baselines.md#mamba-adaptations, number 7).
     """
     part = Episode(**_rows(part) | {name: getattr(part, name)[:, :0] for name in ("state", "next_state")})
     if not bool(part.terminated[-1]):
         return part
-    absorbing = {name: values.new_zeros(ABSORBING_ROWS, *values.shape[1:]) for name, values in _rows(part).items()}
+    absorbing = {
+        name: values.new_zeros(ABSORBING_ROWS, *values.shape[1:]) for name, values in _rows(part).items()
+    }
     uniform = torch.rand(absorbing["action"].shape, generator=generator, device=generator.device)
     absorbing["action"] = 2 * uniform.to(part.action.device) - 1
     for name in ("terminated", "truncated"):
@@ -37,9 +46,12 @@ def _rows(part: Episode) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Row t: the observation o_t with the action a_{t-1} that led to it; the reward and the end of what the agents did at o_t.
+    """Row t: the observation o_t with the action a_{t-1} that led to it.
 
-    The previous action is clipped as the environments clip it, and 0 where an episode `begins`. `absorbing` rows are made up.
+    The reward and the end of what the agents did at o_t.
+
+    The previous action is clipped as the environments clip it, and 0 where an episode `begins`. `absorbing`
+    rows are made up.
     """
 
     observation: Float[Tensor, "batch time agents observation"]
@@ -51,7 +63,9 @@ class Aligned:
 
 
 def aligned(sequences: Sequences, reward_scale: float) -> Aligned:
-    """Stored rows in pairs of neighbours, one row fewer (docs/baselines.md#mamba-data-alignment); rewards times `reward_scale`.
+    """Stored rows in pairs of neighbours, one row fewer (docs/baselines.md#mamba-data-alignment).
+
+    Rewards times `reward_scale`.
 
     A row begins an episode after a time limit, and where absorbing rows stop: an episode always follows them.
     """

@@ -1,4 +1,7 @@
-"""Multi-agent PPO on imagined rollouts: one shared actor, a critic with a value for each agent (docs/baselines.md#marie-behaviour)."""
+"""Multi-agent PPO on imagined rollouts.
+
+One shared actor, a critic with a value for each agent (docs/baselines.md#marie-behaviour).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ class MarieActorCritic:
         device: where everything lives.
     """
 
-    def __init__(self, shapes: tuple[int, int, int], config: MarieBehaviorConfig, device: torch.device) -> None:
+    def __init__(
+        self, shapes: tuple[int, int, int], config: MarieBehaviorConfig, device: torch.device
+    ) -> None:
         self.config = config
         agents, observation_dim, action_dim = shapes
         self.actor = Actor(observation_dim, action_dim, config.actor_hidden).to(device)
@@ -35,7 +40,10 @@ class MarieActorCritic:
         self.critic_optimizer = adam(self.critic, config.learning_rate, config.adam_epsilon)
 
     def update(self, rollout: TokenRollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each. Returns the last losses and what they were made from."""
+        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
+
+        Returns the last losses and what they were made from.
+        """
         acted_on = rollout.observation[:, :-1]
         with torch.no_grad():
             old_values = self.critic(rollout.observation)
@@ -54,9 +62,16 @@ class MarieActorCritic:
             "value": values[:, :-1].mean(),
         }
 
-    def _returns(self, rollout: TokenRollout, values: Float[Tensor, "batch states agents"]) -> Float[Tensor, "batch time agents"]:
-        """Every agent's lambda-returns from its own rewards, continuations and values; the last value stands for what follows."""
-        reward, continuation, value = (part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values))
+    def _returns(
+        self, rollout: TokenRollout, values: Float[Tensor, "batch states agents"]
+    ) -> Float[Tensor, "batch time agents"]:
+        """Every agent's lambda-returns from its own rewards, continuations and values.
+
+        The last value stands for what follows.
+        """
+        reward, continuation, value = (
+            part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values)
+        )
         returns = lambda_returns(reward, continuation, value, self.config.discount, self.config.return_lambda)
         return returns.unflatten(0, (len(values), -1)).transpose(1, 2)
 
@@ -71,7 +86,10 @@ class MarieActorCritic:
         policy = self.actor(observations)
         ratio = (policy.log_prob(actions) - old_log_prob).sum(dim=-1).exp()
         entropy = policy.entropy().sum(dim=-1).mean()
-        loss = -clipped_objective(ratio, advantages, self.config.clip).mean() - self.config.entropy_coefficient * entropy
+        loss = (
+            -clipped_objective(ratio, advantages, self.config.clip).mean()
+            - self.config.entropy_coefficient * entropy
+        )
         clipped_step(self.actor, self.actor_optimizer, loss, self.config.gradient_clip)
         return {"actor_loss": loss.detach(), "entropy": entropy.detach()}
 
@@ -85,7 +103,9 @@ class MarieActorCritic:
         self.value_normalizer.update(returns)
         target = self.value_normalizer.normalize(returns)
         values = self.critic(observations)
-        loss = clipped_value_errors(values, old_values, target, self.config.clip, self.config.huber_delta).mean()
+        loss = clipped_value_errors(
+            values, old_values, target, self.config.clip, self.config.huber_delta
+        ).mean()
         clipped_step(self.critic, self.critic_optimizer, loss, self.config.gradient_clip)
         return {"critic_loss": loss.detach()}
 

@@ -1,4 +1,7 @@
-"""What all agents together see and do in one step, one vector for each of them: a Perceiver (docs/baselines.md#marie-aggregation)."""
+"""What all agents together see and do in one step, one vector for each of them.
+
+A Perceiver (docs/baselines.md#marie-aggregation).
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,14 @@ class Aggregation(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, config.feed_forward_multiplier, config.dropout)
         sizes = (dim, config.heads, config.head_dim, config.feed_forward_multiplier)
-        self.blocks = nn.Sequential(*(GatedBlock(*sizes, config.dropout, bias=config.attention_bias) for _ in range(config.layers)))
+        self.blocks = nn.Sequential(
+            *(GatedBlock(*sizes, config.dropout, bias=config.attention_bias) for _ in range(config.layers))
+        )
 
     def forward(self, tokens: Float[Tensor, "batch agents tokens dim"]) -> Float[Tensor, "batch agents dim"]:
-        """One vector for each agent from the embeddings of all agents' observation and action tokens of one step."""
+        """One vector for each agent from the embeddings of all agents' observation and action tokens of one
+        step.
+        """
         latents = self.latents + self._attend((tokens + self.code[:, None]).flatten(1, 2))
         latents = latents + self.feed_forward(self.feed_forward_norm(latents))
         return self.blocks(latents)
@@ -46,7 +53,11 @@ class Aggregation(nn.Module):
     def _attend(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch agents dim"]:
         batch, count, _ = tokens.shape
         query = self.query(self.latent_norm(self.latents)).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        key, value = self.key_value(self.token_norm(tokens)).view(batch, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        key, value = (
+            self.key_value(self.token_norm(tokens))
+            .view(batch, count, 2, self.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query.expand(batch, -1, -1, -1), key, value, dropout_p=dropout)
         return F.dropout(self.output(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)

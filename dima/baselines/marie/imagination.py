@@ -12,7 +12,7 @@ from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import Actor
 from dima.config import MarieBehaviorConfig
-from dima.random import RandomStreams
+from dima.experience.random import RandomStreams
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def imagine(
     uniform = torch.rand(rollouts, steps, agents, count, generator=streams["tokens"], device=device)
     chunks = [
         _unroll(tokenizer, world_model, actor, *part)
-        for part in zip(*(values.split(config.rollout_chunk) for values in (tokens, noise, uniform)), strict=True)
+        for part in zip(
+            *(values.split(config.rollout_chunk) for values in (tokens, noise, uniform)), strict=True
+        )
     ]
     return TokenRollout(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
 

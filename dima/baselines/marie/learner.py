@@ -1,4 +1,6 @@
-"""MARIE in training: collect, learn tokenizer, world model on its tokens, and policy inside it (docs/baselines.md#marie-schedule)."""
+"""MARIE in training: collect, learn tokenizer, world model on its tokens, and policy inside it
+(docs/baselines.md#marie-schedule).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ from dima.baselines.marie.networks import ReconstructingActor
 from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import MeanPolicy, SampledPolicy
-from dima.collect import Collector
 from dima.config import CellConfig, MarieParameters, ReplayConfig
-from dima.learner import Scalars
-from dima.native_learner import NativeLearner
-from dima.random import RandomStreams, stream_seed
-from dima.replay import Episode, Replay
+from dima.experience.collect import Collector
+from dima.experience.random import RandomStreams, stream_seed
+from dima.experience.replay import Episode, Replay
+from dima.learning.learner import Scalars
+from dima.learning.native_learner import NativeLearner
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "starts", "policy", "tokens")
@@ -31,15 +33,22 @@ STREAMS = ("replay", "starts", "policy", "tokens")
 class MarieLearner(NativeLearner):
     """MARIE on one task.
 
-    Args:
-        config: of the cell; its parameters are `MarieParameters`.
-        device: of networks and replay memory. The environment is stepped with a copy of tokenizer and actor on the CPU.
+    Args: config: of the cell; its parameters are `MarieParameters`. device: of networks and replay memory.
+        The environment is stepped with a copy of tokenizer and actor on the CPU.
     """
 
     REPORTED = {
         "tokenizer": ("reconstruction", "commitment"),
         "world_model": ("tokens", "reward", "continuation"),
-        "behavior": ("actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"),
+        "behavior": (
+            "actor_loss",
+            "entropy",
+            "critic_loss",
+            "imagined_return",
+            "imagined_reward",
+            "continuation",
+            "value",
+        ),
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -50,12 +59,20 @@ class MarieLearner(NativeLearner):
         spec = self._collector.spec
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
         self.tokenizer = Tokenizer(spec.obs_dim, p.tokenizer).to(device).eval()
-        sizes = (spec.n_agents, spec.act_dim, p.tokenizer.tokens, p.tokenizer.codebook_size, p.behavior.horizon)
+        sizes = (
+            spec.n_agents,
+            spec.act_dim,
+            p.tokenizer.tokens,
+            p.tokenizer.codebook_size,
+            p.behavior.horizon,
+        )
         self.world_model = TokenWorldModel(*sizes, p.world_model, p.compute).to(device).eval()
         self.actor_critic = MarieActorCritic((spec.n_agents, spec.obs_dim, spec.act_dim), p.behavior, device)
         # global states are not kept
         memory = ReplayConfig.by_visits(p.replay_capacity)
-        self.replay = Replay(memory, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device, ("tokenizer", "world_model"))
+        self.replay = Replay(
+            memory, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device, ("tokenizer", "world_model")
+        )
         self._optimizers = {
             "tokenizer": ModelOptimizer(self.tokenizer, p.tokenizer.optimizer),
             "world_model": ModelOptimizer(self.world_model, p.world_model.optimizer),
@@ -86,13 +103,17 @@ class MarieLearner(NativeLearner):
         return self._collect_with(SampledPolicy(self._acting))
 
     def _store(self, part: Episode, continues: bool) -> None:
-        self.replay.append(replace(part, state=part.state[:, :0], next_state=part.next_state[:, :0]), continues=continues)
+        self.replay.append(
+            replace(part, state=part.state[:, :0], next_state=part.next_state[:, :0]), continues=continues
+        )
 
     def _update_tokenizer(self) -> Float[Tensor, " reported"]:
         config = self.parameters.tokenizer
         _, observations = self.replay.sample_steps(config.batch_size, "tokenizer", self._streams["replay"])
         losses = self.tokenizer.train().loss(observations.flatten(0, 1))
-        self._optimizers["tokenizer"].step(losses["reconstruction"] + config.commitment_coefficient * losses["commitment"])
+        self._optimizers["tokenizer"].step(
+            losses["reconstruction"] + config.commitment_coefficient * losses["commitment"]
+        )
         self.tokenizer.eval()
         return self._reported("tokenizer", losses)
 
@@ -109,10 +130,14 @@ class MarieLearner(NativeLearner):
     def _update_policy(self) -> Float[Tensor, " reported"]:
         config = self.parameters.behavior
         starts = self.replay.sample_starts(config.rollouts, self._streams["starts"])
-        rollout = imagine(self.tokenizer, self.world_model, self.actor_critic.actor, starts, config, self._streams)
+        rollout = imagine(
+            self.tokenizer, self.world_model, self.actor_critic.actor, starts, config, self._streams
+        )
         return self._reported("behavior", self.actor_critic.update(rollout))
 
-    def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Float[np.ndarray, "batch agents action"]:
+    def act(
+        self, observations: Float[np.ndarray, "batch agents observation"]
+    ) -> Float[np.ndarray, "batch agents action"]:
         """The mean of the policy at the reconstructed observations."""
         return MeanPolicy(self._acting)(observations)
 

@@ -1,4 +1,6 @@
-"""The critic that attends over agents, and the policy as it acts outside the world model (docs/baselines.md#marie-behaviour)."""
+"""The critic that attends over agents, and the policy as it acts outside the world model
+(docs/baselines.md#marie-behaviour).
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ from dima.config import MarieBehaviorConfig
 class AttentionCritic(nn.Module):
     """One value for each agent from what all agents observe.
 
-    LayerNorm, Linear and ReLU, plus a fixed code of the agent's number; one pre-norm layer of attention over the agents with a feed-forward
-    of ReLU; ReLU; an MLP with LayerNorm on its input and after each hidden layer. 152,871 parameters on HalfCheetah-2x3, as the release's.
-    No dropout, and torch's own initial weights in the attention: our choices, as no source tells them.
+    LayerNorm, Linear and ReLU, plus a fixed code of the agent's number; one pre-norm layer of attention over
+    the agents with a feed-forward of ReLU; ReLU; an MLP with LayerNorm on its input and after each hidden
+    layer. 152,871 parameters on HalfCheetah-2x3, as the release's. No dropout, and torch's own initial
+    weights in the attention: our choices, as no source tells them.
 
     Args:
         agents: N.
@@ -34,15 +37,24 @@ class AttentionCritic(nn.Module):
     def __init__(self, agents: int, observation_dim: int, config: MarieBehaviorConfig) -> None:
         super().__init__()
         dim, gain = config.critic_dim, math.sqrt(2)
-        self.embed = nn.Sequential(nn.LayerNorm(observation_dim), orthogonal(nn.Linear(observation_dim, dim), gain), nn.ReLU())
+        self.embed = nn.Sequential(
+            nn.LayerNorm(observation_dim), orthogonal(nn.Linear(observation_dim, dim), gain), nn.ReLU()
+        )
         code = sinusoidal_code(agents, dim) if config.critic_agent_code else torch.zeros(agents, dim)
         self.register_buffer("code", code, persistent=False)
         self.attention = nn.TransformerEncoderLayer(
-            dim, config.critic_heads, config.critic_feed_forward, dropout=0.0, batch_first=True, norm_first=True
+            dim,
+            config.critic_heads,
+            config.critic_feed_forward,
+            dropout=0.0,
+            batch_first=True,
+            norm_first=True,
         )
         self.mlp = _mlp(dim, config.critic_hidden, nn.LayerNorm if config.critic_layer_norm else nn.Identity)
 
-    def forward(self, observations: Float[Tensor, "*batch agents observation"]) -> Float[Tensor, "*batch agents"]:
+    def forward(
+        self, observations: Float[Tensor, "*batch agents observation"]
+    ) -> Float[Tensor, "*batch agents"]:
         """Values, in normalised units."""
         tokens = self.embed(observations) + self.code
         mixed = self.attention(tokens.flatten(0, -3)).relu()
@@ -58,7 +70,10 @@ def _mlp(inputs: int, hidden: Sequence[int], norm: Callable[[int], nn.Module]) -
 
 
 class ReconstructingActor(nn.Module):
-    """The actor with the tokenizer before it: it acts on what its observation is reconstructed as, as it does in imagination."""
+    """The actor with the tokenizer before it.
+
+    It acts on what its observation is reconstructed as, as it does in imagination.
+    """
 
     def __init__(self, tokenizer: Tokenizer, actor: Actor) -> None:
         super().__init__()

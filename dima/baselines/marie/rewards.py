@@ -1,4 +1,6 @@
-"""Rewards as a distribution over bins of their symlog (docs/baselines.md#marie-rewards; HL-Gauss: Imani and White 2018)."""
+"""Rewards as a distribution over bins of their symlog (docs/baselines.md#marie-rewards; HL-Gauss: Imani and
+White 2018).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ def symexp(values: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 
 
 class RewardBins(nn.Module):
-    """Uniform bins over symlog rewards. A target is the share of a normal distribution around the reward in each of them."""
+    """Uniform bins over symlog rewards.
+
+    A target is the share of a normal distribution around the reward in each of them.
+    """
 
     borders: Tensor
 
@@ -28,7 +33,9 @@ class RewardBins(nn.Module):
         super().__init__()
         self.bound = config.bound
         self.deviation = config.sigma * 2 * config.bound / config.count
-        self.register_buffer("borders", torch.linspace(-config.bound, config.bound, config.count + 1), persistent=False)
+        self.register_buffer(
+            "borders", torch.linspace(-config.bound, config.bound, config.count + 1), persistent=False
+        )
 
     def target(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch bins"]:
         """Probabilities of the bins, which sum to 1; rewards beyond the bins count as on their border."""
@@ -36,7 +43,9 @@ class RewardBins(nn.Module):
         cumulative = torch.special.ndtr((self.borders - mean[..., None]) / self.deviation)
         return cumulative.diff(dim=-1) / (cumulative[..., -1:] - cumulative[..., :1])
 
-    def loss(self, logits: Float[Tensor, "*batch bins"], reward: Float[Tensor, "*batch"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "*batch bins"], reward: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, ""]:
         """Mean cross-entropy with the targets."""
         return -(self.target(reward) * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
 

@@ -14,7 +14,8 @@ HIDDEN_LAYERS = 2
 
 
 class Tokenizer(nn.Module):
-    """MLP to `tokens` vectors, each the nearest of a codebook that follows a running mean of what it stands for; MLP back.
+    """MLP to `tokens` vectors, each the nearest of a codebook that follows a running mean of what it stands
+    for; MLP back.
 
     Gradients pass the codebook straight through.
 
@@ -31,9 +32,13 @@ class Tokenizer(nn.Module):
         self.decoder = _mlp([inner, *[config.hidden] * HIDDEN_LAYERS, observation_dim])
         # the rotation trick, now that library's default, is younger than MARIE
         self.quantizer = VectorQuantize(
-            dim=config.codebook_dim, codebook_size=config.codebook_size, decay=config.codebook_decay, rotation_trick=False
+            dim=config.codebook_dim,
+            codebook_size=config.codebook_size,
+            decay=config.codebook_decay,
+            rotation_trick=False,
         )
-        # the library asks the device at every call whether k-means has to begin the codebook, which here it never has to
+        # the library asks the device at every call whether k-means has to begin the codebook, which here it
+        # never has to
         self.quantizer._codebook.init_embed_ = _begin_nothing
 
     def encode(self, observations: Float[Tensor, "*batch observation"]) -> Int[Tensor, "*batch tokens"]:
@@ -46,7 +51,9 @@ class Tokenizer(nn.Module):
         """The observations that codes stand for."""
         return self.decoder(self.codebook[tokens].flatten(-2))
 
-    def forward(self, observations: Float[Tensor, "*batch observation"]) -> Float[Tensor, "*batch observation"]:
+    def forward(
+        self, observations: Float[Tensor, "*batch observation"]
+    ) -> Float[Tensor, "*batch observation"]:
         """Observations as the policy is shown them."""
         return self.decode(self.encode(observations))
 
@@ -56,11 +63,19 @@ class Tokenizer(nn.Module):
         return self.quantizer.codebook
 
     def loss(self, observations: Float[Tensor, "batch observation"]) -> dict[str, Float[Tensor, ""]]:
-        """Mean |x' - x|, and the mean squared distance of the vectors to their codes; in training mode the codebook moves."""
-        quantized, _, commitment = self.quantizer(self._vectors(observations))
-        return {"reconstruction": F.l1_loss(self.decoder(quantized.flatten(1)), observations), "commitment": commitment.sum()}
+        """Mean |x' - x|, and the mean squared distance of the vectors to their codes.
 
-    def _vectors(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch tokens code"]:
+        In training mode the codebook moves.
+        """
+        quantized, _, commitment = self.quantizer(self._vectors(observations))
+        return {
+            "reconstruction": F.l1_loss(self.decoder(quantized.flatten(1)), observations),
+            "commitment": commitment.sum(),
+        }
+
+    def _vectors(
+        self, observations: Float[Tensor, "batch observation"]
+    ) -> Float[Tensor, "batch tokens code"]:
         return self.encoder(observations).unflatten(-1, (self.config.tokens, -1))
 
 

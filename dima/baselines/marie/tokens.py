@@ -1,4 +1,6 @@
-"""Actions as tokens, and the place of each token in a block, one agent's step (docs/baselines.md#marie-tokens)."""
+"""Actions as tokens, and the place of each token in a block, one agent's step
+(docs/baselines.md#marie-tokens).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch import Tensor
 
 
 def action_bins(actions: Float[Tensor, "*batch action"], bins: int) -> Int[Tensor, "*batch action"]:
-    """Number of the uniform bin of [-1, 1] that each entry falls into; what is outside counts as on the border.
+    """Number of the uniform bin of [-1, 1] that each entry falls into.
+
+    What is outside counts as on the border.
 
     What is no number has some bin, too: the learner reports it at the end of its epoch.
     """
@@ -18,10 +22,11 @@ def action_bins(actions: Float[Tensor, "*batch action"], bins: int) -> Int[Tenso
 
 
 class BlockLayout(NamedTuple):
-    """One step of one agent: the observation's tokens, the action's, and one slot for what all agents together say.
+    """One step of one agent: the observation's tokens, the action's, and one slot for what all agents
+    together say.
 
-    The output at every observation token but the last predicts the next one; the output at the slot predicts reward, continuation, and the
-    first observation token of the next block.
+    The output at every observation token but the last predicts the next one; the output at the slot predicts
+    reward, continuation, and the first observation token of the next block.
     """
 
     observation_tokens: int
@@ -33,14 +38,18 @@ class BlockLayout(NamedTuple):
         return self.observation_tokens + self.action_tokens + 1
 
     def sequence(
-        self, tokens: Float[Tensor, "batch time agents tokens dim"], slots: Float[Tensor, "batch time agents dim"]
+        self,
+        tokens: Float[Tensor, "batch time agents tokens dim"],
+        slots: Float[Tensor, "batch time agents dim"],
     ) -> Float[Tensor, "rows length dim"]:
         """Every agent's blocks in a row: embeddings of observation and action tokens, then the slot."""
         blocks = torch.cat([tokens, slots[:, :, :, None]], dim=3)
         return blocks.permute(0, 2, 1, 3, 4).flatten(0, 1).flatten(1, 2)
 
     def allowed(self, episode: Int[Tensor, "batch time"]) -> Bool[Tensor, "batch length length"]:
-        """Token i may look at token j <= i of its own episode, where `episode` numbers the episodes of a window."""
+        """Token i may look at token j <= i of its own episode, where `episode` numbers the episodes of a
+        window.
+        """
         numbers = episode.repeat_interleave(self.length, dim=1)
         same = numbers[:, :, None] == numbers[:, None, :]
         return same & torch.ones_like(same[0]).tril()
@@ -48,7 +57,10 @@ class BlockLayout(NamedTuple):
     def predicting(
         self, outputs: Float[Tensor, "rows length dim"]
     ) -> tuple[Float[Tensor, "rows time tokens dim"], Float[Tensor, "rows time dim"]]:
-        """The outputs that predict observation tokens 2 to K of their own block, then 1 of the next; and those at the slots."""
+        """The outputs that predict observation tokens 2 to K of their own block, then 1 of the next.
+
+        And those at the slots.
+        """
         blocks = outputs.unflatten(1, (-1, self.length))
         slots = blocks[:, :, -1]
         return torch.cat([blocks[:, :, : self.observation_tokens - 1], slots[:, :, None]], dim=2), slots

@@ -1,4 +1,7 @@
-"""The causal transformer over blocks of tokens: a sequence for each agent, the same weights (docs/baselines.md#marie-world-model)."""
+"""The causal transformer over blocks of tokens.
+
+A sequence for each agent, the same weights (docs/baselines.md#marie-world-model).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from dima.baselines.marie.aggregation import Aggregation
 from dima.baselines.marie.rewards import RewardBins
 from dima.baselines.marie.tokens import BlockLayout, action_bins
 from dima.config import Compute, TokenWorldModelConfig
-from dima.replay import Sequences
+from dima.experience.replay import Sequences
 from dima.world_model.attention import KeyValueCache
 from dima.world_model.dropout import dropout
 from dima.world_model.precision import reduced_precision
@@ -50,7 +53,14 @@ class TokenWorldModel(nn.Module):
     """
 
     def __init__(
-        self, agents: int, action_dim: int, tokens: int, codes: int, horizon: int, config: TokenWorldModelConfig, compute: Compute
+        self,
+        agents: int,
+        action_dim: int,
+        tokens: int,
+        codes: int,
+        horizon: int,
+        config: TokenWorldModelConfig,
+        compute: Compute,
     ) -> None:
         super().__init__()
         self.config = config
@@ -60,7 +70,9 @@ class TokenWorldModel(nn.Module):
         self.action_embedding = nn.Embedding(config.action_bins, config.dim)
         self.position = nn.Parameter(torch.zeros(horizon * self.layout.length, config.dim))
         self.aggregation = Aggregation(agents, config.dim, config.aggregation)
-        self.blocks = nn.ModuleList(TransformerBlock(config.dim, config.heads, config.dropout) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.dim, config.heads, config.dropout) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.dim)
         self.token_head = head(config.dim, codes, config.token_head_layers)
         self.reward_head = head(config.dim, config.reward_bins.count)
@@ -85,7 +97,9 @@ class TokenWorldModel(nn.Module):
         bins = action_bins(actions, self.config.action_bins)
         return torch.cat([self.observation_embedding(tokens), self.action_embedding(bins)], dim=-2)
 
-    def aggregate(self, embedded: Float[Tensor, "batch agents tokens dim"]) -> Float[Tensor, "batch agents dim"]:
+    def aggregate(
+        self, embedded: Float[Tensor, "batch agents tokens dim"]
+    ) -> Float[Tensor, "batch agents dim"]:
         """What stands in every agent's slot of one step."""
         with reduced_precision(self.compute, embedded.device):
             return self._run(self.aggregation, embedded)
@@ -98,14 +112,23 @@ class TokenWorldModel(nn.Module):
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "rows tokens dim"]:
         """Outputs at tokens number `first` and on; those before are in `caches`, one of each layer."""
-        tokens = dropout(tokens + self.position[first : first + tokens.shape[1]], self.config.dropout, self.training)
+        tokens = dropout(
+            tokens + self.position[first : first + tokens.shape[1]], self.config.dropout, self.training
+        )
         with reduced_precision(self.compute, tokens.device):
             for number, block in enumerate(self.blocks):
-                tokens = self._run(block, tokens, allowed) if caches is None else block(tokens, allowed, caches[number])
+                tokens = (
+                    self._run(block, tokens, allowed)
+                    if caches is None
+                    else block(tokens, allowed, caches[number])
+                )
         return self.norm(tokens)
 
     def _run(self, part: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """In training with checkpointing only the inputs are kept; computed again, dropout draws the same numbers again."""
+        """In training with checkpointing only the inputs are kept.
+
+        Computed again, dropout draws the same numbers again.
+        """
         if self.training and self.config.activation_checkpointing:
             return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=True)
         return part(*inputs)
@@ -116,22 +139,34 @@ class TokenWorldModel(nn.Module):
         actions: Float[Tensor, "batch time agents action"],
         episode: Int[Tensor, "batch time"],
     ) -> Predictions:
-        """Predictions at all blocks of windows; `episode` numbers the episodes of a window, and attention stays inside one."""
+        """Predictions at all blocks of windows.
+
+        `episode` numbers the episodes of a window, and attention stays inside one.
+        """
         batch, time, agents, _ = tokens.shape
         embedded = self.embed(tokens, actions)
         slots = self.aggregate(embedded.flatten(0, 1)).unflatten(0, (batch, time))
         allowed = self.layout.allowed(episode).repeat_interleave(agents, dim=0)
         outputs = self.transform(self.layout.sequence(embedded, slots.to(embedded.dtype)), 0, allowed)
         before_tokens, at_slots = (
-            part.unflatten(0, (batch, agents)).transpose(1, 2)  # from rows of one agent each to [batch, time, agents]
+            part.unflatten(0, (batch, agents)).transpose(
+                1, 2
+            )  # from rows of one agent each to [batch, time, agents]
             for part in self.layout.predicting(outputs)
         )
-        return Predictions(self.token_head(before_tokens), self.reward_head(at_slots), self.continuation_head(at_slots)[..., 0])
+        return Predictions(
+            self.token_head(before_tokens),
+            self.reward_head(at_slots),
+            self.continuation_head(at_slots)[..., 0],
+        )
 
-    def loss(self, tokens: Int[Tensor, "batch time agents tokens"], sequences: Sequences) -> dict[str, Float[Tensor, ""]]:
+    def loss(
+        self, tokens: Int[Tensor, "batch time agents tokens"], sequences: Sequences
+    ) -> dict[str, Float[Tensor, ""]]:
         """Cross-entropies of observation tokens, reward and continuation, each a mean over what is predicted.
 
-        The first token of an episode, and of a window, is nothing that the tokens before it could tell, and is left out.
+        The first token of an episode, and of a window, is nothing that the tokens before it could tell, and
+        is left out.
         """
         ended = sequences.terminated | sequences.truncated
         over = ended if self.config.timeout_is_termination else sequences.terminated
@@ -157,7 +192,9 @@ class TokenWorldModel(nn.Module):
 
 
 class Unrolling:
-    """A batch of rollouts as the transformer has read them so far; a further step costs that step's tokens alone.
+    """A batch of rollouts as the transformer has read them so far.
+
+    A further step costs that step's tokens alone.
 
     Args:
         model: in evaluation mode.
@@ -173,7 +210,9 @@ class Unrolling:
         tokens: Int[Tensor, "batch agents tokens"],
         actions: Float[Tensor, "batch agents action"],
         uniform: Float[Tensor, "batch agents tokens"],
-    ) -> tuple[Float[Tensor, "batch agents"], Float[Tensor, "batch agents"], Int[Tensor, "batch agents tokens"]]:
+    ) -> tuple[
+        Float[Tensor, "batch agents"], Float[Tensor, "batch agents"], Int[Tensor, "batch agents tokens"]
+    ]:
         """Every agent's reward, probability that the episode goes on, and next observation tokens.
 
         Args:
@@ -184,8 +223,12 @@ class Unrolling:
         model = self._model
         batch, agents, count = tokens.shape
         embedded = model.embed(tokens, actions)
-        block = torch.cat([embedded, model.aggregate(embedded).to(embedded.dtype)[:, :, None]], dim=2).flatten(0, 1)
-        unread = block if self._read == 0 else block[:, count - 1 :]  # all tokens but the last were read as they were sampled
+        block = torch.cat(
+            [embedded, model.aggregate(embedded).to(embedded.dtype)[:, :, None]], dim=2
+        ).flatten(0, 1)
+        unread = (
+            block if self._read == 0 else block[:, count - 1 :]
+        )  # all tokens but the last were read as they were sampled
         slot = self._output(unread)
         reward = model.reward_bins.expectation(model.reward_head(slot))
         continuation = model.continuation_head(slot)[:, 0].sigmoid()
@@ -202,7 +245,9 @@ class Unrolling:
         rows, new, _ = tokens.shape
         allowed = None
         if new > 1:
-            allowed = torch.ones(new, self._read + new, dtype=torch.bool, device=tokens.device).tril(diagonal=self._read)
+            allowed = torch.ones(new, self._read + new, dtype=torch.bool, device=tokens.device).tril(
+                diagonal=self._read
+            )
             allowed = allowed.expand(rows, -1, -1)
         output = self._model.transform(tokens, self._read, allowed, self._caches)
         self._read += new

@@ -1,7 +1,10 @@
-"""The denoiser's network as a list of steps: sums of products of [rows, 64] by [64, 64], and where their weights are.
+"""The denoiser's network as a list of steps.
 
-A convolution over time is a sum over its taps: output[t] += input[t + tap] @ weight[tap]. With 64 channels everywhere, every layer but the
-first and the last is such a sum of equal products, and a concatenation along channels is a longer sum.
+Sums of products of [rows, 64] by [64, 64], and where their weights are.
+
+A convolution over time is a sum over its taps: output[t] += input[t + tap] @ weight[tap]. With 64 channels
+everywhere, every layer but the first and the last is such a sum of equal products, and a concatenation along
+channels is a longer sum.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ class Source(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One product: output[t] += source[(stride t + offset) / spread] @ weight, for every t where that is one of the source's times.
+    """One product: output[t] += source[(stride t + offset) / spread] @ weight, for every t where that is one
+    of the source's times.
 
     Attributes:
         source: what is read.
@@ -61,7 +65,9 @@ class Term(NamedTuple):
 
 @dataclass
 class Step:
-    """Convolutions whose outputs are added, with the output of an earlier step where `residual` is its number, not -1."""
+    """Convolutions whose outputs are added, with the output of an earlier step where `residual` is its
+    number, not -1.
+    """
 
     length: int
     residual: int = -1
@@ -72,8 +78,8 @@ class Step:
 class Layout:
     """Steps of a denoiser's network, and where each of its weights is once packed.
 
-    Step 0 is `read`, a product of another shape, and what follows the last is the output's norm and `write`. "Positions" are places in the
-    concatenation of `parameters`.
+    Step 0 is `read`, a product of another shape, and what follows the last is the output's norm and `write`.
+    "Positions" are places in the concatenation of `parameters`.
 
     Args:
         read: states to channels.
@@ -118,7 +124,10 @@ class Layout:
         return ((number, term) for number, step in enumerate(self.steps) for term in step.terms)
 
     def sources(self, step: int) -> list[Source]:
-        """What products read of a step's output: itself first, then up to two activations (of the next layer and of a skip connection)."""
+        """What products read of a step's output.
+
+        Itself first, then up to two activations (of the next layer and of a skip connection).
+        """
         found = dict.fromkeys(term.source for _, term in self.terms() if term.source.step == step)
         return sorted(found, key=lambda source: source.factor >= 0)
 
@@ -163,22 +172,32 @@ class Layout:
         return output
 
     def _activate(self, steps: Sequence[int]) -> list[Source]:
-        """Outputs side by side with the next factors and shifts. A group of 32 channels is always within one of them."""
+        """Outputs side by side with the next factors and shifts.
+
+        A group of 32 channels is always within one of them.
+        """
         factor, shift = self.modulated, self.modulated + WIDTH * len(steps)
         self.modulated = shift + WIDTH * len(steps)
-        return [Source(step, factor + WIDTH * index, shift + WIDTH * index) for index, step in enumerate(steps)]
+        return [
+            Source(step, factor + WIDTH * index, shift + WIDTH * index) for index, step in enumerate(steps)
+        ]
 
     def _convolve(self, layer: nn.Module, sources: Sequence[Source], length: int) -> int:
         """A new step with this convolution. Returns its number."""
         layer = cast(Convolution, layer)
         (stride,), (padding,), (taps,) = layer.stride, layer.padding, layer.kernel_size
         transposed = isinstance(layer, nn.ConvTranspose1d)
-        self.steps.append(Step(length * stride if transposed else (length + 2 * int(padding) - taps) // stride + 1))
+        self.steps.append(
+            Step(length * stride if transposed else (length + 2 * int(padding) - taps) // stride + 1)
+        )
         self._add(layer, sources, length)
         return len(self.steps) - 1
 
     def _add(self, layer: Convolution, sources: Sequence[Source], length: int) -> None:
-        """To the last step: a convolution of sources side by side. Taps that are outside at every time are left out."""
+        """To the last step: a convolution of sources side by side.
+
+        Taps that are outside at every time are left out.
+        """
         step, transposed = self.steps[-1], isinstance(layer, nn.ConvTranspose1d)
         (stride,), (padding,), (taps,) = layer.stride, layer.padding, layer.kernel_size
         weight = self._take(layer.weight)

@@ -1,9 +1,12 @@
-"""The denoiser's network in Triton: its weights packed once, then one kernel a call and two for the gradients.
+"""The denoiser's network in Triton.
+
+Its weights packed once, then one kernel a call and two for the gradients.
 
 Kernels are imported where they are launched, since Triton is not installed everywhere.
 
-Every row of a batch is independent of the others through the whole network, its norms included: the kernel takes a tile of rows through
-all layers, where layer by layer some 200 kernels do almost no arithmetic. `UNet` stays the reference and the path of everything else.
+Every row of a batch is independent of the others through the whole network, its norms included: the kernel
+takes a tile of rows through all layers, where layer by layer some 200 kernels do almost no arithmetic. `UNet`
+stays the reference and the path of everything else.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ WEIGHT_ROWS = 16
 class Launch:
     """How the kernels are launched: it changes speed and rounding, nothing else.
 
-    The defaults let two programs share a multiprocessor of an H100, and most steps take their products in one round. No time has been
-    measured yet: `python -m benchmarks.fused_unet` compares launches.
+    The defaults let two programs share a multiprocessor of an H100, and most steps take their products in one
+    round. No time has been measured yet: `python -m benchmarks.fused_unet` compares launches.
 
     Attributes:
         rows: of a tile: 4, 8 or 16.
@@ -87,16 +90,23 @@ class FusedNetwork:
 
     def pack(self) -> Packed:
         """The present weights: once for all calls between two updates of them."""
-        flat = _Pack.apply(torch.cat([parameter.flatten() for parameter in self.layout.parameters]), self._packed, self._uses)
+        flat = _Pack.apply(
+            torch.cat([parameter.flatten() for parameter in self.layout.parameters]), self._packed, self._uses
+        )
         return Packed(flat, flat.detach()[: sum(self.layout.sizes[:3])].to(self.launch.weights))
 
     def prepared(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """`Denoiser.network` for many calls between which no weight changes."""
         packed = self.pack()
-        return lambda scaled_noisy, history, modulation: self(torch.cat([history, scaled_noisy[:, None]], dim=1), modulation, packed)
+        return lambda scaled_noisy, history, modulation: self(
+            torch.cat([history, scaled_noisy[:, None]], dim=1), modulation, packed
+        )
 
     def __call__(
-        self, signal: Float[Tensor, "batch 4 state"], modulation: Float[Tensor, "batch modulation"], packed: Packed
+        self,
+        signal: Float[Tensor, "batch 4 state"],
+        modulation: Float[Tensor, "batch modulation"],
+        packed: Packed,
     ) -> Float[Tensor, "batch state"]:
         """F of `Denoiser.network`: three past states and the scaled noisy one to the output at the last time.
 
@@ -106,14 +116,21 @@ class FusedNetwork:
             packed: from `pack`.
         """
         if modulation.shape[1] != self.layout.modulated:
-            raise ValueError(f"the modulation has {modulation.shape[1]} numbers a row, the network reads {self.layout.modulated}")
+            raise ValueError(
+                f"the modulation has {modulation.shape[1]} numbers a row, the network reads {self.layout.modulated}"
+            )
         modulation = modulation if modulation.stride(1) == 1 else modulation.contiguous()
         if torch.is_grad_enabled():
             return _Network.apply(signal.contiguous(), modulation, packed.flat, packed.matrices, self)
         return self.run(signal.contiguous(), modulation, packed, keep=False)[0]
 
     def run(
-        self, signal: Float[Tensor, "batch 4 state"], modulation: Float[Tensor, "batch modulation"], packed: Packed, *, keep: bool
+        self,
+        signal: Float[Tensor, "batch 4 state"],
+        modulation: Float[Tensor, "batch modulation"],
+        packed: Packed,
+        *,
+        keep: bool,
     ) -> tuple[Float[Tensor, "batch state"], Kept]:
         """The output, and the scratch memory; with `keep` it holds what the gradients need."""
         from dima.kernels import forward
@@ -148,7 +165,10 @@ class FusedNetwork:
         weight_kernel: Any = weights.weight_kernel
         steps, terms, turned = self._backward
         rows, (programs, raws) = len(signal), kept.raws.shape[:2]
-        gradients, d_modulation = torch.empty_like(kept.raws), torch.empty_like(modulation, memory_format=torch.contiguous_format)
+        gradients, d_modulation = (
+            torch.empty_like(kept.raws),
+            torch.empty_like(modulation, memory_format=torch.contiguous_format),
+        )
         d_signal = torch.empty_like(signal) if of_signal else None
         d_affine, d_flat = kept.raws.new_empty(programs, 2, WIDTH), torch.empty_like(packed.flat)
         squares, read, write = self._matrices(packed)
@@ -174,7 +194,10 @@ class FusedNetwork:
 
     @cached_property
     def _options(self) -> Mapping[str, Any]:
-        """Of the forward and the backward kernel. num_stages is 1: a step must never be read ahead of what it waits for."""
+        """Of the forward and the backward kernel. num_stages is 1.
+
+        A step must never be read ahead of what it waits for.
+        """
         launch = self.launch
         return {
             "ROWS": launch.rows, "BLOCK": 32 if self._state_dim <= 32 else 64, "TERMS": launch.terms, "STAGES": launch.stages,
@@ -190,7 +213,11 @@ class FusedNetwork:
         """The backward table, its terms, and where in the packed squares their transposed weights are."""
         steps, terms, weights = backward_tables(self.layout)
         squares = torch.arange(self.layout.sizes[0]).view(-1, WIDTH, WIDTH)
-        return steps.to(self._device), terms.to(self._device), squares[weights].transpose(1, 2).flatten().to(self._device)
+        return (
+            steps.to(self._device),
+            terms.to(self._device),
+            squares[weights].transpose(1, 2).flatten().to(self._device),
+        )
 
     def _matrices(self, packed: Packed) -> tuple[Tensor, ...]:
         """Squares, read, write."""
@@ -225,7 +252,9 @@ class _Network(torch.autograd.Function):
     """`FusedNetwork.run` with gradients of the signal, the modulation and the packed weights."""
 
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, modulation: Tensor, flat: Tensor, matrices: Tensor, network: FusedNetwork) -> Tensor:
+    def forward(
+        ctx: Any, signal: Tensor, modulation: Tensor, flat: Tensor, matrices: Tensor, network: FusedNetwork
+    ) -> Tensor:
         out, kept = network.run(signal, modulation, Packed(flat, matrices), keep=True)
         ctx.save_for_backward(signal, modulation, flat, matrices, *kept)
         ctx.network = network
@@ -236,6 +265,11 @@ class _Network(torch.autograd.Function):
         signal, modulation, flat, matrices, raws, sides = ctx.saved_tensors
         of_signal = ctx.needs_input_grad[0]
         found = ctx.network.gradients(
-            gradients[0].contiguous(), signal, modulation, Packed(flat, matrices), Kept(raws, sides), of_signal=of_signal
+            gradients[0].contiguous(),
+            signal,
+            modulation,
+            Packed(flat, matrices),
+            Kept(raws, sides),
+            of_signal=of_signal,
         )
         return *found, None, None

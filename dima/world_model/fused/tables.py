@@ -1,7 +1,9 @@
-"""What the kernels read of a layout: which slot of a program's scratch memory each step and term reads and writes, as rows of integers.
+"""What the kernels read of a layout.
 
-The scratch memory holds [rows, 4, 64] tensors: `raws`, outputs of steps in float32, which are added and normalised, and `sides`, what
-products read, in the type of their weights.
+Which slot of a program's scratch memory each step and term reads and writes, as rows of integers.
+
+The scratch memory holds [rows, 4, 64] tensors: `raws`, outputs of steps in float32, which are added and
+normalised, and `sides`, what products read, in the type of their weights.
 """
 
 from __future__ import annotations
@@ -40,10 +42,9 @@ class ForwardTables(NamedTuple):
 class BackwardTables(NamedTuple):
     """What the backward kernel does, and where the weights are that it reads.
 
-    Attributes:
-        steps: a row for each but the last, backwards, see `BACKWARD_FIELDS`. A step's gradient is in the slot of its number.
-        terms: encoded; they read gradients of steps.
-        weights: for each term the number of the forward term whose weight it reads, transposed.
+    Attributes: steps: a row for each but the last, backwards, see `BACKWARD_FIELDS`. A step's gradient is in
+        the slot of its number. terms: encoded; they read gradients of steps. weights: for each term the
+        number of the forward term whose weight it reads, transposed.
     """
 
     steps: Int[Tensor, "steps fields"]
@@ -59,19 +60,27 @@ class Slots(NamedTuple):
 
 
 def slots(layout: Layout, *, keep: bool) -> Slots:
-    """A slot for each thing that is read, taken again once it has been read for the last time; with `keep` never, for the gradients.
+    """A slot for each thing that is read, taken again once it has been read for the last time.
 
-    With `keep` the output of step n is in slot n, and one more slot of sides than there are sources is left for what `write` reads.
+    With `keep` never, for the gradients.
+
+    With `keep` the output of step n is in slot n, and one more slot of sides than there are sources is left
+    for what `write` reads.
     """
     steps = range(len(layout.steps))
     sides = [layout.sources(step) for step in steps]
     if keep:
-        return Slots({step: step for step in steps}, {source: slot for slot, source in enumerate(sum(sides, []))})
+        return Slots(
+            {step: step for step in steps}, {source: slot for slot, source in enumerate(sum(sides, []))}
+        )
     last_use: dict[Hashable, int] = {steps[-1]: len(steps)}
     for number, step in enumerate(layout.steps):
         last_use |= {step.residual: number} if step.residual >= 0 else {}
         last_use |= {term.source: number for term in step.terms}
-    return Slots(_assigned([[step] if step in last_use else [] for step in steps], last_use), _assigned(sides, last_use))
+    return Slots(
+        _assigned([[step] if step in last_use else [] for step in steps], last_use),
+        _assigned(sides, last_use),
+    )
 
 
 def _assigned(made: Sequence[Sequence[Thing]], last_use: Mapping[Hashable, int]) -> dict[Thing, int]:
@@ -95,19 +104,33 @@ def forward_tables(layout: Layout, *, keep: bool) -> ForwardTables:
     for number, step in enumerate(layout.steps):
         begin, end = end, end + len(step.terms)
         first, second = (*step.biases, -1)[:2]
-        row = [begin, end, step.length, first, second, raws.get(step.residual, -1), raws.get(number, -1), sides.get(Source(number), -1)]
+        row = [
+            begin,
+            end,
+            step.length,
+            first,
+            second,
+            raws.get(step.residual, -1),
+            raws.get(number, -1),
+            sides.get(Source(number), -1),
+        ]
         for source in layout.sources(number):
             row += [sides[source], source.factor, source.shift] if source.factor >= 0 else []
         rows.append(row)
     counts = [max(used.values()) + 1 for used in (raws, sides)]
-    return ForwardTables(_table(rows, FORWARD_FIELDS), _integers(terms), counts[0], counts[1] + keep, raws[len(rows) - 1])
+    return ForwardTables(
+        _table(rows, FORWARD_FIELDS), _integers(terms), counts[0], counts[1] + keep, raws[len(rows) - 1]
+    )
 
 
 def backward_tables(layout: Layout) -> BackwardTables:
-    """Of the backward pass: the gradient of a source is a sum over the terms that read it, each with its weight transposed."""
+    """Of the backward pass: the gradient of a source is a sum over the terms that read it, each with its
+    weight transposed.
+    """
     readers: dict[Source, list[tuple[int, int]]] = {}  # code and number of terms
     for index, (number, term) in enumerate(layout.terms()):
-        # output[t] read source[(stride t + offset) / spread], so source[s] is read by output[(spread s - offset) / stride]
+        # output[t] read source[(stride t + offset) / spread], so source[s] is read by output[(spread s -
+        # offset) / stride]
         code = encoded(number, layout.steps[number].length, term.spread, -term.offset, term.stride)
         readers.setdefault(term.source, []).append((code, index))
     residuals = {step.residual: number for number, step in enumerate(layout.steps)}
@@ -116,7 +139,14 @@ def backward_tables(layout: Layout) -> BackwardTables:
         begin = len(terms)
         terms += readers.get(Source(number), [])
         activations = [source for source in layout.sources(number) if source.factor >= 0]
-        row = [begin, len(terms), layout.steps[number].length, residuals.get(number, -1), len(activations), number]
+        row = [
+            begin,
+            len(terms),
+            layout.steps[number].length,
+            residuals.get(number, -1),
+            len(activations),
+            number,
+        ]
         for source in activations:
             terms += readers[source]
             row += [len(terms), source.factor, source.shift]
@@ -126,12 +156,17 @@ def backward_tables(layout: Layout) -> BackwardTables:
 
 
 def weight_table(layout: Layout) -> Int[Tensor, "terms fields"]:
-    """For each forward term what its weight's gradient is made of, see `WEIGHT_FIELDS`; the first terms of a step sum its biases' too."""
+    """For each forward term what its weight's gradient is made of, see `WEIGHT_FIELDS`.
+
+    The first terms of a step sum its biases' too.
+    """
     sides = slots(layout, keep=True).sides
     rows = []
     for number, step in enumerate(layout.steps):
         for index, term in enumerate(step.terms):
-            rows.append([_reading(term, sides[term.source]), number, (step.biases[index : index + 1] or [-1])[0]])
+            rows.append(
+                [_reading(term, sides[term.source]), number, (step.biases[index : index + 1] or [-1])[0]]
+            )
     return _integers(rows)
 
 

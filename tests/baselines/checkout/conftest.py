@@ -1,4 +1,5 @@
-"""Stand-in checkouts of HARL and MARIE in git, a Python that has what they need, and a grid of small cells."""
+"""Stand-in checkouts of HARL and MARIE in git, a Python that has what they need, and a grid of small
+cells."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import yaml
 
 from dima.baselines.harl_settings import off_policy_settings, on_policy_settings
 from dima.config import HarlOffPolicySettings, HarlOnPolicySettings
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 
 STAND_IN = Path(__file__).parent / "stand_in"
 MODULES = ("gym", "ray", "wandb", "tensorboardX", "setproctitle", "absl")
@@ -62,15 +63,31 @@ class Upstreams(NamedTuple):
     python: Path
 
     def arguments(self, method: str, *options: str, task: str = "halfcheetah-2x3") -> list[str]:
-        return ["train", "--grid", "small", "--task", task, "--method", method, "--seed", "2", "--device", "cpu", *options]
+        return [
+            "train",
+            "--grid",
+            "small",
+            "--task",
+            task,
+            "--method",
+            method,
+            "--seed",
+            "2",
+            "--device",
+            "cpu",
+            *options,
+        ]
 
     def folder(self, method: str) -> Path:
         return self.workplace / "results/small/cells/halfcheetah-2x3" / method / "seed-2"
 
 
 @pytest.fixture
-def upstreams(workplace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Upstreams:
-    """Both checkouts and a Python for them, named by the environment, and the grid `small` that asks for their commits."""
+def upstreams(
+    workplace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Upstreams:
+    """Both checkouts and a Python for them, named by the environment, and the grid `small` that asks for
+    their commits."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     found = Upstreams(workplace, _harl(elsewhere / "HARL"), _marie(elsewhere / "MARIE"), _python(elsewhere))
     for name, checkout in (("HARL", found.harl), ("MARIE", found.marie)):
@@ -104,8 +121,12 @@ def _write_grid(workplace: Path, found: Upstreams) -> None:
     }
     text = re.sub(r"commit: '?(\w+)'?", r'commit: "\1"', yaml.safe_dump(grid, sort_keys=False))
     (workplace / "workflow/config/small.yaml").write_text(text)
-    impossible = [{"tasks": ["push-mass", "pen"], "methods": ["happo-checkout", "marie-checkout"], "seeds": [2]}]
-    (workplace / "workflow/config/impossible.yaml").write_text(yaml.safe_dump({"experiments": {"final_returns": impossible}}))
+    impossible = [
+        {"tasks": ["push-mass", "pen"], "methods": ["happo-checkout", "marie-checkout"], "seeds": [2]}
+    ]
+    (workplace / "workflow/config/impossible.yaml").write_text(
+        yaml.safe_dump({"experiments": {"final_returns": impossible}})
+    )
 
 
 def _harl(folder: Path) -> Checkout:
@@ -121,7 +142,10 @@ def _harl(folder: Path) -> Checkout:
         else:
             assert isinstance(parameters, HarlOffPolicySettings)
             sections = off_policy_settings(parameters)
-        theirs = {name: {**dict.fromkeys(values, "unset"), **OUTER.get(name, {})} for name, values in {**OUTER, **sections}.items()}
+        theirs = {
+            name: {**dict.fromkeys(values, "unset"), **OUTER.get(name, {})}
+            for name, values in {**OUTER, **sections}.items()
+        }
         (configs / f"algos_cfgs/{method}.yaml").write_text(yaml.safe_dump(theirs))
     (configs / "envs_cfgs").mkdir()
     mamujoco = {"scenario": "Walker2d-v2", "agent_conf": "6x1", "agent_obsk": 0, "episode_limit": 1000}
@@ -159,7 +183,8 @@ def _python(folder: Path) -> Path:
 
 @pytest.fixture
 def read_only() -> Iterator[Callable[[Path], None]]:
-    """Takes away, until the test ends, the right to write anywhere in a folder; root keeps it all the same."""
+    """Takes away, until the test ends, the right to write anywhere in a folder; root keeps it all the
+    same."""
     changed: list[tuple[Path, int]] = []
 
     def protect(folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""Cells of every method of a checkout, from the command line: what is run, what is collected, and what is made of it."""
+"""Cells of every method of a checkout, from the command line: what is run, what is collected, and what is
+made of it."""
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ def snapshot(folder: Path) -> dict[Path, tuple]:
 
 
 def test_a_cell_of_harl(upstreams, read_only) -> None:
-    """The command itself, on a checkout that it cannot write to. 13 updates of 100 steps reach the budget of 1,250; 13 is prime."""
+    """The command itself, on a checkout that it cannot write to. 13 updates of 100 steps reach the budget of
+    1,250; 13 is prime."""
     read_only(upstreams.harl.folder)
-    before, status = snapshot(upstreams.harl.folder), upstreams.harl.git("--no-optional-locks", "status", "--porcelain", "--ignored")
+    before, status = (
+        snapshot(upstreams.harl.folder),
+        upstreams.harl.git("--no-optional-locks", "status", "--porcelain", "--ignored"),
+    )
     command = [sys.executable, "-m", "dima", *upstreams.arguments("happo-checkout", "--threads", "2")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
@@ -48,9 +53,9 @@ def test_a_cell_of_harl(upstreams, read_only) -> None:
         (1200, 1200, -50.0),
         (1250, 1300, -37.5),
     ]
-    assert {(event["episodes"], event["length"], event["success"], "episode" in event) for event in evaluations} == {
-        (10, None, None, False)
-    }
+    assert {
+        (event["episodes"], event["length"], event["success"], "episode" in event) for event in evaluations
+    } == {(10, None, None, False)}
     between = [event for event in events if event["kind"] == "scalars"]
     assert [event["env_steps"] for event in between] == [100, 200, 400, 500, 700, 800, 1000, 1100]
     assert (between[0]["group"], between[0]["values"]) == ("upstream_evaluation", {"return": -187.5})
@@ -74,13 +79,23 @@ def test_a_cell_of_harl(upstreams, read_only) -> None:
 
 
 def test_what_harl_is_told(upstreams) -> None:
-    """Every value of the cell by HARL's names, its own files' values where the cell has none, and nothing unset."""
+    """Every value of the cell by HARL's names, its own files' values where the cell has none, and nothing
+    unset."""
     assert main(upstreams.arguments("happo-checkout", "--threads", "2")) == 0
-    (told,) = upstreams.folder("happo-checkout").glob("upstream/results/mamujoco/HalfCheetah-v2-2x3/happo/cell/seed-00002-*/config.json")
+    (told,) = upstreams.folder("happo-checkout").glob(
+        "upstream/results/mamujoco/HalfCheetah-v2-2x3/happo/cell/seed-00002-*/config.json"
+    )
     configuration = json.loads(told.read_text())
-    assert configuration == json.loads((upstreams.folder("happo-checkout") / "upstream/config.json").read_text())
+    assert configuration == json.loads(
+        (upstreams.folder("happo-checkout") / "upstream/config.json").read_text()
+    )
     assert configuration["main_args"] == {"algo": "happo", "env": "mamujoco", "exp_name": "cell"}
-    assert configuration["env_args"] == {"scenario": "HalfCheetah-v2", "agent_conf": "2x3", "agent_obsk": 0, "episode_limit": 1000}
+    assert configuration["env_args"] == {
+        "scenario": "HalfCheetah-v2",
+        "agent_conf": "2x3",
+        "agent_obsk": 0,
+        "episode_limit": 1000,
+    }
     algo = configuration["algo_args"]
     assert algo["seed"] == {"seed_specify": True, "seed": 2}
     assert algo["device"] == {"cuda": False, "cuda_deterministic": True, "torch_threads": 2}
@@ -89,12 +104,17 @@ def test_what_harl_is_told(upstreams) -> None:
         "n_rollout_threads": 2, "episode_length": 50, "num_env_steps": 1300, "eval_interval": 1, "log_interval": 5, "model_dir": None,
         "use_valuenorm": True, "use_linear_lr_decay": False, "use_proper_time_limits": True,
     }  # fmt: skip
-    assert (algo["model"]["hidden_sizes"], algo["algo"]["ppo_epoch"], algo["algo"]["share_param"]) == ([128, 128, 128], 15, False)
+    assert (algo["model"]["hidden_sizes"], algo["algo"]["ppo_epoch"], algo["algo"]["share_param"]) == (
+        [128, 128, 128],
+        15,
+        False,
+    )
     assert "unset" not in told.read_text()
 
 
 def test_the_warm_up_of_hasac_counts(upstreams) -> None:
-    """200 steps of warm-up, then 210 of 5 steps each: evaluations every 42, since 60 would be due and 42 divides 210."""
+    """200 steps of warm-up, then 210 of 5 steps each: evaluations every 42, since 60 would be due and 42
+    divides 210."""
     assert main(upstreams.arguments("hasac-checkout")) == 0
     folder = upstreams.folder("hasac-checkout")
     train = json.loads((folder / "upstream/config.json").read_text())["algo_args"]["train"]
@@ -125,7 +145,10 @@ def test_a_cell_of_marie(upstreams, read_only, capfd) -> None:
         "'mode': 'disabled', 'tokenizer': 'vq', 'decay': '0.8', 'temperature': '1.0', 'sample_temp': 'inf', 'ce_for_r': True}"
     )
     events = [event for event in read_events(folder / "events.jsonl") if event["kind"] == "evaluation"]
-    assert [(event["grid_step"], event["env_steps"], event["return"]) for event in events] == [(900, 1000, 348.0), (1250, 2000, 473.0)]
+    assert [(event["grid_step"], event["env_steps"], event["return"]) for event in events] == [
+        (900, 1000, 348.0),
+        (1250, 2000, 473.0),
+    ]
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["final"]["std"], summary["final"]["episodes"]) == (None, 10)
     assert summary["lineage"] == LINEAGE.format("marie")

@@ -24,7 +24,12 @@ from dima.errors import UserError
         (148_000, 4000, 10_000, (37, 1)),  # a prime
         (990_000, 20, 10_000, (49_500, 500)),  # the paper's grid, HASAC after its warm-up
         (140_000, 20, 10_000, (7000, 500)),
-        (996_020, 20, 10_000, (49_808, 283)),  # 49,801 is a prime, and an evaluation every 20 steps would take days; 49,808 = 283 * 176
+        (
+            996_020,
+            20,
+            10_000,
+            (49_808, 283),
+        ),  # 49,801 is a prime, and an evaluation every 20 steps would take days; 49,808 = 283 * 176
         (100, 20, 10_000, (5, 5)),  # only the budget
         (8000, 4000, 1000, (2, 1)),  # a grid finer than an update
         (1, 4000, 1000, (1, 1)),
@@ -40,11 +45,18 @@ def test_the_budget_is_evaluated_and_no_gap_is_wider_than_the_grid(env_steps, st
 
 @pytest.mark.parametrize(
     ("task", "names"),
-    [("halfcheetah-6x1", ("HalfCheetah-v2", "6x1")), ("ant-2x4", ("Ant-v2", "2x4")), ("walker2d-3x2", ("Walker2d-v2", "3x2"))],
+    [
+        ("halfcheetah-6x1", ("HalfCheetah-v2", "6x1")),
+        ("ant-2x4", ("Ant-v2", "2x4")),
+        ("walker2d-3x2", ("Walker2d-v2", "3x2")),
+    ],
 )
 def test_tasks_have_their_upstream_names(task, names) -> None:
     assert scenario(task) == names
-    with pytest.raises(UserError, match="A checkout does not run hopper-3x1: its MAMuJoCo robots are ant, halfcheetah, walker2d"):
+    with pytest.raises(
+        UserError,
+        match="A checkout does not run hopper-3x1: its MAMuJoCo robots are ant, halfcheetah, walker2d",
+    ):
         scenario("hopper-3x1")
 
 
@@ -58,10 +70,16 @@ def written(content: Any, folder: Path, protocol: int = 4) -> Path:
 @pytest.mark.parametrize("kind", ["f8", "f4", ">f8", "i8", "u2", "b1"])
 def test_plain_values_are_read_as_they_are(tmp_path, protocol, kind) -> None:
     value = np.dtype(kind).type(1)
-    content = {"steps": [1000, 2000], "nested": [("a", None, True, 2.5, b"x")], "scalar": np.array([value], kind)[0]}
+    content = {
+        "steps": [1000, 2000],
+        "nested": [("a", None, True, 2.5, b"x")],
+        "scalar": np.array([value], kind)[0],
+    }
     assert load_plain(written(content, tmp_path, protocol)) == {**content, "scalar": value.item()}
     for array in (np.array(3, kind), np.array([7], kind)):
-        assert float(load_plain(written({"array": array}, tmp_path, protocol))["array"]) == float(array.reshape(-1)[0])
+        assert float(load_plain(written({"array": array}, tmp_path, protocol))["array"]) == float(
+            array.reshape(-1)[0]
+        )
     grid = np.asfortranarray(np.arange(6).reshape(2, 3).astype(kind))
     np.testing.assert_array_equal(load_plain(written(grid, tmp_path, protocol)).values, grid)
 
@@ -103,7 +121,9 @@ def test_a_method_of_what_is_allowed_is_not(tmp_path) -> None:
 
 
 def test_every_part_of_a_pickle_is_one_that_waits(tmp_path) -> None:
-    path = written({"steps": [1000], "eval_win_rates": [np.float64(0.5)], "eval_returns": [np.float64(500.25)]}, tmp_path)
+    path = written(
+        {"steps": [1000], "eval_win_rates": [np.float64(0.5)], "eval_returns": [np.float64(500.25)]}, tmp_path
+    )
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])

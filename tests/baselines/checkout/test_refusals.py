@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from dima.cli import main
-from dima.grid import CellKey, load_grid
+from dima.config.grid import CellKey, load_grid
 
 
 @pytest.fixture
@@ -28,10 +28,14 @@ def refused(upstreams, capsys):
     return refusal
 
 
-@pytest.mark.parametrize(("method", "name"), [("happo-checkout", "HARL"), ("hasac-checkout", "HARL"), ("marie-checkout", "MARIE")])
+@pytest.mark.parametrize(
+    ("method", "name"), [("happo-checkout", "HARL"), ("hasac-checkout", "HARL"), ("marie-checkout", "MARIE")]
+)
 def test_no_checkout_is_named(refused, monkeypatch, method, name) -> None:
     for value in (None, ""):
-        monkeypatch.delenv(f"DIMA_{name}_CHECKOUT") if value is None else monkeypatch.setenv(f"DIMA_{name}_CHECKOUT", value)
+        monkeypatch.delenv(f"DIMA_{name}_CHECKOUT") if value is None else monkeypatch.setenv(
+            f"DIMA_{name}_CHECKOUT", value
+        )
         assert refused(method) == (
             f"Method {method} runs a checkout of {name}: name its folder in the environment variable DIMA_{name}_CHECKOUT."
         )
@@ -87,7 +91,9 @@ def test_a_tracked_file_was_changed(refused, upstreams) -> None:
     with (upstreams.harl.folder / "examples/train.py").open("a") as file:
         file.write("# mended\n")
     commit = upstreams.harl.commit[:12]
-    assert refused() == (f"examples/train.py in {upstreams.harl.folder} differs from commit {commit}: commit it and configure that commit.")
+    assert refused() == (
+        f"examples/train.py in {upstreams.harl.folder} differs from commit {commit}: commit it and configure that commit."
+    )
 
 
 def test_it_would_pass_a_setting_over(refused, upstreams) -> None:
@@ -96,7 +102,10 @@ def test_it_would_pass_a_setting_over(refused, upstreams) -> None:
     upstreams.harl.commit_all()
     grid = upstreams.workplace / "workflow/config/small.yaml"
     grid.write_text(re.sub("commit: .*", f'commit: "{upstreams.harl.commit}"', grid.read_text()))
-    assert refused() == f"{path} has no key algo.ppo_epoch, which this configuration sets: HARL would pass it over."
+    assert (
+        refused()
+        == f"{path} has no key algo.ppo_epoch, which this configuration sets: HARL would pass it over."
+    )
 
 
 def test_its_python_cannot_be_run(refused, monkeypatch, tmp_path) -> None:
@@ -121,14 +130,18 @@ def test_its_python_lacks_modules(refused, upstreams, monkeypatch) -> None:
     for name in ("ray", "gym"):
         (upstreams.python.parent / f"modules/{name}.py").unlink()
     python = upstreams.python
-    assert refused("marie-checkout") == f"MARIE needs ray, gym, which the Python {python} (DIMA_MARIE_PYTHON) lacks."
+    assert (
+        refused("marie-checkout")
+        == f"MARIE needs ray, gym, which the Python {python} (DIMA_MARIE_PYTHON) lacks."
+    )
     assert refused("mappo-checkout") == f"HARL needs gym, which the Python {python} (DIMA_HARL_PYTHON) lacks."
     monkeypatch.delenv("DIMA_MARIE_PYTHON")
     assert f"which the Python {sys.executable} (DIMA_MARIE_PYTHON) lacks." in refused("marie-checkout")
 
 
 def test_neither_another_owner_nor_another_repository_around_is_in_the_way(upstreams, monkeypatch) -> None:
-    """git refuses both by itself: a checkout of somebody else, as mounted from elsewhere, and a GIT_DIR, as set in a hook."""
+    """git refuses both by itself: a checkout of somebody else, as mounted from elsewhere, and a GIT_DIR, as
+    set in a hook."""
     if os.geteuid() == 0:
         for path in [upstreams.harl.folder, *upstreams.harl.folder.rglob("*")]:
             os.chown(path, 12345, 12345)
@@ -162,8 +175,18 @@ def test_another_suite_is_refused(upstreams, capsys, method, task, suite) -> Non
             "commit: 82556e0",
             ["'parameters.commit'", "it must stand in quotes: YAML reads 82556.0 as a number"],
         ),
-        ("marie-checkout", r"episodes: 10", "episodes: 5", ["evaluation.episodes must be 10, as MARIE plays them, not 5"]),
-        ("hasac-checkout", r"env_steps: 1250", "env_steps: 200", ["env_steps must be above warmup_steps (200)"]),
+        (
+            "marie-checkout",
+            r"episodes: 10",
+            "episodes: 5",
+            ["evaluation.episodes must be 10, as MARIE plays them, not 5"],
+        ),
+        (
+            "hasac-checkout",
+            r"env_steps: 1250",
+            "env_steps: 200",
+            ["env_steps must be above warmup_steps (200)"],
+        ),
         (
             "happo-checkout",
             r"env_steps: 1250",
@@ -181,7 +204,15 @@ def test_what_upstream_cannot_be_told_is_refused(refused, upstreams, method, old
 
 
 def test_all_seven_tasks_of_mamujoco_can_be_told(upstreams) -> None:
-    tasks = ["ant-2x4", "ant-4x2", "halfcheetah-2x3", "halfcheetah-3x2", "halfcheetah-6x1", "walker2d-2x3", "walker2d-3x2"]
+    tasks = [
+        "ant-2x4",
+        "ant-4x2",
+        "halfcheetah-2x3",
+        "halfcheetah-3x2",
+        "halfcheetah-6x1",
+        "walker2d-2x3",
+        "walker2d-3x2",
+    ]
     methods = ["mappo-checkout", "happo-checkout", "hasac-checkout", "marie-checkout"]
     grid = f"experiments: {{final_returns: [{{tasks: [{', '.join(tasks)}], methods: [{', '.join(methods)}], seeds: [1]}}]}}\n"
     (upstreams.workplace / "workflow/config/seven.yaml").write_text(grid)
@@ -191,5 +222,11 @@ def test_all_seven_tasks_of_mamujoco_can_be_told(upstreams) -> None:
         parameters = load_grid("seven").resolve(key).parameters
         assert parameters.commit == ("b2a60f6" if key.method == "marie-checkout" else "d539bad")
         if key.method != "marie-checkout":  # every value of the method that it extends
-            other = load_grid("paper").resolve(CellKey(key.task, key.method.removesuffix("-checkout"), 1)).parameters
-            assert parameters.model_dump(exclude={"algorithm", "commit"}) == other.model_dump(exclude={"algorithm"})
+            other = (
+                load_grid("paper")
+                .resolve(CellKey(key.task, key.method.removesuffix("-checkout"), 1))
+                .parameters
+            )
+            assert parameters.model_dump(exclude={"algorithm", "commit"}) == other.model_dump(
+                exclude={"algorithm"}
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dima.config import CellConfig
-from dima.grid import CellKey, Grid, merge, validate
+from dima.config.grid import CellKey, Grid, merge, validate
 
 
 @pytest.fixture
@@ -17,4 +17,6 @@ def cell(tiny: Grid) -> CellConfig:
 @pytest.fixture
 def changed():
     """A cell with other parameters."""
-    return lambda cell, **parameters: validate(type(cell), merge(cell.model_dump(mode="json"), {"parameters": parameters}), "test")
+    return lambda cell, **parameters: validate(
+        type(cell), merge(cell.model_dump(mode="json"), {"parameters": parameters}), "test"
+    )

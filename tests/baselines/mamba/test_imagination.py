@@ -14,14 +14,15 @@ from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.behavior.networks import Actor
 from dima.config import MambaParameters
-from dima.grid import merge, validate
-from dima.yaml_file import read_yaml
+from dima.config.grid import merge, validate
+from dima.config.yaml_file import read_yaml
 
 CPU = torch.device("cpu")
 
 
 class Counting(RecurrentModel):
-    """The deterministic state sums up the actions it is given; reward and continuation say what they are made from."""
+    """The deterministic state sums up the actions it is given; reward and continuation say what they are made
+    from."""
 
     def __init__(self):
         torch.nn.Module.__init__(self)
@@ -44,7 +45,8 @@ class Alternating(Actor):
 
 
 def test_a_rollout_by_hand():
-    """Two agents; the second one's actions leave [-1, 1] and enter the model clipped, but are kept as sampled."""
+    """Two agents; the second one's actions leave [-1, 1] and enter the model clipped, but are kept as
+    sampled."""
     start = LatentState(torch.tensor([[[0.2], [2.0]]]), torch.zeros(1, 2, 1))
     rollout = imagine(Counting(), Alternating(), start, 4, torch.Generator(), torch.Generator())
     first, second = [0.2], [2.0]
@@ -76,7 +78,9 @@ def parameters() -> MambaParameters:
             "critic_optimizer": {"learning_rate": 0.02},
         },
     }  # fmt: skip
-    return validate(MambaParameters, merge(read_yaml(CONFIG / "methods/mamba.yaml")["parameters"], small), "test")
+    return validate(
+        MambaParameters, merge(read_yaml(CONFIG / "methods/mamba.yaml")["parameters"], small), "test"
+    )
 
 
 @pytest.fixture
@@ -99,8 +103,13 @@ def plain_update(networks, rollout, config, generator):
         for agent in range(AGENTS):
             following = values[row, -1, agent]
             for step in reversed(range(STATES - 1)):
-                mixed = (1 - config.return_lambda) * values[row, step + 1, agent] + config.return_lambda * following
-                following = rollout.reward[row, step] + config.discount * rollout.continuation[row, step, agent] * mixed
+                mixed = (1 - config.return_lambda) * values[
+                    row, step + 1, agent
+                ] + config.return_lambda * following
+                following = (
+                    rollout.reward[row, step]
+                    + config.discount * rollout.continuation[row, step, agent] * mixed
+                )
                 returns[row, step, agent] = following
     advantages = returns - values[:, :-1]
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-4)
@@ -110,8 +119,14 @@ def plain_update(networks, rollout, config, generator):
         policy = actor(rollout.feature[row, step, agent])
         return policy.log_prob(rollout.action[row, step, agent]).sum(), policy.entropy().sum()
 
-    old = {(row, step, agent): log_prob(row, step, agent)[0].detach() for row, step in rows for agent in range(AGENTS)}
-    actor_adam = torch.optim.Adam(actor.parameters(), lr=torch.tensor(0.01).item(), weight_decay=0.1, eps=1e-8)
+    old = {
+        (row, step, agent): log_prob(row, step, agent)[0].detach()
+        for row, step in rows
+        for agent in range(AGENTS)
+    }
+    actor_adam = torch.optim.Adam(
+        actor.parameters(), lr=torch.tensor(0.01).item(), weight_decay=0.1, eps=1e-8
+    )
     critic_adam = torch.optim.Adam(critic.parameters(), lr=torch.tensor(0.02).item(), eps=1e-8)
     entropy_coefficient = 0.1
     for _ in range(2):
@@ -125,8 +140,13 @@ def plain_update(networks, rollout, config, generator):
                     ratio, advantage = (new - old[row, step, agent]).exp(), advantages[row, step, agent]
                     objective = torch.min(ratio * advantage, ratio.clamp(0.999, 1.001) * advantage)
                     actor_terms.append(-objective - entropy_coefficient * entropy)
-                    critic_terms.append((critic(rollout.feature[row, step])[agent] - returns[row, step, agent]) ** 2 / 2)
-            for network, optimizer, terms, bound in ((actor, actor_adam, actor_terms, 0.05), (critic, critic_adam, critic_terms, 100)):
+                    critic_terms.append(
+                        (critic(rollout.feature[row, step])[agent] - returns[row, step, agent]) ** 2 / 2
+                    )
+            for network, optimizer, terms, bound in (
+                (actor, actor_adam, actor_terms, 0.05),
+                (critic, critic_adam, critic_terms, 100),
+            ):
                 optimizer.zero_grad()
                 torch.stack(terms).mean().backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), bound)
@@ -136,10 +156,14 @@ def plain_update(networks, rollout, config, generator):
 
 
 def test_an_update_against_a_plain_loop(parameters, rollout):
-    """Shuffled minibatches of 10, 10 and 4 rows, twice; clipping of ratios and of the actor's gradient both at work."""
+    """Shuffled minibatches of 10, 10 and 4 rows, twice; clipping of ratios and of the actor's gradient both
+    at work."""
     torch.manual_seed(0)
     networks = MambaActorCritic(AGENTS, ACTION, parameters, CPU)
-    networks.actor.double(), networks.critic.double()  # the keys' bias has no gradient, and Adam makes steps of what rounding leaves of it
+    (
+        networks.actor.double(),
+        networks.critic.double(),
+    )  # the keys' bias has no gradient, and Adam makes steps of what rounding leaves of it
     torch.nn.init.normal_(networks.actor.mean.weight)
     actor, critic = plain_update(networks, rollout, parameters.behavior, torch.Generator().manual_seed(5))
     before = copy.deepcopy(networks.actor)

@@ -24,7 +24,9 @@ def test_without_a_generator_the_most_likely_class_is_taken():
 
 
 def test_the_gradient_is_that_of_the_probabilities():
-    logits = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    logits = torch.randn(
+        4, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).requires_grad_()
     weights = torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (sampled(logits, torch.Generator().manual_seed(2)) * weights).sum().backward()
     straight_through = logits.grad
@@ -36,20 +38,28 @@ def test_the_gradient_is_that_of_the_probabilities():
 
 def test_the_divergence_is_the_mean_over_the_categoricals():
     first, second = (torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    torch.testing.assert_close(divergence(first, second), kl_divergence(Categorical(logits=first), Categorical(logits=second)).mean(-1))
+    torch.testing.assert_close(
+        divergence(first, second),
+        kl_divergence(Categorical(logits=first), Categorical(logits=second)).mean(-1),
+    )
 
 
 def test_a_divergence_by_hand():
-    """0.75 log(0.75 / 0.5) + 0.25 log(0.25 / 0.5) for one of two categoricals, 0 for the other: half of it."""
+    """0.75 log(0.75 / 0.5) + 0.25 log(0.25 / 0.5) for one of two categoricals, 0 for the other: half of
+    it."""
     first = torch.tensor([[0.75, 0.25], [0.3, 0.7]]).log()
     second = torch.tensor([[0.5, 0.5], [0.3, 0.7]]).log()
     assert divergence(first, second).item() == pytest.approx(0.130812 / 2, abs=1e-6)
 
 
 def test_the_balance_moves_the_prior_four_times_as_much_as_the_posterior():
-    posterior, prior = (torch.randn(2, 3, generator=torch.Generator().manual_seed(seed)).requires_grad_() for seed in (0, 1))
+    posterior, prior = (
+        torch.randn(2, 3, generator=torch.Generator().manual_seed(seed)).requires_grad_() for seed in (0, 1)
+    )
     balanced = balanced_divergence(posterior, prior, 0.8)
-    assert torch.equal(balanced.detach(), divergence(posterior, prior).detach()) or torch.isclose(balanced, divergence(posterior, prior))
+    assert torch.equal(balanced.detach(), divergence(posterior, prior).detach()) or torch.isclose(
+        balanced, divergence(posterior, prior)
+    )
     balanced.backward()
     found = posterior.grad.clone(), prior.grad.clone()
     posterior.grad = prior.grad = None

@@ -13,7 +13,7 @@ from evaluation import evaluate
 from benchmarks.counts import HostQuestions
 from dima.baselines.mamba import learner as module
 from dima.baselines.mamba.learner import MambaLearner
-from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.cell.checkpoint import load_checkpoint, save_checkpoint
 from dima.errors import DivergedError
 
 CPU = torch.device("cpu")
@@ -37,7 +37,13 @@ def test_two_epochs_report_everything_and_move_every_weight(cell):
     scalars = [learner.run_epoch() for _ in range(2)]
     assert learner.env_steps == 150
     assert scalars[1]["collect"]["episodes"] == 1
-    assert set(scalars[1]["model"]) == {"reconstruction", "reward", "continuation", "divergence", "information"}
+    assert set(scalars[1]["model"]) == {
+        "reconstruction",
+        "reward",
+        "continuation",
+        "divergence",
+        "information",
+    }
     after = dict(learner.model.named_parameters()) | dict(learner.actor_critic.actor.named_parameters())
     after |= dict(learner.actor_critic.critic.named_parameters())
     assert [name for name, value in after.items() if torch.equal(value, before[name])] == []
@@ -78,11 +84,16 @@ def test_a_frozen_policy_can_be_sent_to_another_process_and_does_not_learn(cell)
 
 
 def test_the_agents_forget_where_an_episode_ends(cell, monkeypatch):
-    """150 steps: three episodes, each begun without a memory, the second and the third of an epoch's collection included."""
+    """150 steps: three episodes, each begun without a memory, the second and the third of an epoch's
+    collection included."""
     learner = MambaLearner(cell, CPU)
     fresh = []
     sample = learner._acting.sample
-    monkeypatch.setattr(learner._acting, "sample", lambda *given: fresh.append(learner._acting._memory is None) or sample(*given))
+    monkeypatch.setattr(
+        learner._acting,
+        "sample",
+        lambda *given: fresh.append(learner._acting._memory is None) or sample(*given),
+    )
     for _ in range(2):
         learner.run_epoch()
     assert np.flatnonzero(fresh).tolist() == [0, 50, 100]
@@ -93,7 +104,11 @@ def test_an_epoch_cut_short_does_not_make_the_agents_forget(cell, changed, monke
     learner = MambaLearner(changed(cell, **CUT), CPU)
     fresh = []
     sample = learner._acting.sample
-    monkeypatch.setattr(learner._acting, "sample", lambda *given: fresh.append(learner._acting._memory is None) or sample(*given))
+    monkeypatch.setattr(
+        learner._acting,
+        "sample",
+        lambda *given: fresh.append(learner._acting._memory is None) or sample(*given),
+    )
     for _ in range(3):
         learner.run_epoch()
     assert np.flatnonzero(fresh).tolist() == [0, 50, 100, 150, 200]
@@ -101,7 +116,10 @@ def test_an_epoch_cut_short_does_not_make_the_agents_forget(cell, changed, monke
 
 def test_the_acting_copies_are_what_was_learned(cell):
     learner, _ = trained(cell, 1)
-    for own, acting in ((learner.model, learner._acting_model), (learner.actor_critic.actor, learner._acting_actor)):
+    for own, acting in (
+        (learner.model, learner._acting_model),
+        (learner.actor_critic.actor, learner._acting_actor),
+    ):
         for name, value in own.state_dict().items():
             assert torch.equal(acting.state_dict()[name], value)
     assert not learner._acting_model.training
@@ -145,7 +163,9 @@ def test_imagination_starts_from_all_posterior_states_without_dropout(cell, monk
     learner, _ = trained(cell, 1)
     given = []
     imagine = module.imagine
-    monkeypatch.setattr(module, "imagine", lambda model, *rest: given.append((model.training, rest)) or imagine(model, *rest))
+    monkeypatch.setattr(
+        module, "imagine", lambda model, *rest: given.append((model.training, rest)) or imagine(model, *rest)
+    )
     learner._update_policy()
     [(training, (_, start, horizon, *_))] = given
     assert start.deterministic.shape == (6 * 6, 2, 16)
@@ -153,12 +173,15 @@ def test_imagination_starts_from_all_posterior_states_without_dropout(cell, monk
 
 
 def test_counts_of_updates_and_the_falling_entropy_coefficient(cell):
-    """Two epochs of 3 model updates and 2 policy updates, each of 2 passes over 6 * 6 * 4 = 144 rows in minibatches of 50."""
+    """Two epochs of 3 model updates and 2 policy updates, each of 2 passes over 6 * 6 * 4 = 144 rows in
+    minibatches of 50."""
     learner, _ = trained(cell, 2)
     assert learner._model_optimizer.updates == 6
     actor_updates = 2 * 2 * 2 * 3
     assert learner.actor_critic.state_dict()["actor_optimizer"]["updates"] == actor_updates
-    assert learner.actor_critic.entropy_coefficient == pytest.approx(0.001 * 0.99998**actor_updates, rel=1e-12)
+    assert learner.actor_critic.entropy_coefficient == pytest.approx(
+        0.001 * 0.99998**actor_updates, rel=1e-12
+    )
 
 
 def test_rewards_are_scaled_for_the_model_alone(cell, changed):

@@ -9,7 +9,7 @@ import torch
 from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.learner import MambaLearner
 from dima.errors import UserError
-from dima.render import _Trained
+from dima.render.film import _Trained
 
 WORLDS, STEPS = 4, 5
 
@@ -31,10 +31,15 @@ def observations() -> np.ndarray:
 
 @torch.no_grad()
 def test_the_deterministic_policy_written_out(learner, observations):
-    """Zeros before the first step, then the most likely latent state, the mean action, and that action clipped as the next input."""
+    """Zeros before the first step, then the most likely latent state, the mean action, and that action
+    clipped as the next input."""
     model, actor = learner._acting_model, learner._acting_actor
     policy = learner.frozen_policy()
-    deterministic, stochastic, action = torch.zeros(WORLDS, 2, 16), torch.zeros(WORLDS, 2, 12), torch.zeros(WORLDS, 2, 1)
+    deterministic, stochastic, action = (
+        torch.zeros(WORLDS, 2, 16),
+        torch.zeros(WORLDS, 2, 12),
+        torch.zeros(WORLDS, 2, 1),
+    )
     largest = 0.0
     for observed in observations:
         deterministic = model.advance(LatentState(deterministic, stochastic), action)
@@ -64,13 +69,16 @@ def test_what_was_seen_matters_and_act_begins_an_episode(learner, observations):
 def test_a_film_begins_afresh_with_every_episode(learner, observations):
     """Steps 0, 1, 2 and then 0, 1 of the next episode, with the same observations."""
     act, state = _Trained(learner), np.zeros((1, 6), dtype=np.float32)
-    episodes = [[act(observations[step, :1], state, np.array([step])) for step in range(count)] for count in (3, 2)]
+    episodes = [
+        [act(observations[step, :1], state, np.array([step])) for step in range(count)] for count in (3, 2)
+    ]
     np.testing.assert_array_equal(episodes[0][:2], episodes[1])
     assert np.abs(episodes[0][1] - learner.act(observations[1, :1])).max() > 1e-4
 
 
 def test_sampled_actions_are_the_mean_and_the_given_noise(learner, observations):
-    """With the same latent states, the action moves by the deviation; without another draw the latent states would be others."""
+    """With the same latent states, the action moves by the deviation; without another draw the latent states
+    would be others."""
     acting = learner._acting
     acting.forget()
     before = acting.state_dict()
@@ -90,12 +98,17 @@ def test_sampled_actions_are_the_mean_and_the_given_noise(learner, observations)
     ("parameters", "message"),
     [
         ({"model": {"attention": {"heads": 3}}}, r"hidden must be a multiple of attention.heads \(3\)"),
-        ({"behavior": {"critic_attention": {"heads": 3}}}, r"critic_hidden must be a multiple of critic_attention.heads \(3\)"),
+        (
+            {"behavior": {"critic_attention": {"heads": 3}}},
+            r"critic_hidden must be a multiple of critic_attention.heads \(3\)",
+        ),
         ({"model": {"sequence_length": 101}}, r"warmup_steps must be at least model.sequence_length \(101\)"),
         ({"replay_capacity": 99}, r"replay_capacity must be at least schedule.warmup_steps \(100\)"),
         ({"model": {"hiden": 3}}, r"Unknown configuration key 'parameters.model.hiden'"),
     ],
 )
-def test_parameters_that_contradict_one_another_are_refused_in_one_sentence(cell, changed, parameters, message):
+def test_parameters_that_contradict_one_another_are_refused_in_one_sentence(
+    cell, changed, parameters, message
+):
     with pytest.raises(UserError, match=message):
         changed(cell, **parameters)

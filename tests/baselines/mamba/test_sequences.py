@@ -6,7 +6,7 @@ import torch
 
 from dima.baselines.mamba.sequences import aligned, stored
 from dima.config import ReplayConfig
-from dima.replay import Episode, Replay, Sequences
+from dima.experience.replay import Episode, Replay, Sequences
 
 LENGTHS = (5, 3, 1, 4, 6)
 TERMINATED = (False, True, True, False, True)
@@ -50,7 +50,8 @@ def test_nothing_follows_a_time_limit_or_part_of_an_episode():
 
 
 def test_alignment_against_a_plain_loop_over_every_sequence():
-    """Five episodes, ended in both ways, one of a single step; every start of a sequence of 6, absorbing ones among them."""
+    """Five episodes, ended in both ways, one of a single step; every start of a sequence of 6, absorbing ones
+    among them."""
     generator = torch.Generator().manual_seed(0)
     parts = [stored(episode(*given), generator) for given in zip(range(5), LENGTHS, TERMINATED, strict=True)]
     rows = []  # observation, action, reward, terminated, absorbing, first of its episode
@@ -59,9 +60,13 @@ def test_alignment_against_a_plain_loop_over_every_sequence():
             observation = 10.0 * (number + 1) + step if step < length else 0.0
             ended = TERMINATED[number] and step >= length - 1
             rows.append((observation, part.action[step], part.reward[step], ended, step >= length, step == 0))
-    data = {name: torch.cat([getattr(part, name) for part in parts]) for name in Sequences.__dataclass_fields__}
+    data = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in Sequences.__dataclass_fields__
+    }
     starts = torch.arange(len(rows) - 5)
-    found = aligned(Sequences(**{name: values[starts[:, None] + torch.arange(6)] for name, values in data.items()}), 0.5)
+    found = aligned(
+        Sequences(**{name: values[starts[:, None] + torch.arange(6)] for name, values in data.items()}), 0.5
+    )
     assert len(rows) == sum(LENGTHS) + 6
     for start in starts.tolist():
         for step in range(5):
@@ -77,7 +82,13 @@ def test_alignment_against_a_plain_loop_over_every_sequence():
 
 def test_actions_are_clipped_as_the_environment_clips_them():
     part = episode(0, 4, terminated=False)
-    wild = Sequences(part.observation[None], 100 * part.action[None], part.reward[None], part.terminated[None], part.truncated[None])
+    wild = Sequences(
+        part.observation[None],
+        100 * part.action[None],
+        part.reward[None],
+        part.terminated[None],
+        part.truncated[None],
+    )
     assert aligned(wild, 1.0).previous_action.unique().tolist() == [1.0]
 
 

@@ -9,8 +9,8 @@ import pytest
 from conftest import CONFIG, TINY_MARIE
 
 from dima.config import CellConfig, MarieParameters
-from dima.grid import merge, validate
-from dima.yaml_file import read_yaml
+from dima.config.grid import merge, validate
+from dima.config.yaml_file import read_yaml
 
 
 @pytest.fixture
@@ -23,7 +23,12 @@ def make_cell() -> Callable[..., CellConfig]:
         values = {"grid": "test", "task": played, "method": "marie", "engine": "native", "seed": seed}
         return validate(
             CellConfig,
-            values | {"parameters": merge(file["parameters"], file["for_suite"].get(played["suite"], {}), TINY_MARIE, parameters)},
+            values
+            | {
+                "parameters": merge(
+                    file["parameters"], file["for_suite"].get(played["suite"], {}), TINY_MARIE, parameters
+                )
+            },
             "test",
         )
 

@@ -17,7 +17,9 @@ BATCH, TIME, AGENTS, OBSERVATION, ACTION = 6, 5, 3, 4, 2
 
 @pytest.fixture
 def config(make_cell):
-    return make_cell(behavior={"ppo_epochs": 3, "entropy_coefficient": 0.02, "clip": 0.05, "gradient_clip": 0.5}).parameters.behavior
+    return make_cell(
+        behavior={"ppo_epochs": 3, "entropy_coefficient": 0.02, "clip": 0.05, "gradient_clip": 0.5}
+    ).parameters.behavior
 
 
 def rollout(seed=0):
@@ -51,7 +53,9 @@ def test_every_agents_value_depends_on_every_agents_observation(config):
 @pytest.mark.parametrize("coded", [True, False])
 def test_the_critic_tells_agents_apart_by_their_code_alone(make_cell, coded):
     torch.manual_seed(0)
-    critic = AttentionCritic(AGENTS, OBSERVATION, make_cell(behavior={"critic_agent_code": coded}).parameters.behavior)
+    critic = AttentionCritic(
+        AGENTS, OBSERVATION, make_cell(behavior={"critic_agent_code": coded}).parameters.behavior
+    )
     observations = torch.randn(7, AGENTS, OBSERVATION)
     turned, expected = critic(observations.flip(1)), critic(observations).flip(1)
     assert torch.allclose(turned, expected, atol=1e-5) != coded
@@ -66,14 +70,22 @@ def test_the_releases_critic(paper_marie):
 
 
 def test_the_critic_is_what_the_releases_layers_compute(paper_marie):
-    """Step by step: the code, attention of 8 heads and a ReLU feed-forward behind norms, ReLU, norms around the hidden layers."""
+    """Step by step: the code, attention of 8 heads and a ReLU feed-forward behind norms, ReLU, norms around
+    the hidden layers."""
     torch.manual_seed(0)
     critic = AttentionCritic(2, 19, paper_marie.behavior).double()
     layer, observations = critic.attention, torch.randn(5, 2, 19, dtype=torch.float64)
     angles = 1 / 10000 ** (torch.arange(0, 128, 2, dtype=torch.float64) / 128)
-    code = torch.stack([torch.cat([f(n * angles)[:, None] for f in (torch.sin, torch.cos)], dim=1).flatten() for n in range(2)])
+    code = torch.stack(
+        [
+            torch.cat([f(n * angles)[:, None] for f in (torch.sin, torch.cos)], dim=1).flatten()
+            for n in range(2)
+        ]
+    )
     tokens = (critic.embed[1](F.layer_norm(observations, (19,), *critic.embed[0].parameters()))).relu() + code
-    query, key, value = F.linear(layer.norm1(tokens), layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, dim=-1)
+    query, key, value = F.linear(
+        layer.norm1(tokens), layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias
+    ).chunk(3, dim=-1)
     query, key, value = (part.view(5, 2, 8, 16).transpose(1, 2) for part in (query, key, value))
     mixed = (query @ key.transpose(-2, -1) / 4).softmax(dim=-1) @ value
     tokens = tokens + layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
@@ -105,7 +117,9 @@ def test_an_update_is_ppo_with_every_agents_own_advantage(config):
     torch.manual_seed(0)
     learner = MarieActorCritic((AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
     learner.value_normalizer.update(torch.randn(50) * 3 + 1)
-    actor, critic, normalizer = (copy.deepcopy(part) for part in (learner.actor, learner.critic, learner.value_normalizer))
+    actor, critic, normalizer = (
+        copy.deepcopy(part) for part in (learner.actor, learner.critic, learner.value_normalizer)
+    )
     data = rollout()
     report = learner.update(data)
 
@@ -117,17 +131,26 @@ def test_an_update_is_ppo_with_every_agents_own_advantage(config):
         advantage = returns - values[:, :-1]
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-4)
         old = actor(acted_on).log_prob(data.action).sum(-1)
-    optimizers = [torch.optim.Adam(part.parameters(), lr=config.learning_rate, eps=config.adam_epsilon) for part in (actor, critic)]
+    optimizers = [
+        torch.optim.Adam(part.parameters(), lr=config.learning_rate, eps=config.adam_epsilon)
+        for part in (actor, critic)
+    ]
     for _ in range(3):
         policy = actor(acted_on)
         ratio = (policy.log_prob(data.action).sum(-1) - old).exp()
         bounded = ratio.clamp(0.95, 1.05)
-        actor_loss = -torch.minimum(ratio * advantage, bounded * advantage).mean() - 0.02 * policy.entropy().sum(-1).mean()
+        actor_loss = (
+            -torch.minimum(ratio * advantage, bounded * advantage).mean()
+            - 0.02 * policy.entropy().sum(-1).mean()
+        )
         normalizer.update(returns)
         target = normalizer.normalize(returns)
         value = critic(acted_on)
         near = old_values[:, :-1] + (value - old_values[:, :-1]).clamp(-0.05, 0.05)
-        errors = [torch.where((x - target).abs() < 10, (x - target) ** 2 / 2, 10 * ((x - target).abs() - 5)) for x in (value, near)]
+        errors = [
+            torch.where((x - target).abs() < 10, (x - target) ** 2 / 2, 10 * ((x - target).abs() - 5))
+            for x in (value, near)
+        ]
         critic_loss = torch.maximum(*errors).mean()
         for part, optimizer, loss in zip((actor, critic), optimizers, (actor_loss, critic_loss), strict=True):
             optimizer.zero_grad()

@@ -47,7 +47,11 @@ def test_its_latents_are_standard_normal_and_its_dropout_is_in_training_alone(pa
     model = Aggregation(6, 256, paper_marie.world_model.aggregation)
     assert abs(model.latents.std().item() - 1) < 0.05
     assert (len(model.blocks), model.heads, model.query.out_features) == (2, 8, 512)
-    assert {block.feed_forward.dropout for block in model.blocks} == {0.1} == {block.attention.dropout for block in model.blocks}
+    assert (
+        {block.feed_forward.dropout for block in model.blocks}
+        == {0.1}
+        == {block.attention.dropout for block in model.blocks}
+    )
     tokens = torch.randn(1, 6, 4, 256)
     assert not torch.equal(model.train()(tokens), model(tokens))
     assert torch.equal(model.eval()(tokens), model(tokens))

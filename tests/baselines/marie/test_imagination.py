@@ -10,7 +10,7 @@ from dima.baselines.marie.imagination import imagine
 from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import Actor
-from dima.random import RandomStreams
+from dima.experience.random import RandomStreams
 
 
 def streams(seed=1):
@@ -28,7 +28,8 @@ def actor(observation=1, action=1):
 
 
 def test_what_stands_where(config):
-    """15 states and 14 steps: the step from state t has its action, reward and continuation at t; every agent has its own reward."""
+    """15 states and 14 steps: the step from state t has its action, reward and continuation at t; every agent
+    has its own reward."""
     config = config.model_copy(update={"horizon": 15, "rollout_chunk": 4})
     world, starts = CountingWorld(), torch.arange(14.0).view(7, AGENTS, 1)
     rollout = imagine(CountingTokenizer(), world, actor(), starts, config, streams())
@@ -52,7 +53,9 @@ def test_actions_are_drawn_from_the_policy_at_what_is_reconstructed(config):
     with torch.no_grad():
         policy.mean.weight.mul_(50)
         policy.std_logit.fill_(-20.0)
-    rollout = imagine(Rounding(), CountingWorld(), policy, torch.arange(12.0).view(6, AGENTS, 1), config, streams())
+    rollout = imagine(
+        Rounding(), CountingWorld(), policy, torch.arange(12.0).view(6, AGENTS, 1), config, streams()
+    )
     assert torch.equal(rollout.observation[:, 0], 100.0 * torch.arange(12.0).view(6, AGENTS, 1))
     torch.testing.assert_close(rollout.action, policy(rollout.observation[:, :-1]).mean, rtol=0, atol=1e-6)
 
@@ -62,7 +65,9 @@ def test_its_noise_is_standard_normal_and_uniform(config):
     config = config.model_copy(update={"rollout_chunk": 500})
     policy = actor()
     rollout = imagine(CountingTokenizer(), world, policy, torch.zeros(500, AGENTS, 1), config, streams())
-    noise = (rollout.action - policy(rollout.observation[:, :-1]).mean) / policy(rollout.observation[:, :-1]).stddev
+    noise = (rollout.action - policy(rollout.observation[:, :-1]).mean) / policy(
+        rollout.observation[:, :-1]
+    ).stddev
     assert noise.mean().item() == pytest.approx(0, abs=0.06)
     assert noise.std().item() == pytest.approx(1, abs=0.04)
     uniform = torch.stack([given[2] for given in world.given])
@@ -85,7 +90,9 @@ def test_a_chunks_size_changes_nothing(make_cell, chunk):
             parameter.add_(0.2 * torch.randn_like(parameter))
     starts = torch.randn(11, AGENTS, 5, dtype=torch.float64)
     whole = config.model_copy(update={"rollout_chunk": 11})
-    found, expected = (imagine(tokenizer, world_model, actor(5).double(), starts, one, streams()) for one in (config, whole))
+    found, expected = (
+        imagine(tokenizer, world_model, actor(5).double(), starts, one, streams()) for one in (config, whole)
+    )
     for name, value in vars(expected).items():
         torch.testing.assert_close(vars(found)[name], value, rtol=1e-9, atol=1e-9)
     assert len(expected.observation.flatten(0, 2).unique(dim=0)) > 10

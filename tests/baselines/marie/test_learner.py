@@ -1,4 +1,5 @@
-"""MARIE in training: its schedule, what is drawn and stored, repeatable, resumable, untouched by being looked at."""
+"""MARIE in training: its schedule, what is drawn and stored, repeatable, resumable, untouched by being looked
+at."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from evaluation import evaluate
 import envs
 from benchmarks.counts import HostQuestions
 from dima.baselines.marie.learner import MarieLearner
-from dima.checkpoint import load_checkpoint, save_checkpoint
+from dima.cell.checkpoint import load_checkpoint, save_checkpoint
+from dima.cell.methods import build_learner
 from dima.errors import DivergedError
-from dima.learner import Learner
-from dima.methods import build_learner
+from dima.learning.learner import Learner
 
 CPU = torch.device("cpu")
 
@@ -51,13 +52,17 @@ def test_evaluating_changes_nothing(make_cell, fingerprint):
         evaluate(learner.frozen_policy(), make_cell().task, 1, learner.env_steps)
         assert fingerprint(learner.state_dict()) == before
 
-    assert fingerprint(trained(make_cell(), 2, look)[0].state_dict()) == fingerprint(trained(make_cell(), 2)[0].state_dict())
+    assert fingerprint(trained(make_cell(), 2, look)[0].state_dict()) == fingerprint(
+        trained(make_cell(), 2)[0].state_dict()
+    )
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_restored_learner_goes_on_bit_for_bit(make_cell, tmp_path, fingerprint, checkpointing):
     """Dropout included."""
-    cell = make_cell(world_model={"activation_checkpointing": checkpointing}, schedule={"epoch_trigger": "fixed_steps"})
+    cell = make_cell(
+        world_model={"activation_checkpointing": checkpointing}, schedule={"epoch_trigger": "fixed_steps"}
+    )
     learner, _ = trained(cell, 2)
     save_checkpoint(tmp_path, 1, learner.state_dict())
     expected = learner.run_epoch()
@@ -99,11 +104,15 @@ def test_an_epoch_follows_a_finished_episode_once_there_is_enough(make_cell):
 
 
 def test_every_update_draws_its_own_batch(make_cell, monkeypatch):
-    learner, _ = trained(make_cell(tokenizer={"batch_size": 7}, world_model={"batch_size": 5}, behavior={"rollouts": 9}), 1)
+    learner, _ = trained(
+        make_cell(tokenizer={"batch_size": 7}, world_model={"batch_size": 5}, behavior={"rollouts": 9}), 1
+    )
     drawn = []
     for name in ("sample_steps", "sample_sequences", "sample_starts"):
         method = getattr(learner.replay, name)
-        monkeypatch.setattr(learner.replay, name, lambda *given, method=method: drawn.append(given[:-1]) or method(*given))
+        monkeypatch.setattr(
+            learner.replay, name, lambda *given, method=method: drawn.append(given[:-1]) or method(*given)
+        )
     for update in (learner._update_tokenizer, learner._update_world_model, learner._update_policy):
         update()
     assert drawn == [(7, "tokenizer"), (5, 4, "world_model"), (9,)]
@@ -118,8 +127,9 @@ def test_starts_are_visited_in_turn_and_counted_for_each_model_apart(make_cell):
 
 
 def test_the_replay_holds_what_the_environment_did(make_cell):
-    """Observations, rewards and ends of every stored step, replayed in a second environment; no global states."""
-    from dima.random import stream_seed
+    """Observations, rewards and ends of every stored step, replayed in a second environment; no global
+    states."""
+    from dima.experience.random import stream_seed
 
     learner, _ = trained(make_cell(), 2)
     twin = envs.make("push-mass", seed=stream_seed(1, "environment"))
@@ -167,9 +177,15 @@ def test_the_models_imagine_in_evaluation_mode(make_cell, monkeypatch):
     learner, _ = trained(make_cell(), 1)
     modes, imagine = [], module.imagine
     parts = (learner.tokenizer, learner.world_model)
-    monkeypatch.setattr(module, "imagine", lambda *given: modes.append([part.training for part in parts]) or imagine(*given))
+    monkeypatch.setattr(
+        module, "imagine", lambda *given: modes.append([part.training for part in parts]) or imagine(*given)
+    )
     loss = learner.world_model.loss
-    monkeypatch.setattr(learner.world_model, "loss", lambda *given: modes.append([part.training for part in parts]) or loss(*given))
+    monkeypatch.setattr(
+        learner.world_model,
+        "loss",
+        lambda *given: modes.append([part.training for part in parts]) or loss(*given),
+    )
     codebook = learner.tokenizer.codebook.clone()
     learner._update_world_model()
     learner._update_policy()
@@ -178,8 +194,11 @@ def test_the_models_imagine_in_evaluation_mode(make_cell, monkeypatch):
 
 
 def test_no_update_makes_the_host_wait(make_cell, monkeypatch):
-    """On a CPU alone `one_hot`, which the codebook calls, looks at the numbers that it is given: here it is what a GPU does."""
-    monkeypatch.setattr(torch.nn.functional, "one_hot", lambda codes, count: (codes[..., None] == torch.arange(count)).long())
+    """On a CPU alone `one_hot`, which the codebook calls, looks at the numbers that it is given: here it is
+    what a GPU does."""
+    monkeypatch.setattr(
+        torch.nn.functional, "one_hot", lambda codes, count: (codes[..., None] == torch.arange(count)).long()
+    )
     learner, _ = trained(make_cell(), 1)
     before = learner.tokenizer.codebook.clone()
     with HostQuestions() as questions:

@@ -7,8 +7,8 @@ from operator import attrgetter
 import pytest
 from conftest import CONFIG
 
+from dima.config.grid import CellKey, load_grid
 from dima.errors import UserError
-from dima.grid import CellKey, load_grid
 
 RELEASE = {
     "replay_capacity": 250_000,

@@ -39,15 +39,21 @@ def test_targets_sum_to_one(bins, reward):
 
 def test_a_target_is_the_normal_distributions_share_of_each_bin(bins):
     mean = math.log1p(1.7)
-    expected = norm.cdf(bins.borders[1:].numpy(), mean, bins.deviation) - norm.cdf(bins.borders[:-1].numpy(), mean, bins.deviation)
-    torch.testing.assert_close(bins.target(torch.tensor(1.7, dtype=torch.float64)), torch.from_numpy(expected), rtol=1e-6, atol=1e-12)
+    expected = norm.cdf(bins.borders[1:].numpy(), mean, bins.deviation) - norm.cdf(
+        bins.borders[:-1].numpy(), mean, bins.deviation
+    )
+    torch.testing.assert_close(
+        bins.target(torch.tensor(1.7, dtype=torch.float64)), torch.from_numpy(expected), rtol=1e-6, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("reward", [-15.0, -3.2, 0.0, 0.01, 1.7, 15.0])
 def test_the_expectation_of_a_target_is_its_reward(bins, reward):
     """To the width of the binning: the mean of a binned normal distribution is off by far less than a bin."""
     logits = bins.target(torch.tensor(reward, dtype=torch.float64)).clamp(min=1e-300).log()
-    assert symlog(bins.expectation(logits)).item() == pytest.approx(symlog(torch.tensor(reward)).item(), abs=1e-3 * 6 / 128)
+    assert symlog(bins.expectation(logits)).item() == pytest.approx(
+        symlog(torch.tensor(reward)).item(), abs=1e-3 * 6 / 128
+    )
 
 
 def test_rewards_beyond_the_bins_count_as_on_their_border(bins):
@@ -60,5 +66,7 @@ def test_the_loss_is_least_at_the_target(bins):
     reward = torch.tensor([0.4, -2.0], dtype=torch.float64)
     target = bins.target(reward)
     best = bins.loss(target.clamp(min=1e-30).log(), reward)
-    assert best.item() == pytest.approx(-(target * target.clamp(min=1e-30).log()).sum(-1).mean().item(), abs=1e-9)
+    assert best.item() == pytest.approx(
+        -(target * target.clamp(min=1e-30).log()).sum(-1).mean().item(), abs=1e-9
+    )
     assert bins.loss(torch.zeros(2, 128, dtype=torch.float64), reward).item() == pytest.approx(math.log(128))

@@ -91,6 +91,8 @@ def test_gradients_pass_the_codebook_straight_through(tokenizer):
     (tokenizer.decoder(codes) - inputs).abs().mean().backward()
     encoded = tokenizer.encoder(inputs)
     expected = torch.autograd.grad(encoded, list(tokenizer.encoder.parameters()), codes.grad)
-    found = torch.autograd.grad(tokenizer.train().loss(inputs)["reconstruction"], list(tokenizer.encoder.parameters()))
+    found = torch.autograd.grad(
+        tokenizer.train().loss(inputs)["reconstruction"], list(tokenizer.encoder.parameters())
+    )
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)

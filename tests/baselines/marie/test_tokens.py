@@ -15,7 +15,8 @@ def test_bins_of_actions():
 
 
 def test_where_tokens_stand():
-    """Two observation tokens, one action token: agent 1 of window 0 has 10 times its step plus the token's number, then its slot."""
+    """Two observation tokens, one action token: agent 1 of window 0 has 10 times its step plus the token's
+    number, then its slot."""
     layout = BlockLayout(2, 1)
     assert layout.length == 4
     assert BlockLayout(16, 3).length == 20
@@ -26,7 +27,10 @@ def test_where_tokens_stand():
             tokens[0, step, agent, :, 0] = 100 * agent + 10 * step + torch.arange(3.0)
     slots = -torch.arange(6.0).view(1, 3, 2, 1)
     rows = layout.sequence(tokens, slots)[..., 0].tolist()
-    assert rows == [[0, 1, 2, -0.0, 10, 11, 12, -2, 20, 21, 22, -4], [100, 101, 102, -1, 110, 111, 112, -3, 120, 121, 122, -5]]
+    assert rows == [
+        [0, 1, 2, -0.0, 10, 11, 12, -2, 20, 21, 22, -4],
+        [100, 101, 102, -1, 110, 111, 112, -3, 120, 121, 122, -5],
+    ]
 
 
 def test_which_outputs_predict_what():

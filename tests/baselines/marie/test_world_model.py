@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dima.baselines.marie.world_model import TokenWorldModel, sample
-from dima.replay import Sequences
+from dima.experience.replay import Sequences
 
 BATCH, TIME, AGENTS, ACTION, TOKENS, CODES, BLOCK = 3, 4, 2, 2, 3, 12, 6
 
@@ -39,7 +39,10 @@ def inputs():
 
 def sequences(actions, ended=(), terminated=()):
     generator = torch.Generator().manual_seed(1)
-    truncated, true_ends = torch.zeros(BATCH, TIME, dtype=torch.bool), torch.zeros(BATCH, TIME, dtype=torch.bool)
+    truncated, true_ends = (
+        torch.zeros(BATCH, TIME, dtype=torch.bool),
+        torch.zeros(BATCH, TIME, dtype=torch.bool),
+    )
     for place in ended:
         truncated[place] = True
     for place in terminated:
@@ -49,7 +52,8 @@ def sequences(actions, ended=(), terminated=()):
 
 
 def test_the_releases_size(paper_marie):
-    """300 and 645 tokens of context, ten layers of four heads, heads of two and three linear layers (docs/baselines.md#marie-tokens)."""
+    """300 and 645 tokens of context, ten layers of four heads, heads of two and three linear layers
+    (docs/baselines.md#marie-tokens)."""
 
     def made_for(action):
         return TokenWorldModel(2, action, 16, 512, 15, paper_marie.world_model, "reference")
@@ -57,9 +61,16 @@ def test_the_releases_size(paper_marie):
     model = made_for(3)
     assert model.position.shape == (300, 256)
     assert made_for(26).position.shape == (645, 256)
-    assert {(block.attention.heads, block.attention.dropout, block.feed_forward[-1].p) for block in model.blocks} == {(4, 0.1, 0.1)}
+    assert {
+        (block.attention.heads, block.attention.dropout, block.feed_forward[-1].p) for block in model.blocks
+    } == {(4, 0.1, 0.1)}
     assert len(model.blocks) == 10
-    for weight in (model.position, model.action_embedding.weight, model.observation_embedding.weight, model.token_head[0].weight):
+    for weight in (
+        model.position,
+        model.action_embedding.weight,
+        model.observation_embedding.weight,
+        model.token_head[0].weight,
+    ):
         assert weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert [layer.out_features for layer in model.reward_head[::2]] == [256, 256, 128]
     assert [layer.out_features for layer in model.token_head[::2]] == [256, 512]
@@ -75,7 +86,8 @@ def different(model, before, after):
 
 
 def test_a_block_depends_on_itself_and_on_the_past_of_all_agents(model):
-    """Agent 1's first observation token at step 2: agent 1's own block sees it at once, agent 0's at its slot, through the Perceiver."""
+    """Agent 1's first observation token at step 2: agent 1's own block sees it at once, agent 0's at its
+    slot, through the Perceiver."""
     before = inputs()
     tokens = before[0].clone()
     tokens[:, 2, 1, 0] = (tokens[:, 2, 1, 0] + 1) % CODES
@@ -97,7 +109,12 @@ def test_an_action_is_seen_by_both_slots_of_its_step_and_by_no_earlier_output(mo
     assert moved[0].any().item() is False
     assert moved[1].tolist() == [[False, False, True], [False, False, True]]
     assert moved[2:].all()
-    assert ((one.reward_logits - other.reward_logits).abs() > 1e-9).any(-1)[0].tolist() == [[False] * 2, [True] * 2, [True] * 2, [True] * 2]
+    assert ((one.reward_logits - other.reward_logits).abs() > 1e-9).any(-1)[0].tolist() == [
+        [False] * 2,
+        [True] * 2,
+        [True] * 2,
+        [True] * 2,
+    ]
 
 
 def test_attention_is_cut_where_an_episode_ends(model):
@@ -111,9 +128,12 @@ def test_attention_is_cut_where_an_episode_ends(model):
 
 
 def test_reading_step_by_step_is_reading_the_whole(model):
-    """Rewards, continuations and the tokens that given numbers decide; the whole window is then read with those tokens."""
+    """Rewards, continuations and the tokens that given numbers decide; the whole window is then read with
+    those tokens."""
     tokens, actions, episode = inputs()
-    uniform = torch.rand(BATCH, TIME, AGENTS, TOKENS, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    uniform = torch.rand(
+        BATCH, TIME, AGENTS, TOKENS, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     unrolling, present = model.unroll(), tokens[:, 0]
     read, rewards, goes_on = [present], [], []
     with torch.no_grad():
@@ -125,9 +145,13 @@ def test_reading_step_by_step_is_reading_the_whole(model):
         whole = model(torch.stack(read, dim=1), actions, episode)
     expected = model.reward_bins.expectation(whole.reward_logits)[:, :-1]
     torch.testing.assert_close(torch.stack(rewards, dim=1), expected, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(torch.stack(goes_on, dim=1), whole.continuation_logits.sigmoid()[:, :-1], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.stack(goes_on, dim=1), whole.continuation_logits.sigmoid()[:, :-1], rtol=1e-10, atol=1e-10
+    )
     for step in range(1, TIME):
-        logits = torch.cat([whole.token_logits[:, step - 1, :, -1:], whole.token_logits[:, step, :, :-1]], dim=2)
+        logits = torch.cat(
+            [whole.token_logits[:, step - 1, :, -1:], whole.token_logits[:, step, :, :-1]], dim=2
+        )
         decided = sample(logits.flatten(0, 2), uniform[:, step - 1].flatten())
         assert torch.equal(decided, read[step].flatten())
     assert len(torch.stack(read[1:]).unique()) > 3
@@ -142,8 +166,11 @@ def test_what_is_sampled_has_the_probabilities_of_the_logits():
 
 @pytest.mark.parametrize("timeout_is_termination", [True, False])
 def test_the_losses_by_hand(make_cell, timeout_is_termination):
-    """A time limit at step 1 of window 0, a true end at step 2 of window 1: neither's next first token is predicted."""
-    model = made(make_cell(world_model={"timeout_is_termination": timeout_is_termination}).parameters.world_model)
+    """A time limit at step 1 of window 0, a true end at step 2 of window 1: neither's next first token is
+    predicted."""
+    model = made(
+        make_cell(world_model={"timeout_is_termination": timeout_is_termination}).parameters.world_model
+    )
     tokens, actions, _ = inputs()
     episode = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
     data = sequences(actions, ended=[(0, 1)], terminated=[(1, 2)])
@@ -162,7 +189,11 @@ def test_the_losses_by_hand(make_cell, timeout_is_termination):
                 goes_on_errors.append(-(1 - chance if over else chance).log().item())
                 target = model.reward_bins.target(data.reward[b, t])
                 reward_errors.append(-(target * found.reward_logits[b, t, n].log_softmax(-1)).sum().item())
-    for name, errors in {"tokens": token_errors, "continuation": goes_on_errors, "reward": reward_errors}.items():
+    for name, errors in {
+        "tokens": token_errors,
+        "continuation": goes_on_errors,
+        "reward": reward_errors,
+    }.items():
         assert losses[name].item() == pytest.approx(sum(errors) / len(errors), rel=1e-9)
 
 
@@ -175,7 +206,8 @@ def gradients(model, seed=5):
 
 
 def test_checkpointing_changes_no_gradient_and_draws_the_same_dropout(make_cell):
-    """Exactly; the stream of random numbers is where it would be, and another seed's dropout gives other gradients."""
+    """Exactly; the stream of random numbers is where it would be, and another seed's dropout gives other
+    gradients."""
     plain = made(make_cell().parameters.world_model)
     saving = made(make_cell(world_model={"activation_checkpointing": True}).parameters.world_model)
     other = copy.deepcopy(plain)
@@ -189,7 +221,11 @@ def test_checkpointing_changes_no_gradient_and_draws_the_same_dropout(make_cell)
 def test_checkpointing_keeps_less(make_cell):
     saved = {}
     for checkpointing in (False, True):
-        model = made(make_cell(world_model={"activation_checkpointing": checkpointing, "layers": 4}).parameters.world_model).train()
+        model = made(
+            make_cell(
+                world_model={"activation_checkpointing": checkpointing, "layers": 4}
+            ).parameters.world_model
+        ).train()
         tokens, actions, _ = inputs()
         kept = []
         with torch.autograd.graph.saved_tensors_hooks(
@@ -211,7 +247,9 @@ class Products(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("compute", "kinds"), [("reference", {torch.float32}), ("fast", {torch.float32, torch.bfloat16})])
+@pytest.mark.parametrize(
+    ("compute", "kinds"), [("reference", {torch.float32}), ("fast", {torch.float32, torch.bfloat16})]
+)
 def test_fast_multiplies_in_bfloat16_and_loses_little(make_cell, compute, kinds):
     config = make_cell().parameters.world_model
     tokens, actions, episode = inputs()
@@ -230,10 +268,13 @@ def test_fast_multiplies_in_bfloat16_and_loses_little(make_cell, compute, kinds)
 def test_it_learns_a_pattern(make_cell):
     """Tokens that count up and rewards that follow agent 1's action: both are predicted for both agents.
 
-    Of this width it would take minutes from the release's beginning: weights begin eight times as large, latents a tenth as large.
+    Of this width it would take minutes from the release's beginning: weights begin eight times as large,
+    latents a tenth as large.
     """
     torch.manual_seed(0)
-    config = make_cell(world_model={"dropout": 0.0, "dim": 32, "initial_std": 0.16, "aggregation": {"dropout": 0.0}}).parameters.world_model
+    config = make_cell(
+        world_model={"dropout": 0.0, "dim": 32, "initial_std": 0.16, "aggregation": {"dropout": 0.0}}
+    ).parameters.world_model
     model = TokenWorldModel(AGENTS, ACTION, TOKENS, CODES, TIME, config, "reference").train()
     with torch.no_grad():
         model.aggregation.latents.mul_(0.1)
@@ -241,7 +282,9 @@ def test_it_learns_a_pattern(make_cell):
     generator = torch.Generator().manual_seed(0)
     for _ in range(300):
         first = torch.randint(CODES, (16, 1, 1, 1), generator=generator)
-        tokens = (first + torch.arange(TIME)[:, None, None] + torch.arange(TOKENS)).expand(-1, -1, AGENTS, -1) % CODES
+        tokens = (first + torch.arange(TIME)[:, None, None] + torch.arange(TOKENS)).expand(
+            -1, -1, AGENTS, -1
+        ) % CODES
         actions = torch.randint(2, (16, TIME, AGENTS, ACTION), generator=generator) * 1.0
         never = torch.zeros(16, TIME, dtype=torch.bool)
         data = Sequences(torch.zeros(16, TIME, AGENTS, 1), actions, 3 * actions[:, :, 1, 0], never, never)
@@ -250,8 +293,12 @@ def test_it_learns_a_pattern(make_cell):
         sum(losses.values()).backward()
         adam.step()
     model.eval()
-    assert losses["tokens"].item() < 0.3, "3 of 11 tokens come after a slot: unknown, they alone would make it 0.68"
+    assert losses["tokens"].item() < 0.3, (
+        "3 of 11 tokens come after a slot: unknown, they alone would make it 0.68"
+    )
     with torch.no_grad():
-        reward = model.reward_bins.expectation(model(tokens, actions, torch.zeros(16, TIME, dtype=torch.long)).reward_logits)
+        reward = model.reward_bins.expectation(
+            model(tokens, actions, torch.zeros(16, TIME, dtype=torch.long)).reward_logits
+        )
     expected = data.reward[..., None].expand_as(reward)
     assert F.l1_loss(reward, expected).item() < 0.5, "not knowing costs 1.5"

@@ -1,4 +1,5 @@
-"""The scripts reach success in each of the four tasks, also where their actions are disturbed: the tasks can be solved."""
+"""The scripts reach success in each of the four tasks, also where their actions are disturbed: the tasks can
+be solved."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ def play(task: str, preset: str, noise: float = 0.0) -> tuple[float, bool, int]:
         state = result.state
         if result.terminated[0] or result.truncated[0]:
             break
-    return float(result.info["episode_return"][0]), bool(result.info["success"][0]), int(result.info["episode_length"][0])
+    return (
+        float(result.info["episode_return"][0]),
+        bool(result.info["success"][0]),
+        int(result.info["episode_length"][0]),
+    )
 
 
 @pytest.mark.slow

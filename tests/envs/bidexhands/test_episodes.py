@@ -1,4 +1,5 @@
-"""Whole episodes: how they start, go wrong, succeed and end, and that neither threads nor a broken world change the others."""
+"""Whole episodes: how they start, go wrong, succeed and end, and that neither threads nor a broken world
+change the others."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ def made(task: str, num_envs: int = 1, preset: str = "v1") -> BiDexHands:
 def reach(env: BiDexHands, hand: int, point: int) -> float:
     readings = env.readings()
     target = env.task.points(readings)[0, point]
-    return float(np.linalg.norm(fingertip_points(readings, env.task.constants.observation)[0, hand] - target, axis=-1).sum())
+    return float(
+        np.linalg.norm(
+            fingertip_points(readings, env.task.constants.observation)[0, hand] - target, axis=-1
+        ).sum()
+    )
 
 
 def zeros(env: BiDexHands) -> np.ndarray:
@@ -68,7 +73,9 @@ def test_what_the_original_geometry_gives_at_reset(
 @pytest.mark.parametrize("task", ["door-open-inward", "door-open-outward", "pen"])
 def test_version_1_starts_where_version_0_does_once_its_thumbs_are_straight(task: str) -> None:
     bent, straight = made(task, preset="v0"), made(task, preset="v1")
-    before, after = (fingertip_points(env.readings(), env.task.constants.observation)[0] for env in (bent, straight))
+    before, after = (
+        fingertip_points(env.readings(), env.task.constants.observation)[0] for env in (bent, straight)
+    )
     assert_allclose(after[:, :4], before[:, :4], rtol=0, atol=1e-12)
     assert np.linalg.norm(after[:, 4] - before[:, 4], axis=-1).min() > 0.05
     positions = bent.worlds.data[0].qpos
@@ -126,7 +133,8 @@ def test_zero_actions_run_into_the_episode_limit(task: str) -> None:
 
 
 def test_a_held_bottle_stays_held() -> None:
-    """The hand sinks and tilts under the bottle's weight, being held by damping alone, and the bottle stays in it."""
+    """The hand sinks and tilts under the bottle's weight, being held by damping alone, and the bottle stays
+    in it."""
     env = made("bottle-cap")
     distances = []
     for _ in range(124):
@@ -151,7 +159,9 @@ def test_random_actions_stay_finite_and_within_the_clip(task: str, scale: float)
             result = env.step(random.uniform(-scale, scale, (4, 2, 26)).astype(np.float32))
             assert np.isfinite(result.reward).all()
             assert np.abs(result.info["final_state"]).max() <= 5
-    assert [int(warning.number) for data in env.worlds.data for warning in data.warning] == [0] * 4 * len(env.worlds.data[0].warning)
+    assert [int(warning.number) for data in env.worlds.data for warning in data.warning] == [0] * 4 * len(
+        env.worlds.data[0].warning
+    )
     assert max(np.abs(data.qvel).max() for data in env.worlds.data) < 100
 
 
@@ -235,7 +245,9 @@ def test_threads_change_nothing(task: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert_array_equal(states[0], states[1])
 
 
-def test_a_broken_world_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_world_is_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     env, twin = made("pen", 3), made("pen", 3)
     env.worlds.data[1].joint(named("left", "FFJ2")).qpos[0] = np.nan
@@ -266,7 +278,9 @@ def test_what_an_environment_says_it_is() -> None:
     assert [envs.make(task).spec.lineage.split("/")[0] for task in TASKS] == [
         "MuJoCo-BottleCap-v1", "MuJoCo-DoorOpenInward-v1", "MuJoCo-DoorOpenOutward-v1", "MuJoCo-Pen-v1",
     ]  # fmt: skip
-    assert [made("pen", preset=preset).spec.lineage.split("/")[0] for preset in ("v0", "paper")] == ["MuJoCo-Pen-v0"] * 2
+    assert [made("pen", preset=preset).spec.lineage.split("/")[0] for preset in ("v0", "paper")] == [
+        "MuJoCo-Pen-v0"
+    ] * 2
 
 
 @pytest.mark.parametrize("task", ["bottle-cap", "door-open-outward"])
@@ -277,7 +291,9 @@ def test_a_world_that_explodes_is_broken_even_where_clips_hide_it(task: str) -> 
     assert isinstance(env, BiDexHands)
     env.worlds.data[1].qvel[-1] = 1e15
     actions = np.zeros((2, 2, 26), dtype=np.float32)
-    with pytest.raises(envs.NonFiniteError, match="state of world 1 is not finite at step 1 of its episode") as caught:
+    with pytest.raises(
+        envs.NonFiniteError, match="state of world 1 is not finite at step 1 of its episode"
+    ) as caught:
         env.step(actions)
     result = caught.value.result
     assert result is not None

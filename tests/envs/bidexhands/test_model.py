@@ -44,7 +44,13 @@ def first(model: mujoco.MjModel, joint: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("task", "sizes"), [("bottle-cap", (71, 68)), ("door-open-inward", (64, 62)), ("door-open-outward", (64, 62)), ("pen", (70, 67))]
+    ("task", "sizes"),
+    [
+        ("bottle-cap", (71, 68)),
+        ("door-open-inward", (64, 62)),
+        ("door-open-outward", (64, 62)),
+        ("pen", (70, 67)),
+    ],
 )
 def test_sizes(scenes: dict[str, Scene], task: str, sizes: tuple[int, int]) -> None:
     model = scenes[task].model
@@ -62,11 +68,15 @@ def test_a_hand_weighs_five_kilograms_centred_where_its_free_joint_is(
         data = at_reset(scene)
         base = scene.model.body(f"{side}/base")
         assert_allclose(base.subtreemass, 5.011, atol=5e-4)
-        assert np.linalg.norm(data.body(f"{side}/base").subtree_com - data.body(f"{side}/base").xpos) < tolerance
+        assert (
+            np.linalg.norm(data.body(f"{side}/base").subtree_com - data.body(f"{side}/base").xpos) < tolerance
+        )
 
 
 @pytest.mark.parametrize("side", HANDS)
-def test_bases_are_damped_by_their_mass_and_inertia(scenes: dict[str, Scene], scenes_0: dict[str, Scene], side: str) -> None:
+def test_bases_are_damped_by_their_mass_and_inertia(
+    scenes: dict[str, Scene], scenes_0: dict[str, Scene], side: str
+) -> None:
     """The inertia at the reset pose: with the thumb straight it is up to 1 % another."""
     bent, straight = (2.590, 2.628, 1.126), (2.605, 2.650, 1.120)
     expected = [(scene, bent if task == "bottle-cap" else straight) for task, scene in scenes.items()]
@@ -99,12 +109,16 @@ def test_joints_actuators_and_their_limits(scenes: dict[str, Scene], side: str) 
     assert_allclose(model.dof_armature[dofs], [0.005] * 2 + [0.001] * 22)
     actuators = [model.actuator(named(side, f"A_{joint}")) for joint in ACTUATED]
     assert [actuator.gainprm[0] for actuator in actuators] == [5] * 2 + [1] * 18
-    assert_allclose([actuators[0].forcerange[1], actuators[4].forcerange[1], actuators[15].forcerange[1]], [4.785, 0.7245, 2.3722])
+    assert_allclose(
+        [actuators[0].forcerange[1], actuators[4].forcerange[1], actuators[15].forcerange[1]],
+        [4.785, 0.7245, 2.3722],
+    )
 
 
 @pytest.mark.parametrize("finger", ["FF", "MF", "RF", "LF"])
 def test_the_last_joint_of_a_finger_follows_the_one_before(scenes: dict[str, Scene], finger: str) -> None:
-    """0.00705 J0 = 0.00805 J1, give or take 0.001: J1 = 1 takes J0 to between 1.00 and 1.28, up to the limit's softness."""
+    """0.00705 J0 = 0.00805 J1, give or take 0.001: J1 = 1 takes J0 to between 1.00 and 1.28, up to the
+    limit's softness."""
     scene = scenes["door-open-outward"]
     data = at_reset(scene)
     data.actuator(named("left", f"A_{finger}J1")).ctrl[0] = 1.0
@@ -175,7 +189,8 @@ def test_masses_of_objects_from_their_volume(scenes: dict[str, Scene]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "friction", "condim"), [("bottle-cap", 2.0, 6), ("door-open-inward", 0.55, 4), ("door-open-outward", 0.55, 4), ("pen", 1.0, 6)]
+    ("task", "friction", "condim"),
+    [("bottle-cap", 2.0, 6), ("door-open-inward", 0.55, 4), ("door-open-outward", 0.55, 4), ("pen", 1.0, 6)],
 )
 def test_contacts_of_objects(scenes: dict[str, Scene], task: str, friction: float, condim: int) -> None:
     """Whatever touches an object does so with the object's friction, in elliptic cones."""
@@ -196,13 +211,20 @@ def test_contacts_of_objects(scenes: dict[str, Scene], task: str, friction: floa
 
 @pytest.mark.parametrize(
     ("task", "joint", "travel"),
-    [("bottle-cap", "cap_slide", 0.064), ("pen", "cap_slide", 0.492), ("door-open-inward", "left_leaf", np.pi / 2)],
+    [
+        ("bottle-cap", "cap_slide", 0.064),
+        ("pen", "cap_slide", 0.492),
+        ("door-open-inward", "left_leaf", np.pi / 2),
+    ],
 )
 def test_how_far_parts_move(scenes: dict[str, Scene], task: str, joint: str, travel: float) -> None:
     assert_allclose(scenes[task].model.joint(joint).range, (0, travel))
     own = Task(task, "v1").own
     dof = first(scenes[task].model, joint)
-    assert (scenes[task].model.joint(joint).stiffness[0], scenes[task].model.dof_damping[dof]) == (own.object_spring, own.object_damping)
+    assert (scenes[task].model.joint(joint).stiffness[0], scenes[task].model.dof_damping[dof]) == (
+        own.object_spring,
+        own.object_damping,
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,11 +247,14 @@ def test_what_an_action_stands_for(scenes: dict[str, Scene], task: str, force: f
     targets = joint_targets(actions, controls)[0]
     assert_allclose(targets[1, :4], (0.14, 0.489, 0.349, 1.571))
     assert_allclose(targets[0, :4], (-0.489, (0.489 - 0.698) / 2, 0, 1.571 / 2))
-    assert [scenes[task].model.body(body).name for body in controls.forearms] == [named(side, "forearm") for side in HANDS]
+    assert [scenes[task].model.body(body).name for body in controls.forearms] == [
+        named(side, "forearm") for side in HANDS
+    ]
 
 
 def test_a_unit_force_moves_a_base_like_a_velocity_command() -> None:
-    """m v' = F - 100 m v, integrated implicitly with h = 1/120: v <- (v + F h / m) / (1 + 100 h), twice a step."""
+    """m v' = F - 100 m v, integrated implicitly with h = 1/120: v <- (v + F h / m) / (1 + 100 h), twice a
+    step."""
     env = envs.make("door-open-outward")
     env.reset()
     action = np.zeros((1, 2, 26), dtype=np.float32)
@@ -245,11 +270,18 @@ def test_a_unit_force_moves_a_base_like_a_velocity_command() -> None:
     assert_allclose(seen, expected, rtol=0.02)
 
 
-def test_without_the_hand_model_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_hand_model_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(hand_module, "find_spec", lambda _: None)
-    with pytest.raises(envs.MissingExtraError, match=r"gymnasium-robotics, which is not installed: pip install -e '\.\[mujoco\]'"):
+    with pytest.raises(
+        envs.MissingExtraError,
+        match=r"gymnasium-robotics, which is not installed: pip install -e '\.\[mujoco\]'",
+    ):
         assets_folder()
-    monkeypatch.setattr(hand_module, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(
+        hand_module, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    )
     with pytest.raises(envs.MissingExtraError, match=r"without the hand model \(shared.xml is not in"):
         assets_folder()
 

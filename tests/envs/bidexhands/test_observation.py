@@ -47,7 +47,10 @@ def shaken(task: str, steps: int = 12) -> BiDexHands:
 def random_readings() -> Readings:
     random = np.random.default_rng(1)
     env = shaken("pen", 3)
-    values = {entry.name: random.normal(0, 0.3, getattr(env.readings(), entry.name).shape) for entry in fields(Readings)}
+    values = {
+        entry.name: random.normal(0, 0.3, getattr(env.readings(), entry.name).shape)
+        for entry in fields(Readings)
+    }
     values["joint_ranges"] = env.readings().joint_ranges
     for name in values:
         if name.endswith(("quaternions", "quaternion")):
@@ -83,7 +86,9 @@ def test_every_slice_holds_its_reading_scaled() -> None:
         inside = np.abs(expected) < 5
         assert_allclose(angle[inside], readings.joint_positions[0, hand][inside])
         assert_allclose(state[hand_slice(hand, "joint_velocities")], 0.2 * readings.joint_velocities[0, hand])
-        assert_allclose(state[hand_slice(hand, "joint_forces")], np.clip(10 * readings.joint_forces[0, hand], -5, 5))
+        assert_allclose(
+            state[hand_slice(hand, "joint_forces")], np.clip(10 * readings.joint_forces[0, hand], -5, 5)
+        )
         tips = state[hand_slice(hand, "fingertips")].reshape(5, 13)
         assert_allclose(tips[:, 0:3], readings.fingertip_positions[0, hand])
         assert_allclose(tips[:, 3:7], readings.fingertip_quaternions[0, hand][:, [1, 2, 3, 0]])
@@ -92,7 +97,10 @@ def test_every_slice_holds_its_reading_scaled() -> None:
         wrenches = np.clip(10 * readings.fingertip_wrenches[0, hand], -5, 5)
         assert_allclose(state[hand_slice(hand, "fingertip_wrenches")].reshape(5, 6), wrenches)
         palm = Rotation.from_quat(readings.palm_quaternions[0, hand], scalar_first=True)
-        assert_allclose(state[hand_slice(hand, "palm_point")], readings.palm_positions[0, hand] + palm.apply((0, -0.02, 0.08)))
+        assert_allclose(
+            state[hand_slice(hand, "palm_point")],
+            readings.palm_positions[0, hand] + palm.apply((0, -0.02, 0.08)),
+        )
         mount = Rotation.from_quat(readings.mount_quaternions[0, hand], scalar_first=True)
         assert_allclose(state[hand_slice(hand, "base_euler")], mount.as_euler("xyz"))
         assert_array_equal(state[hand_slice(hand, "last_action")], actions[0, hand])
@@ -113,8 +121,13 @@ def test_one_number_at_a_time_ends_up_in_one_place() -> None:
     changed = before.joint_positions.copy()
     data.joint(named("left", "RFJ2")).qpos = 1.0
     changed[0, 1, 11] = data.joint(named("left", JOINTS[11])).qpos[0]
-    after = Readings(**{entry.name: getattr(before, entry.name) for entry in fields(Readings)} | {"joint_positions": changed})
-    difference = global_state(after, points, actions, MEASURES) - global_state(before, points, actions, MEASURES)
+    after = Readings(
+        **{entry.name: getattr(before, entry.name) for entry in fields(Readings)}
+        | {"joint_positions": changed}
+    )
+    difference = global_state(after, points, actions, MEASURES) - global_state(
+        before, points, actions, MEASURES
+    )
     assert_array_equal(np.flatnonzero(difference), [199 + 11])
     assert_allclose(difference[0, 199 + 11], 2 / 1.571)
 
@@ -122,7 +135,8 @@ def test_one_number_at_a_time_ends_up_in_one_place() -> None:
 def test_everything_is_clipped_at_5() -> None:
     readings = random_readings()
     far = Readings(
-        **{entry.name: getattr(readings, entry.name) for entry in fields(Readings)} | {"object_position": np.array([[7.0, -9.0, 1.0]])}
+        **{entry.name: getattr(readings, entry.name) for entry in fields(Readings)}
+        | {"object_position": np.array([[7.0, -9.0, 1.0]])}
     )
     state = global_state(far, np.full((1, 2, 3), -6.0), np.zeros((1, 2, 26)), MEASURES)
     assert_array_equal(state[0, OBJECT["object_position"]], (5, -5, 1))
@@ -142,9 +156,14 @@ def test_torch_gives_the_same_state(task: str) -> None:
     env = shaken(task)
     arrays = env.worlds.arrays()
     addresses = find_addresses(env.worlds.model, env.task.kind.links)
-    in_torch = EngineArrays(**{entry.name: torch.from_numpy(getattr(arrays, entry.name).copy()) for entry in fields(EngineArrays)})
+    in_torch = EngineArrays(
+        **{entry.name: torch.from_numpy(getattr(arrays, entry.name).copy()) for entry in fields(EngineArrays)}
+    )
     states = []
-    for source, actions in ((arrays, np.zeros((1, 2, 26))), (in_torch, torch.zeros(1, 2, 26, dtype=torch.float64))):
+    for source, actions in (
+        (arrays, np.zeros((1, 2, 26))),
+        (in_torch, torch.zeros(1, 2, 26, dtype=torch.float64)),
+    ):
         readings = read(source, addresses)
         states.append(global_state(readings, env.task.points(readings), actions, MEASURES))
     assert isinstance(states[1], torch.Tensor)
@@ -161,8 +180,12 @@ def test_readings_are_what_mujoco_says_of_the_state_after_the_step(task: str) ->
     mujoco.mj_forward(model, fresh)
     velocity = np.empty(6)
     for hand, side in enumerate(("right", "left")):
-        assert_array_equal(readings.joint_positions[0, hand], [fresh.joint(named(side, joint)).qpos[0] for joint in JOINTS])
-        assert_array_equal(readings.joint_velocities[0, hand], [fresh.joint(named(side, joint)).qvel[0] for joint in JOINTS])
+        assert_array_equal(
+            readings.joint_positions[0, hand], [fresh.joint(named(side, joint)).qpos[0] for joint in JOINTS]
+        )
+        assert_array_equal(
+            readings.joint_velocities[0, hand], [fresh.joint(named(side, joint)).qvel[0] for joint in JOINTS]
+        )
         for finger, name in enumerate(FINGERS):
             body = fresh.body(named(side, f"{name}distal"))
             mujoco.mj_objectVelocity(model, fresh, mujoco.mjtObj.mjOBJ_XBODY, body.id, velocity, 0)
@@ -170,11 +193,15 @@ def test_readings_are_what_mujoco_says_of_the_state_after_the_step(task: str) ->
             assert_allclose(readings.fingertip_angular_velocities[0, hand, finger], velocity[:3], atol=1e-9)
             assert_allclose(readings.fingertip_linear_velocities[0, hand, finger], velocity[3:], atol=1e-9)
         assert_allclose(readings.palm_positions[0, hand], fresh.body(named(side, "palm")).xpos, atol=1e-12)
-        assert_allclose(readings.mount_quaternions[0, hand], fresh.body(named(side, "hand mount")).xquat, atol=1e-12)
+        assert_allclose(
+            readings.mount_quaternions[0, hand], fresh.body(named(side, "hand mount")).xquat, atol=1e-12
+        )
     mujoco.mj_objectVelocity(model, fresh, mujoco.mjtObj.mjOBJ_XBODY, fresh.body("object").id, velocity, 0)
     assert_allclose(readings.object_angular_velocity[0], velocity[:3], atol=1e-9)
     assert_allclose(readings.object_linear_velocity[0], velocity[3:], atol=1e-9)
-    assert_allclose(readings.link_positions[0], [fresh.body(link).xpos for link in env.task.kind.links], atol=1e-12)
+    assert_allclose(
+        readings.link_positions[0], [fresh.body(link).xpos for link in env.task.kind.links], atol=1e-12
+    )
     assert np.abs(readings.fingertip_linear_velocities).max() > 0.1
 
 
@@ -199,7 +226,9 @@ def summed_contacts(model: mujoco.MjModel, data: mujoco.MjData, fingertips: np.n
                 body = data.body(fingertips[hand, finger])
                 push, twist = sign * frame.T @ force[:3], sign * frame.T @ force[3:]
                 twist = twist + np.cross(contact.pos - body.xpos, push)
-                wrenches[hand, finger] += np.r_[body.xmat.reshape(3, 3).T @ push, body.xmat.reshape(3, 3).T @ twist]
+                wrenches[hand, finger] += np.r_[
+                    body.xmat.reshape(3, 3).T @ push, body.xmat.reshape(3, 3).T @ twist
+                ]
     return wrenches
 
 
@@ -214,7 +243,8 @@ def test_fingertip_wrenches_are_the_sum_of_the_contacts() -> None:
 
 
 def test_a_fingertip_on_the_floor_is_pushed_up() -> None:
-    """The left hand points down, its middle finger 2 mm into the floor: the push comes from beyond the fingertip, along -z."""
+    """The left hand points down, its middle finger 2 mm into the floor: the push comes from beyond the
+    fingertip, along -z."""
     env = made("door-open-outward")
     model, data = env.worlds.model, env.worlds.data[0]
     addresses = find_addresses(model, env.task.kind.links)

@@ -82,9 +82,13 @@ def test_a_door_turns_back_and_forth_through_its_whole_travel() -> None:
         data.joint("right_leaf").qpos[0] = angle
         mujoco.mj_forward(model, data)
         names = [entry.name for entry in fields(EngineArrays) if entry.name != "wrenches"]
-        arrays = EngineArrays(**{name: getattr(data, name)[None] for name in names}, wrenches=np.zeros((1, 2, 5, 6)))
+        arrays = EngineArrays(
+            **{name: getattr(data, name)[None] for name in names}, wrenches=np.zeros((1, 2, 5, 6))
+        )
         readings = read(arrays, addresses)
-        states.append(global_state(readings, task.points(readings), np.zeros((1, 2, 26)), task.constants.observation)[0])
+        states.append(
+            global_state(readings, task.points(readings), np.zeros((1, 2, 26)), task.constants.observation)[0]
+        )
     found = qpos_from_states(task, model, np.array(states))
     assert_allclose(found[:, model.joint("right_leaf").qposadr[0]], angles, atol=1e-9)
     assert_allclose(found[:, model.joint("left_leaf").qposadr[0]], 0, atol=1e-9)

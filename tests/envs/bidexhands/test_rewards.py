@@ -13,7 +13,14 @@ from numpy.testing import assert_allclose
 from envs.bidexhands.constants import load_constants
 from envs.bidexhands.presets import constants_file
 from envs.bidexhands.readings import Readings
-from envs.bidexhands.rewards import bottle_outcome, bottle_points, door_outcome, door_points, pen_outcome, pen_points
+from envs.bidexhands.rewards import (
+    bottle_outcome,
+    bottle_points,
+    door_outcome,
+    door_points,
+    pen_outcome,
+    pen_points,
+)
 
 CONSTANTS = load_constants(constants_file("v1"))
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
@@ -44,7 +51,9 @@ def readings(batch: int = 1, links: int = 1, **given: Any) -> Readings:
 
 
 def in_torch(values: Readings) -> Readings:
-    return Readings(**{entry.name: torch.from_numpy(getattr(values, entry.name)) for entry in fields(Readings)})
+    return Readings(
+        **{entry.name: torch.from_numpy(getattr(values, entry.name)) for entry in fields(Readings)}
+    )
 
 
 def same_in_torch(values: Readings, points: Any, outcome: Any, *constants: Any) -> tuple[np.ndarray, ...]:
@@ -60,8 +69,11 @@ def same_in_torch(values: Readings, points: Any, outcome: Any, *constants: Any) 
     return (numpy_points, *numpy_outcome)
 
 
-def bottle(lift: float, spread: float, palm: float, height: float = 0.6, right_palm: float = 0.1) -> tuple[np.ndarray, ...]:
-    """An upright bottle; each right fingertip `spread` from the cap's reference, the left palm `palm` from the root."""
+def bottle(
+    lift: float, spread: float, palm: float, height: float = 0.6, right_palm: float = 0.1
+) -> tuple[np.ndarray, ...]:
+    """An upright bottle; each right fingertip `spread` from the cap's reference, the left palm `palm` from
+    the root."""
     root = np.array([0.3, -0.2, height - 0.15])
     reference = root + (0, 0, 0.15)
     values = readings(
@@ -74,7 +86,8 @@ def bottle(lift: float, spread: float, palm: float, height: float = 0.6, right_p
 
 
 def test_bottle_by_hand() -> None:
-    """r = 2 - 5 * 0.05 - 0.1 + 30 * 0.05 with the cap's link 3 and 4 cm off at a lift of 4.89 cm, 5 cm in all."""
+    """r = 2 - 5 * 0.05 - 0.1 + 30 * 0.05 with the cap's link 3 and 4 cm off at a lift of 4.89 cm, 5 cm in
+    all."""
     lift = np.sqrt(0.05**2 - 0.0075**2 - 0.007**2)
     points, reward, failure, success = bottle(lift, spread=0.05, palm=0.1)
     assert_allclose(points[0], [[0.3, -0.2, 0.45], [0.3, -0.2, 0.6], [0.2925, -0.207, 0.45 + lift]])
@@ -102,18 +115,23 @@ def test_bottle_failures(changed: dict[str, float], fails: bool) -> None:
 
 def test_points_turn_with_the_bottle() -> None:
     """A quarter turn about x takes the axis to -y."""
-    values = readings(object_position=(1, 2, 3), object_quaternion=QUARTER_ABOUT_X, link_positions=(1, 1.95, 3))
+    values = readings(
+        object_position=(1, 2, 3), object_quaternion=QUARTER_ABOUT_X, link_positions=(1, 1.95, 3)
+    )
     points = bottle_points(values, CONSTANTS.bottle_cap)
     assert_allclose(points[0, 1], (1, 1.85, 3))
     assert_allclose(points[0, 2], (1 - 0.0075, 1.95, 3 - 0.007))
 
 
 def door(task: str, opening: float, right: float, left: float) -> tuple[np.ndarray, ...]:
-    """Unturned leaves whose handles are `opening` apart along y; fingertips at distances `right` and `left`."""
+    """Unturned leaves whose handles are `opening` apart along y; fingertips at distances `right` and
+    `left`."""
     own = CONSTANTS.task(task)
     through = 0.04 if task == "door-open-inward" else -0.04
     handles = {"left": np.array([-0.39, -0.5, through]), "right": np.array([0.39, -0.5 + opening, through])}
-    tips = np.array([[handles["right"] + (0, 0, right)] * 5, [handles["left"] + (left, 0, 0)] * 5]) - FINGERTIP
+    tips = (
+        np.array([[handles["right"] + (0, 0, right)] * 5, [handles["left"] + (left, 0, 0)] * 5]) - FINGERTIP
+    )
     values = readings(links=2, link_positions=[(0, opening, 0), (0, 0, 0)], fingertip_positions=tips)
     points, *outcome = same_in_torch(values, door_points, door_outcome, own, CONSTANTS.observation)
     assert_allclose(points[0], [handles["left"], handles["right"]])
@@ -133,7 +151,9 @@ def door(task: str, opening: float, right: float, left: float) -> tuple[np.ndarr
         (0.4, 0.1, 0.301, (2 - 0.5 - 1.505, True, False)),
     ],
 )
-def test_door_by_hand(task: str, opening: float, right: float, left: float, expected: tuple[float, bool, bool]) -> None:
+def test_door_by_hand(
+    task: str, opening: float, right: float, left: float, expected: tuple[float, bool, bool]
+) -> None:
     reward, failure, success = door(task, opening, right, left)
     assert_allclose(reward, expected[0])
     assert (failure, success) == expected[1:]

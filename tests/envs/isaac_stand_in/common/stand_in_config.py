@@ -8,7 +8,12 @@ from isaacgym import gymapi
 
 NAMES = ["--task", "--num_envs", "--seed", "--episode_length", "--algo"]
 TYPES = [str, int, int, int, str]
-EPISODE_LENGTHS = {"ShadowHandBottleCap": 125, "ShadowHandPen": 125, "ShadowHandDoorOpenInward": 250, "ShadowHandDoorOpenOutward": 250}
+EPISODE_LENGTHS = {
+    "ShadowHandBottleCap": 125,
+    "ShadowHandPen": 125,
+    "ShadowHandDoorOpenInward": 250,
+    "ShadowHandDoorOpenOutward": 250,
+}
 
 
 def parameters(defaults: list[Any]) -> list[dict[str, Any]]:
@@ -18,9 +23,22 @@ def parameters(defaults: list[Any]) -> list[dict[str, Any]]:
 
 def configuration(args: Any) -> dict[str, Any]:
     """As the task's YAML would give it."""
-    env = {"numEnvs": 128, "observationType": "point_cloud", "asymmetric_observations": True, "episodeLength": EPISODE_LENGTHS[args.task]}
+    env = {
+        "numEnvs": 128,
+        "observationType": "point_cloud",
+        "asymmetric_observations": True,
+        "episodeLength": EPISODE_LENGTHS[args.task],
+    }
     env.update(
-        {name: 0.1 for name in ("resetPositionNoise", "resetRotationNoise", "resetDofPosRandomInterval", "resetDofVelRandomInterval")}
+        {
+            name: 0.1
+            for name in (
+                "resetPositionNoise",
+                "resetRotationNoise",
+                "resetDofPosRandomInterval",
+                "resetDofVelRandomInterval",
+            )
+        }
     )
     if args.num_envs > 0:
         env["numEnvs"] = args.num_envs

@@ -1,8 +1,9 @@
 """A task with the original's buffers, lazy reset and spaces, around dynamics that can be worked out by hand.
 
-p <- p + 0.1 (first number of the right hand's action); reward 1 - |p|; success (until the reset) once p > 0.55; failure
-once |p| > 1 or a leaf is open. Bases: v <- v + h (F/m - c v), damped in one of two ways; the door's leaves: I q'' = -k q - d q';
-joints go half of the way to their target each step. Everything but the joints starts at 0.
+p <- p + 0.1 (first number of the right hand's action); reward 1 - |p|; success (until the reset) once p >
+0.55; failure once |p| > 1 or a leaf is open. Bases: v <- v + h (F/m - c v), damped in one of two ways; the
+door's leaves: I q'' = -k q - d q'; joints go half of the way to their target each step. Everything but the
+joints starts at 0.
 """
 
 from __future__ import annotations
@@ -45,11 +46,17 @@ class StandInTask:
         assert isinstance(sim_params, gymapi.SimParams)
         assert agent_index == [[[0, 1, 2, 3, 4, 5]], [[0, 1, 2, 3, 4, 5]]]
         full = 420 if name == "ShadowHandBottleCap" else 417
-        self.num_obs = full if env["observationType"] == "full_state" and FAULT != "spaces" else full + 768 * 3
+        self.num_obs = (
+            full if env["observationType"] == "full_state" and FAULT != "spaces" else full + 768 * 3
+        )
         if FAULT == "quit":
             print("*** Failed to create sim")
             raise SystemExit
-        self.gym, self.sim, self.envs = gymapi.acquire_gym(), object(), [object() for _ in range(env["numEnvs"])]
+        self.gym, self.sim, self.envs = (
+            gymapi.acquire_gym(),
+            object(),
+            [object() for _ in range(env["numEnvs"])],
+        )
         self.gym.task, self.device, self.dt, self.sim_params = self, "cpu", sim_params.dt, sim_params
         self.transition_scale, self.orientation_scale = (0.5, 0.5) if "Door" in name else (0.1, 0.1)
         self.max_episode_length, self.num_envs, self.num_shadow_hand_bodies, self.drive = (
@@ -93,7 +100,10 @@ class StandInTask:
     def body_properties(self, actor: int) -> list[tuple[float, tuple[float, ...], tuple[float, ...]]]:
         if actor < 2:
             rest = (MASS - 4.0) / 25
-            return [(4.0 if body == 1 else rest, (0.0, 0.0, 0.0), tuple(i / 26 for i in INERTIA)) for body in range(26)]
+            return [
+                (4.0 if body == 1 else rest, (0.0, 0.0, 0.0), tuple(i / 26 for i in INERTIA))
+                for body in range(26)
+            ]
         frame = (9.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         return [frame, frame, *[(LEAF_MASS, LEAF_COM, LEAF_INERTIA)] * 2]
 
@@ -103,12 +113,17 @@ class StandInTask:
     def step(self, actions: np.ndarray) -> None:
         self._reset(np.flatnonzero(self._arrays["reset_buf"]))
         self._place += 0.1 * actions[:, 0]
-        lower, upper = (self._arrays[f"shadow_hand_dof_{side}_limits"][ACTUATED] for side in ("lower", "upper"))
+        lower, upper = (
+            self._arrays[f"shadow_hand_dof_{side}_limits"][ACTUATED] for side in ("lower", "upper")
+        )
         for hand in range(2):
             own = actions[:, 26 * hand : 26 * hand + 26]
             target = lower + 0.5 * (own[:, 6:] + 1) * (upper - lower)
             self._joints[:, hand, ACTUATED] += 0.5 * (target - self._joints[:, hand, ACTUATED])
-            force, torque = own[:, 0:3] * self.dt * self.transition_scale * 1e5, own[:, 3:6] * self.dt * self.orientation_scale * 1e3
+            force, torque = (
+                own[:, 0:3] * self.dt * self.transition_scale * 1e5,
+                own[:, 3:6] * self.dt * self.orientation_scale * 1e3,
+            )
             for _ in range(self.sim_params.substeps):
                 self._push(self._base[:, hand, 0], force / MASS)
                 self._push(self._base[:, hand, 1], torque / np.array(INERTIA))
@@ -137,17 +152,29 @@ class StandInTask:
             self._arrays[name][worlds] = 0
 
     def _observe(self, actions: np.ndarray) -> None:
-        self._dof[:, :JOINTS, 0], self._dof[:, JOINTS : 2 * JOINTS, 0] = self._joints[:, 0], self._joints[:, 1]
+        self._dof[:, :JOINTS, 0], self._dof[:, JOINTS : 2 * JOINTS, 0] = (
+            self._joints[:, 0],
+            self._joints[:, 1],
+        )
         self._dof[:, 2 * JOINTS : 2 * JOINTS + 2] = self._leaves
         bodies = self._arrays["rigid_body_states"]
         bodies[:, :HAND_BODIES, 7:] = self._base[:, 0].reshape(-1, 1, 6)
         bodies[:, 2:HAND_BODIES, 7] += 0.3 * (-1) ** np.arange(24)  # fingers move against each other
         bodies[:, HAND_BODIES : 2 * HAND_BODIES, 7:] = self._base[:, 1].reshape(-1, 1, 6)
         obs = self._arrays["obs_buf"]
-        obs[:, 0:JOINTS], obs[:, HAND_OBS : HAND_OBS + JOINTS] = self._joints[:, 0] / LIMIT, self._joints[:, 1] / LIMIT
+        obs[:, 0:JOINTS], obs[:, HAND_OBS : HAND_OBS + JOINTS] = (
+            self._joints[:, 0] / LIMIT,
+            self._joints[:, 1] / LIMIT,
+        )
         obs[:, 173:199], obs[:, 372:398] = actions[:, :26], actions[:, 26:]
         obs[:, 398:402] = np.stack(
-            [self._place, 0.1 * np.arange(self.num_envs), np.full(self.num_envs, 7.0), np.full(self.num_envs, self._drawn)], axis=1
+            [
+                self._place,
+                0.1 * np.arange(self.num_envs),
+                np.full(self.num_envs, 7.0),
+                np.full(self.num_envs, self._drawn),
+            ],
+            axis=1,
         )
 
     def _judge(self) -> None:
@@ -155,7 +182,9 @@ class StandInTask:
         buffers["rew_buf"][:] = 1 - distance
         buffers["successes"][self._place > 0.55] = 1
         buffers["reset_buf"][
-            (distance > 1 + 1e-6) | (self._leaves[:, 0, 0] > 0.31) | (buffers["progress_buf"] >= self.max_episode_length)
+            (distance > 1 + 1e-6)
+            | (self._leaves[:, 0, 0] > 0.31)
+            | (buffers["progress_buf"] >= self.max_episode_length)
         ] = 1
         if FAULT == "ends at once":
             buffers["reset_buf"][-1] = 1
@@ -183,7 +212,12 @@ class StandInEnvironment:
         hands = [buffer[:, :HAND_OBS], buffer[:, HAND_OBS : 2 * HAND_OBS]]
         obs = np.stack([np.concatenate([hand, shared], axis=1) for hand in hands], axis=1)
         reward, done = (getattr(self.task, name).cpu().numpy() for name in ("rew_buf", "reset_buf"))
-        by_agent = (obs, np.stack([buffer] * 2, axis=1), np.stack([reward] * 2, axis=1)[:, :, None], np.stack([done] * 2, axis=1))
+        by_agent = (
+            obs,
+            np.stack([buffer] * 2, axis=1),
+            np.stack([reward] * 2, axis=1)[:, :, None],
+            np.stack([done] * 2, axis=1),
+        )
         return (*(torch.from_numpy(array) for array in by_agent), None, None)
 
     def _misbehave(self) -> None:

@@ -1,4 +1,5 @@
-"""Stands in for MARIE's `train.py`: trains nothing, writes its evaluations as MARIE does, into its own folder.
+"""Stands in for MARIE's `train.py`: trains nothing, writes its evaluations as MARIE does, into its own
+folder.
 
 STAND_IN asks for a fault.
 """
@@ -24,7 +25,16 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("--n_workers", "--seed", "--steps"):
         parser.add_argument(name, type=int, required=True)
-    for name in ("--env", "--env_name", "--agent_conf", "--mode", "--tokenizer", "--decay", "--temperature", "--sample_temp"):
+    for name in (
+        "--env",
+        "--env_name",
+        "--agent_conf",
+        "--mode",
+        "--tokenizer",
+        "--decay",
+        "--temperature",
+        "--sample_temp",
+    ):
         parser.add_argument(name, required=True)
     parser.add_argument("--ce_for_r", action="store_true")
     options = parser.parse_args()
@@ -41,7 +51,10 @@ def main():
         found["eval_returns"].append(value)
         with (place / f"marie_{options.env_name}_seed{seed}.pkl").open("wb") as file:
             pickle.dump({**found, "eval_returns": [Hostile()]} if fault == "hostile" else found, file)
-        print(f"Steps: {steps}, Eval rew per step: {value / EPISODE}, Eval_returns: {value}, Mean episode length {EPISODE}", flush=True)
+        print(
+            f"Steps: {steps}, Eval rew per step: {value / EPISODE}, Eval_returns: {value}, Mean episode length {EPISODE}",
+            flush=True,
+        )
         time.sleep(float(os.environ.get("STAND_IN_PAUSE", 0)))
     (place / "run1" / "ckpt" / "model_final.pth").write_text("weights")
 

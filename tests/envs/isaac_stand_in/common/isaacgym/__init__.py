@@ -1,4 +1,5 @@
-"""Stand-in for Isaac Gym: checks the calls it gets, and like the real one insists on being imported before torch."""
+"""Stand-in for Isaac Gym: checks the calls it gets, and like the real one insists on being imported before
+torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Stand-in for the calls into the simulator that the probe makes; everything else of it is in `stand_in_task`."""
+"""Stand-in for the calls into the simulator that the probe makes; everything else of it is in
+`stand_in_task`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ import numpy as np
 
 from isaacgym.gymtorch import Unwrapped
 
-DOF_FIELDS = ["hasLimits", "lower", "upper", "driveMode", "velocity", "effort", "stiffness", "damping", "friction", "armature"]
+DOF_FIELDS = [
+    "hasLimits",
+    "lower",
+    "upper",
+    "driveMode",
+    "velocity",
+    "effort",
+    "stiffness",
+    "damping",
+    "friction",
+    "armature",
+]
 
 
 SIM_PHYSX, SIM_FLEX = object(), object()
@@ -33,7 +45,9 @@ class Mat33:
 
 
 class RigidBodyProperties:
-    def __init__(self, mass: float, com: tuple[float, float, float], inertia: tuple[float, float, float]) -> None:
+    def __init__(
+        self, mass: float, com: tuple[float, float, float], inertia: tuple[float, float, float]
+    ) -> None:
         self.mass, self.com, self.inertia = mass, Vec3(*com), Mat33(inertia)
 
 

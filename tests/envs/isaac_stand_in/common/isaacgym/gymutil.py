@@ -1,4 +1,5 @@
-"""Stand-in: the arguments that Isaac Gym parses from the command line for every program, and names that tasks import."""
+"""Stand-in: the arguments that Isaac Gym parses from the command line for every program, and names that tasks
+import."""
 
 from __future__ import annotations
 

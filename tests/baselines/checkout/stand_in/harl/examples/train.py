@@ -1,7 +1,8 @@
-"""Stands in for HARL's `train.py`: reads all of its configuration, trains nothing, writes what HARL writes where HARL writes it.
+"""Stands in for HARL's `train.py`: reads all of its configuration, trains nothing, writes what HARL writes
+where HARL writes it.
 
-STAND_IN asks for a fault, STAND_IN_PAUSE for seconds before each row, STAND_IN_PIDS for a file of process ids, one of them of a worker in a
-session of its own.
+STAND_IN asks for a fault, STAND_IN_PAUSE for seconds before each row, STAND_IN_PIDS for a file of process
+ids, one of them of a worker in a session of its own.
 """
 
 import argparse
@@ -42,10 +43,19 @@ def main():
         for number, steps in enumerate(evaluations(algorithm, algo_args["train"]), 1):
             time.sleep(float(os.environ.get("STAND_IN_PAUSE", 0)))
             if fault == "crash" and number == 3:
-                sys.exit("\n".join([f"line {line}" for line in range(20)] + ["mujoco_py.builder.MujocoException: Got MuJoCo Warning"]))
+                sys.exit(
+                    "\n".join(
+                        [f"line {line}" for line in range(20)]
+                        + ["mujoco_py.builder.MujocoException: Got MuJoCo Warning"]
+                    )
+                )
             if fault == "short" and number == 3:
                 return
-            value = float("nan") if fault == "nan" and number == 3 else steps / 8 - 100 * seed + float(os.environ.get("STAND_IN_SHIFT", 0))
+            value = (
+                float("nan")
+                if fault == "nan" and number == 3
+                else steps / 8 - 100 * seed + float(os.environ.get("STAND_IN_SHIFT", 0))
+            )
             row = [steps, value, 1000.0] if algorithm == "hasac" else [steps, value]
             progress.write("no row\n" if fault == "nonsense" else ",".join(map(str, row)) + "\n")
             progress.flush()
@@ -60,14 +70,24 @@ def evaluations(algorithm, train):
     threads, interval = train["n_rollout_threads"], train["eval_interval"]
     if algorithm == "hasac":
         rounds = train["num_env_steps"] // threads
-        return [train["warmup_steps"] + number * threads for number in range(1, rounds + 1) if number % interval == 0]
+        return [
+            train["warmup_steps"] + number * threads
+            for number in range(1, rounds + 1)
+            if number % interval == 0
+        ]
     rounds = train["num_env_steps"] // train["episode_length"] // threads
-    return [number * threads * train["episode_length"] for number in range(1, rounds + 1) if number % interval == 0]
+    return [
+        number * threads * train["episode_length"]
+        for number in range(1, rounds + 1)
+        if number % interval == 0
+    ]
 
 
 def remember_processes():
     if "STAND_IN_PIDS" in os.environ:
-        worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        worker = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+        )
         pathlib.Path(os.environ["STAND_IN_PIDS"]).write_text(f"{os.getppid()} {os.getpid()} {worker.pid}")
 
 

@@ -1,4 +1,5 @@
-"""Stand-in for HARL's layout: the task comes in a dictionary, and words on the command line would be taken for parameters."""
+"""Stand-in for HARL's layout: the task comes in a dictionary, and words on the command line would be taken
+for parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def get_args(env_args: dict[str, Any]) -> Any:
 
 
 def load_env_cfg(args: Any) -> dict[str, Any]:
-    assert (Path(os.getcwd()) / "../harl/envs/dexhands/DexterousHands").is_dir(), "textures are looked for beside the package"
+    assert (Path(os.getcwd()) / "../harl/envs/dexhands/DexterousHands").is_dir(), (
+        "textures are looked for beside the package"
+    )
     return configuration(args)
 
 

@@ -1,0 +1,1 @@
+"""One cell of a grid: its run, attempts, lock and checkpoints."""

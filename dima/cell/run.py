@@ -1,0 +1,291 @@
+"""A cell: one process, one folder, one lock.
+
+One call starts it, resumes it, or finds it finished (docs/design.md#rules-of-a-cell).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import envs
+from dima.baselines.checkout.run import run_upstream
+from dima.baselines.checkout.upstream import Upstream, find_upstream
+from dima.cell.attempts import CHECKPOINT, begin_process, continued_from, drop_earlier_checkpoints
+from dima.cell.checkpoint import load_checkpoint
+from dima.cell.checkpoint_writer import CheckpointWriter
+from dima.cell.lock import Lease, hold
+from dima.cell.methods import build_learner
+from dima.cell.side_evaluation import Evaluations
+from dima.cell.stop_signal import StopSignal
+from dima.config import CellConfig, DimaParameters
+from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
+from dima.learning.compute import describe
+from dima.learning.learner import Learner, Scalars
+from dima.record.attempt import COMPLETED, SUMMARY, put_summary_back, read_history, read_summary_file
+from dima.record.provenance import provenance
+from dima.record.run_record import EvaluationEntry, RunRecord
+from dima.record.sacred_record import Metrics, recorded
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a cell runs; nothing here changes what it computes on one device and thread count.
+
+    Attributes:
+        device: of networks and replay memory.
+        checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
+        from_scratch: begin a new attempt whatever is there.
+        wait: for another process that runs the cell, instead of refusing.
+        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile; what
+            finished before is not, although its summary may be there still. 0, or infinite: no cell is forced (see `is_finished`).
+        stop: tells when to end at a checkpoint.
+    """
+
+    device: torch.device
+    checkpoint_seconds: float = 300.0
+    from_scratch: bool = False
+    wait: bool = False
+    finished_since: float = math.inf
+    stop: StopSignal = field(default_factory=StopSignal)
+
+
+def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
+    """Run the cell to its budget and write its summary.
+
+    Raises:
+        UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
+        LockedError: another process runs this cell.
+        StoppedError: it was asked to stop, and did at a checkpoint.
+        DivergedError: training is not finite any more; what was recorded stays.
+        CrashedError: the simulator or the program of a checkout broke down; likewise.
+    """
+    if (
+        _is_of(config, folder / SUMMARY)
+        and is_finished(config, folder, execution.finished_since)
+        and not execution.from_scratch
+    ):
+        print(f"{folder}: finished, nothing to do.")
+        return
+    upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
+    learner = None if upstream else build_learner(config, execution.device)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
+        if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
+            put_summary_back(folder)
+            print(f"{folder}: finished meanwhile, nothing to do.")
+            return
+        history = begin_process(
+            config, folder, _start(execution.device, upstream), from_scratch=execution.from_scratch
+        )
+        dropout_stream = torch.get_rng_state()
+
+        def run(metrics: Metrics) -> None:
+            torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
+            record = RunRecord(config, folder, history, metrics)
+            if upstream:
+                with _told(record, "the same command begins again"):
+                    run_upstream(upstream, record)
+            elif learner:
+                with _told(record, "the same command continues from the last checkpoint"):
+                    _Training(config, folder, execution, learner, record, lease).run()
+
+        recorded("dima", config.model_dump(mode="json"), folder, run)
+
+
+def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
+    """Whether a run of the cell that ended after `since` is there, or the cell's summary where `since` says
+    that no cells are forced.
+
+    A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it
+    planned, or as an earlier workflow was killed before the cell came to its end. In between, what another
+    workflow left running may have come to it. A forced cell whose turn in its job has not come still has its
+    old summary. An attempt that is being set aside is finished for nobody.
+    """
+    if (read_history(folder) or {}).get("set_aside"):
+        return False
+    forced = 0 < since < math.inf
+    if not forced and _is_of(config, folder / SUMMARY):
+        return True
+    damaged = not forced and (folder / SUMMARY).exists() and read_summary_file(folder / SUMMARY) is None
+    return _is_of(config, folder / COMPLETED) and (damaged or (folder / COMPLETED).stat().st_mtime >= since)
+
+
+def _is_of(config: CellConfig, path: Path) -> bool:
+    """Whether the summary at `path` is of this configuration."""
+    return (read_summary_file(path) or {}).get("config_hash") == config.digest()
+
+
+def _start(device: torch.device, upstream: Upstream | None) -> dict[str, Any]:
+    """What is to be known of this process: when it was started, with what, and on which machine."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(device.type, accelerator)}
+    return start | ({"upstream": upstream.provenance} if upstream else {})
+
+
+def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
+    """On a CPU training and evaluation would share the same cores; HARL's policies are not copied."""
+    return config.engine == "native" and device.type == "cuda"
+
+
+@contextmanager
+def _told(record: RunRecord, again: str) -> Iterator[None]:
+    """Whatever ends the run is the last thing its status says; `again` is what the same command then does."""
+    try:
+        yield
+    except (DivergedError, envs.NonFiniteError) as error:
+        record.last_status("diverged", str(error))
+        raise DivergedError(str(error)) from error
+    except envs.EngineError as error:
+        record.last_status("failed", str(error))
+        raise CrashedError(f"{error}; {again}.") from error
+    except CrashedError as error:
+        record.last_status("failed", str(error))
+        raise
+    except (KeyboardInterrupt, StoppedError):
+        record.last_status("interrupted", f"stopped by a signal; {again}")
+        raise
+    except LockedError:  # the status is another process's
+        raise
+    except BaseException as error:
+        record.last_status("failed", _reason(error))
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line.
+
+    What kind of exception said so comes after it, where nobody expected it.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    words = " ".join(str(error).split())
+    return words if isinstance(error, UserError) else f"{words or 'no reason given'} ({type(error).__name__})"
+
+
+class _Training:
+    """One process's part of the training of a learner."""
+
+    def __init__(
+        self,
+        config: CellConfig,
+        folder: Path,
+        execution: Execution,
+        learner: Learner,
+        record: RunRecord,
+        lease: Lease,
+    ) -> None:
+        self._lease = lease
+        self.config, self.folder, self.execution, self.learner, self.record = (
+            config,
+            folder,
+            execution,
+            learner,
+            record,
+        )
+        self._beside = _evaluates_beside(config, execution.device)
+        self._evaluations: Evaluations
+        self._checkpoints: CheckpointWriter
+
+    def run(self) -> None:
+        """From where the newest checkpoint stands to the budget, then the summary."""
+        with closing(self.learner):
+            self._restore()
+            with (
+                closing(self.record),
+                closing(
+                    Evaluations(self.config.task, self.config.seed, beside=self._beside)
+                ) as self._evaluations,
+                CheckpointWriter(
+                    self.folder / CHECKPOINT, partial(drop_earlier_checkpoints, self.folder)
+                ) as self._checkpoints,
+            ):
+                self._train()
+
+    def _restore(self) -> None:
+        """Load the newest sound checkpoint, if there is one, and open the event log at that point."""
+        state, faults = load_checkpoint(continued_from(self.folder, self.record.history) / CHECKPOINT)
+        for fault in faults:
+            print(fault)
+        if state is not None:
+            self.learner.load_state_dict(state["learner"])
+            self.record.env_steps = self.learner.env_steps
+            print(
+                f"{self.folder}: continuing at {self.learner.env_steps:,} of {self.config.task.env_steps:,} environment steps."
+            )
+        self.record.begin(state)
+
+    def _train(self) -> None:
+        learner, record, budget = self.learner, self.record, self.config.task.env_steps
+        record.status("running")
+        if self.config.engine == "native":
+            device, p = self.execution.device, self.config.parameters
+            denoiser = p.denoiser if isinstance(p, DimaParameters) else None
+            graphs = device.type == "cuda"
+            print(
+                describe(
+                    self.config.compute, device, graphs=graphs, eager=denoiser is None, denoiser=denoiser
+                ),
+                flush=True,
+            )
+        self._evaluate_where_due()
+        saved = time.monotonic()
+        while learner.env_steps < budget:
+            scalars = learner.run_epoch()
+            self._checkpoints.refuse_if_failed()
+            self._lease.refuse_if_lost()  # before anything is written to what may be another process's by now
+            self._record_scalars(scalars)
+            if (
+                self._evaluations.pending
+            ):  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
+                self._record_evaluation()
+            stop = self.execution.stop.received
+            if (
+                stop or time.monotonic() - saved >= self.execution.checkpoint_seconds
+            ) and learner.env_steps < budget:
+                self._checkpoint()
+                saved = time.monotonic()
+                if stop:
+                    self._checkpoints.wait()
+                    raise StoppedError(
+                        f"Stopped at a checkpoint at {learner.env_steps:,} environment steps; the same command continues."
+                    )
+            self._evaluate_where_due()
+            record.status("running")
+        if self._evaluations.pending:
+            self._record_evaluation()
+        self._checkpoint()
+        self._checkpoints.wait()
+        record.finish(learner.lineage, learner.epoch)
+
+    def _record_scalars(self, scalars: Scalars) -> None:
+        self.record.env_steps = self.learner.env_steps
+        self.record.scalars(scalars, epoch=self.learner.epoch)
+
+    def _evaluate_where_due(self) -> None:
+        """Evaluate the policy as it is, once for every point of the grid that has been reached.
+
+        It is recorded at once, or an epoch later where it is played beside training. A checkpoint before it
+        is continued with it.
+        """
+        grid_step = self.record.reached(self.learner.env_steps)
+        if grid_step is not None:
+            self._evaluations.start(self.learner.frozen_policy(), grid_step, self.learner.env_steps)
+            if not self._beside:
+                self._record_evaluation()
+
+    def _record_evaluation(self) -> None:
+        grid_step, env_steps, results = self._evaluations.take()
+        self.record.evaluation(grid_step, env_steps, [EvaluationEntry(*result) for result in results])
+
+    def _checkpoint(self) -> None:
+        state: dict[str, Any] = {**self.record.state_dict(), "learner": self.learner.state_dict()}
+        self._checkpoints.write(self.learner.env_steps, state)

@@ -1,0 +1,1 @@
+"""What a method learns from: episodes, the replay memory, running moments, random streams, evaluation."""

@@ -1,0 +1,1 @@
+"""How a method learns: learners, their compute settings, compiled parts and CUDA graphs."""

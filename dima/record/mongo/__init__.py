@@ -1,0 +1,1 @@
+"""Records in MongoDB, as Sacred lays them out."""
