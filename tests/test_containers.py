@@ -92,7 +92,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "containers/dima.def",
         "containers/harl.def",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -109,7 +109,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("containers/harl.def", {"harl"}),
         ("containers/harl.arguments", {"harl"}),
         ("README.md", set()),
-        ("dima/__pycache__/cell.pyc", set()),
+        ("dima/cell/__pycache__/run.pyc", set()),
         ("containers/images.lock", set()),
     ],
 )
@@ -117,7 +117,7 @@ def test_an_image_is_stale_when_what_it_is_made_from_has_changed(
     sources: Path, changed: str, stale: set[str]
 ) -> None:
     before = {name: recipe(name) for name in ("dima", "harl")}
-    (sources / changed).parent.mkdir(exist_ok=True)
+    (sources / changed).parent.mkdir(parents=True, exist_ok=True)
     (sources / changed).write_text("base=another\n")
     assert {name for name in before if recipe(name) != before[name]} == stale
 
