@@ -31,7 +31,7 @@ def rows() -> dict[str, dict[str, str]]:
 
 
 def test_the_readme_carries_the_table() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     found = re.findall(r"<!-- methods -->\n(.*?)\n<!-- /methods -->", readme, re.DOTALL)
     assert found == [method_table.markdown()], (
         "run `dima methods --markdown` and put its output between the markers"
