@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import torch
 
+import envs
 from dima.config import CellConfig
+from dima.errors import UserError
 from dima.learning.learner import Learner
 
 
@@ -57,4 +59,9 @@ def build_learner(config: CellConfig, device: torch.device) -> Learner:
         UserError: an extra that the method needs is not installed, or its parameters contradict the task.
         envs.EnvironmentsError: likewise for the environment.
     """
+    task, registered = config.task, envs.TASKS.get(config.task.name)
+    if registered and registered.suite != task.suite:
+        raise UserError(
+            f"Task {task.name} is of suite {registered.suite}, its configuration says {task.suite}."
+        )
     return LEARNERS[config.parameters.algorithm](config, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,8 @@ class Execution:
         finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile; what
             finished before is not, although its summary may be there still. 0, or infinite: no cell is forced (see `is_finished`).
         stop: tells when to end at a checkpoint.
+        build: makes the learner; None: `build_learner`.
+        evaluations: makes what evaluates, of the arguments of `Evaluations`; None: that.
     """
 
     device: torch.device
@@ -56,6 +58,8 @@ class Execution:
     wait: bool = False
     finished_since: float = math.inf
     stop: StopSignal = field(default_factory=StopSignal)
+    build: Callable[[CellConfig, torch.device], Learner] | None = None
+    evaluations: Callable[..., Evaluations] | None = None
 
 
 def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
@@ -76,7 +80,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
-    learner = None if upstream else build_learner(config, execution.device)
+    learner = None if upstream else (execution.build or build_learner)(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
         if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
@@ -202,7 +206,9 @@ class _Training:
             with (
                 closing(self.record),
                 closing(
-                    Evaluations(self.config.task, self.config.seed, beside=self._beside)
+                    (self.execution.evaluations or Evaluations)(
+                        self.config.task, self.config.seed, beside=self._beside
+                    )
                 ) as self._evaluations,
                 CheckpointWriter(
                     self.folder / CHECKPOINT, partial(drop_earlier_checkpoints, self.folder)

@@ -13,7 +13,6 @@ from dima.config.base import (
     NonNegativeInt,
     OptimizerConfig,
     Strict,
-    Suite,
 )
 from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
 from dima.config.checkout_parameters import (
@@ -97,7 +96,6 @@ __all__ = [
     "ScheduleConfig",
     "StateDecoderConfig",
     "Strict",
-    "Suite",
     "TaskConfig",
     "TokenWorldModelConfig",
     "TokenizerConfig",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dima.config.base import Compute, Count, NonNegativeInt, Strict, Suite, require
+from dima.config.base import Compute, Count, NonNegativeInt, Strict, require
 from dima.config.checkout_parameters import (
     HarlOffPolicyCheckoutParameters,
     HarlOnPolicyCheckoutParameters,
@@ -47,13 +47,13 @@ class EvaluationConfig(Strict):
 
 
 class TaskConfig(Strict):
-    """One task of the paper, or the closed-form toy."""
+    """One task: how long it is trained and evaluated, in which simulator, and how results name it."""
 
     name: str
     label: str
-    suite: Suite
+    suite: str = Field(description="tasks that share tables; the same as in envs/registry.py")
     preset: str
-    simulator: Literal["numpy", "mujoco", "isaacgym"]
+    simulator: str = Field(description="an engine of the task in envs/registry.py")
     agents: Count
     env_steps: Count
     evaluation: EvaluationConfig
@@ -63,6 +63,10 @@ class TaskConfig(Strict):
 
     @model_validator(mode="after")
     def _compares_like_with_like(self) -> TaskConfig:
+        require(
+            self.simulator != "mujoco-warp",
+            "simulator mujoco-warp steps torch tensors, which no method takes",
+        )
         theirs = (
             self.suite == "mamujoco"
             and self.preset == "paper"

@@ -11,12 +11,12 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from dima.config import CellConfig, NonNegativeInt, Strict, Suite, TaskConfig
+from dima.config import CellConfig, NonNegativeInt, Strict, TaskConfig
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 
@@ -65,7 +65,7 @@ class About(Strict):
 
     source: str
     licence: str = Field(description="of what is run")
-    suites: Annotated[tuple[Suite, ...], Field(min_length=1)]
+    suites: tuple[str, ...] = Field(default=(), description="that it runs on; none: on all")
     resume: str = Field(description="what a killed cell continues from")
     deviations: str = Field(description="from the paper, or what a variant changes")
 
@@ -135,9 +135,10 @@ class Grid:
         task = self.task(key.task)
         if key.method not in self._methods:
             self._methods[key.method] = _method_files(self.config_dir, key.method)
+            self._refuse_unknown_suites(key.method)
         files = self._methods[key.method]
         suites = _about(key.method, files).suites
-        if task.suite not in suites:
+        if suites and task.suite not in suites:
             raise UserError(
                 f"Method {key.method} does not run on {key.task} of suite {task.suite}; it runs on {', '.join(suites)}."
             )
@@ -189,6 +190,13 @@ class Grid:
             *(name for cell in self._content.overrides.cells.values() for name in cell),
         ]:
             _refuse_unknown("method", method, methods, place)
+
+    def _refuse_unknown_suites(self, method: str) -> None:
+        """A suite is known if a task file names it."""
+        known = sorted({self.task(name).suite for name in _names(self.config_dir / "tasks")})
+        for file in self._methods[method]:
+            for suite in (*file.for_suite, *file.about.get("suites", ())):
+                _refuse_unknown("suite", suite, known, f" in the file of method {method}")
 
     def _refuse_mixed_presets(self) -> None:
         """One suite is one table, and one table holds one reading of the suite's tasks."""
@@ -349,8 +357,6 @@ def _method_files(config_dir: Path, name: str, extended_by: tuple[str, ...] = ()
         raise UserError(f"methods/{name}.yaml extends itself: {' extends '.join((*extended_by, name))}.")
     _refuse_unknown("method", name, _names(config_dir / "methods"))
     method = validate(MethodFile, read_yaml(config_dir / "methods" / f"{name}.yaml"), f"methods/{name}.yaml")
-    for suite in method.for_suite:
-        _refuse_unknown("suite", suite, get_args(Suite), f" under for_suite of methods/{name}.yaml")
     for task in method.for_task:
         _refuse_unknown("task", task, _names(config_dir / "tasks"), f" under for_task of methods/{name}.yaml")
     return (

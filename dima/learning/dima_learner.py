@@ -107,18 +107,16 @@ class DimaLearner(NativeLearner):
         p = self.parameters
         self.epoch += 1
         factor = p.schedule.first_epoch_update_factor if self.epoch == 1 else 1
-        collected = self._collect()
-        reports = self._model_updates(
-            {
-                "state_decoder": (factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
-                "denoiser": (factor * p.denoiser.updates_per_epoch, self._update_denoiser),
-                "reward_model": (factor * p.reward_model.updates_per_epoch, self._update_reward_model),
-            }
-        )
+        collected = self.collect()
+        model = {
+            "state_decoder": (factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
+            "denoiser": (factor * p.denoiser.updates_per_epoch, self._update_denoiser),
+            "reward_model": (factor * p.reward_model.updates_per_epoch, self._update_reward_model),
+        }
+        reports = self.watch("world_model", lambda: self._model_updates(model))
         if self.epoch >= p.schedule.first_policy_epoch:
-            reports |= self._policy_updates(
-                {"behavior": (p.behavior.policy_updates_per_epoch, self._update_policy)}
-            )
+            policy = {"behavior": (p.behavior.policy_updates_per_epoch, self._update_policy)}
+            reports |= self.watch("policy", lambda: self._policy_updates(policy))
         behavior = self.actor_critic
         weights = [
             *self.world_model.parameters(),
@@ -128,6 +126,10 @@ class DimaLearner(NativeLearner):
         actors = (list(actor.parameters()) for actor in (behavior.actor, self._acting_actor))
         means = {part: reported.mean(dim=0) for part, reported in reports.items()}
         return {"collect": collected} | self._read(means, weights, *actors)
+
+    def is_recorded(self, part: str) -> bool:
+        """Whether a part's updates run as a CUDA graph."""
+        return any(updates.records(part) for updates in (self._model_updates, self._policy_updates))
 
     def _collect(self) -> dict[str, float]:
         return self._collect_with(DirectPolicy(self._acting_actor))

@@ -261,9 +261,10 @@ def test_an_epoch_that_is_looked_at_has_few_updates() -> None:
 @pytest.mark.parametrize("method", ["dima", "mamba"])
 def test_a_profile_on_a_cpu(method: str) -> None:
     found = profiled(few_updates(learning_at_once(method_cell(method, "toy"))), CPU)
-    parts = {"dima": ["state_decoder", "denoiser", "reward_model", "policy"], "mamba": ["model", "policy"]}[
-        method
-    ]
+    parts = {
+        "dima": ["state_decoder", "denoiser", "reward_model", "behavior"],
+        "mamba": ["model", "behavior"],
+    }[method]
     assert list(found["parts"]) == parts
     for one in found["parts"].values():
         assert one["kernels"] > 10
@@ -271,9 +272,9 @@ def test_a_profile_on_a_cpu(method: str) -> None:
         assert sum(kernel["ms"] for kernel in one["largest"]) <= one["busy_ms"] * 1.001
     # of DIMA's few keys only imagination's are attended to by torch's function on a CPU
     assert (
-        {call["part"] for call in found["attention"]} >= {"model", "policy"}
+        {call["part"] for call in found["attention"]} >= {"model", "behavior"}
         if method == "mamba"
-        else {"policy"}
+        else {"behavior"}
     )
     epoch = found["epoch"]
     assert epoch["covered_ms"] == pytest.approx(epoch["busy_ms"], rel=0.02), (

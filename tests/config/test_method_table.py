@@ -58,7 +58,7 @@ def test_it_says_what_runs() -> None:
             == ("Apache-2.0" in row["licence of what is run"])
             == (row["engine"] == "harl")
         )
-        assert row["suites"] == "toy, mamujoco, bidexhands"
+        assert row["suites"] == "all"
         assert "bit for bit" in row["a killed cell continues from"]
 
 
@@ -98,7 +98,7 @@ def test_a_cell_that_its_method_cannot_run_is_refused(workplace, capsys) -> None
     path = workplace / "workflow/config/methods/mamba.yaml"
     path.write_text(
         path.read_text(encoding="utf-8").replace(
-            "suites: [toy, mamujoco, bidexhands]", "suites: [toy, mamujoco]"
+            "about:\n", "about:\n  suites: [toy, mamujoco]\n"
         )
     )
     sentence = "Method mamba does not run on pen of suite bidexhands; it runs on toy, mamujoco."

@@ -81,7 +81,7 @@ class MambaLearner(NativeLearner):
             DivergedError: a loss, a return or a weight is not finite.
         """
         self.epoch += 1
-        collected = self._collect()
+        collected = self.collect()
         reports = {
             "model": self._repeat(self.parameters.model.updates_per_epoch, self._update_model),
             "behavior": self._repeat(self.parameters.behavior.policy_updates_per_epoch, self._update_policy),

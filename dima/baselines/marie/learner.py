@@ -89,7 +89,7 @@ class MarieLearner(NativeLearner):
         """
         p = self.parameters
         self.epoch += 1
-        collected = self._collect()
+        collected = self.collect()
         reports = {"tokenizer": self._repeat(p.tokenizer.updates_per_epoch, self._update_tokenizer)}
         if self.epoch >= p.schedule.first_world_model_epoch:
             reports["world_model"] = self._repeat(p.world_model.updates_per_epoch, self._update_world_model)
