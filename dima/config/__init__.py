@@ -15,9 +15,9 @@ from dima.config.base import (
     Strict,
     Suite,
 )
-from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
+from dima.config.cell import CellConfig
 from dima.config.checkout_parameters import (
-    CheckoutParameters,
+    MARIE_EPISODES,
     HarlCheckoutParameters,
     HarlOffPolicyCheckoutParameters,
     HarlOnPolicyCheckoutParameters,
@@ -57,6 +57,7 @@ from dima.config.marie_parameters import (
     TokenWorldModelConfig,
 )
 from dima.config.older import OLDER_METHOD, older_method
+from dima.config.task import EvaluationConfig, TaskConfig
 
 __all__ = [
     "GROUP_CHANNELS",
@@ -68,7 +69,6 @@ __all__ = [
     "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
-    "CheckoutParameters",
     "CollectionConfig",
     "Compute",
     "DenoiserConfig",
