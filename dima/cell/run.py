@@ -26,7 +26,7 @@ from dima.cell.lock import Lease, hold
 from dima.cell.methods import build_learner
 from dima.cell.side_evaluation import Evaluations
 from dima.cell.stop_signal import StopSignal
-from dima.config import CellConfig, DimaParameters
+from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learning.compute import describe
 from dima.learning.learner import Learner, Scalars
@@ -233,8 +233,8 @@ class _Training:
         learner, record, budget = self.learner, self.record, self.config.task.env_steps
         record.status("running")
         if self.config.engine == "native":
-            device, p = self.execution.device, self.config.parameters
-            denoiser = p.denoiser if isinstance(p, DimaParameters) else None
+            device = self.execution.device
+            denoiser = getattr(self.config.parameters, "denoiser", None)
             graphs = device.type == "cuda"
             print(
                 describe(

@@ -7,10 +7,11 @@ import re
 import pytest
 from conftest import CONFIG, ROOT
 
-from dima.cell.methods import LEARNERS
+from dima.baselines.harl_learner import HarlLearner
 from dima.cli import main
 from dima.config import method_table
-from dima.config.grid import CellKey, load_grid, method_summaries
+from dima.config.grid import CellKey, load_grid, method_summaries, plain_grid
+from dima.config.registry import LEARNERS, load
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 
@@ -51,8 +52,9 @@ def test_it_says_what_runs() -> None:
     for name, row in rows().items():
         if name in CHECKOUTS:
             continue
-        algorithm = read_yaml(CONFIG / f"methods/{name}.yaml")["parameters"]["algorithm"]
-        assert LEARNERS[algorithm].__name__.startswith("_harl") == (row["engine"] == "harl")
+        parameters = plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        learner = load(LEARNERS[type(parameters)])
+        assert issubclass(learner, HarlLearner) == (row["engine"] == "harl")
         assert (
             ("harl-aht 0.1.0" in row["source"])
             == ("Apache-2.0" in row["licence of what is run"])
