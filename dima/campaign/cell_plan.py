@@ -23,15 +23,31 @@ from dima.campaign.cell_status import seconds_left
 from dima.config import CellConfig, older_method
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.record.attempt import CHANGED, History, begun_with, why_anew, why_not_longer
+from dima.record.attempt import CHANGED, CONFIG, PROVENANCE, History, begun_with, why_not_longer
+from dima.record.cell_state import (
+    CHECKPOINT,
+    COMPLETED,
+    FINISHED,
+    STATUS,
+    SUMMARY,
+    CellFiles,
+    State,
+    Status,
+    parse_status,
+    state_of,
+)
 
 Fate = Literal["finished", "continue", "anew", "new", "unreadable", "impossible"]
 BUDGET = "task.env_steps"
 ABSENT = "none"
 KEYS_SHOWN = 6
-TORN = "the record of its attempt is not whole"
 RAISED = "with a raised budget"
-PUT_BACK = "finished, whose summary was removed and is put back (or, with -f, is made anew)"
+RESTORED = "finished, whose summary was removed and is restored (with -f it is trained again)"
+REASONS: dict[State, str] = {
+    "given up": "its last attempt was given up",
+    "torn": "the record of its attempt is not whole",
+    "both summaries lost": "its summary was removed",
+}
 
 
 class CellPlan(NamedTuple):
@@ -72,15 +88,6 @@ class _History(Recorded):
     set_aside: str | None = None
 
 
-class _Word(Recorded):
-    """The part of `status.json` that is used here."""
-
-    state: str
-    env_steps: int
-    budget: int
-    wall_seconds: float
-
-
 def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
     """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and
     its checkpoints there.
@@ -110,65 +117,72 @@ def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> l
 
 
 def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> CellPlan:
-    summary = read_summary(grid, key, records)
-    done = summary or read_summary(grid, key, records, "completed.json")
-    begun, recorded = _begun(key, records), _read(_History, key, "provenance.json", records)
-    history = _history(recorded, begun)
-    digest, given_up = config.digest(), recorded is not None and recorded.set_aside is not None
-    if summary and summary.config_hash == digest and not given_up:
-        return CellPlan(key, "finished", summary=summary, measures=True)
-    if done and done.config_hash == digest and not given_up:
-        return CellPlan(
-            key,
-            "continue",
-            state=PUT_BACK,
-            seconds_left=0.0,
-            device=done.provenance[-1].device,
-            summary=done,
-            measures=True,
-        )
-    changes = changed_keys(begun.config, config) if begun and begun.digest != digest else {}
-    why_not = why_not_longer(history, config) if history else CHANGED
-    checkpoint = any((cells_dir / key.folder / "checkpoint").glob("[0-9]*"))
-    word = _word(key, records)
-    if recorded and why_not is None and checkpoint and not given_up:
-        return _longer(key, config, recorded, word, done)
-    reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
-    if summary and not given_up:
-        known = begun is not None and begun.digest == summary.config_hash
-        if not known:
-            reason = "configuration changed, from one that is not recorded"
-        return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
-    if checkpoint and not given_up and (history is None or history["digest"] is None):
-        missing = "config.json" if history else "provenance.json"
+    summary, completed = (read_summary(grid, key, records, name) for name in (SUMMARY, COMPLETED))
+    done = summary or completed
+    begun, recorded = _begun(key, records), _read(_History, key, PROVENANCE, records)
+    history, status = _history(recorded, begun), parse_status(records.read(key.folder, STATUS) or b"")
+    files = CellFiles(
+        history,
+        summary and summary.model_dump(),
+        completed and completed.model_dump(),
+        checkpoint=any((cells_dir / key.folder / CHECKPOINT).glob("[0-9]*")),
+        others=begun is not None,
+    )
+    state = state_of(files, config)
+    device = recorded.starts[-1].device if recorded and recorded.starts else None
+    if done and state in FINISHED:
+        device = done.provenance[-1].device
+        unfinished = CellPlan(key, "continue", "", RESTORED, 0.0, device, done, measures=True)
+        return CellPlan(key, "finished", summary=done, measures=True) if state == "finished" else unfinished
+    if state == "another configuration":
+        return _changed(key, config, files, begun, status, summary, done, device)
+    if state == "unknown":
+        missing = CONFIG if history else PROVENANCE
         return CellPlan(
             key,
             "unreadable",
             f"its {missing} is missing: it continues if its checkpoint holds what was there, or is refused",
         )
-    why = "torn" if history is None and begun else why_anew(history, config)
-    if why:
-        reasons = {
-            "finished": "its summary was removed",
-            "torn": TORN,
-            "set aside": "its last attempt was given up",
-        }
-        return CellPlan(key, "anew", reasons.get(why) or reason)
-    if recorded is None:
+    if state == "empty":
         return CellPlan(key, "new")
-    state = word.state if word else "begun"
+    if state in REASONS:
+        return CellPlan(key, "anew", REASONS[state])
+    said = status.state if status else "begun"
     if config.engine == "checkout":
-        return CellPlan(key, "anew", f"{state}: the program of a checkout begins again")
-    if state != "running" and not checkpoint:
-        return CellPlan(key, "anew", f"{state}, and there is no checkpoint of it")
-    left = seconds_left(word.env_steps, word.budget, word.wall_seconds) if word else None
-    return CellPlan(
-        key,
-        "continue",
-        state=state,
-        seconds_left=left,
-        device=recorded.starts[-1].device if recorded.starts else None,
-    )
+        return CellPlan(key, "anew", f"{said}: the program of a checkout begins again")
+    if said != "running" and not files.checkpoint:
+        return CellPlan(key, "anew", f"{said}, and there is no checkpoint of it")
+    left = seconds_left(status.env_steps, status.budget, status.wall_seconds) if status else None
+    return CellPlan(key, "continue", state=said, seconds_left=left, device=device)
+
+
+def _changed(
+    key: CellKey,
+    config: CellConfig,
+    files: CellFiles,
+    begun: Begun | None,
+    status: Status | None,
+    summary: Summary | None,
+    done: Summary | None,
+    device: str | None,
+) -> CellPlan:
+    """A cell of another configuration: its budget was raised, or it would be trained again."""
+    why_not = why_not_longer(files.history, config) if files.history else CHANGED
+    if why_not is None and files.checkpoint:
+        budget = config.task.env_steps
+        taken = (done.budget, done.wall_seconds) if done else None
+        if taken is None and status:
+            taken = (status.env_steps, status.wall_seconds)
+        left = seconds_left(taken[0], budget, taken[1]) if taken else None
+        return CellPlan(key, "continue", "", RAISED, left, device, done, measures=done is not None)
+    changes = changed_keys(begun.config, config) if begun and begun.digest != config.digest() else {}
+    reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
+    if summary is None:
+        return CellPlan(key, "anew", reason)
+    known = begun is not None and begun.digest == summary.config_hash
+    if not known:
+        reason = "configuration changed, from one that is not recorded"
+    return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
 
 
 def _history(recorded: _History | None, begun: Begun | None) -> History | None:
@@ -179,37 +193,10 @@ def _history(recorded: _History | None, begun: Begun | None) -> History | None:
     return {**older, **{name: value for name, value in recorded.model_dump().items() if value is not None}}
 
 
-def _longer(
-    key: CellKey, config: CellConfig, recorded: _History, word: _Word | None, done: Summary | None
-) -> CellPlan:
-    """A cell whose budget was raised."""
-    taken = (
-        (done.budget, done.wall_seconds) if done else (word.env_steps, word.wall_seconds) if word else None
-    )
-    left = seconds_left(taken[0], config.task.env_steps, taken[1]) if taken else None
-    device = recorded.starts[-1].device if recorded.starts else None
-    return CellPlan(
-        key,
-        "continue",
-        state=RAISED,
-        seconds_left=left,
-        device=device,
-        summary=done,
-        measures=done is not None,
-    )
-
-
 def _begun(key: CellKey, records: Records) -> Begun | None:
     """`config.json`, which is made again where it is damaged."""
     with suppress(UserError):
         return read_begun(key, records)
-    return None
-
-
-def _word(key: CellKey, records: Records) -> _Word | None:
-    """`status.json`, which is written anew, whatever it holds."""
-    with suppress(UserError):
-        return _read(_Word, key, "status.json", records)
     return None
 
 

@@ -17,6 +17,8 @@ from dima.analysis.returns.exploitation import signs_of_exploitation
 from dima.campaign.progress import duration
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
+from dima.record.attempt import PROVENANCE
+from dima.record.cell_state import EVENTS, STATUS, Status, parse_status
 
 COLUMNS = (
     "task",
@@ -106,30 +108,30 @@ def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | No
 
 
 def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
-    word, history = (read_object(records, key.folder, name) for name in ("status.json", "provenance.json"))
-    if not word:
+    status = parse_status(records.read(key.folder, STATUS) or b"")
+    if status is None:
         return CellStatus(key, "not run", budget)
-    steps = word["env_steps"]
-    left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
-    attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
-    silent = max(0.0, time.time() - word["updated"])
-    known = (
-        word["state"],
-        word["budget"],
-        steps,
-        word["latest_return"],
-        left,
-        attempt,
-        processes,
-        silent,
-        word["host"],
+    history = read_object(records, key.folder, PROVENANCE)
+    left = seconds_left(status.env_steps, status.budget, status.wall_seconds)
+    return CellStatus(
+        key,
+        status.state,
+        status.budget,
+        status.env_steps,
+        status.latest_return,
+        left if status.state == "running" else None,
+        history["attempt"] if history else None,
+        len(history["starts"]) if history else None,
+        max(0.0, time.time() - status.updated),
+        status.host,
+        status.synthetic,
+        _warning(records, key),
     )
-    return CellStatus(key, *known, word.get("synthetic"), _warning(records, key))
 
 
 def _warning(records: Records, key: CellKey) -> str:
     try:
-        return signs_of_exploitation(records.read(key.folder, "events.jsonl") or b"", "events.jsonl")
+        return signs_of_exploitation(records.read(key.folder, EVENTS) or b"", EVENTS)
     except UserError:  # who tabulates the cell is told of a log that cannot be read
         return ""
 

@@ -21,7 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from dima.config.grid import CellKey
-from dima.record.files import read_json
+from dima.record.cell_state import Status, read_status
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_TOTALS = 30.0
@@ -42,26 +42,7 @@ class PlannedCell(NamedTuple):
         return f"{self.grid}/{self.key.folder}"
 
 
-class Status(NamedTuple):
-    """What a cell last said of itself; `wall_seconds` is its training time so far, over all attempts."""
-
-    state: str
-    env_steps: int
-    wall_seconds: float
-    latest_return: float | None
-    message: str | None
-
-
 Statuses = dict[PlannedCell, Status]
-
-
-def read_status(cell: PlannedCell, since: float) -> Status | None:
-    """The cell's own word, or None when it has said nothing after `since` (Unix time).
-
-    An older word is another run's.
-    """
-    word = read_json(cell.folder / "status.json")
-    return Status(*(word[field] for field in Status._fields)) if word and word["updated"] >= since else None
 
 
 @dataclass(frozen=True)
@@ -223,9 +204,9 @@ def _look(cells: Sequence[PlannedCell], parallel: int, statuses: Statuses, start
     """Read again every cell that has not completed, into `statuses`."""
     for cell in cells:
         if cell not in statuses or statuses[cell].state != "completed":
-            word = read_status(cell, started)
-            if word:
-                statuses[cell] = word
+            status = read_status(cell.folder)
+            if status and status.updated >= started:  # an older one is another run's
+                statuses[cell] = status
     return Snapshot(cells, dict(statuses), parallel)
 
 

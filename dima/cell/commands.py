@@ -11,12 +11,13 @@ from dima.cell.sibling_seeds import SEEDS_BESIDE, trained_beside
 from dima.config.grid import load_grid
 from dima.errors import STOPPED
 from dima.options import Commands, add_cell_command, add_results, seed
+from dima.record.cell_state import is_finished
 from dima.record.mongo.database import database_address
 
 FINISHED_SINCE = "DIMA_FINISHED_SINCE"
 """Environment variable that the Snakefile sets: a run that finished since then (Unix seconds) is what it asks
 for, also without its summary. 0 unless cells are forced: Snakemake removes the summary of what finished while
-nobody watched. See `dima.cell.run.is_finished`."""
+nobody watched. See `dima.record.cell_state`."""
 
 
 def add_train(commands: Commands) -> None:
@@ -52,8 +53,6 @@ def _train(options: argparse.Namespace) -> None:
 
 def _unfinished_beside(options: argparse.Namespace, finished_since: float) -> dict[int, Path]:
     """The folders of the cells that this job is to train beside the one of the options, by seed."""
-    from dima.cell.run import is_finished
-
     others = [
         seed(text)
         for text in os.environ.get(SEEDS_BESIDE, "").split(",")
@@ -66,5 +65,5 @@ def _unfinished_beside(options: argparse.Namespace, finished_since: float) -> di
     return {
         other: folder
         for other, (config, folder) in cells.items()
-        if not is_finished(config, folder, finished_since)
+        if not is_finished(folder, config, finished_since)
     }

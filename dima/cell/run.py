@@ -19,7 +19,7 @@ import torch
 import envs
 from dima.baselines.checkout.run import run_upstream
 from dima.baselines.checkout.upstream import Upstream, find_upstream
-from dima.cell.attempts import CHECKPOINT, begin_process, continued_from, drop_earlier_checkpoints
+from dima.cell.attempts import begin_process, continued_from, drop_earlier_checkpoints
 from dima.cell.checkpoint import load_checkpoint
 from dima.cell.checkpoint_writer import CheckpointWriter
 from dima.cell.lock import Lease, hold
@@ -30,7 +30,7 @@ from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learning.compute import describe
 from dima.learning.learner import Learner, Scalars
-from dima.record.attempt import COMPLETED, SUMMARY, put_summary_back, read_history, read_summary_file
+from dima.record.cell_state import CHECKPOINT, Step, next_step, read_files, restore_summary
 from dima.record.provenance import provenance
 from dima.record.run_record import EvaluationEntry, RunRecord
 from dima.record.sacred_record import Metrics, recorded
@@ -45,8 +45,7 @@ class Execution:
         checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
         from_scratch: begin a new attempt whatever is there.
         wait: for another process that runs the cell, instead of refusing.
-        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile; what
-            finished before is not, although its summary may be there still. 0, or infinite: no cell is forced (see `is_finished`).
+        finished_after: Unix time; see `dima.record.cell_state.next_step`.
         stop: tells when to end at a checkpoint.
         build: makes the learner; None: `build_learner`.
         evaluations: makes what evaluates, of the arguments of `Evaluations`; None: that.
@@ -56,7 +55,7 @@ class Execution:
     checkpoint_seconds: float = 300.0
     from_scratch: bool = False
     wait: bool = False
-    finished_since: float = math.inf
+    finished_after: float = math.inf
     stop: StopSignal = field(default_factory=StopSignal)
     build: Callable[[CellConfig, torch.device], Learner] | None = None
     evaluations: Callable[..., Evaluations] | None = None
@@ -72,19 +71,15 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         DivergedError: training is not finite any more; what was recorded stays.
         CrashedError: the simulator or the program of a checkout broke down; likewise.
     """
-    if (
-        _is_of(config, folder / SUMMARY)
-        and is_finished(config, folder, execution.finished_since)
-        and not execution.from_scratch
-    ):
+    if _next_step(config, folder, execution) == "nothing":
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
     learner = None if upstream else (execution.build or build_learner)(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
-        if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
-            put_summary_back(folder)
+        if _next_step(config, folder, execution) in ("nothing", "restore summary"):
+            restore_summary(folder)
             print(f"{folder}: finished meanwhile, nothing to do.")
             return
         history = begin_process(
@@ -105,27 +100,9 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         recorded("dima", config.model_dump(mode="json"), folder, run)
 
 
-def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
-    """Whether a run of the cell that ended after `since` is there, or the cell's summary where `since` says
-    that no cells are forced.
-
-    A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it
-    planned, or as an earlier workflow was killed before the cell came to its end. In between, what another
-    workflow left running may have come to it. A forced cell whose turn in its job has not come still has its
-    old summary. An attempt that is being set aside is finished for nobody.
-    """
-    if (read_history(folder) or {}).get("set_aside"):
-        return False
-    forced = 0 < since < math.inf
-    if not forced and _is_of(config, folder / SUMMARY):
-        return True
-    damaged = not forced and (folder / SUMMARY).exists() and read_summary_file(folder / SUMMARY) is None
-    return _is_of(config, folder / COMPLETED) and (damaged or (folder / COMPLETED).stat().st_mtime >= since)
-
-
-def _is_of(config: CellConfig, path: Path) -> bool:
-    """Whether the summary at `path` is of this configuration."""
-    return (read_summary_file(path) or {}).get("config_hash") == config.digest()
+def _next_step(config: CellConfig, folder: Path, execution: Execution) -> Step:
+    options = {"finished_after": execution.finished_after, "from_scratch": execution.from_scratch}
+    return next_step(read_files(folder), config, **options)
 
 
 def _start(device: torch.device, upstream: Upstream | None) -> dict[str, Any]:

@@ -18,7 +18,8 @@ import numpy as np
 
 from dima.config import CellConfig
 from dima.errors import DivergedError
-from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
+from dima.record.attempt import PROVENANCE, History
+from dima.record.cell_state import COMPLETED, EVENTS, STATUS, SUMMARY, RunState, Status
 from dima.record.events import Event, EventLog, logged, read_events
 from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
@@ -73,7 +74,7 @@ class RunRecord:
             self._seconds_before = float(state["wall_seconds"])
             self._last_grid_step = int(state["last_grid_step"])
             self.latest_return = state["latest_return"]
-        self._log = EventLog(self.folder / "events.jsonl", int(state["events"]) if state else 0)
+        self._log = EventLog(self.folder / EVENTS, int(state["events"]) if state else 0)
 
     def state_dict(self) -> dict[str, Any]:
         """What `begin` continues from, after what is logged has reached the disk."""
@@ -128,22 +129,22 @@ class RunRecord:
         self._metrics("evaluation.return", mean, env_steps)
         print(f"{env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {mean:.1f}", flush=True)
 
-    def status(self, state: str, message: str | None = None) -> None:
-        """What the cell says of itself, for who watches it."""
-        content = {
-            "state": state,
-            "env_steps": self.env_steps,
-            "budget": self.config.task.env_steps,
-            "latest_return": self.latest_return,
-            "wall_seconds": round(self.wall_seconds, 3),
-            "updated": time.time(),
-            "process": os.getpid(),
-            "host": platform.node(),
-            "message": message,
-        }
-        write_json(self.folder / "status.json", content)
+    def status(self, state: RunState, message: str | None = None) -> None:
+        """Write `status.json`, which `dima status` and the progress display read."""
+        status = Status(
+            state=state,
+            env_steps=self.env_steps,
+            budget=self.config.task.env_steps,
+            latest_return=self.latest_return,
+            wall_seconds=round(self.wall_seconds, 3),
+            updated=time.time(),
+            process=os.getpid(),
+            host=platform.node(),
+            message=message,
+        )
+        write_json(self.folder / STATUS, status.model_dump(exclude={"synthetic"}))
 
-    def last_status(self, state: str, message: str) -> None:
+    def last_status(self, state: RunState, message: str) -> None:
         """The status at the end of a run that failed.
 
         A disk that cannot take it must not hide what went wrong.
@@ -159,7 +160,7 @@ class RunRecord:
             lineage: of the environment: physics engine and versions.
             epochs: rounds of collecting and learning; None where the method does not tell.
         """
-        events: list[Event] = read_events(self.folder / "events.jsonl")
+        events: list[Event] = read_events(self.folder / EVENTS)
         summary = summarize(self.config, events, self.history, lineage, epochs, self.wall_seconds)
         self.status("completed")
         write_json(self.folder / SUMMARY, summary)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dima.campaign import disk
-from dima.campaign.cell_plan import PUT_BACK, CellPlan, cell_plans, changed_keys
+from dima.campaign.cell_plan import RESTORED, CellPlan, cell_plans, changed_keys
 from dima.campaign.disk import text_of_bytes
 from dima.campaign.plan import Plan, make_plan
 from dima.campaign.plan_text import measurements, remarks, rows
@@ -157,7 +157,7 @@ def test_every_cell_has_a_fate_and_a_reason(grid_of, leave, results: Path) -> No
         4: "failed",
         5: "diverged",
         15: "begun",
-        17: PUT_BACK,
+        17: RESTORED,
     }
     assert plans[17].seconds_left == 0
     assert plans[2].seconds_left == 1200  # 400 s for a quarter: three more quarters

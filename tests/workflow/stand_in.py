@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = sys.path.pop(0)  # python -m looks here first; without it `dima` is the package
 
 
-def train(grid: str, task: str, method: str, seed: str) -> None:
+def train(grid: str, task: str, method: str, seed: str, **_: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}")
     folder.mkdir(parents=True, exist_ok=True)
     failing = os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}"
@@ -96,7 +96,7 @@ held-out,model,mean,1,0.75,0.1,4
 }
 
 
-def study(name: str, grid: str, task: str, method: str, seed: str, threads: str) -> None:
+def study(name: str, grid: str, task: str, method: str, seed: str, **_: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}", "studies")
     folder.mkdir(parents=True, exist_ok=True)
     if os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}/{name}":

@@ -8,17 +8,17 @@ import os
 import subprocess
 from pathlib import Path
 
-from dima.record.files import read_json
+from dima.record.cell_state import read_status
 
 
 def stopped_cells() -> list[str]:
     """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
     folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
-    words = {str(folder): read_json(folder / "status.json") for folder in folders}
+    statuses = {str(folder): read_status(folder) for folder in folders}
     return [
         folder
-        for folder, word in words.items()
-        if word and word["state"] == "interrupted" and word["updated"] >= STARTED
+        for folder, status in statuses.items()
+        if status and status.state == "interrupted" and status.updated >= STARTED
     ]
 
 

@@ -21,18 +21,10 @@ from dima.analysis.records.files import FileRecords, Records
 from dima.config import OLDER_METHOD, older_method
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
+from dima.record.cell_state import CONFIG, EVENTS, STATUS, SUMMARY, RunState, Status
 from dima.record.events import parse_events
 
-State = Literal[
-    "completed",
-    "stale",
-    "trained by an older method",
-    "diverged",
-    "failed",
-    "interrupted",
-    "running",
-    "not run",
-]
+State = Literal[RunState, "stale", "trained by an older method", "not run"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -84,13 +76,6 @@ class Summary(Recorded):
     def key(self) -> CellKey:
         """The cell that the summary says it belongs to."""
         return CellKey(self.task, self.method, self.seed)
-
-
-class Status(Recorded):
-    """The part of `status.json` that tables use."""
-
-    state: Literal["running", "completed", "diverged", "failed", "interrupted"]
-    synthetic: str | None = None
 
 
 class Begun(Recorded):
@@ -175,7 +160,7 @@ def read_curve(record: CellRecord) -> dict[int, float]:
     curve = read_evaluations(record)
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
-        place = record.records.place(record.key.folder, "events.jsonl")
+        place = record.records.place(record.key.folder, EVENTS)
         raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
     return curve
 
@@ -185,10 +170,10 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
 
     Raises UserError for an evaluation without a step or a return.
     """
-    place = record.records.place(record.key.folder, "events.jsonl")
+    place = record.records.place(record.key.folder, EVENTS)
     returns: dict[int, list[float]] = defaultdict(list)
     for event in parse_events(
-        record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"
+        record.records.read(record.key.folder, EVENTS) or b"", place, kind="evaluation"
     ):
         step, value = event.get("grid_step"), event.get("return")
         if not isinstance(step, int) or not isinstance(value, int | float):
@@ -197,7 +182,7 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
     return {step: sum(values) / len(values) for step, values in sorted(returns.items())}
 
 
-def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
+def read_summary(grid: Grid, key: CellKey, records: Records, name: str = SUMMARY) -> Summary | None:
     """The cell's summary in the file `name`, None without one.
 
     Raises UserError as `load_cells` does for one that cannot be trusted.
@@ -240,8 +225,8 @@ def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
 
 def read_begun(key: CellKey, records: Records) -> Begun | None:
     """The cell's `config.json`, None without one. Raises UserError for one that cannot be read."""
-    content = records.read(key.folder, "config.json")
-    return None if content is None else parse(Begun, content, records.place(key.folder, "config.json"))
+    content = records.read(key.folder, CONFIG)
+    return None if content is None else parse(Begun, content, records.place(key.folder, CONFIG))
 
 
 def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
@@ -255,10 +240,10 @@ def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
 
 def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
     """The state, and what a synthetic record says of itself."""
-    content = records.read(folder, "status.json")
+    content = records.read(folder, STATUS)
     if content is None:
         return "not run", None
-    status = parse(Status, content, records.place(folder, "status.json"))
+    status = parse(Status, content, records.place(folder, STATUS))
     # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary
     # was removed
     return "interrupted" if status.state == "completed" else status.state, status.synthetic
@@ -277,9 +262,7 @@ def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records
         for folder in records.with_summary(parent):
             if folder in planned:
                 continue
-            summary = parse(
-                Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json")
-            )
+            summary = parse(Summary, records.read(folder, SUMMARY) or b"", records.place(folder, SUMMARY))
             if summary.grid == grid.name and summary.key.folder in planned:
                 place = records.place(folder)
                 raise UserError(
