@@ -1,4 +1,4 @@
-"""The action gains of an exactly trained denoiser, from MuJoCo's Jacobians: a prediction for `dima study gain`.
+"""Action gains of an exactly trained denoiser, from MuJoCo's Jacobians: a prediction for `dima study gain`.
 
     python -m benchmarks.optimal_gain --json gains.json
 
