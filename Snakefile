@@ -31,8 +31,8 @@ except UserError as error:
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/snakemake.smk"
 include: "workflow/rules/containers.smk"
-include: "workflow/rules/seeds_beside.smk"
 include: "workflow/rules/cards.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/films.smk"

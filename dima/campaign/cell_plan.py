@@ -1,4 +1,4 @@
-"""What would become of a cell if the grid were run now: finished, continued, or made anew and why."""
+"""What a run of the grid would do with each cell: skip, continue, or train it, and why."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ REASONS: dict[State, str] = {
 
 
 class CellPlan(NamedTuple):
-    """What would become of one cell.
+    """What a run of the grid would do with one cell.
 
     Attributes:
         key: which cell.
-        fate: it is `finished`; it would `continue` from a checkpoint, be made `anew`, though there is something of it, or be begun (`new`);
-            its record is `unreadable`, or it is `impossible`.
-        reason: why it would be made anew, what is wrong with its record, or why it is impossible; one sentence without a full stop.
-        state: of a cell that would continue: what it said last.
-        seconds_left: of such a cell: training time to come, at its own mean speed. None where nothing tells.
-        device: of such a cell: what its last process computed on.
-        summary: of what was finished, whatever configuration it had.
-        measures: whether that is the grid's configuration but for the budget, so that its speed is that of cells to come.
+        fate: it is `finished`, would `continue` from a checkpoint, be trained again (`anew`) or for the first
+            time (`new`), has an `unreadable` record, or is `impossible`.
+        reason: of `anew`, `unreadable` and `impossible`; a sentence without a full stop.
+        state: last status of a cell that would continue.
+        seconds_left: its remaining training time at its own mean speed; None where that is unknown.
+        device: of its last process.
+        summary: of a finished run, whatever its configuration.
+        measures: whether that is the grid's configuration except for the budget, so that it predicts speeds.
     """
 
     key: CellKey
@@ -89,15 +89,13 @@ class _History(Recorded):
 
 
 def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
-    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and
-    its checkpoints there.
+    """The plan of every cell of the grid, by checkpoints in `cells_dir` and records, by default there too.
 
-    A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the
-    folder `.snakemake`) of the hashes that its jobs had. Where they are lost it takes any summary for
-    finished, and of a cell that `dima train` alone brought to a changed configuration it plans a job, which
-    finds the cell finished.
+    A cell is finished by the configuration's hash in its summary. Snakemake goes by its own notes in
+    `.snakemake`: where they are lost it counts any summary as finished, and for a cell that `dima train`
+    trained with a changed configuration it plans a job, which finds the cell finished.
 
-    Raises UserError where the grid's configuration is not in order.
+    Raises UserError for an invalid grid.
     """
     records = records or FileRecords(cells_dir)
     configs: dict[tuple[str, str], CellConfig | None] = {}
@@ -194,7 +192,7 @@ def _history(recorded: _History | None, begun: Begun | None) -> History | None:
 
 
 def _begun(key: CellKey, records: Records) -> Begun | None:
-    """`config.json`, which is made again where it is damaged."""
+    """`config.json`, None where it is damaged: it is written again."""
     with suppress(UserError):
         return read_begun(key, records)
     return None
@@ -206,9 +204,7 @@ def _read(model: type[Model], key: CellKey, name: str, records: Records) -> Mode
 
 
 def changed_keys(recorded: Mapping[str, Any], config: CellConfig) -> dict[str, tuple[str, str]]:
-    """Key path -> value that was recorded and value now, both as JSON, of the keys that decide what is
-    computed.
-    """
+    """Key path -> recorded and present value as JSON, for changed keys that decide what is computed."""
     now, shown = dict(_leaves(json.loads(config.canonical()))), dict(_leaves(config.model_dump(mode="json")))
     before = {path: value for path, value in _leaves(recorded) if path in now or path not in shown}
     return {
@@ -227,7 +223,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _change(changes: Mapping[str, tuple[str, str]], why_not: str | None) -> str:
-    """What changed; of a budget also why the cell does not continue."""
+    """What changed, and for a budget also why the cell does not continue."""
     if not changes:
         return "configuration changed, though in no key that is recorded"
     what, why = "configuration", ""

@@ -10,7 +10,8 @@ from conftest import CONFIG, ROOT
 from dima.cell.methods import LEARNERS
 from dima.cli import main
 from dima.config import method_table
-from dima.config.grid import CellKey, load_grid, method_summaries
+from dima.config.grid import CellKey, load_grid
+from dima.config.method_files import method_summaries
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 

@@ -147,9 +147,12 @@ if __name__ == "__main__":
     if command == "build-image":
         build_image(*arguments)
     names = [arguments.pop(0)] if command in ("study", "render") else []
-    options = {
-        name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)
-    }
+    options: dict[str, str] = {}
+    for word in arguments:
+        if word.startswith("--"):
+            name = word.removeprefix("--")
+        else:
+            options[name] = f"{options.get(name, '')} {word}".strip()
     if command == "train":
         train(**options)
     elif command == "study":

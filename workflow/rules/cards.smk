@@ -4,13 +4,12 @@ A job's `gpu_percent` is its part of a card, and all cards together are the limi
 whole one. Which card it is the cell finds out when it starts (dima/cell/cards.py). The profile `local` asks for this by `share_gpus`.
 """
 
-import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from dima.campaign.speed import Speeds
 from dima.campaign.cards import percent_of_a_card
-from dima.cell.cards import CARDS, WHOLE, as_text, find_cards
+from dima.cell.cards import WHOLE, find_cards
 
 
 def computes_on_gpus() -> bool:
@@ -25,10 +24,9 @@ WANTED = (
     str(config.get("share_gpus", False)).lower() == "true"
 )  # Snakemake reads `false` on the command line as a word
 SHARED = find_cards() if WANTED and workflow.is_main_process and computes_on_gpus() else []
+GPUS = f"--gpus {' '.join(card.uuid for card in SHARED)}" if SHARED else ""
 if SHARED:
-    os.environ[CARDS] = as_text(SHARED)  # jobs inherit it
-    if "gpu_percent" not in workflow.global_resources:
-        workflow.register_resource("gpu_percent", WHOLE * len(SHARED))
+    limit_resource("gpu_percent", WHOLE * len(SHARED))
 
 
 @cache

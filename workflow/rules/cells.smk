@@ -47,6 +47,15 @@ def require_cell(wildcards) -> list[str]:
     return []
 
 
+def train_options(wildcards) -> str:
+    """Options of `dima train` that depend on what Snakemake was asked for; no params, which would rerun finished cells.
+
+    The cells of a Slurm job (`group-components` in the profile) train at the same time and share what the job got.
+    """
+    seeds = " ".join(map(str, seeds_of_group()))
+    return f"--finished-after {finished_after()}" + (f" --with-seeds {seeds}" if seeds else "")
+
+
 rule cell:
     input:
         require_cell,
@@ -61,13 +70,14 @@ rule cell:
         "results/{grid}/logs/{task}/{method}/seed-{seed}.log",
     container:
         image_of
-    threads: max(1, len(seeds_of_group()))
+    threads: lambda wildcards: max(1, len(seeds_of_group()))
     resources:
         gpu_percent=gpu_percent,
+        options=train_options,
     params:
         digest=lambda wildcards: digest(wildcards.grid, key_of(wildcards)),
     # exec: a signal to all processes of a job would end the shell, and Snakemake with it, before the cell's
     # checkpoint
     shell:
         "exec python -m dima train --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --gpu-percent {resources.gpu_percent} --wait > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --gpu-percent {resources.gpu_percent} {GPUS} {resources.options} --wait > {log:q} 2>&1"

@@ -17,12 +17,6 @@ from dima.analysis.paths import (
 
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
-# Snakemake's own report takes a whole folder into a ZIP file, into a single HTML file the first page alone
-REPORT_PAGES = (
-    {"htmlindex": "index.html"}
-    if any(word.endswith(".zip") for word in sys.argv)
-    else {"patterns": ["{page,index}.html"]}
-)
 
 
 def table_files(grid_name: str, of: Part | None = None) -> list[str]:
@@ -138,7 +132,7 @@ for grid in GRIDS.values():
                 caption="../report/report.rst",
                 category="Report",
                 labels={"page": "first page"},
-                **REPORT_PAGES,
+                **report_pages(),
             ),
         log:
             f"results/{grid.name}/logs/report.log",

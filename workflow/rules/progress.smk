@@ -1,17 +1,13 @@
 """What a run says: a refusal before it starts, its progress, the tables at its end, and the last lines of what failed."""
 
-import logging
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import envs
-from dima.cell.commands import FINISHED_SINCE
 from dima.campaign.progress import PlannedCell, Progress
 
-STARTED = time.time()
 PROGRESS = Progress()
 JOBS = []  # what this run is to make, known when it starts
 
@@ -44,22 +40,6 @@ def planned(job) -> PlannedCell:
         Path(job.output[0]).parent,
         GRIDS[job.wildcards.grid].task(key.task).env_steps,
     )
-
-
-def is_forced(job) -> bool:
-    """Whether the job was asked for with -f, -F or -R; Snakemake also calls forced what it did not see the end of."""
-    settings = workflow.dag_settings
-    return workflow.dag.reason(job).forced and bool(
-        settings.forceall or settings.forcetargets or settings.forcerun
-    )
-
-
-def calm_snakemake() -> None:
-    """Leave Snakemake's own lines below a warning to its log file, and send the others through the progress display."""
-    for handler in logging.getLogger("snakemake.logging").handlers:
-        if handler.name == "DefaultStreamHandler":
-            handler.setLevel(logging.WARNING)
-            handler.setStream(sys.stderr)
 
 
 def made_by_rules() -> list[str]:
@@ -137,16 +117,14 @@ def print_ends_of_logs() -> None:
 
 
 onstart:
-    JOBS.extend(workflow.dag.needrun_jobs())
+    JOBS.extend(jobs_to_run())
     cells = [job for job in JOBS if job.rule.name == "cell"]
     refuse_missing([key_of(job.wildcards) for job in cells])
     refuse_unbuilt(JOBS)
-    # jobs inherit it, also through Slurm
-    os.environ[FINISHED_SINCE] = str(STARTED if any(map(is_forced, cells)) else 0)
+    os.environ[FINISHED_AFTER] = finished_after()
     say_who_shares(cells)
-    at_once = min(workflow.cores, cells_at_once(cells)) if workflow.local_exec else workflow.nodes
-    PROGRESS.start([planned(job) for job in cells], at_once)
-    calm_snakemake()
+    PROGRESS.start([planned(job) for job in cells], jobs_at_once(cells_at_once(cells)))
+    quiet_snakemake()
 
 
 onsuccess:

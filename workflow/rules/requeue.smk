@@ -13,7 +13,7 @@ from dima.record.cell_state import read_status
 
 def stopped_cells() -> list[str]:
     """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
-    folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
+    folders = [Path(job.output[0]).parent for job in jobs_of_process() if job.rule.name == "cell"]
     statuses = {str(folder): read_status(folder) for folder in folders}
     return [
         folder

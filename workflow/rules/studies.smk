@@ -97,7 +97,7 @@ rule study:
         gpu_percent=gpu_percent,
     shell:
         "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} {GPUS} > {log:q} 2>&1"
 
 
 rule frames:
@@ -114,7 +114,7 @@ rule frames:
         gpu_percent=gpu_percent,
     shell:
         "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
+        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} {GPUS} > {log:q} 2>&1"
 
 
 rule study_over_seeds:
