@@ -139,7 +139,7 @@ def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_
         return CellPlan(
             key,
             "unreadable",
-            f"its {missing} is missing: it continues if its checkpoint holds what was there, or is refused",
+            f"its {missing} is missing: it continues if its checkpoint has the content, or is refused",
         )
     if state == "empty":
         return CellPlan(key, "new")

@@ -141,9 +141,8 @@ def _next_attempt(config: CellConfig, folder: Path, from_scratch: bool) -> Histo
     earlier = None if from_scratch else _shorter(config, folder)
     if earlier is None:
         return begun
-    print(
-        f"{folder}: the budget was raised from {earlier['budget']:,} to {begun['budget']:,} environment steps."
-    )
+    steps = f"{earlier['budget']:,} to {begun['budget']:,} environment steps"
+    print(f"{folder}: the budget was raised from {steps}.")
     return begun | {
         "starts": earlier["starts"],
         "continued": {name: earlier[name] for name in ("attempt", "digest", "budget")},

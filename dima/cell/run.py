@@ -206,7 +206,7 @@ class _Training:
         while learner.env_steps < budget:
             scalars = learner.run_epoch()
             self._checkpoints.refuse_if_failed()
-            self._lease.refuse_if_lost()  # before anything is written: it may be another process's cell by now
+            self._lease.refuse_if_lost()  # before anything is written to what another process may hold now
             self._record_scalars(scalars)
             # started an epoch ago: recorded always here, so that a repeated run logs in the same order
             if self._evaluations.pending:

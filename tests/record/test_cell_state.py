@@ -26,7 +26,7 @@ def history(digest: str | None, *, finished: bool = False, **more: str) -> dict[
 
 
 ROWS: dict[str, tuple[State, dict[str, Any], tuple[Step, Step, Step, Step]]] = {
-    # files; the step of `dima train`, in a workflow, in one that forced the cell before it finished, and after
+    # files; the step alone, in a workflow, in one that forced the cell before it finished, and after that
     "given up": (
         "given up",
         {"history": history(THIS, set_aside="finished"), "summary": THIS, "completed": THIS},

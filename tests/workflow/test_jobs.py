@@ -16,7 +16,8 @@ FOLDER = "results/quick/cells/push-mass/dima"
 STOPPED = """import json, os, pathlib, sys, time
 folder = pathlib.Path("results/quick/cells/push-mass/dima/seed-" + sys.argv[sys.argv.index("--seed") + 1])
 folder.mkdir(parents=True, exist_ok=True)
-status = {"state": "interrupted", "env_steps": 400, "latest_return": 1.0, "wall_seconds": 1.0, "updated": time.time(), "message": "stopped"}
+status = {"state": "interrupted", "env_steps": 400, "latest_return": 1.0, "wall_seconds": 1.0}
+status |= {"updated": time.time(), "message": "stopped"}
 (folder / "status.json").write_text(json.dumps(status))
 (folder / "siblings").write_text(" ".join(sys.argv[sys.argv.index("--with-seeds") + 1:]))
 sys.exit(99)

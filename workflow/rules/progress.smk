@@ -1,4 +1,4 @@
-"""What a run says: a refusal before it starts, its progress, the tables at its end, and the last lines of what failed."""
+"""What a run prints: refusals before it starts, progress, tables at its end, and the ends of failed logs."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import envs
 from dima.campaign.progress import PlannedCell, Progress
 
 PROGRESS = Progress()
-JOBS = []  # what this run is to make, known when it starts
+JOBS = []  # of this run, known when it starts
 
 
 def refuse_missing(keys: list[CellKey]) -> None:
@@ -26,13 +26,13 @@ def refuse_missing(keys: list[CellKey]) -> None:
     ]
     if missing:
         sys.exit(
-            f"Nothing was run: there is {' and '.join(missing)} yet; the tasks are {', '.join(sorted(envs.TASKS))},"
-            f" the methods {', '.join(methods)}."
+            f"Nothing was run: there is {' and '.join(missing)} yet;"
+            f" the tasks are {', '.join(sorted(envs.TASKS))}, the methods {', '.join(methods)}."
         )
 
 
 def planned(job) -> PlannedCell:
-    """What the progress display is told of a cell's job."""
+    """A cell's job for the progress display."""
     key = key_of(job.wildcards)
     return PlannedCell(
         job.wildcards.grid,
@@ -49,9 +49,10 @@ def made_by_rules() -> list[str]:
 
 
 def made_again() -> list[str]:
-    """Tables, figures and reports made again because this run was asked for cells or studies alone and made one that they rest on.
+    """Tables, figures and reports made again after a run that was asked for cells or studies alone.
 
-    Snakemake makes what a target needs, not what needs it; without this, one cell made again by its name would leave old tables behind.
+    Snakemake makes what a target needs, not what needs it: a cell trained again by its name would leave old
+    tables.
     """
     paths = []
     for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name in ("cell", "study", "frames")}):
@@ -69,7 +70,7 @@ def made_again() -> list[str]:
 
 
 def assembled(grid_name: str, files: list[str], *command: str) -> bool:
-    """Make the files again, where they are there and no job of this run made them; returns whether they were."""
+    """Make existing files again that no job of this run made; returns whether it did."""
     if not files or set(files) & set(made_by_rules()) or not all(map(os.path.exists, files)):
         return False
     subprocess.run(
@@ -81,7 +82,7 @@ def assembled(grid_name: str, files: list[str], *command: str) -> bool:
 
 
 def report_without_studies() -> None:
-    """The reports that this run was to make after studies, of which one failed: returns are shown all the same, and what is missing is said."""
+    """Make the reports of this run without the studies that failed."""
     for name, grid in GRIDS.items():
         (folder,) = report_files(name)
         page = Path(folder, "index.html")
@@ -93,7 +94,7 @@ def report_without_studies() -> None:
 
 
 def print_results() -> None:
-    """The tables of final returns that follow from this run, and where their figures and report are."""
+    """Print the tables of final returns of this run, and the paths of its figures and reports."""
     made = [Path(path) for path in made_by_rules() + made_again()]
     for path in made:
         if path.name == "final_returns.md":
@@ -107,7 +108,7 @@ def print_results() -> None:
 
 
 def print_ends_of_logs() -> None:
-    """The last lines of the logs of this run's jobs that did not make what they should."""
+    """Print the last lines of the logs of jobs that did not make their output."""
     for job in JOBS:
         for log in map(Path, job.log):
             started = log.exists() and log.stat().st_mtime >= STARTED

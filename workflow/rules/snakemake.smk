@@ -1,6 +1,6 @@
-"""Everything that these rules ask of Snakemake beyond its documented interface, each with the reason; tested with Snakemake 9.27.
+"""All uses of Snakemake beyond its documented interface, each with its reason; tested with Snakemake 9.27.
 
-Rules are read before Snakemake knows what it was asked for: `workflow.dag_settings` and `workflow.dag` are there once it builds its jobs.
+Snakemake reads the rules first: `workflow.dag_settings` and `workflow.dag` are set when it builds its jobs.
 """
 
 import logging
@@ -19,10 +19,10 @@ envvars:
 
 
 def finished_after() -> str:
-    """`--finished-after` of a cell: when this run started if it forces cells (-f, -F or -R), else 0.
+    """`--finished-after` of cells: the start of this run if it forces cells (-f, -F or -R), else 0.
 
-    Snakemake removes the summary of a cell before it starts its job. The reason of a job does not tell whether it was forced: Snakemake also
-    calls forced what it did not see the end of.
+    Snakemake removes the summary of a cell before it starts its job. A job's reason does not say whether the
+    user forced it: Snakemake also forces jobs that it did not see the end of.
     """
     if not workflow.is_main_process:
         return os.environ[FINISHED_AFTER]
@@ -33,9 +33,9 @@ def finished_after() -> str:
 
 
 def seeds_of_group() -> list[int]:
-    """The seeds of the group that this process runs; none where it runs one cell, or a workflow.
+    """The seeds of the cells of this Slurm job; none for a single cell or outside of one.
 
-    A Slurm job gets its cells as `--target-jobs`. Snakemake would run them one after another, on one processor each.
+    A Slurm job gets its cells as `--target-jobs`, and Snakemake would run them one after another.
     """
     jobs = workflow.dag_settings.target_jobs
     seeds = sorted({int(job.wildcards_dict["seed"]) for job in jobs if job.rulename == "cell"})
@@ -48,26 +48,26 @@ def jobs_of_process() -> list:
 
 
 def jobs_to_run() -> list:
-    """The jobs that this run will start, for the progress display and what is made after the run.
+    """The jobs of this run, for the progress display and for what is made after the run.
 
-    A logger plugin would be given jobs as they start, not what is planned, and would have to be installed and named in every profile.
+    A logger plugin would see jobs as they start, not the plan, and every profile would have to name it.
     """
     return list(workflow.dag.needrun_jobs())
 
 
 def jobs_at_once(cells: int) -> int:
-    """How many cells run at once, of those that the GPUs hold together."""
+    """How many cells run at once, of those that fit on the GPUs."""
     return min(workflow.cores, cells) if workflow.local_exec else workflow.nodes
 
 
 def limit_resource(name: str, amount: int) -> None:
-    """As `--resources name=amount`, unless that was given: how much there is of it is only known here."""
+    """Set `--resources name=amount` unless the user did; the amount depends on the machine."""
     if name not in workflow.global_resources:
         workflow.register_resource(name, amount)
 
 
 def quiet_snakemake() -> None:
-    """Leave Snakemake's own lines below a warning to its log file, and write the others below the progress display."""
+    """Print Snakemake's warnings above the progress display, and leave its other lines to its log file."""
     for handler in logging.getLogger("snakemake.logging").handlers:
         if handler.name == "DefaultStreamHandler":
             handler.setLevel(logging.WARNING)
@@ -75,9 +75,9 @@ def quiet_snakemake() -> None:
 
 
 def report_pages() -> dict[str, object]:
-    """What Snakemake's own report takes of the folder of ours: all pages into a ZIP file, the first one into a single HTML file.
+    """The pages of our report in Snakemake's own: all of them in a ZIP file, the first in a single HTML file.
 
-    It refuses the one in place of the other, and says which it writes only after the rules are read.
+    Snakemake refuses one in place of the other, and sets which of them it writes after it has read the rules.
     """
     as_zip = any(word.endswith(".zip") for word in sys.argv)
     return {"htmlindex": "index.html"} if as_zip else {"patterns": ["{page,index}.html"]}
