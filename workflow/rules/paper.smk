@@ -35,7 +35,7 @@ def report_files(grid_name: str) -> list[str]:
 
 
 def predictions(grid_name: str, wildcards) -> list[str]:
-    """The studies in the table of prediction errors, and their cells' summaries; a removed one runs the cell."""
+    """The studies in the table of prediction errors, and their cells' summaries."""
     studies = prediction_studies(GRIDS[grid_name], RESULTS)
     return [*map(str, studies), *(str(path.parents[1] / "summary.json") for path in studies)]
 
