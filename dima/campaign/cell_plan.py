@@ -108,79 +108,82 @@ def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> l
             plans.append(CellPlan(key, "impossible", f"there is no method {key.method} yet"))
             continue
         try:
-            plans.append(_plan(grid, key, config.model_copy(update={"seed": key.seed}), records, cells_dir))
+            seeded = config.model_copy(update={"seed": key.seed})
+            plans.append(_plan(_read_cell(grid, key, seeded, records, cells_dir)))
         except UserError as error:
             plans.append(CellPlan(key, "unreadable", str(error).removesuffix(".")))
     return plans
 
 
-def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> CellPlan:
+class _Cell(NamedTuple):
+    """What was read of a cell, and the configuration that the grid has for it now."""
+
+    key: CellKey
+    config: CellConfig
+    files: CellFiles
+    begun: Begun | None
+    status: Status | None
+    summary: Summary | None
+    done: Summary | None
+    device: str | None
+
+
+def _read_cell(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> _Cell:
     summary, completed = (read_summary(grid, key, records, name) for name in (SUMMARY, COMPLETED))
-    done = summary or completed
     begun, recorded = _begun(key, records), _read(_History, key, PROVENANCE, records)
-    history, status = _history(recorded, begun), parse_status(records.read(key.folder, STATUS) or b"")
     files = CellFiles(
-        history,
+        _history(recorded, begun),
         summary and summary.model_dump(),
         completed and completed.model_dump(),
         checkpoint=any((cells_dir / key.folder / CHECKPOINT).glob("[0-9]*")),
         others=begun is not None,
     )
-    state = state_of(files, config)
+    status = parse_status(records.read(key.folder, STATUS) or b"")
     device = recorded.starts[-1].device if recorded and recorded.starts else None
-    if done and state in FINISHED:
-        device = done.provenance[-1].device
-        unfinished = CellPlan(key, "continue", "", RESTORED, 0.0, device, done, measures=True)
-        return CellPlan(key, "finished", summary=done, measures=True) if state == "finished" else unfinished
+    return _Cell(key, config, files, begun, status, summary, summary or completed, device)
+
+
+def _plan(cell: _Cell) -> CellPlan:
+    key, status, done, state = cell.key, cell.status, cell.done, state_of(cell.files, cell.config)
+    if state in FINISHED and done:
+        if state == "finished":
+            return CellPlan(key, "finished", summary=done, measures=True)
+        return CellPlan(key, "continue", "", RESTORED, 0.0, done.provenance[-1].device, done, measures=True)
     if state == "another configuration":
-        return _changed(key, config, files, begun, status, summary, done, device)
+        return _changed(cell)
     if state == "unknown":
-        missing = CONFIG if history else PROVENANCE
-        return CellPlan(
-            key,
-            "unreadable",
-            f"its {missing} is missing: it continues if its checkpoint has the content, or is refused",
-        )
+        missing = CONFIG if cell.files.history else PROVENANCE
+        why = f"its {missing} is missing: it continues if its checkpoint has the content, or is refused"
+        return CellPlan(key, "unreadable", why)
     if state == "empty":
         return CellPlan(key, "new")
     if state in REASONS:
         return CellPlan(key, "anew", REASONS[state])
     said = status.state if status else "begun"
-    if config.engine == "checkout":
+    if cell.config.engine == "checkout":
         return CellPlan(key, "anew", f"{said}: the program of a checkout begins again")
-    if said != "running" and not files.checkpoint:
+    if said != "running" and not cell.files.checkpoint:
         return CellPlan(key, "anew", f"{said}, and there is no checkpoint of it")
     left = seconds_left(status.env_steps, status.budget, status.wall_seconds) if status else None
-    return CellPlan(key, "continue", state=said, seconds_left=left, device=device)
+    return CellPlan(key, "continue", state=said, seconds_left=left, device=cell.device)
 
 
-def _changed(
-    key: CellKey,
-    config: CellConfig,
-    files: CellFiles,
-    begun: Begun | None,
-    status: Status | None,
-    summary: Summary | None,
-    done: Summary | None,
-    device: str | None,
-) -> CellPlan:
+def _changed(cell: _Cell) -> CellPlan:
     """A cell of another configuration: its budget was raised, or it would be trained again."""
-    why_not = why_not_longer(files.history, config) if files.history else CHANGED
-    if why_not is None and files.checkpoint:
-        budget = config.task.env_steps
-        taken = (done.budget, done.wall_seconds) if done else None
-        if taken is None and status:
-            taken = (status.env_steps, status.wall_seconds)
-        left = seconds_left(taken[0], budget, taken[1]) if taken else None
-        return CellPlan(key, "continue", "", RAISED, left, device, done, measures=done is not None)
+    key, config, begun, summary, done = cell.key, cell.config, cell.begun, cell.summary, cell.done
+    why_not = why_not_longer(cell.files.history, config) if cell.files.history else CHANGED
+    if why_not is None and cell.files.checkpoint:
+        taken = done and (done.budget, done.wall_seconds)
+        taken = taken or (cell.status and (cell.status.env_steps, cell.status.wall_seconds))
+        left = seconds_left(taken[0], config.task.env_steps, taken[1]) if taken else None
+        return CellPlan(key, "continue", "", RAISED, left, cell.device, done, measures=done is not None)
     changes = changed_keys(begun.config, config) if begun and begun.digest != config.digest() else {}
     reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
     if summary is None:
         return CellPlan(key, "anew", reason)
-    known = begun is not None and begun.digest == summary.config_hash
-    if not known:
-        reason = "configuration changed, from one that is not recorded"
-    return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
+    if begun is None or begun.digest != summary.config_hash:
+        return CellPlan(key, "anew", "configuration changed, from one that is not recorded", summary=summary)
+    return CellPlan(key, "anew", reason, summary=summary, measures=changes.keys() == {BUDGET})
 
 
 def _history(recorded: _History | None, begun: Begun | None) -> History | None:

@@ -94,8 +94,12 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
 
 
 def _next_step(config: CellConfig, folder: Path, execution: Execution) -> Step:
-    options = {"finished_after": execution.finished_after, "from_scratch": execution.from_scratch}
-    return next_step(read_files(folder), config, **options)
+    return next_step(
+        read_files(folder),
+        config,
+        finished_after=execution.finished_after,
+        from_scratch=execution.from_scratch,
+    )
 
 
 def _start(device: torch.device, upstream: Upstream | None) -> dict[str, Any]:

@@ -116,7 +116,8 @@ class CellFiles(NamedTuple):
 
     Attributes:
         history: what `provenance.json` says, with the digest in `config.json` where it has none.
-        summary: the content of `summary.json`, None where it is absent or damaged; likewise `completed`.
+        summary: the content of `summary.json`, None where it is absent or damaged.
+        completed: the content of `completed.json`, or None.
         damaged: the summaries that are there but cannot be read.
         completed_at: when `completed.json` was written, as Unix time.
         checkpoint: whether there is one.

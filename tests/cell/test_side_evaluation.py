@@ -120,7 +120,7 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     repeats that order."""
     run_cell(tiny_cell, tmp_path / "in_turn", Execution(CPU))
     monkeypatch.setattr(dima.cell.run, "_evaluates_in_parallel", lambda config, device: True)
-    run_cell(tiny_cell, tmp_path / "beside", Execution(CPU))
+    run_cell(tiny_cell, tmp_path / "parallel", Execution(CPU))
 
     class KilledError(BaseException):
         pass
@@ -139,15 +139,15 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     run_cell(tiny_cell, tmp_path / "continued", Execution(CPU, checkpoint_seconds=0))
 
     logs = {
-        name: read_events(tmp_path / name / "events.jsonl") for name in ("in_turn", "beside", "continued")
+        name: read_events(tmp_path / name / "events.jsonl") for name in ("in_turn", "parallel", "continued")
     }
     bare = {
         name: [{key: value for key, value in event.items() if key not in VARYING} for event in log]
         for name, log in logs.items()
     }
-    assert bare["beside"] == bare["continued"]
-    assert bare["beside"] != bare["in_turn"]
-    assert sorted(map(repr, bare["beside"])) == sorted(map(repr, bare["in_turn"]))
+    assert bare["parallel"] == bare["continued"]
+    assert bare["parallel"] != bare["in_turn"]
+    assert sorted(map(repr, bare["parallel"])) == sorted(map(repr, bare["in_turn"]))
     finals = [read_json(tmp_path / name / "summary.json")["final"] for name in logs]
     assert finals[0] == finals[1] == finals[2]
 

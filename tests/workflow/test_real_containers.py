@@ -241,9 +241,9 @@ def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(
         assert status == 0, printed.read_text() + logs
         for done in others:
             done.result()
-        alone, beside = killed.result()
+        alone, sibling = killed.result()
     assert starts(alone) == 3
-    assert starts(beside) in (
+    assert starts(sibling) in (
         2,
         3,
     )  # where Slurm tracks processes by their groups, the other seed goes on to its end alone
