@@ -51,6 +51,8 @@ def add_cell_command(commands: Commands, name: str, text: str, function: Functio
     )
     share = "use this percentage of a shared GPU (default: %(default)s)"
     command.add_argument("--gpu-percent", type=seed, default=100, metavar="PERCENT", help=share)
+    gpus = "share these GPUs with other cells"
+    command.add_argument("--gpus", nargs="+", default=[], metavar="UUID", help=gpus)
     return command
 
 

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from dima.cell.cards import CARDS
-from dima.cell.commands import FINISHED_SINCE
-from dima.cell.sibling_seeds import SEEDS_BESIDE
 from dima.cli import main
 from dima.containers.environment import container_environment
 from dima.containers.recipe import arguments, recipe, require_built
@@ -290,10 +287,10 @@ def test_a_cell_is_called_with_a_clean_environment_no_home_and_explicit_folders(
     assert container_environment(environ, tmp_path, gpu=True)["APPTAINER_NV"] == "1"
 
 
-def test_what_the_workflow_tells_cells_reaches_into_images(tmp_path: Path) -> None:
-    told = {FINISHED_SINCE: "1e9", SEEDS_BESIDE: "1,2", CARDS: "GPU-1=81559", "CUDA_VISIBLE_DEVICES": "0"}
-    environ = container_environment(told, tmp_path, gpu=True)
-    assert {name: environ[f"APPTAINERENV_{name}"] for name in told} == told
+def test_a_cell_in_an_image_sees_its_job_and_its_gpu(tmp_path: Path) -> None:
+    given = {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}
+    environ = container_environment(given, tmp_path, gpu=True)
+    assert {name: environ[f"APPTAINERENV_{name}"] for name in given} == given
 
 
 def test_the_private_file_of_a_database_is_brought_in_for_reading(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The attempts of a cell in its folder: the current one continues, or is moved to `attempts/<n>` and followed by the next."""
+"""The attempts of a cell: the current one continues, or is moved to `attempts/<n>` and the next begins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dima.record.files import read_json, write_atomically, write_json
 
 
 def begin_process(config: CellConfig, folder: Path, start: dict[str, Any], *, from_scratch: bool) -> History:
-    """Continue the attempt in `folder`, or replace it, as `dima.record.cell_state` says for a cell that is not finished.
+    """Continue the attempt in `folder` or replace it, by the table in `dima.record.cell_state`.
 
     Args:
         config: that is asked for.
@@ -57,9 +57,9 @@ def begin_process(config: CellConfig, folder: Path, start: dict[str, Any], *, fr
 
 
 def continued_from(folder: Path, history: History) -> Path:
-    """The folder whose checkpoint the attempt continues from: its own, or that of the shorter attempt it continues.
+    """The folder whose checkpoint the attempt continues from: its own, or that of a shorter attempt.
 
-    The log of that attempt becomes the beginning of its own.
+    The log of a shorter attempt becomes the beginning of its own.
 
     Raises:
         UserError: that attempt's checkpoint is gone.
@@ -68,9 +68,8 @@ def continued_from(folder: Path, history: History) -> Path:
         return folder
     earlier = _archive(folder, history["continued"]["attempt"])
     if not has_checkpoint(earlier / CHECKPOINT):
-        raise UserError(
-            f"{earlier / CHECKPOINT}, which {folder} is to continue from, is gone; start again with --from-scratch."
-        )
+        gone = f"{earlier / CHECKPOINT}, which {folder} continues from, is gone"
+        raise UserError(f"{gone}; start again with --from-scratch.")
     if not (folder / EVENTS).exists():
         write_atomically(folder / EVENTS, (earlier / EVENTS).read_text(encoding="utf-8"))
     return earlier
@@ -83,7 +82,7 @@ def drop_earlier_checkpoints(folder: Path) -> None:
 
 
 def _history(files: CellFiles, folder: Path) -> History:
-    """The history of the attempt, with what its summary says where `provenance.json` is damaged or says less."""
+    """The history of the attempt, completed from its summary where `provenance.json` is damaged or older."""
     history = files.history or {
         "attempt": _next_number(folder),
         "digest": None,
@@ -107,8 +106,8 @@ def _saved_history(folder: Path) -> History:
 
 def _refusal(path: Path, what: str) -> str:
     return (
-        f"{path} {_fault(path)}, and the checkpoint in its folder does not say {what}: restore the file to continue, or start again with"
-        f" --from-scratch, which keeps the checkpoint until there is a new one."
+        f"{path} {_fault(path)}, and the checkpoint in its folder does not say {what}: restore the file to"
+        f" continue, or start again with --from-scratch, which keeps the checkpoint until there is a new one."
     )
 
 
@@ -117,7 +116,7 @@ def _fault(path: Path) -> str:
 
 
 def _set_aside(folder: Path, history: History, why: str) -> None:
-    """Move the attempt to `attempts/<n>`; it is marked first, so that after a kill the next process completes the move."""
+    """Mark the attempt and move it to `attempts/<n>`; after a kill the next process completes the move."""
     if not history.get("set_aside"):
         history = {**history, "set_aside": why}
         write_json(folder / PROVENANCE, history)
@@ -142,9 +141,8 @@ def _next_attempt(config: CellConfig, folder: Path, from_scratch: bool) -> Histo
     earlier = None if from_scratch else _shorter(config, folder)
     if earlier is None:
         return begun
-    print(
-        f"{folder}: the budget was raised from {earlier['budget']:,} to {begun['budget']:,} environment steps."
-    )
+    steps = f"{earlier['budget']:,} to {begun['budget']:,} environment steps"
+    print(f"{folder}: the budget was raised from {steps}.")
     return begun | {
         "starts": earlier["starts"],
         "continued": {name: earlier[name] for name in ("attempt", "digest", "budget")},
@@ -152,7 +150,7 @@ def _next_attempt(config: CellConfig, folder: Path, from_scratch: bool) -> Histo
 
 
 def _shorter(config: CellConfig, folder: Path) -> History | None:
-    """The attempt with a smaller budget that a run of `config` continues; None where there is none."""
+    """The attempt with a smaller budget that a run of `config` continues, if any."""
     kept = [number for number in _numbers(folder) if has_checkpoint(_archive(folder, number) / CHECKPOINT)]
     earlier = read_history(_archive(folder, max(kept))) if kept else None
     if earlier is None or earlier.get("set_aside") != "configuration":

@@ -1,6 +1,6 @@
 """What state a cell's folder is in, and what `dima train` does next (docs/design.md#attempts).
 
-The first row that fits is the state. "This" and "another" compare a digest with that of the configuration asked for.
+The first row that fits is the state. "This" and "another" compare digests with the configuration asked for.
 
 | state | `provenance.json` | `summary.json` | `completed.json` | checkpoint |
 |---|---|---|---|---|
@@ -26,9 +26,10 @@ The first row that fits is the state. "This" and "another" compare a digest with
 | torn, another configuration, both summaries lost | `replace` |
 | unfinished | `continue` |
 
-A workflow that forces cells passes its start as `--finished-after`: a cell that finished later is what it asked for, and one that finished
-earlier is replaced. `--from-scratch` replaces whatever is there. A cell finishes in the order `status.json`, `summary.json`,
-`completed.json`, `provenance.json`; one that was killed in between is `finished`, and when forced it continues.
+A workflow that forces cells passes its start as `--finished-after`: a cell that finished later is what it
+asked for, and one that finished earlier is replaced. `--from-scratch` replaces whatever is there. A cell
+finishes in the order `status.json`, `summary.json`, `completed.json`, `provenance.json`; one that was killed
+in between is `finished`, and when forced it continues.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ SUMMARY, COMPLETED, STATUS = "summary.json", "completed.json", "status.json"
 """`completed.json` is the summary again, which no workflow removes."""
 EVENTS, CHECKPOINT = "events.jsonl", "checkpoint"
 ATTEMPT = (SUMMARY, COMPLETED, CHECKPOINT, "studies", "film.mp4", EVENTS, STATUS, CONFIG, PROVENANCE)
-"""Files moved to `attempts/<n>`, in this order: tables ask for no log without a summary, studies need the checkpoint, and
-`provenance.json`, which says that the attempt is given up, goes last."""
+"""Files moved to `attempts/<n>`, in this order: tables read no log without a summary, studies need the
+checkpoint, and `provenance.json`, which says that the attempt is given up, is last."""
 
 State = Literal[
-    "given up", "finished", "summary damaged", "summary removed", "empty", "unknown", "torn", "another configuration",
-    "both summaries lost", "unfinished",
+    "given up", "finished", "summary damaged", "summary removed", "empty", "unknown", "torn",
+    "another configuration", "both summaries lost", "unfinished",
 ]  # fmt: skip
 Step = Literal["nothing", "restore summary", "begin", "continue", "replace", "refuse"]
 WhyReplaced = Literal["set aside", "torn", "configuration", "finished"]
@@ -115,7 +116,8 @@ class CellFiles(NamedTuple):
 
     Attributes:
         history: what `provenance.json` says, with the digest in `config.json` where it has none.
-        summary: the content of `summary.json`, None where it is absent or damaged; likewise `completed`.
+        summary: the content of `summary.json`, None where it is absent or damaged.
+        completed: the content of `completed.json`, or None.
         damaged: the summaries that are there but cannot be read.
         completed_at: when `completed.json` was written, as Unix time.
         checkpoint: whether there is one.
@@ -142,7 +144,7 @@ class CellFiles(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        """Whether the attempt is finished; a damaged summary is computed again from the last checkpoint and the log."""
+        """Whether the attempt is finished; damaged summaries are made again from checkpoint and log."""
         return bool(self.history and self.history["finished"]) and not (self.checkpoint and self.damaged)
 
 
@@ -195,7 +197,7 @@ def state_of(files: CellFiles, config: CellConfig) -> State:
 
 
 def why_replaced(files: CellFiles, config: CellConfig) -> WhyReplaced | None:
-    """Why the attempt in the folder cannot go on; None where it can, or where there is none."""
+    """Why the attempt in the folder cannot continue; None where it can, or where there is none."""
     return WHY_REPLACED.get(state_of(files, config)) or ("finished" if files.finished else None)
 
 
@@ -207,8 +209,8 @@ def next_step(
     Args:
         files: of the folder.
         config: that is asked for.
-        finished_after: Unix time. A run that finished later is what was asked for even without its summary; one that finished earlier is
-            not, even with it. 0, in a workflow, and infinity: no cell is forced.
+        finished_after: Unix time. A run that finished later is what was asked for, even without its summary;
+            one that finished earlier is not, even with it. 0 (in a workflow) and infinity: nothing is forced.
         from_scratch: replace whatever is there.
     """
     state, forced = state_of(files, config), 0 < finished_after < math.inf

@@ -31,7 +31,8 @@ from benchmarks.method_cells import TOY, learning_at_once, measurable_methods, m
 from benchmarks.workload import CONFIG
 from dima.campaign.speed import Speed
 from dima.cell.methods import build_learner
-from dima.config.grid import load_grid, merge, method_summaries, validate
+from dima.config.grid import load_grid, merge, validate
+from dima.config.method_files import method_summaries
 from dima.config.registry import LEARNERS
 from dima.errors import UserError
 

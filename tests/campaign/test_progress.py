@@ -44,7 +44,7 @@ def test_each_cell_goes_on_at_its_own_speed_and_waiting_ones_at_that_of_their_li
     }
     snapshot = Snapshot([*FAST, *SLOW], statuses, parallel=2)
     left = [snapshot.seconds_left(cell) for cell in snapshot.cells]
-    # 0.3 s a step for 750 more; then the mean of 100 s and 300 s; 2 s a step for 1500 more; then 4000 s like the only one of its kind
+    # 0.3 s a step for 750 more; the mean of 100 s and 300 s; 2 s a step for 1500 more; 4000 s as the other
     assert left == pytest.approx([0, 225, 200, 3000, 4000])
     assert snapshot.total_seconds_left() == pytest.approx(
         4000

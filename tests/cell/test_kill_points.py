@@ -98,8 +98,7 @@ CASES = {
 
 
 def shown(grid: Grid, results: Path) -> str:
-    """What tables read of the cell, as whoever makes them does: they refuse the whole grid for one cell that
-    is not in order."""
+    """What tables read of the cell; they refuse the whole grid for an invalid cell."""
     (record,) = load_cells(grid, [KEY], results)
     if record.summary:
         read_curve(record)

@@ -10,7 +10,8 @@ from conftest import CONFIG, ROOT
 from dima.baselines.harl_learner import HarlLearner
 from dima.cli import main
 from dima.config import method_table
-from dima.config.grid import CellKey, load_grid, method_summaries, plain_grid
+from dima.config.grid import CellKey, load_grid, plain_grid
+from dima.config.method_files import method_summaries
 from dima.config.registry import LEARNERS, load
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
@@ -52,7 +53,9 @@ def test_it_says_what_runs() -> None:
     for name, row in rows().items():
         if name in CHECKOUTS:
             continue
-        parameters = plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        parameters = (
+            plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        )
         learner = load(LEARNERS[type(parameters)])
         assert issubclass(learner, HarlLearner) == (row["engine"] == "harl")
         assert (
@@ -99,9 +102,7 @@ def test_the_command_prints_it(workplace, capsys) -> None:
 def test_a_cell_that_its_method_cannot_run_is_refused(workplace, capsys) -> None:
     path = workplace / "workflow/config/methods/mamba.yaml"
     path.write_text(
-        path.read_text(encoding="utf-8").replace(
-            "about:\n", "about:\n  suites: [toy, mamujoco]\n"
-        )
+        path.read_text(encoding="utf-8").replace("about:\n", "about:\n  suites: [toy, mamujoco]\n")
     )
     sentence = "Method mamba does not run on pen of suite bidexhands; it runs on toy, mamujoco."
     with pytest.raises(UserError, match=re.escape(sentence)):

@@ -1,4 +1,4 @@
-"""Every state of a cell's folder, and what the next command does with it: the table of `dima.record.cell_state`, row by row."""
+"""Every state of a cell's folder and the next step: the table of `dima.record.cell_state`, row by row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def history(digest: str | None, *, finished: bool = False, **more: str) -> dict[
 
 
 ROWS: dict[str, tuple[State, dict[str, Any], tuple[Step, Step, Step, Step]]] = {
-    # files; what `dima train` does by itself, in a workflow, in one that forced it before it was completed, and after
+    # files; the step alone, in a workflow, in one that forced the cell before it finished, and after that
     "given up": (
         "given up",
         {"history": history(THIS, set_aside="finished"), "summary": THIS, "completed": THIS},

@@ -91,8 +91,13 @@ held-out,model,0,1,0.75,0.1,4
 held-out,model,mean,1,0.75,0.1,4
 """,
     "orders": "order,horizon,error,std,segments\ndescending,1,0.5,0.1,4\n",
-    "gain": "order,agent,position,gain,low,high,correlation,segments\ndescending,1,2,0.9,0.8,1.0,0.9,4\ndescending,2,1,0.1,0.0,0.2,0.5,4\n",
-    "calibration": "kind,low,high,predicted,observed,observed_low,observed_high,count\nreward,0.0,1.0,0.5,0.6,0.5,0.7,4\n",
+    "gain": """order,agent,position,gain,low,high,correlation,segments
+descending,1,2,0.9,0.8,1.0,0.9,4
+descending,2,1,0.1,0.0,0.2,0.5,4
+""",
+    "calibration": """kind,low,high,predicted,observed,observed_low,observed_high,count
+reward,0.0,1.0,0.5,0.6,0.5,0.7,4
+""",
 }
 
 
@@ -147,9 +152,12 @@ if __name__ == "__main__":
     if command == "build-image":
         build_image(*arguments)
     names = [arguments.pop(0)] if command in ("study", "render") else []
-    options = {
-        name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)
-    }
+    options: dict[str, str] = {}
+    for word in arguments:
+        if word.startswith("--"):
+            name = word.removeprefix("--")
+        else:
+            options[name] = f"{options.get(name, '')} {word}".strip()
     if command == "train":
         train(**options)
     elif command == "study":

@@ -1,6 +1,7 @@
-"""A cell that Slurm asked to stop has written a checkpoint: its job goes back into the queue under its own number, and continues there.
+"""A job that Slurm asked to stop, and that stopped at a checkpoint, is requeued and continues.
 
-Slurm requeues a preempted job by itself only when it has to kill it; a job that ends in time counts as failed.
+Slurm requeues a preempted job only if it had to kill it; a job that ends in time counts as failed. Snakemake
+(9.27) has no hook in the processes that Slurm starts, so this runs when such a process exits.
 """
 
 import atexit
@@ -12,8 +13,8 @@ from dima.record.cell_state import read_status
 
 
 def stopped_cells() -> list[str]:
-    """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
-    folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
+    """Folders of this job's cells that a signal stopped since it started."""
+    folders = [Path(job.output[0]).parent for job in jobs_of_process() if job.rule.name == "cell"]
     statuses = {str(folder): read_status(folder) for folder in folders}
     return [
         folder
@@ -23,7 +24,7 @@ def stopped_cells() -> list[str]:
 
 
 def requeue() -> None:
-    """Put this job back, unless it is being cancelled or has run out of time."""
+    """Requeue this job, unless it is being cancelled or ran out of time."""
     job = os.environ["SLURM_JOB_ID"]
     cells = stopped_cells()
     if not cells:
