@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dima.config import ReplayConfig
+from dima.experience.dimensions import Dimensions
 
 LEAST_WEIGHT = 1e-30
 """Of a row that was visited most, relative to that visited least: not 0, or it would be drawn no sooner than
@@ -82,7 +83,7 @@ class Replay:
 
     Args:
         config: capacity and sampling rules.
-        shapes: (state dim, agents, observation dim, action dim).
+        dimensions: of the environment; a method that keeps no global states has a state of size 0.
         device: where everything lives.
         models: those that draw by visits, which are counted for each apart.
         fixed_shapes: draw by visits among `capacity` rows, of which those that hold nothing yet are never chosen: a CUDA graph then stays
@@ -92,7 +93,7 @@ class Replay:
     def __init__(
         self,
         config: ReplayConfig,
-        shapes: tuple[int, int, int, int],
+        dimensions: Dimensions,
         device: torch.device,
         models: Sequence[str] = ("state_decoder", "reward_model"),
         *,
@@ -102,7 +103,7 @@ class Replay:
         self._fixed_shapes = fixed_shapes
         self.size = 0
         self.total = 0
-        states, agents, observations, actions = shapes
+        states, agents, observations, actions = dimensions
         rows = {
             "state": (states,),
             "observation": (agents, observations),

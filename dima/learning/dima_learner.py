@@ -15,10 +15,12 @@ from dima.behavior.imagination import imagine
 from dima.behavior.networks import DirectPolicy, MeanPolicy, SampledPolicy
 from dima.config import CellConfig, DimaParameters
 from dima.experience.collect import Collector
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
 from dima.experience.replay import Episode, Replay
 from dima.learning.compute import why_not_compiled, why_not_fused
-from dima.learning.gpu import needed_memory, require_memory
+from dima.learning.dima_memory import needed_memory
+from dima.learning.gpu import require_memory
 from dima.learning.graphs import Updates
 from dima.learning.learner import Imagined, Past, Scalars
 from dima.learning.native_learner import NativeLearner
@@ -66,15 +68,14 @@ class DimaLearner(NativeLearner):
         self.parameters = p = config.parameters
         self.past, self._device = p.denoiser.conditioning_states, device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
-        shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
+        dimensions = Dimensions.of(self._collector.spec)
         if device.type == "cuda":
-            require_memory(needed_memory(p, shapes), device)
+            require_memory(needed_memory(p, dimensions), device)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.world_model = WorldModel(shapes, p, device).eval()
-        self.actor_critic = ActorCritic(shapes, p.behavior, device)
+        self.world_model = WorldModel(dimensions, p, device).eval()
+        self.actor_critic = ActorCritic(dimensions, p.behavior, device)
         captured = graphs and device.type == "cuda"
-        self.replay = Replay(p.replay, shapes, device, fixed_shapes=captured)
+        self.replay = Replay(p.replay, dimensions, device, fixed_shapes=captured)
         self._optimizers = {
             "state_decoder": ModelOptimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
             "denoiser": ModelOptimizer(

@@ -7,12 +7,7 @@ import warnings
 
 import torch
 
-from dima.config import DimaParameters
 from dima.errors import UserError
-
-BYTES_PER_NUMBER = 75
-"""Held on the GPU for every number that the layers keep in learning, all included: 2.46 GB at the paper's
-sizes on HalfCheetah-2x3, as measured with the preset `fast` and CUDA graphs on an H100."""
 
 
 def require_memory(needed: float, device: torch.device) -> None:
@@ -24,29 +19,6 @@ def require_memory(needed: float, device: torch.device) -> None:
         raise UserError(
             f"This cell needs about {needed / 1e9:.1f} GB on the GPU, and {has}: take another GPU, or --device cpu."
         )
-
-
-def needed_memory(parameters: DimaParameters, shapes: tuple[int, int, int, int]) -> float:
-    """Bytes that DIMA needs on a GPU, about.
-
-    The replay memory, and what learning holds, which grows with the numbers that layers keep.
-
-    Args:
-        parameters: of the learner.
-        shapes: (state dim, agents, observation dim, action dim).
-    """
-    states, agents, observations, actions = shapes
-    p, encoder = parameters, parameters.denoiser.action_encoder
-    a_row = (
-        4 * (2 * states + agents * (observations + actions) + 3) + 2
-    )  # a reward and the visits of two models; two ends
-    encoded = encoder.latents * encoder.latent_dim
-    reward_model = (
-        p.reward_model.batch_size * 2 * p.behavior.horizon * p.reward_model.dim * p.reward_model.layers
-    )
-    denoiser = p.denoiser.batch_size * p.denoiser.autoregressive_steps * encoded * encoder.depth
-    imagination = p.behavior.rollouts * agents * encoded
-    return p.replay.capacity * a_row + BYTES_PER_NUMBER * (reward_model + denoiser + imagination)
 
 
 def why_no_gpu() -> str | None:

@@ -17,7 +17,7 @@ from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.dense import Affine, DenseConvolutions, Product
 from dima.world_model.fused.layout import Layout
 from dima.world_model.fused.network import FusedNetwork
-from dima.world_model.noise import precondition, training_noise_levels
+from dima.world_model.noise import Preconditioning, precondition, training_noise_levels
 from dima.world_model.unet import UNet
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -74,10 +74,9 @@ class Denoiser(nn.Module):
         self._fused: FusedNetwork | None = None
 
     def modulation(
-        self, sigma: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
+        self, c_noise: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch modulation"]:
-        """All that the U-Net needs to know beside its input: noise level and revealed actions."""
-        c_noise = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise).c_noise
+        """What the U-Net reads besides its input: noise level and revealed actions."""
         angles = 2 * math.pi * c_noise[:, None] * self.frequencies
         noise_embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.unet.modulate(self.condition(noise_embedding + action_condition))
@@ -144,19 +143,23 @@ class Denoiser(nn.Module):
     def forward(
         self,
         noisy: Float[Tensor, "batch state"],
-        sigma: Float[Tensor, " batch"],
+        c: Preconditioning,
         history: Float[Tensor, "batch steps state"],
         modulation: Float[Tensor, "batch m"],
         network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
         """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F as `prepared`, if it was.
 
-        A component that is kept is that of the last state.
+        The coefficients broadcast against the noisy state; `modulation` has c_noise. A component that is kept
+        is that of the last state.
         """
-        c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
-        output = (network or self.network)(c.c_in[:, None] * noisy, history, modulation)
-        denoised = c.c_skip[:, None] * noisy + c.c_out[:, None] * output
+        output = (network or self.network)(c.c_in * noisy, history, modulation)
+        denoised = c.c_skip * noisy + c.c_out * output
         return denoised if self.varying is None else torch.where(self.varying, denoised, history[:, -1])
+
+    def precondition(self, sigma: Float[Tensor, "*batch"]) -> Preconditioning:
+        """The coefficients at noise levels of the denoiser's own units."""
+        return precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
 
     def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
         """Which actions each denoising step may see when agents (from 0) have their turns in `order`."""
@@ -214,12 +217,10 @@ class Denoiser(nn.Module):
         # the action conditions of all sub-steps depend on nothing predicted: one call
         actions = windows.action.unfold(1, steps, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
         conditions = self.action_encoder(actions, revealed.flatten(0, 1)[:, None])[:, 0]
-        modulations = self.modulation(sigma.flatten(), conditions)
+        c_skip, c_out, c_in, c_noise = self.precondition(sigma[..., None])
+        modulations = self.modulation(c_noise.flatten(), conditions)
 
         noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]
-        c_skip, c_out, c_in, _ = (
-            part[..., None] for part in precondition(sigma, config.sigma_data, config.sigma_offset_noise)
-        )
         network, by_step = self.prepared(), modulations.detach().unflatten(0, (batch, substeps))
         frames = list(states.unbind(1))
         with torch.no_grad():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dima.config import SamplerConfig
 from dima.world_model.denoiser import Denoiser, Network
-from dima.world_model.noise import sampling_noise_levels
+from dima.world_model.noise import Preconditioning, sampling_noise_levels
 
 
 class EulerSampler:
@@ -74,11 +74,12 @@ class EulerSampler:
         encoder for all agents, and one matrix product for the scales and shifts of all steps. `network`, if
         given, is what `prepared` returned.
         """
-        network, modulations = network or self.prepared(), self._modulations(actions, order)
-        state = noise
-        for step in range(self.steps):
+        network, state = network or self.prepared(), noise
+        coefficients = self.denoiser.precondition(self.sigmas[:-1])
+        modulations = self._modulations(actions, order, coefficients.c_noise)
+        for step, c in enumerate(zip(*coefficients, strict=True)):
             sigma, next_sigma = self.sigmas[step], self.sigmas[step + 1]
-            denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step], network)
+            denoised = self.denoiser(state, Preconditioning(*c), history, modulations[step], network)
             state = (
                 state + (state - denoised) / sigma * (next_sigma - sigma)
                 if step + 1 < self.steps
@@ -87,13 +88,14 @@ class EulerSampler:
         return state
 
     def _modulations(
-        self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
+        self,
+        actions: Float[Tensor, "batch steps agents action"],
+        order: Int[Tensor, "batch denoising"],
+        c_noise: Float[Tensor, " denoising"],
     ) -> Float[Tensor, "denoising batch modulation"]:
         conditions = self._conditions(actions, order).transpose(0, 1)
-        sigmas = self.sigmas[:-1, None].expand(-1, len(actions))
-        return self.denoiser.modulation(sigmas.flatten(), conditions.flatten(0, 1)).unflatten(
-            0, conditions.shape[:2]
-        )
+        levels = c_noise[:, None].expand(-1, len(actions)).flatten()
+        return self.denoiser.modulation(levels, conditions.flatten(0, 1)).unflatten(0, conditions.shape[:2])
 
     def _conditions(
         self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import DimaParameters
+from dima.experience.dimensions import Dimensions
 from dima.experience.normalizer import RunningNormalizer
 from dima.world_model.denoiser import Denoiser, Network
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
@@ -22,16 +23,14 @@ class WorldModel(nn.Module):
     raw states.
 
     Args:
-        shapes: (state dim D, agents N, observation dim O, action dim A).
+        dimensions: of the environment.
         parameters: of the DIMA learner.
         device: where the model lives.
     """
 
-    def __init__(
-        self, shapes: tuple[int, int, int, int], parameters: DimaParameters, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, parameters: DimaParameters, device: torch.device) -> None:
         super().__init__()
-        states, agents, observations, actions = shapes
+        states, agents, observations, actions = dimensions
         self.sigma_data = parameters.denoiser.sigma_data
         self.normalizer = RunningNormalizer(states)
         dynamics = Denoiser if parameters.denoiser.dynamics == "diffusion" else DeterministicModel

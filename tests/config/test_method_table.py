@@ -52,7 +52,9 @@ def test_it_says_what_runs() -> None:
     for name, row in rows().items():
         if name in CHECKOUTS:
             continue
-        parameters = plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        parameters = (
+            plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        )
         learner = load(LEARNERS[type(parameters)])
         assert issubclass(learner, HarlLearner) == (row["engine"] == "harl")
         assert (

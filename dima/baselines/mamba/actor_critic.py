@@ -17,6 +17,7 @@ from dima.behavior.actor_critic import clipped_objective, normalized
 from dima.behavior.networks import Actor
 from dima.behavior.returns import lambda_returns
 from dima.config import MambaParameters
+from dima.experience.dimensions import Dimensions
 from dima.world_model.optimizer import ModelOptimizer
 
 
@@ -24,20 +25,19 @@ class MambaActorCritic:
     """Networks, optimisers, the falling entropy coefficient, and the PPO update.
 
     Args:
-        agents: N.
-        action_dim: A.
+        dimensions: of the environment.
         parameters: of the method.
         device: where everything lives.
     """
 
-    def __init__(
-        self, agents: int, action_dim: int, parameters: MambaParameters, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, parameters: MambaParameters, device: torch.device) -> None:
         self.config = config = parameters.behavior
         feature = parameters.model.feature
-        self.actor = Actor(feature, action_dim, config.actor_hidden, layer_norm=False).to(device)
+        self.actor = Actor(feature, dimensions.action, config.actor_hidden, layer_norm=False).to(device)
         self.critic = (
-            AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute)
+            AgentCritic(
+                dimensions.agents, feature, config.critic_hidden, config.critic_attention, parameters.compute
+            )
             .to(device)
             .eval()
         )

@@ -21,6 +21,7 @@ from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
 from dima.config import CellConfig, MambaParameters, ReplayConfig
 from dima.experience.collect import Collector, Sampling
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
 from dima.experience.replay import Episode, Replay
 from dima.learning.learner import Imagined, Past, Scalars
@@ -59,16 +60,14 @@ class MambaLearner(NativeLearner):
             raise TypeError(f"{config.method} has no MAMBA parameters")
         self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
+        dimensions = Dimensions.of(self._collector.spec)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.model = (
-            RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
-        )
-        self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
+        self.model = RecurrentModel(dimensions, p.model, p.compute).to(device).eval()
+        self.actor_critic = MambaActorCritic(dimensions, p, device)
         self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer)
         # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
         uniform = ReplayConfig.by_visits(p.replay_capacity)
-        self.replay = Replay(uniform, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device)
+        self.replay = Replay(uniform, dimensions._replace(state=0), device)
         self._streams = RandomStreams(config.seed, STREAMS, device)
         self._acting_model = copy.deepcopy(self.model).cpu()
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()

@@ -14,6 +14,7 @@ from dima.baselines.mamba.latent import LatentState, sampled
 from dima.baselines.mamba.networks import AgentAttention, mlp, xavier
 from dima.baselines.mamba.sequences import Aligned
 from dima.config import Compute, MambaModelConfig
+from dima.experience.dimensions import Dimensions
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,16 @@ class RecurrentModel(nn.Module):
     One for all agents.
 
     Args:
-        shapes: (agents, observation dim, action dim).
+        dimensions: of the environment.
         config: sizes.
         compute: preset of computing.
     """
 
     def __init__(
-        self, shapes: tuple[int, int, int], config: MambaModelConfig, compute: Compute = "reference"
+        self, dimensions: Dimensions, config: MambaModelConfig, compute: Compute = "reference"
     ) -> None:
         super().__init__()
-        agents, observations, actions = shapes
+        _, agents, observations, actions = dimensions
         hidden, logits = config.hidden, config.stochastic
         self.config = config
         self.encoder = mlp(observations, [hidden] * 3, config.embedding)

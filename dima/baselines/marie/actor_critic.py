@@ -17,22 +17,21 @@ from dima.behavior.actor_critic import adam, clipped_objective, clipped_step, cl
 from dima.behavior.networks import Actor, ValueNormalizer
 from dima.behavior.returns import lambda_returns
 from dima.config import MarieBehaviorConfig
+from dima.experience.dimensions import Dimensions
 
 
 class MarieActorCritic:
     """Networks, optimisers and the PPO update.
 
     Args:
-        shapes: (agents, observation dim, action dim).
+        dimensions: of the environment.
         config: of behaviour learning.
         device: where everything lives.
     """
 
-    def __init__(
-        self, shapes: tuple[int, int, int], config: MarieBehaviorConfig, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, config: MarieBehaviorConfig, device: torch.device) -> None:
         self.config = config
-        agents, observation_dim, action_dim = shapes
+        _, agents, observation_dim, action_dim = dimensions
         self.actor = Actor(observation_dim, action_dim, config.actor_hidden).to(device)
         self.critic = AttentionCritic(agents, observation_dim, config).to(device)
         self.value_normalizer = ValueNormalizer().to(device)

@@ -21,6 +21,7 @@ from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import MeanPolicy, SampledPolicy
 from dima.config import CellConfig, MarieParameters, ReplayConfig
 from dima.experience.collect import Collector
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
 from dima.experience.replay import Episode, Replay
 from dima.learning.learner import Imagined, Past, Scalars
@@ -58,23 +59,21 @@ class MarieLearner(NativeLearner):
             raise TypeError(f"{config.method} has no MARIE parameters")
         self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
+        dimensions = Dimensions.of(self._collector.spec)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.tokenizer = Tokenizer(spec.obs_dim, p.tokenizer).to(device).eval()
+        self.tokenizer = Tokenizer(dimensions.observation, p.tokenizer).to(device).eval()
         sizes = (
-            spec.n_agents,
-            spec.act_dim,
+            dimensions.agents,
+            dimensions.action,
             p.tokenizer.tokens,
             p.tokenizer.codebook_size,
             p.behavior.horizon,
         )
         self.world_model = TokenWorldModel(*sizes, p.world_model, p.compute).to(device).eval()
-        self.actor_critic = MarieActorCritic((spec.n_agents, spec.obs_dim, spec.act_dim), p.behavior, device)
+        self.actor_critic = MarieActorCritic(dimensions, p.behavior, device)
         # global states are not kept
         memory = ReplayConfig.by_visits(p.replay_capacity)
-        self.replay = Replay(
-            memory, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device, ("tokenizer", "world_model")
-        )
+        self.replay = Replay(memory, dimensions._replace(state=0), device, ("tokenizer", "world_model"))
         self._optimizers = {
             "tokenizer": ModelOptimizer(self.tokenizer, p.tokenizer.optimizer),
             "world_model": ModelOptimizer(self.world_model, p.world_model.optimizer),

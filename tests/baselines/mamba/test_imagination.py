@@ -16,6 +16,7 @@ from dima.behavior.networks import Actor
 from dima.config import MambaParameters
 from dima.config.grid import merge, validate
 from dima.config.yaml_file import read_yaml
+from dima.experience.dimensions import Dimensions
 
 CPU = torch.device("cpu")
 
@@ -159,7 +160,7 @@ def test_an_update_against_a_plain_loop(parameters, rollout):
     """Shuffled minibatches of 10, 10 and 4 rows, twice; clipping of ratios and of the actor's gradient both
     at work."""
     torch.manual_seed(0)
-    networks = MambaActorCritic(AGENTS, ACTION, parameters, CPU)
+    networks = MambaActorCritic(Dimensions(0, AGENTS, 1, ACTION), parameters, CPU)
     (
         networks.actor.double(),
         networks.critic.double(),
@@ -179,7 +180,7 @@ def test_an_update_against_a_plain_loop(parameters, rollout):
 
 def test_the_critic_of_an_agent_sees_all_agents_of_its_state(parameters, rollout):
     torch.manual_seed(0)
-    critic = MambaActorCritic(AGENTS, ACTION, parameters, CPU).critic.double()
+    critic = MambaActorCritic(Dimensions(0, AGENTS, 1, ACTION), parameters, CPU).critic.double()
     changed = rollout.feature.clone()
     changed[0, 0, 1] += 1
     moved = (critic(changed) - critic(rollout.feature)).abs() > 1e-6
