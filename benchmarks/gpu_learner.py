@@ -28,7 +28,8 @@ from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from dima.config import CellConfig
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.dima_learner import DimaLearner
 
 COMPARED = 20

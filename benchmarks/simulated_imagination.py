@@ -36,7 +36,7 @@ from dima.config.grid import CellKey, load_grid
 from dima.errors import UserError
 from dima.experience.evaluate import EvaluationWorlds
 from dima.experience.random import stream_seed
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.learning.compute import prepare_process
 from dima.learning.dima_learner import DimaLearner
 from dima.learning.learner import Scalars

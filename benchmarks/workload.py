@@ -15,7 +15,7 @@ from dima.behavior.imagination import Rollout
 from dima.config import DimaParameters
 from dima.config.grid import CellKey, load_grid
 from dima.experience.dimensions import Dimensions
-from dima.experience.replay import Segments, Windows
+from dima.experience.transitions import Segments, Windows
 from dima.world_model.world_model import WorldModel
 
 CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "config"

@@ -38,10 +38,7 @@ class ActorCritic:
         self.critic_optimizer = adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
 
     def update(self, rollout: Rollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
-
-        Returns the last losses and what they were made from.
-        """
+        """`ppo_epochs` passes over all steps of all rollouts; returns the last losses and their inputs."""
         config = self.config
         inputs = self._critic_inputs(rollout)
         with torch.no_grad():

@@ -12,13 +12,13 @@ from torch import Tensor
 from dima.behavior.networks import Actor
 from dima.config import BehaviorConfig
 from dima.experience.random import RandomStreams
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.world_model import WorldModel
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Imagined experience; states in scaled units, one more than steps.
+    """Imagined experience in scaled units; one state more than steps.
 
     What follows a continuation of 0 is another episode.
     """
@@ -32,9 +32,9 @@ class Rollout:
 
 
 class Situation(NamedTuple):
-    """Where rollouts are: the last n states in scaled units, and the actions taken in them.
+    """The last n states of rollouts in scaled units, and the actions in them.
 
-    The last action is still to be taken. `real` is what the agents saw where an episode `begins`.
+    The last action is still to be chosen. `real` is what the agents observed where an episode `begins`.
     """
 
     history: Float[Tensor, "batch steps state"]
@@ -44,7 +44,7 @@ class Situation(NamedTuple):
 
     @classmethod
     def of(cls, windows: Windows, world_model: WorldModel) -> Situation:
-        """At the last states of the windows; states before the start of an episode are 0."""
+        """At the last states of windows; states before an episode's start are 0."""
         history = world_model.scale(windows.state) * windows.valid[..., None]
         return cls(history, windows.action, torch.ones_like(windows.valid[:, 0]), windows.observation)
 

@@ -29,7 +29,7 @@ def plain_text(config_dir: Path = CONFIG_DIR) -> str:
 
 
 def markdown(config_dir: Path = CONFIG_DIR) -> str:
-    """For the README: a table of the methods, and a list of the variants, which differ in one thing alone."""
+    """For the README: a table of the methods, and a list of the variants, which differ in one thing only."""
     rows, variants = _told_apart(config_dir)
     lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
     lines += [_line([f"`{method.name}`", *_cells(method)]) for method in rows]
@@ -37,9 +37,9 @@ def markdown(config_dir: Path = CONFIG_DIR) -> str:
 
 
 def _told_apart(config_dir: Path) -> tuple[list[MethodSummary], list[MethodSummary]]:
-    """The methods that have a row of their own, and the variants.
+    """The methods with their own row, and the variants.
 
-    Named after the method they extend, and computed by the same engine.
+    A variant is named after the method it extends, and computed by the same engine.
     """
     methods = method_summaries(config_dir)
     engines = {method.name: method.engine for method in methods}

@@ -1,4 +1,4 @@
-"""What DIMA holds on a GPU."""
+"""The GPU memory that DIMA needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ sizes on HalfCheetah-2x3, as measured with the preset `fast` and CUDA graphs on 
 
 
 def needed_memory(parameters: DimaParameters, dimensions: Dimensions) -> float:
-    """Bytes, about: the replay memory, and what learning holds for the numbers that layers keep."""
+    """Approximate bytes: the replay memory, and what learning holds for the numbers that layers keep."""
     p, encoder, sizes = parameters, parameters.denoiser.action_encoder, dimensions
     # a row: two states, what the agents see and do, a reward, the visits of two models, and two ends
     row = 4 * (2 * sizes.state + sizes.agents * (sizes.observation + sizes.action) + 3) + 2

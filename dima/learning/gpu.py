@@ -1,4 +1,4 @@
-"""Whether this machine's GPU can be used for a cell, and why not."""
+"""Whether a cell can use this machine's GPU, and why not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def require_memory(needed: float, device: torch.device) -> None:
         name = torch.cuda.get_device_name(device)
         has = f"{free / 1e9:.1f} of the {total / 1e9:.1f} GB of {name} are free"
         raise UserError(
-            f"This cell needs about {needed / 1e9:.1f} GB on the GPU, and {has}: take another GPU, or --device cpu."
+            f"This cell needs about {needed / 1e9:.1f} GB on the GPU, and {has}: take another GPU, or "
+            "--device cpu."
         )
 
 
@@ -38,5 +39,8 @@ def why_no_gpu() -> str | None:
             major, minor = divmod(int(too_old[1]), 1000)
             driver = f"{major}.{minor // 10}"
             update = f"update it, or install a torch built for CUDA {driver} or older"
-            return f"torch {torch.__version__} needs a driver for CUDA {ours}, and this machine's is for CUDA {driver}: {update}"
+            return (
+                f"torch {torch.__version__} needs a driver for CUDA {ours}, and this machine's is for CUDA "
+                f"{driver}: {update}"
+            )
     return "torch finds no GPU"

@@ -1,6 +1,4 @@
-"""The conditional denoiser: EDM preconditioning around a U-Net that is told past states and one agent's
-action (eq. 9 and 10).
-"""
+"""The conditional denoiser: EDM preconditioning around a U-Net (eq. 9 and 10)."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.dense import Affine, DenseConvolutions, Product
 from dima.world_model.fused.layout import Layout
@@ -21,15 +19,15 @@ from dima.world_model.noise import Preconditioning, precondition, training_noise
 from dima.world_model.unet import UNet
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`Denoiser.network` for the weights of the moment."""
+"""`Denoiser.network` with the present weights."""
 GROUP_NORM_EPSILON = 1e-5
 OUTPUT_GROUPS = 2
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma, states, actions of the revealed agents).
+    """D(x; sigma, past states, actions of the revealed agents): the clean next state from a noisy one.
 
-    The clean next state from a noisy one, in scaled units u = sigma_data z(s).
+    States are in scaled units u = sigma_data z(s).
 
     Args:
         state_dim: D.
@@ -91,10 +89,7 @@ class Denoiser(nn.Module):
         return self.prepared()(scaled_noisy, history, modulation)
 
     def prepared(self) -> Network:
-        """`network` for many calls between which no weight changes.
-
-        What depends on weights alone is computed here.
-        """
+        """`network` for many calls with the same weights; what depends on weights alone is computed once."""
         network, varying = self._prepared(), self.varying
         if varying is None:
             return network
@@ -130,14 +125,11 @@ class Denoiser(nn.Module):
         )
 
     def compile_network(self) -> None:
-        """Compile it for each shape that is met."""
+        """Compile it for each shape that occurs."""
         self._run = torch.compile(self._run, dynamic=False)  # type: ignore[method-assign]
 
     def fuse(self) -> None:
-        """From now on the network is one kernel, on the weights' device.
-
-        `dima.learning.compute.why_not_fused` says where it can be.
-        """
+        """Run the network as one kernel from now on; see `dima.learning.compute.why_not_fused`."""
         self._fused = FusedNetwork(Layout(self.read, self.unet, self.write_norm, self.write))
 
     def forward(
@@ -148,17 +140,17 @@ class Denoiser(nn.Module):
         modulation: Float[Tensor, "batch m"],
         network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
-        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F as `prepared`, if it was.
+        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F from `prepared` if given.
 
-        The coefficients broadcast against the noisy state; `modulation` has c_noise. A component that is kept
-        is that of the last state.
+        The coefficients broadcast against the noisy state; c_noise is in `modulation`. A component that is
+        kept is copied from the last state.
         """
         output = (network or self.network)(c.c_in * noisy, history, modulation)
         denoised = c.c_skip * noisy + c.c_out * output
         return denoised if self.varying is None else torch.where(self.varying, denoised, history[:, -1])
 
     def precondition(self, sigma: Float[Tensor, "*batch"]) -> Preconditioning:
-        """The coefficients at noise levels of the denoiser's own units."""
+        """The four coefficients at noise levels `sigma`."""
         return precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
 
     def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
@@ -171,10 +163,7 @@ class Denoiser(nn.Module):
     def draw_revealed(
         self, shape: tuple[int, ...], generator: torch.Generator
     ) -> Bool[Tensor, "*shape agents"]:
-        """Which actions training examples see.
-
-        Those of a uniformly drawn agent, of all, or of a uniformly drawn number of agents.
-        """
+        """Which actions training examples see: a random agent's, all, or a random number of agents'."""
         device = self.frequencies.device
         agent = torch.randint(self.agents, shape, generator=generator, device=device)
         if self.config.conditioning != "cumulative":
@@ -189,13 +178,12 @@ class Denoiser(nn.Module):
     def loss(
         self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Mean over the autoregressive sub-steps of the preconditioned denoising error
-        (docs/method.md#denoising-loss).
+        """Mean denoising error over the autoregressive sub-steps (docs/method.md#denoising-loss).
 
-        Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are
-        conditioned on the one-shot predictions of earlier ones. No gradient flows through a prediction, so
-        that the predictions come first, without gradients, and the errors of all sub-steps from one batch.
-        Rows whose target precedes their episode do not count, nor do components that are kept.
+        Each sub-step has its own noise level and its own random agent; later ones are conditioned on the
+        one-shot predictions of earlier ones. No gradient flows through a prediction, so the predictions are
+        made first, without gradients, and the errors of all sub-steps in one batch. Rows whose target
+        precedes their episode do not count, nor do components that are kept.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.

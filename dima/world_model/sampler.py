@@ -1,7 +1,4 @@
-"""Euler sampling of the next state.
-
-Every denoising step sees one agent's action (docs/method.md#sampling).
-"""
+"""Euler sampling of the next state, one agent's action a denoising step (docs/method.md#sampling)."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ class EulerSampler:
         return ascending.flip(0) if order == "descending" else ascending
 
     def draw_order(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch steps"]:
-        """The agent whose action each step sees; with order `random` a fresh permutation for every row."""
+        """The agent whose action each step sees; `random` draws a permutation for every row."""
         if self.config.order != "random":
             return self._fixed_order.expand(batch, -1)
         keys = torch.rand(batch, self.denoiser.agents, generator=generator, device=self.sigmas.device)
@@ -50,14 +47,14 @@ class EulerSampler:
     def draw_noise(
         self, batch: int, state_dim: int, generator: torch.Generator
     ) -> Float[Tensor, "batch state"]:
-        """Where sampling starts."""
+        """The initial noise."""
         return (
             torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device)
             * self._initial_scale
         )
 
     def prepared(self) -> Network:
-        """For many calls of `sample` between which no weight changes."""
+        """The network for many calls of `sample` with the same weights."""
         return self.denoiser.prepared()
 
     def sample(
@@ -70,9 +67,9 @@ class EulerSampler:
     ) -> Float[Tensor, "batch state"]:
         """The next state in scaled units.
 
-        Everything that does not depend on the noisy state is computed before the loop: one pass of the action
-        encoder for all agents, and one matrix product for the scales and shifts of all steps. `network`, if
-        given, is what `prepared` returned.
+        What does not depend on the noisy state is computed before the loop: one pass of the action encoder
+        for all agents, and one matrix product for the scales and shifts of all steps. `network` is from
+        `prepared`.
         """
         network, state = network or self.prepared(), noise
         coefficients = self.denoiser.precondition(self.sigmas[:-1])
@@ -100,10 +97,7 @@ class EulerSampler:
     def _conditions(
         self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
     ) -> Float[Tensor, "batch denoising condition"]:
-        """The action condition of every denoising step.
-
-        Those of steps that see the same actions are computed once.
-        """
+        """The action condition of every denoising step, computed once for steps that see the same actions."""
         denoiser, batch = self.denoiser, len(actions)
         if denoiser.config.conditioning == "cumulative":
             # every agent keeps its turn for as many steps as any other, unless the order is a list

@@ -1,4 +1,4 @@
-"""The four learned parts as one model that is stepped like an environment."""
+"""Normaliser, denoiser, state decoder and reward model as one model that is stepped like an environment."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from dima.world_model.state_decoder import StateDecoder
 class WorldModel(nn.Module):
     """Normaliser, denoiser with its sampler, state decoder, reward model.
 
-    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` go between them and
-    raw states.
+    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` convert.
 
     Args:
         dimensions: of the environment.
@@ -49,16 +48,13 @@ class WorldModel(nn.Module):
         self.register_load_state_dict_post_hook(lambda model, _: model._find_constants())
 
     def compile_parts(self) -> None:
-        """Compile what most of the time goes into, for the shapes that are met.
-
-        Saved weights keep their names.
-        """
+        """Compile the most expensive parts for the shapes that occur; saved weights keep their names."""
         self.denoiser.compile_network()
         for part in (self.denoiser.action_encoder, self.reward_model):
             part.compile(dynamic=False)
 
     def take_in(self, states: Float[Tensor, "batch state"]) -> None:
-        """Newly collected raw states, for the moments that scale and for what is known to be constant."""
+        """Add collected raw states to the moments, and find out which components are constant."""
         self.normalizer.update(states.to(self.normalizer.mean.device))
         self._find_constants()
 
@@ -79,7 +75,7 @@ class WorldModel(nn.Module):
         return self.state_decoder(scaled / self.sigma_data)
 
     def prepared(self) -> Network | None:
-        """For many calls of `step` between which no weight changes."""
+        """The network for many calls of `step` with the same weights."""
         return self.sampler.prepared()
 
     def step(
@@ -114,7 +110,7 @@ class WorldModel(nn.Module):
         return reward, self.reward_model.continuation(logits, generator)
 
     def start_scoring(self) -> Scoring:
-        """For `score_step`."""
+        """The memory that `score_step` needs."""
         return Scoring(self.reward_model)
 
     def score_step(
@@ -125,9 +121,6 @@ class WorldModel(nn.Module):
         begins: Bool[Tensor, " batch"],
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-        """Reward and continuation of the next step of rollouts.
-
-        Where an episode `begins` with it, those before are forgotten.
-        """
+        """Reward and continuation of the next step; where it `begins` an episode, others are forgotten."""
         reward, logits = scoring.step(scaled / self.sigma_data, action, begins)
         return reward, self.reward_model.continuation(logits, generator)

@@ -342,7 +342,8 @@ def test_a_grid_file_that_is_not_in_order_is_refused(workplace, text, words):
 def test_exponents_need_no_point(workplace):
     write(
         workplace,
-        "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}",
+        "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: "
+        "{mappo: {learning_rate: 1e-4}}}",
     )
     assert load_grid("broken").resolve(CellKey("push-mass", "mappo", 1)).parameters.learning_rate == 1e-4
 

@@ -44,9 +44,12 @@ def old_cell(tiny: Grid, tiny_cell: CellConfig, tmp_path: Path) -> Path:
     mean, budget = 31.0, tiny_cell.task.env_steps
     run = {"commit": "c", "dirty": False, "image": "none", "lock": "l", "device": "cpu", "hardware": "CPU"}
     summary = {
-        "format": 1, "grid": "tiny", "task": KEY.task, "method": KEY.method, "seed": KEY.seed, "status": "completed", "engine": "native",
-        "lineage": "push-mass", "budget": budget, "final": {"grid_step": budget, "mean": mean, "returns": [mean]},
-        "mean_of_last_five": mean, "config_hash": "0ld", "attempts": 1, "wall_seconds": 1.0, "provenance": [run],
+        "format": 1, "grid": "tiny", "task": KEY.task, "method": KEY.method, "seed": KEY.seed,
+        "status": "completed", "engine": "native",
+        "lineage": "push-mass", "budget": budget,
+        "final": {"grid_step": budget, "mean": mean, "returns": [mean]},
+        "mean_of_last_five": mean, "config_hash": "0ld", "attempts": 1, "wall_seconds": 1.0,
+        "provenance": [run],
     }  # fmt: skip
     records = {
         "summary.json": summary,

@@ -10,7 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from dima.config import ReplayConfig
 from dima.experience.dimensions import Dimensions
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 
 CPU = torch.device("cpu")
 CONFIG = ReplayConfig(

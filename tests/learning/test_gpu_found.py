@@ -14,7 +14,10 @@ from dima.experience.replay import Replay
 from dima.learning.dima_memory import needed_memory
 from dima.learning.gpu import require_memory, why_no_gpu
 
-OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading and installing a new"
+OLD = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by "
+    "downloading and installing a new"
+)
 TOO_OLD = (
     f"torch {torch.__version__} needs a driver for CUDA 13.0, and this machine's is for CUDA 11.4: "
     "update it, or install a torch built for CUDA 11.4 or older"
@@ -101,5 +104,6 @@ def test_too_little_memory_is_said_before_anything_is_made(monkeypatch):
     with pytest.raises(UserError) as caught:
         require_memory(2.46e9, torch.device("cuda"))
     assert str(caught.value) == (
-        "This cell needs about 2.5 GB on the GPU, and 1.9 of the 8.0 GB of Quadro P4000 are free: take another GPU, or --device cpu."
+        "This cell needs about 2.5 GB on the GPU, and 1.9 of the 8.0 GB of Quadro P4000 are free: take "
+        "another GPU, or --device cpu."
     )

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.noise import precondition
 

@@ -1,6 +1,4 @@
-"""MAMBA's loop: collect an episode with the recurrent policy, learn the world model, learn the policy in its
-latent states.
-"""
+"""MAMBA's loop: collect with the recurrent policy, learn the world model, learn the policy inside it."""
 
 from __future__ import annotations
 
@@ -23,9 +21,10 @@ from dima.config import CellConfig, MambaParameters, ReplayConfig
 from dima.experience.collect import Collector, Sampling
 from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.learner import Imagined, Past, Scalars
-from dima.learning.native_learner import NativeLearner
+from dima.learning.native_learner import BEHAVIOR, NativeLearner
 from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
@@ -33,26 +32,18 @@ STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
 
 
 class MambaLearner(NativeLearner):
-    """MAMBA on one task, as a `dima.learning.learner.Learner` (docs/baselines.md#mamba).
+    """MAMBA on one task (docs/baselines.md#mamba); rewards and returns are reported in scaled units.
 
-    Args: config: of the cell; its parameters are `MambaParameters`. device: of networks and replay memory.
-        The environment is stepped with a copy of model and actor on the CPU.
-
-    Rewards and returns are reported in scaled units.
+    Args:
+        config: of the cell; its parameters are `MambaParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of model and actor on
+            the CPU.
     """
 
     past = 1
     REPORTED = {
         "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
-        "behavior": (
-            "actor_loss",
-            "entropy",
-            "critic_loss",
-            "imagined_return",
-            "imagined_reward",
-            "continuation",
-            "value",
-        ),
+        "behavior": BEHAVIOR,
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -76,7 +67,7 @@ class MambaLearner(NativeLearner):
         )
 
     def run_epoch(self) -> Scalars:
-        """Collect, then learn. The device is asked for numbers once, at the end.
+        """Collect and learn, with one transfer of results from the device at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -135,12 +126,6 @@ class MambaLearner(NativeLearner):
             self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent
         )
         return self._reported("behavior", self.actor_critic.update(rollout, self._streams["minibatches"]))
-
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The deterministic action at an episode's first step."""
-        return self.frozen_policy()(observations)
 
     def frozen_policy(self) -> RecurrentPolicy:
         """A copy that training does not change and that remembers nothing yet."""

@@ -1,7 +1,4 @@
-"""Multi-agent PPO on imagined rollouts.
-
-One shared actor, a critic with a value for each agent (docs/baselines.md#marie-behaviour).
-"""
+"""Multi-agent PPO with a value for each agent (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 
@@ -39,10 +36,7 @@ class MarieActorCritic:
         self.critic_optimizer = adam(self.critic, config.learning_rate, config.adam_epsilon)
 
     def update(self, rollout: TokenRollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
-
-        Returns the last losses and what they were made from.
-        """
+        """`ppo_epochs` passes over all steps of all rollouts; returns the last losses and their inputs."""
         acted_on = rollout.observation[:, :-1]
         with torch.no_grad():
             old_values = self.critic(rollout.observation)
@@ -64,10 +58,7 @@ class MarieActorCritic:
     def _returns(
         self, rollout: TokenRollout, values: Float[Tensor, "batch states agents"]
     ) -> Float[Tensor, "batch time agents"]:
-        """Every agent's lambda-returns from its own rewards, continuations and values.
-
-        The last value stands for what follows.
-        """
+        """Every agent's lambda-returns from its own rewards, continuations and values, bootstrapped."""
         reward, continuation, value = (
             part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values)
         )

@@ -1,6 +1,4 @@
-"""MARIE in training: collect, learn tokenizer, world model on its tokens, and policy inside it
-(docs/baselines.md#marie-schedule).
-"""
+"""MARIE: collect, learn tokenizer, world model and policy (docs/baselines.md#marie-schedule)."""
 
 from __future__ import annotations
 
@@ -23,9 +21,10 @@ from dima.config import CellConfig, MarieParameters, ReplayConfig
 from dima.experience.collect import Collector
 from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.learner import Imagined, Past, Scalars
-from dima.learning.native_learner import NativeLearner
+from dima.learning.native_learner import BEHAVIOR, NativeLearner
 from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
@@ -35,23 +34,17 @@ STREAMS = ("replay", "starts", "policy", "tokens")
 class MarieLearner(NativeLearner):
     """MARIE on one task.
 
-    Args: config: of the cell; its parameters are `MarieParameters`. device: of networks and replay memory.
-        The environment is stepped with a copy of tokenizer and actor on the CPU.
+    Args:
+        config: of the cell; its parameters are `MarieParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of tokenizer and actor
+            on the CPU.
     """
 
     past = 1
     REPORTED = {
         "tokenizer": ("reconstruction", "commitment"),
         "world_model": ("tokens", "reward", "continuation"),
-        "behavior": (
-            "actor_loss",
-            "entropy",
-            "critic_loss",
-            "imagined_return",
-            "imagined_reward",
-            "continuation",
-            "value",
-        ),
+        "behavior": BEHAVIOR,
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -83,7 +76,7 @@ class MarieLearner(NativeLearner):
         self._acting = copy.deepcopy(self._trained).cpu()
 
     def run_epoch(self) -> Scalars:
-        """Collect, and learn what is due in this epoch. The device is asked for numbers once, at the end.
+        """Collect, and learn what is due, with one transfer of results from the device at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -136,18 +129,12 @@ class MarieLearner(NativeLearner):
         )
         return self._reported("behavior", self.actor_critic.update(rollout))
 
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of the policy at the reconstructed observations."""
-        return MeanPolicy(self._acting)(observations)
-
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting))
 
     def exploring_policy(self, seed: int) -> SampledPolicy:
-        """A copy of tokenizer and actor; nothing follows from `seed`, as it has no latent states."""
+        """A copy of tokenizer and actor; without latent states, `seed` has no effect."""
         return SampledPolicy(copy.deepcopy(self._trained).cpu())
 
     def imagine_along(

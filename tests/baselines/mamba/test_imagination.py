@@ -73,8 +73,10 @@ def parameters() -> MambaParameters:
     small = {
         "model": {"hidden": 8, "recurrent": 3, "categoricals": 2, "classes": 2, "attention": {"heads": 2}},
         "behavior": {
-            "actor_hidden": [8], "critic_hidden": 8, "critic_attention": {"heads": 2, "feed_forward": 8, "dropout": 0.0},
-            "ppo_epochs": 2, "minibatch_size": 10, "clip": 0.001, "entropy_decay": 0.5, "entropy_coefficient": 0.1,
+            "actor_hidden": [8], "critic_hidden": 8,
+            "critic_attention": {"heads": 2, "feed_forward": 8, "dropout": 0.0},
+            "ppo_epochs": 2, "minibatch_size": 10, "clip": 0.001, "entropy_decay": 0.5,
+            "entropy_coefficient": 0.1,
             "actor_optimizer": {"learning_rate": 0.01, "weight_decay": 0.1, "gradient_clip": 0.05},
             "critic_optimizer": {"learning_rate": 0.02},
         },

@@ -7,7 +7,8 @@ import torch
 from dima.baselines.mamba.sequences import aligned, stored
 from dima.config import ReplayConfig
 from dima.experience.dimensions import Dimensions
-from dima.experience.replay import Episode, Replay, Sequences
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode, Sequences
 
 LENGTHS = (5, 3, 1, 4, 6)
 TERMINATED = (False, True, True, False, True)

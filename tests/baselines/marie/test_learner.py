@@ -78,7 +78,7 @@ def test_a_loaded_policy_acts_as_the_one_that_was_saved(make_cell, tmp_path):
     other = MarieLearner(make_cell(seed=2), CPU)
     other.load_policy(load_checkpoint(tmp_path)[0])
     observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
-    np.testing.assert_array_equal(other.act(observations), learner.act(observations))
+    np.testing.assert_array_equal(other.frozen_policy()(observations), learner.frozen_policy()(observations))
 
 
 def test_every_part_is_trained_from_its_epoch_on(make_cell):
@@ -168,7 +168,7 @@ def test_a_frozen_policy_stays_as_it_is(make_cell):
     before = frozen(observations)
     learner.run_epoch()
     np.testing.assert_array_equal(frozen(observations), before)
-    assert not np.array_equal(learner.act(observations), before)
+    assert not np.array_equal(learner.frozen_policy()(observations), before)
 
 
 def test_the_models_imagine_in_evaluation_mode(make_cell, monkeypatch):
