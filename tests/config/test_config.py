@@ -400,7 +400,7 @@ def test_presets_of_one_suite_never_meet_in_a_grid(workplace):
     )
     with pytest.raises(
         UserError,
-        match=r"Grid broken mixes .* mamujoco .*: ant-2x4 has preset gymnasium-robotics in mujoco, ant-4x2 has",
+        match=r"Grid broken mixes .* mamujoco .*: ant-2x4 has preset gymnasium-robotics in mujoco, ant-4x2 ",
     ):
         load_grid("broken")
     other = "{preset: gymnasium-robotics, comparable_with_paper: false}"

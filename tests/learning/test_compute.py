@@ -20,9 +20,9 @@ SETTINGS = """
 import torch
 from dima.learning.compute import prepare_process
 prepare_process("{preset}", torch.device("cuda"))
-print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic,
-      torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32,
-      torch.backends.cuda.flash_sdp_enabled())
+cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), cudnn.deterministic,
+      cudnn.benchmark, cudnn.allow_tf32, cuda.flash_sdp_enabled())
 """
 
 
