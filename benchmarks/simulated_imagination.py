@@ -180,7 +180,9 @@ def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]
     ):
         while True:
             if learner.env_steps >= due:
-                returns = [episode.episode_return for episode in worlds.evaluate(learner.act, due)]
+                returns = [
+                    episode.episode_return for episode in worlds.evaluate(learner.frozen_policy(), due)
+                ]
                 row = {
                     "env_steps": learner.env_steps,
                     "seconds": round(time.monotonic() - started, 1),

@@ -48,7 +48,7 @@ def test_same_seed_same_bits_and_another_seed_others(make_cell, fingerprint):
 def test_evaluating_changes_nothing(make_cell, fingerprint):
     def look(learner):
         before = fingerprint(learner.state_dict())
-        evaluate(learner.act, make_cell().task, 1, learner.env_steps)
+        evaluate(learner.frozen_policy(), make_cell().task, 1, learner.env_steps)
         evaluate(learner.frozen_policy(), make_cell().task, 1, learner.env_steps)
         assert fingerprint(learner.state_dict()) == before
 
@@ -155,7 +155,7 @@ def test_it_acts_on_reconstructions_with_what_it_has_learned(make_cell):
             expected = actor(tokenizer.decode(tokenizer.encode(observations))).mean.numpy()
             assert not np.allclose(actor(observations).mean.numpy(), expected, atol=1e-5)
         sent = pickle.loads(pickle.dumps(learner.frozen_policy()))  # noqa: S301 - as to the process that evaluates
-        for policy in (learner.act, learner.frozen_policy(), sent):
+        for policy in (learner.frozen_policy(), sent):
             np.testing.assert_allclose(policy(observations.numpy()), expected, rtol=1e-6)
         means.append(expected)
     assert not np.allclose(*means, atol=1e-6)
