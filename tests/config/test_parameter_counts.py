@@ -1,5 +1,5 @@
-"""How many parameters every network of every method has on HalfCheetah-2x3, beside the count of its source
-where one is told."""
+"""How many parameters every network of every method has on HalfCheetah-2x3, and the count of its source
+where it gives one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ COUNTS = {
     "hasac": {"actor 1": 72_454, "actor 2": 72_454, "critic 1": 72_193, "critic 2": 72_193},
 }
 EXACT, MILLIONS = 0.0, 0.005e6
-"""How far a count may be off that of its source: told to the last digit, or in millions with two digits
+"""How far a count may be off that of its source: given to the last digit, or in millions with two digits
 behind the point."""
 SOURCES = {
     "dima": {"state decoder": (0.59e6, MILLIONS), "denoiser": (14.09e6, MILLIONS), "actor": (36_780, EXACT)},

@@ -1,4 +1,4 @@
-"""The denoiser: what it is told, what it is not, and how it is trained."""
+"""The denoiser: what it sees, what it does not, and how it is trained."""
 
 from __future__ import annotations
 
