@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.reference.denoiser import DenoisingDraws
 from benchmarks.reference.imagination import ImaginationDraws
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams
 from dima.world_model.denoiser import Denoiser
 
@@ -26,7 +27,7 @@ def denoising_draws(
 
 
 def imagination_draws(
-    shapes: tuple[int, int, int, int], batch: int, horizon: int, streams: RandomStreams
+    shapes: Dimensions, batch: int, horizon: int, streams: RandomStreams
 ) -> ImaginationDraws:
     """What `imagine` draws, for shapes (D, N, O, A).
 

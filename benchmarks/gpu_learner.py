@@ -27,7 +27,8 @@ from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.stages import learning, watched
 from dima.config import CellConfig
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.dima_learner import DimaLearner
 from dima.learning.native_learner import Watch
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.workload import Sizes, full_rows, sizes
+from dima.experience.dimensions import Dimensions
 
 AXES: Mapping[str, tuple[int, ...]] = {
     "agents": (2, 3, 4, 6, 12, 24),
@@ -53,7 +54,7 @@ class Point(NamedTuple):
             agents, observations = self.size, 3 + self.size
         else:
             states = self.size
-        return Sizes(parameters, (states, agents, observations, actions), full_rows(parameters))
+        return Sizes(parameters, Dimensions(states, agents, observations, actions), full_rows(parameters))
 
 
 def base() -> Sizes:

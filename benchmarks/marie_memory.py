@@ -27,7 +27,7 @@ from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import Actor
 from dima.config import Compute, MarieParameters
 from dima.config.grid import CellKey, load_grid
-from dima.experience.replay import Sequences
+from dima.experience.transitions import Sequences
 
 CONFIG = Path(__file__).parents[1] / "workflow" / "config"
 FLOAT, BFLOAT = 4, 2

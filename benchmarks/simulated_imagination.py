@@ -36,7 +36,7 @@ from dima.config.grid import CellKey, load_grid
 from dima.errors import UserError
 from dima.experience.evaluate import EvaluationWorlds
 from dima.experience.random import stream_seed
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.learning.compute import prepare_process
 from dima.learning.dima_learner import DimaLearner
 from dima.learning.learner import Scalars
@@ -180,7 +180,9 @@ def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]
     ):
         while True:
             if learner.env_steps >= due:
-                returns = [episode.episode_return for episode in worlds.evaluate(learner.act, due)]
+                returns = [
+                    episode.episode_return for episode in worlds.evaluate(learner.frozen_policy(), due)
+                ]
                 row = {
                     "env_steps": learner.env_steps,
                     "seconds": round(time.monotonic() - started, 1),

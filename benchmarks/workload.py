@@ -14,15 +14,17 @@ from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import Rollout
 from dima.config import DimaParameters
 from dima.config.grid import CellKey, load_grid
-from dima.experience.replay import Segments, Windows
+from dima.experience.dimensions import Dimensions
+from dima.experience.transitions import Segments, Windows
 from dima.world_model.world_model import WorldModel
 
 CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "config"
-SIZES = {"paper": ("halfcheetah-2x3", (17, 2, 19, 3)), "quick": ("push-mass", (6, 2, 5, 1))}
+SIZES = {
+    "paper": ("halfcheetah-2x3", Dimensions(17, 2, 19, 3)),
+    "quick": ("push-mass", Dimensions(6, 2, 5, 1)),
+}
 """Grid, its task and that task's (D, N, O, A)."""
 PARTS = ("state_decoder", "denoiser", "reward_model", "imagination", "behavior")
-
-Shapes = tuple[int, int, int, int]
 
 
 class Sizes(NamedTuple):
@@ -31,7 +33,7 @@ class Sizes(NamedTuple):
     """
 
     parameters: DimaParameters
-    shapes: Shapes
+    shapes: Dimensions
     rows: Mapping[str, int]
 
     def calls_per_epoch(self, part: str) -> float:
@@ -59,7 +61,7 @@ def sizes(name: str, **rows: int) -> Sizes:
     return Sizes(parameters, shapes, full_rows(parameters) | rows)
 
 
-def models(parameters: DimaParameters, shapes: Shapes) -> tuple[WorldModel, ActorCritic]:
+def models(parameters: DimaParameters, shapes: Dimensions) -> tuple[WorldModel, ActorCritic]:
     """Seeded weights, none of them zero: training has left nothing where it started."""
     torch.manual_seed(0)
     world_model = WorldModel(shapes, parameters, torch.device("cpu")).eval()

@@ -117,7 +117,7 @@ def method_modules(loaded: Iterable[str]) -> set[str]:
 
 def learner_modules() -> set[str]:
     """What `dima.cell.methods` imports by name when a learner is built."""
-    return {learner.partition(":")[0] for learner in METHODS.values()}
+    return {f"dima.{learner.partition(':')[0]}" for learner in METHODS.values()}
 
 
 def source(root: Path, module: str) -> Path:

@@ -123,7 +123,7 @@ def test_a_policy_is_taken_over_without_what_training_needs(tiny: Grid, method: 
     state = learner.state_dict()
     kept = ("actors", "actor_critic", "model")
     fresh.load_policy({name: value for name, value in state.items() if name in kept})
-    assert_array_equal(fresh.act(observations), learner.act(observations))
+    assert_array_equal(fresh.frozen_policy()(observations), learner.frozen_policy()(observations))
 
 
 class Fast(PushMass):

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.reference.layers import action_tokens, attention, gated_block, geglu, mlp, split_heads
 from benchmarks.reference.unet import unet
 from dima.config import DenoiserConfig, SamplerConfig
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.action_encoder import ActionEncoder
 from dima.world_model.denoiser import Denoiser
 

@@ -17,7 +17,7 @@ from benchmarks.reference.state_decoder import decode
 from dima.behavior.imagination import Rollout
 from dima.behavior.networks import Actor
 from dima.config import BehaviorConfig, SamplerConfig
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.world_model import WorldModel
 
 

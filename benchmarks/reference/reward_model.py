@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from benchmarks.reference.layers import EVERY, action_tokens, dropped, gated_block, mlp, self_attention
-from dima.experience.replay import Segments
+from dima.experience.transitions import Segments
 from dima.world_model.reward_model import JointActionToken, RewardModel, TransformerBlock
 
 

@@ -1,6 +1,4 @@
-"""A library that draws from Python's, numpy's and torch's global generators, given random streams of its
-own.
-"""
+"""Random streams for a library that draws from the generators of Python, numpy and torch."""
 
 from __future__ import annotations
 
@@ -13,8 +11,7 @@ import torch
 
 
 class GlobalStreams:
-    """The global generators of Python, numpy and torch, seeded alike and put in place only inside a `with`
-    block.
+    """The generators of Python, numpy and torch with one seed, in place only inside a `with` block.
 
     What runs outside the block neither moves these streams nor is moved by them.
 

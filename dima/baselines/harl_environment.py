@@ -11,15 +11,12 @@ from jaxtyping import Bool, Float
 from envs import BatchedEnvironment, StepResult
 
 Infos = list[list[dict[str, Any]]]
-"""For each world, for each agent, what HARL reads beside the transition."""
+"""For each world, for each agent, what HARL reads besides the transition."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A continuous space as HARL reads one: by the name of this class, by its shape and bounds.
-
-    Stands in for the class of `gym`.
-    """
+    """A continuous space as HARL reads one: by the name of this class, its shape and its bounds."""
 
     shape: tuple[int, ...]
 
@@ -30,10 +27,7 @@ class Box:
 
 
 class HarlStep(NamedTuple):
-    """What HARL unpacks from a step.
-
-    `available_actions` is for discrete actions alone: None for every world.
-    """
+    """A step as HARL unpacks it; `available_actions`, for discrete actions, is None for every world."""
 
     obs: Float[np.ndarray, "batch agents observation"]
     share_obs: Float[np.ndarray, "batch agents state"]
@@ -47,8 +41,8 @@ class HarlWorlds:
     """A batched environment for HARL. Every agent gets the same global state, reward and end of episode.
 
     On MAMuJoCo the global state that HARL's critic sees is z(s) = (s - mean(s)) / std(s) over the features of
-    that one vector, as in HARL's own wrapper; elsewhere it is the environment's state. Actions pass
-    unclipped.
+    that one vector, as in HARL's own wrapper; elsewhere it is the environment's state. Actions are not
+    clipped.
     """
 
     def __init__(self, environment: BatchedEnvironment) -> None:
@@ -87,10 +81,7 @@ class HarlWorlds:
         return np.repeat(state[:, None], self.n_agents, axis=1)
 
     def _infos(self, result: StepResult) -> Infos:
-        """Where an episode ended: `bad_transition` tells HARL of a time limit; its return [rewards summed].
-
-        What was last seen of it.
-        """
+        """Where an episode ended: its return, its last observation, and `bad_transition` for a time limit."""
         infos: Infos = []
         for world in range(self.environment.num_envs):
             info: dict[str, Any] = {}
@@ -104,10 +95,7 @@ class HarlWorlds:
 
 
 def feature_zscore(state: Float[np.ndarray, "batch state"]) -> Float[np.ndarray, "batch state"]:
-    """z(s) = (s - mean(s)) / std(s) over the features of each vector.
-
-    Population deviation, no epsilon, no running statistics.
-    """
+    """z(s) = (s - mean(s)) / std(s) over the features of each vector, with the population deviation."""
     precise = state.astype(np.float64)
     scaled = (precise - precise.mean(axis=1, keepdims=True)) / precise.std(axis=1, keepdims=True)
     return scaled.astype(np.float32)

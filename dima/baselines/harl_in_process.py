@@ -1,4 +1,4 @@
-"""HARL's own training, on worlds and a device it is handed. Importing this module needs the extra `harl`."""
+"""HARL's own training on given worlds and a given device. Importing this module needs the extra `harl`."""
 
 from __future__ import annotations
 

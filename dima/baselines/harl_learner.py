@@ -1,4 +1,4 @@
-"""What HARL's methods have in common here: worlds, random streams of their own, and faults by their name."""
+"""What HARL's methods share: worlds, their own random streams, and errors that name the method."""
 
 from __future__ import annotations
 
@@ -28,10 +28,8 @@ Moments = dict[str, dict[str, torch.Tensor]]
 class HarlLearner(ABC):
     """One of HARL's methods in training.
 
-    HARL draws from the global generators, which it finds in place only while it is at work.
-
-    The cell's seed seeds Python, numpy and torch as in HARL, and the training worlds: world j has seed * 1000
-    + j.
+    HARL draws from the global generators, which are in place only while it works. The cell's seed seeds
+    Python, numpy and torch as in HARL, and the training worlds: world j has seed * 1000 + j.
 
     Args:
         config: of the cell.
@@ -50,8 +48,7 @@ class HarlLearner(ABC):
         self._streams = GlobalStreams(config.seed, device)
 
     def run_epoch(self) -> Scalars:
-        """Collect and learn once. Logs the mean reward, the returns of episodes that ended, and HARL's own
-        numbers.
+        """Collect and learn once; reports the mean reward, episode returns and HARL's own numbers.
 
         Raises:
             DivergedError: a loss, a gradient, a network output or the simulation is not finite.
@@ -81,13 +78,11 @@ class HarlLearner(ABC):
 
     @abstractmethod
     def _update(self) -> tuple[int, Scalars]:
-        """Environment steps taken in one round of collecting and learning, and what is worth a line in the
-        log.
-        """
+        """Collect and learn once; returns the environment steps taken and scalars to log."""
 
     @abstractmethod
     def _networks(self) -> Iterable[nn.Module]:
-        """Those that learn."""
+        """The networks that learn."""
 
     @abstractmethod
     def act(
@@ -96,7 +91,7 @@ class HarlLearner(ABC):
         """The deterministic action of each agent."""
 
     def frozen_policy(self) -> Policy:
-        """`act` itself: it is evaluated in turn with training."""
+        """The policy itself, not a copy: evaluation and training take turns."""
         return self.act
 
     def close(self) -> None:
@@ -121,7 +116,7 @@ def returns_of(infos: list[list[dict[str, object]]]) -> list[float]:
 
 
 def moments_of(optimizer: torch.optim.Optimizer) -> Moments:
-    """What an Adam remembers."""
+    """The moments and step counts of an Adam."""
     return {str(number): moments for number, moments in optimizer.state_dict()["state"].items()}
 
 

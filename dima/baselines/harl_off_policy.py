@@ -1,5 +1,4 @@
-"""HASAC by the real HARL: its classes do the learning in this process, on this project's environments and
-event log.
+"""HASAC by the real HARL in this process, on this project's environments and event log.
 
 HARL saves weights alone; here a checkpoint also holds target networks, optimisers, temperatures, the replay
 buffer, the simulation and the random streams, so that a killed run continues bit for bit.
@@ -30,10 +29,9 @@ Actions = Float[np.ndarray, "batch agents action"]
 
 
 class HarlOffPolicyLearner(HarlLearner):
-    """HARL's HASAC. The first epoch is the warm-up with uniform actions, each later one `train_interval`
-    steps of every world and updates.
+    """HARL's HASAC: a warm-up epoch of uniform actions, then epochs of `train_interval` steps and updates.
 
-    The warm-up counts as environment steps of the budget, to which HARL adds it.
+    The warm-up counts as environment steps of the budget; HARL adds it to the budget.
 
     Args:
         config: a cell whose parameters are `HarlOffPolicyParameters`.
@@ -107,7 +105,7 @@ class HarlOffPolicyLearner(HarlLearner):
         return vector_steps * self._parameters.rollout_threads, scalars
 
     def _draw_uniformly(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
-        """Each agent's action space sampled for one world after the other, as HARL does."""
+        """Sample each agent's action space for one world after the other, as HARL does."""
         size = self.worlds.action_space[0].shape
         drawn = [
             [uniform.uniform(-1.0, 1.0, size) for _ in range(len(observations))] for uniform in self._uniform
@@ -119,9 +117,7 @@ class HarlOffPolicyLearner(HarlLearner):
 
     @torch.no_grad()
     def act(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
-        """tanh of each agent's mean. One transfer takes the observations to the device, one brings all
-        actions.
-        """
+        """tanh of each agent's mean, with one transfer to the device and one back."""
         seen = torch.from_numpy(observations).to(self._device)
         actions = [
             actor.get_actions(seen[:, agent], stochastic=False)
@@ -199,10 +195,7 @@ class HarlOffPolicyLearner(HarlLearner):
             actor.actor.load_state_dict(weights)
 
     def _temperatures(self) -> list[tuple[torch.Tensor, torch.optim.Optimizer]]:
-        """Logarithms of the learned temperatures with their optimisers.
-
-        The agents', then the critic's own.
-        """
+        """Logarithms of the learned temperatures with their optimisers: the agents', then the critic's."""
         if not self._parameters.automatic_temperature:
             return []
         runner = self._runner
@@ -210,7 +203,7 @@ class HarlOffPolicyLearner(HarlLearner):
         return [*zip(runner.log_alpha, runner.alpha_optimizer, strict=True), own]
 
     def _read_temperatures(self) -> None:
-        """HARL keeps the exponentials beside the logarithms."""
+        """Update the exponentials of the logarithms, which HARL keeps too."""
         if self._parameters.automatic_temperature:
             runner = self._runner
             runner.alpha = [torch.exp(log_alpha.detach()) for log_alpha in runner.log_alpha]

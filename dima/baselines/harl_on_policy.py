@@ -1,6 +1,4 @@
-"""MAPPO and HAPPO by the real HARL.
-
-Its classes do the learning in this process, on this project's environments and event log.
+"""MAPPO and HAPPO by the real HARL in this process, on this project's environments and event log.
 
 HARL saves weights alone; here a checkpoint also holds the optimisers, the value normaliser, the row of the
 rollout that the next update starts from, the simulation and the random streams, so that a killed run
@@ -34,9 +32,7 @@ NORMALIZER_STATISTICS = ("running_mean", "running_mean_sq", "debiasing_term")
 
 
 class HarlOnPolicyLearner(HarlLearner):
-    """HARL's MAPPO or HAPPO. One epoch is one HARL update.
-
-    `episode_length` steps of every world, then learning.
+    """HARL's MAPPO or HAPPO: an epoch is `episode_length` steps of every world and one HARL update.
 
     Args:
         config: a cell whose parameters are `HarlOnPolicyParameters`.
@@ -64,10 +60,7 @@ class HarlOnPolicyLearner(HarlLearner):
     def act(
         self, observations: Float[np.ndarray, "batch agents observation"]
     ) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of each agent's Gaussian, unclipped.
-
-        One transfer takes the observations to the device, one brings all actions.
-        """
+        """The mean of each agent's Gaussian, unclipped, with one transfer to the device and one back."""
         runner, seen = self._runner, torch.from_numpy(observations).to(self._device)
         rnn_states = torch.zeros(len(seen), runner.recurrent_n, runner.rnn_hidden_size, device=self._device)
         masks = torch.ones(len(seen), 1, device=self._device)
@@ -130,7 +123,7 @@ class HarlOnPolicyLearner(HarlLearner):
             actor.actor.load_state_dict(weights)
 
     def _update(self) -> tuple[int, Scalars]:
-        """HARL's training loop, once round."""
+        """One round of HARL's training loop."""
         runner = self._runner
         if self._parameters.linear_learning_rate_decay:
             self._decay_learning_rates()
@@ -150,16 +143,14 @@ class HarlOnPolicyLearner(HarlLearner):
         return self._steps_per_epoch, scalars
 
     def _step(self, step: int) -> list[float]:
-        """Act in every world and store the transition; the returns of the episodes that ended."""
+        """Act in every world and store the transition; returns the returns of the episodes that ended."""
         values, actions, *rest = self._runner.collect(step)
         outcome = self.worlds.step(actions)
         self._runner.insert((*outcome, values, actions, *rest))
         return returns_of(outcome.infos)
 
     def _decay_learning_rates(self) -> None:
-        """Linear decay over the task's environment steps.
-
-        In epoch k of K the rate is (1 - (k - 1) / K) of the first.
+        """In epoch k of K the rate is (1 - (k - 1) / K) of the first.
 
         HARL rounds K down and never reaches the budget's last, partial update; here K is rounded up, as that
         update is made.
@@ -180,10 +171,7 @@ class HarlOnPolicyLearner(HarlLearner):
 
 
 def _scalars(actor_infos: list[dict[str, Any]], critic_info: dict[str, Any]) -> Scalars:
-    """HARL's numbers, each already a mean over the update's minibatches.
-
-    The actors' are averaged over agents.
-    """
+    """HARL's numbers, each a mean over the update's minibatches; the actors' are averaged over agents."""
 
     def over_agents(name: str) -> float:
         return sum(torch.as_tensor(info[name]).item() for info in actor_infos) / len(actor_infos)

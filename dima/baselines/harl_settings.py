@@ -1,4 +1,4 @@
-"""A cell's parameters under the names that HARL's classes read them by."""
+"""A cell's parameters under HARL's names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ HarlSettings = dict[str, dict[str, Any]]
 
 
 def on_policy_settings(parameters: HarlOnPolicySettings) -> HarlSettings:
-    """The sections of HARL's YAML that a training run reads.
-
-    What is fixed here has HARL's default and is part of the method.
-    """
+    """The sections of HARL's YAML that a training run reads; fixed values are HARL's defaults."""
     return {"train": _train(parameters), "model": _model(parameters), "algo": _algo(parameters)}
 
 
@@ -73,7 +70,7 @@ def _algo(parameters: HarlOnPolicySettings) -> dict[str, Any]:
 
 
 def off_policy_settings(parameters: HarlOffPolicySettings) -> HarlSettings:
-    """The sections of HARL's YAML that HASAC reads. What is fixed here has HARL's default."""
+    """The sections of HARL's YAML that HASAC reads; fixed values are HARL's defaults."""
     return {
         "train": {
             "n_rollout_threads": parameters.rollout_threads,

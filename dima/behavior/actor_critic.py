@@ -13,6 +13,7 @@ from dima.behavior.imagination import Rollout
 from dima.behavior.networks import Actor, Critic, ValueNormalizer
 from dima.behavior.returns import lambda_returns
 from dima.config import BehaviorConfig
+from dima.experience.dimensions import Dimensions
 
 ADVANTAGE_EPSILON = 1e-4
 
@@ -21,15 +22,13 @@ class ActorCritic:
     """Networks, optimisers and the PPO update.
 
     Args:
-        shapes: (state dim D, agents N, observation dim O, action dim A).
+        dimensions: of the environment.
         config: of behaviour learning.
         device: where everything lives.
     """
 
-    def __init__(
-        self, shapes: tuple[int, int, int, int], config: BehaviorConfig, device: torch.device
-    ) -> None:
-        states, agents, observations, actions = shapes
+    def __init__(self, dimensions: Dimensions, config: BehaviorConfig, device: torch.device) -> None:
+        states, agents, observations, actions = dimensions
         self.config = config
         self.actor = Actor(observations, actions, config.actor_hidden).to(device)
         inputs = states + agents * actions if config.critic_input == "state_and_last_action" else states
@@ -39,10 +38,7 @@ class ActorCritic:
         self.critic_optimizer = adam(self.critic, config.critic_learning_rate, config.adam_epsilon)
 
     def update(self, rollout: Rollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
-
-        Returns the last losses and what they were made from.
-        """
+        """`ppo_epochs` passes over all steps of all rollouts; returns the last losses and their inputs."""
         config = self.config
         inputs = self._critic_inputs(rollout)
         with torch.no_grad():

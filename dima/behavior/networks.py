@@ -1,6 +1,4 @@
-"""The shared actor, the centralised critic, and the running normalisation of its targets
-(docs/method.md#actor-and-critic).
-"""
+"""Shared actor, centralised critic and running normalisation (docs/method.md#actor-and-critic)."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ class Actor(nn.Module):
 
     The standard deviation is 0.5 sigmoid(l), one learned l for each action dimension, at first 1 (a deviation
     of 0.3655). Actions are neither squashed nor clipped: the environments clip. MAMBA has the same head on
-    its features, and no LayerNorm (`layer_norm`).
+    its features, without LayerNorm (`layer_norm`).
     """
 
     def __init__(
@@ -62,17 +60,14 @@ class Actor(nn.Module):
     def sample(
         self, observations: Float[Tensor, "*batch observation"], generator: torch.Generator
     ) -> Float[Tensor, "*batch action"]:
-        """A sample of it."""
+        """A sample of the action."""
         policy = self(observations)
         noise = torch.randn(policy.mean.shape, generator=generator, device=policy.mean.device)
         return policy.mean + policy.stddev * noise
 
 
 class MeanPolicy:
-    """The deterministic policy of an actor on the CPU, or of a module that ends in one.
-
-    The mean of its actions, in numpy.
-    """
+    """The deterministic policy in numpy: the mean action of an actor, or what ends in one, on the CPU."""
 
     def __init__(self, actor: nn.Module) -> None:
         self._actor = actor
@@ -85,9 +80,9 @@ class MeanPolicy:
 
 
 class SampledPolicy:
-    """The stochastic policy of an actor on the CPU, or of a module that ends in one.
+    """The stochastic policy in numpy of an actor, or what ends in one, on the CPU.
 
-    Mean plus deviation times given noise, in numpy.
+    Actions are the mean plus the deviation times given noise.
     """
 
     def __init__(self, actor: nn.Module) -> None:
@@ -104,11 +99,9 @@ class SampledPolicy:
 
 
 class DirectPolicy:
-    """`SampledPolicy` of an actor on the CPU, the same bits in about a third of the time.
+    """`SampledPolicy` with the same bits in a third of the time: layers' kernels without their modules.
 
-    Its layers' kernels without their modules.
-
-    The actor's weights may change in place; its deviations are those it has now.
+    The actor's weights may change in place; its deviations are those at construction.
     """
 
     def __init__(self, actor: Actor) -> None:
@@ -142,9 +135,7 @@ def _kernel_call(layer: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 class Critic(nn.Module):
-    """One value for each global state, shared by all agents, in normalised units where targets are
-    normalised.
-    """
+    """One value for each global state, shared by all agents, in the normalised units of its targets."""
 
     def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -157,10 +148,7 @@ class Critic(nn.Module):
 
 
 class ValueNormalizer(nn.Module):
-    """Exponential running mean and mean square of the returns, debiased.
-
-    Variance at least 0.01 (HARL's ValueNorm).
-    """
+    """Debiased exponential mean and mean square of the returns; variance >= 0.01 (HARL's ValueNorm)."""
 
     mean: Tensor
     mean_square: Tensor
@@ -175,7 +163,7 @@ class ValueNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, returns: Float[Tensor, "*batch"]) -> None:
-        """Take a batch of returns into the statistics."""
+        """Add a batch of returns to the statistics."""
         batch = returns.double()
         mean, mean_square = batch.mean(), batch.square().mean()
         for statistic, value in (

@@ -1,9 +1,7 @@
-"""What a cell may be told: frozen pydantic models, one file per method.
+"""The configuration of a cell: frozen pydantic models, one file per method, without defaults.
 
-Unknown keys and wrong types are refused with their path.
-
-The values live in `workflow/config/methods/*.yaml` and `workflow/config/tasks/*.yaml`, each with its source
-beside it. The models carry no defaults, so that every number of a run can be read in one file.
+Unknown keys and wrong types are refused with their path. The values are in `workflow/config/methods/*.yaml`
+and `workflow/config/tasks/*.yaml`, each with its source.
 """
 
 from dima.config.base import (

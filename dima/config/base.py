@@ -1,4 +1,4 @@
-"""What all parts of the configuration are made of."""
+"""What all parts of the configuration use."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def require(condition: bool, message: str) -> None:
     """Refuse, with `message`, a configuration that contradicts itself. Raises ValueError."""
     if not condition:
         raise ValueError(message)
+
+
+def require_at_least(name: str, value: int, bound: str, least: int) -> None:
+    """Refuse a value below that of another name. Raises ValueError."""
+    require(value >= least, f"{name} must be at least {bound} ({least})")
+
+
+def require_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:
+    """Refuse a value that another name's does not divide. Raises ValueError."""
+    require(value % divisor == 0, f"{name} must be a multiple of {divisor_name} ({divisor})")
 
 
 class OptimizerConfig(Strict):

@@ -44,7 +44,7 @@ class CellConfig(Strict):
     def canonical(self) -> str:
         """What is computed, as JSON with sorted keys: equal computations give equal text.
 
-        How it is shown and compared is left out.
+        Labels and comparisons are left out.
         """
         return json.dumps(
             self.model_dump(mode="json", exclude={"task": {"label", "comparable_with_paper"}}), sort_keys=True

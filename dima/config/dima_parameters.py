@@ -16,6 +16,8 @@ from dima.config.base import (
     PositiveFloat,
     Strict,
     require,
+    require_at_least,
+    require_multiple,
 )
 from dima.config.method import NativeParameters
 from dima.config.task import TaskConfig
@@ -34,14 +36,14 @@ class ReplayConfig(Strict):
     window_sampling: Literal["recency", "uniform"]
     recency_weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
     recency_remainder: Literal["newest", "spread"] = Field(
-        description="where the n mod 4 episodes that are left go: all to the newest quarter, or one each to some"
+        description=(
+            "where the n mod 4 episodes that are left go: all to the newest quarter, or one each to some"
+        )
     )
 
     @classmethod
     def by_visits(cls, capacity: int) -> ReplayConfig:
-        """A memory that is sampled by visits alone, with the weights 1 - visits / all visits, or
-        uniformly.
-        """
+        """A memory sampled by visits alone, with the weights 1 - visits / all visits, or uniformly."""
         return cls(
             capacity=capacity,
             visit_temperature=None,
@@ -71,11 +73,10 @@ class StateDecoderConfig(Strict):
 
 
 class ActionEncoderConfig(Strict):
-    """The masked Perceiver over (time, agent) action tokens (docs/method.md#action-conditioning), or a small
-    set encoder (option O4).
+    """A masked Perceiver over (time, agent) action tokens, or a small set encoder (option O4).
 
     The set encoder reads `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and
-    `attention_bias`.
+    `attention_bias`. See docs/method.md#action-conditioning.
     """
 
     kind: Literal["perceiver", "set"]
@@ -92,14 +93,15 @@ class ActionEncoderConfig(Strict):
 
 
 class DenoiserConfig(Strict):
-    """The conditional denoiser and its EDM training (eq. 9, 10, 14-18), or a deterministic model in its place
-    (experiment X2).
-    """
+    """The denoiser and its EDM training (eq. 9, 10, 14-18), or a deterministic model (experiment X2)."""
 
     dynamics: Literal["diffusion", "deterministic"]
     deterministic_hidden: Count
     conditioning: Literal["sequential", "joint", "cumulative"] = Field(
-        description="whose actions a denoising step sees: one agent's (eq. 9), all, or those of all agents revealed so far (option O1)"
+        description=(
+            "whose actions a denoising step sees: one agent's (eq. 9), all, or those of all agents revealed "
+            "so far (option O1)"
+        )
     )
     conditioning_states: Annotated[int, Field(ge=2)]
     channels: Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -118,7 +120,10 @@ class DenoiserConfig(Strict):
         exclude_if=lambda value: (
             value == "predicted"
         ),  # so that configurations from before this choice keep their digests
-        description="components of the state that have never varied: predicted like the others, or kept and left out of the loss",
+        description=(
+            "components of the state that have never varied: predicted like the others, or kept and left "
+            "out of the loss"
+        ),
     )
     optimizer: AdamWConfig
     learning_rate_warmup_updates: NonNegativeInt
@@ -137,7 +142,8 @@ class DenoiserConfig(Strict):
         require(
             max(self.channels) <= GROUP_CHANNELS
             or all(width % GROUP_CHANNELS == 0 for width in self.channels),
-            f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above it",
+            f"channels must be multiples of {GROUP_CHANNELS}, the size of a normalised group, or none above "
+            "it",
         )
         require(self.noise_min < self.noise_max, "noise_min must be below noise_max")
         fits = self.dynamics == "diffusion" or self.constant_components == "predicted"
@@ -163,8 +169,7 @@ class SamplerConfig(Strict):
         return self
 
     def steps_for(self, agents: int) -> int:
-        """K: twice the number of agents for up to two agents, else their number (Table 4), unless `steps`
-        says otherwise.
+        """K: 2N for up to two agents, else N (Table 4), unless `steps` says otherwise.
 
         Raises:
             ValueError: K does not fit the order.
@@ -174,10 +179,14 @@ class SamplerConfig(Strict):
             fits = len(self.order) == steps and set(self.order) <= set(range(1, agents + 1))
             require(
                 fits,
-                f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, not {list(self.order)}",
+                f"sampler.order must name one of the agents 1 to {agents} for each of the {steps} steps, "
+                f"not {list(self.order)}",
             )
         else:
-            message = f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list of {steps} agents"
+            message = (
+                f"sampler.steps = {steps} is no multiple of {agents} agents: give sampler.order as a list "
+                f"of {steps} agents"
+            )
             require(steps % agents == 0, message)
         return steps
 
@@ -205,7 +214,7 @@ class RewardModelConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> RewardModelConfig:
-        require(self.dim % self.heads == 0, f"dim must be a multiple of heads ({self.heads})")
+        require_multiple("dim", self.dim, "heads", self.heads)
         return self
 
 
@@ -255,12 +264,9 @@ class DimaParameters(NativeParameters):
 
     @model_validator(mode="after")
     def _the_replay_memory_suits(self) -> DimaParameters:
-        warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
-        require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
-        require(
-            self.replay.capacity >= warmup,
-            f"replay.capacity must be at least schedule.warmup_steps ({warmup})",
-        )
+        warmup = self.schedule.warmup_steps
+        require_at_least("schedule.warmup_steps", warmup, "behavior.horizon", self.behavior.horizon)
+        require_at_least("replay.capacity", self.replay.capacity, "schedule.warmup_steps", warmup)
         return self
 
     def check(self, task: TaskConfig) -> None:

@@ -9,7 +9,16 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, require
+from dima.config.base import (
+    Count,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    require,
+    require_at_least,
+    require_multiple,
+)
 from dima.config.method import Parameters
 
 
@@ -82,17 +91,11 @@ class HarlOffPolicySettings(HarlSettings):
     def _vector_steps_are_whole(self) -> HarlOffPolicySettings:
         threads = self.rollout_threads
         for name in ("warmup_steps", "replay_capacity"):
-            require(
-                getattr(self, name) % threads == 0,
-                f"{name} must be a multiple of rollout_threads ({threads})",
-            )
+            require_multiple(name, getattr(self, name), "rollout_threads", threads)
         first = self.warmup_steps + self.train_interval * threads
         message = f"batch_size must be at most the {first} transitions that are stored when learning begins"
         require(self.batch_size <= min(first, self.replay_capacity), message)
-        require(
-            self.replay_capacity >= self.warmup_steps,
-            f"replay_capacity must be at least warmup_steps ({self.warmup_steps})",
-        )
+        require_at_least("replay_capacity", self.replay_capacity, "warmup_steps", self.warmup_steps)
         return self
 
 

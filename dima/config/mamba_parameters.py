@@ -1,4 +1,4 @@
-"""What the native MAMBA learner is told."""
+"""The parameters of the native MAMBA learner (docs/baselines.md#mamba)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dima.config.base import (
     OptimizerConfig,
     PositiveFloat,
     Strict,
-    require,
+    require_at_least,
+    require_multiple,
 )
 from dima.config.method import NativeParameters
 
@@ -29,8 +30,9 @@ class AgentAttentionConfig(Strict):
 
 
 class MambaModelConfig(Strict):
-    """The recurrent world model of discrete latent states, and its training
-    (docs/baselines.md#mamba-losses).
+    """The recurrent world model of discrete latent states, and its training.
+
+    See docs/baselines.md#mamba-losses.
     """
 
     hidden: Annotated[int, Field(ge=2, multiple_of=2)]
@@ -49,10 +51,7 @@ class MambaModelConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MambaModelConfig:
-        require(
-            self.hidden % self.attention.heads == 0,
-            f"hidden must be a multiple of attention.heads ({self.attention.heads})",
-        )
+        require_multiple("hidden", self.hidden, "attention.heads", self.attention.heads)
         return self
 
     @property
@@ -91,10 +90,7 @@ class MambaBehaviorConfig(Strict):
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MambaBehaviorConfig:
         heads = self.critic_attention.heads
-        require(
-            self.critic_hidden % heads == 0,
-            f"critic_hidden must be a multiple of critic_attention.heads ({heads})",
-        )
+        require_multiple("critic_hidden", self.critic_hidden, "critic_attention.heads", heads)
         return self
 
 
@@ -112,9 +108,6 @@ class MambaParameters(NativeParameters):
     @model_validator(mode="after")
     def _the_replay_memory_suits(self) -> MambaParameters:
         warmup, length = self.schedule.warmup_steps, self.model.sequence_length
-        require(warmup >= length, f"schedule.warmup_steps must be at least model.sequence_length ({length})")
-        require(
-            self.replay_capacity >= warmup,
-            f"replay_capacity must be at least schedule.warmup_steps ({warmup})",
-        )
+        require_at_least("schedule.warmup_steps", warmup, "model.sequence_length", length)
+        require_at_least("replay_capacity", self.replay_capacity, "schedule.warmup_steps", warmup)
         return self

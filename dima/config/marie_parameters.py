@@ -14,7 +14,8 @@ from dima.config.base import (
     NonNegativeFloat,
     PositiveFloat,
     Strict,
-    require,
+    require_at_least,
+    require_multiple,
 )
 from dima.config.method import NativeParameters
 
@@ -62,7 +63,7 @@ class TokenWorldModelConfig(Strict):
     heads: Count
     dropout: Dropout
     initial_std: PositiveFloat = Field(
-        description="of weights and embeddings; narrow models need more to learn what the slots tell"
+        description="of weights and embeddings; narrow models need more to learn from the slots"
     )
     action_bins: Annotated[int, Field(ge=2)]
     aggregation: AggregationConfig
@@ -80,7 +81,7 @@ class TokenWorldModelConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> TokenWorldModelConfig:
-        require(self.dim % self.heads == 0, f"dim must be a multiple of heads ({self.heads})")
+        require_multiple("dim", self.dim, "heads", self.heads)
         return self
 
 
@@ -118,10 +119,7 @@ class MarieBehaviorConfig(Strict):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> MarieBehaviorConfig:
-        require(
-            self.critic_dim % self.critic_heads == 0,
-            f"critic_dim must be a multiple of critic_heads ({self.critic_heads})",
-        )
+        require_multiple("critic_dim", self.critic_dim, "critic_heads", self.critic_heads)
         return self
 
 
@@ -145,10 +143,7 @@ class MarieParameters(NativeParameters):
 
     @model_validator(mode="after")
     def _the_replay_memory_suits(self) -> MarieParameters:
-        warmup, horizon = self.schedule.warmup_steps, self.behavior.horizon
-        require(warmup >= horizon, f"schedule.warmup_steps must be at least behavior.horizon ({horizon})")
-        require(
-            self.replay_capacity >= warmup,
-            f"replay_capacity must be at least schedule.warmup_steps ({warmup})",
-        )
+        warmup = self.schedule.warmup_steps
+        require_at_least("schedule.warmup_steps", warmup, "behavior.horizon", self.behavior.horizon)
+        require_at_least("replay_capacity", self.replay_capacity, "schedule.warmup_steps", warmup)
         return self

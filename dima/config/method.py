@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dima.config.base import Compute, Strict
 from dima.config.task import TaskConfig
@@ -22,7 +22,7 @@ class Parameters(Strict):
             frames, and none of a method without a world model.
     """
 
-    algorithm: str
+    algorithm: Any
     engine: ClassVar[Engine]
     imagines: ClassVar[Literal["states", "observations"] | None] = None
 

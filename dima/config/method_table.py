@@ -7,19 +7,14 @@ from pathlib import Path
 from dima.config.method_files import CONFIG_DIR, MethodSummary, method_summaries
 
 COLUMNS = (
-    "method",
-    "engine",
-    "suites",
-    "a killed cell continues from",
-    "source",
-    "licence of what is run",
-    "deviations from the paper",
-)
+    "method", "engine", "suites", "resumes from",
+    "source", "licence of what is run", "deviations from the paper",
+)  # fmt: skip
 
 
 def plain_text(config_dir: Path = CONFIG_DIR) -> str:
     """A paragraph for each method, for a terminal."""
-    rows, variants = _told_apart(config_dir)
+    rows, variants = _rows_and_variants(config_dir)
     paragraphs = {method.name: _paragraph(method) for method in rows}
     paragraphs |= {
         method.name: [f"{method.name}: {method.extends}, but {method.about.deviations}"]
@@ -29,17 +24,17 @@ def plain_text(config_dir: Path = CONFIG_DIR) -> str:
 
 
 def markdown(config_dir: Path = CONFIG_DIR) -> str:
-    """For the README: a table of the methods, and a list of the variants, which differ in one thing alone."""
-    rows, variants = _told_apart(config_dir)
+    """For the README: a table of the methods, and a list of the variants, which differ in one thing only."""
+    rows, variants = _rows_and_variants(config_dir)
     lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
     lines += [_line([f"`{method.name}`", *_cells(method)]) for method in rows]
     return "\n".join([*lines, "", *(f"- `{method.name}`: {method.about.deviations}" for method in variants)])
 
 
-def _told_apart(config_dir: Path) -> tuple[list[MethodSummary], list[MethodSummary]]:
-    """The methods that have a row of their own, and the variants.
+def _rows_and_variants(config_dir: Path) -> tuple[list[MethodSummary], list[MethodSummary]]:
+    """The methods with their own row, and the variants.
 
-    Named after the method they extend, and computed by the same engine.
+    A variant is named after the method it extends, and computed by the same engine.
     """
     methods = method_summaries(config_dir)
     engines = {method.name: method.engine for method in methods}
@@ -55,14 +50,8 @@ def _told_apart(config_dir: Path) -> tuple[list[MethodSummary], list[MethodSumma
 
 def _cells(method: MethodSummary) -> list[str]:
     about = method.about
-    return [
-        method.engine,
-        ", ".join(about.suites) or "all",
-        about.resume,
-        about.source,
-        about.licence,
-        about.deviations,
-    ]
+    suites = ", ".join(about.suites) or "all"
+    return [method.engine, suites, about.resume, about.source, about.licence, about.deviations]
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

@@ -1,7 +1,4 @@
-"""Records of a method that has changed since they were made.
-
-Its values today are not those that they tell.
-"""
+"""Records of a method whose parameters have changed since."""
 
 from __future__ import annotations
 
@@ -17,12 +14,10 @@ _METHOD = "parameters"
 
 
 def older_method(recorded: Any) -> str:
-    """Why a recorded configuration is that of an older method, as the rest of a sentence.
+    """Why a recorded configuration is that of an older method, as the rest of a sentence, or empty.
 
-    Empty where it is not.
-
-    It is one where the method has a value now that the record does not tell, or has one no more. Other values
-    of the same method, or a configuration that is no configuration at all, do not make it one.
+    It is one if the record lacks a parameter that the method has now, or has one that it no longer has. Other
+    values of the same method, or what is no configuration at all, do not count.
     """
     try:
         CellConfig.model_validate_json(json.dumps(recorded))

@@ -1,7 +1,7 @@
 """Every method: its parameter class, and the learner (of a checkout, the program) that computes it.
 
-Parameter classes are imported with the configuration, which must work without torch. Learners are imported
-when a cell is built. A parameter class may be in its learner's module if that imports torch in functions only.
+Parameter classes are imported with the configuration, which must work without torch; learners only when a
+cell is built. A parameter class may be in its learner's module if that imports torch in functions only.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 from dima.config.method import Parameters
 
 METHODS = {
-    "dima.config.dima_parameters:DimaParameters": "dima.learning.dima_learner:DimaLearner",
-    "dima.config.mamba_parameters:MambaParameters": "dima.baselines.mamba.learner:MambaLearner",
-    "dima.config.marie_parameters:MarieParameters": "dima.baselines.marie.learner:MarieLearner",
-    "dima.config.harl_parameters:HarlOnPolicyParameters": "dima.baselines.harl_on_policy:HarlOnPolicyLearner",
-    "dima.config.harl_parameters:HarlOffPolicyParameters": "dima.baselines.harl_off_policy:HarlOffPolicyLearner",
-    "dima.config.checkout_parameters:HarlOnPolicyCheckoutParameters": "dima.baselines.checkout.harl:HarlProgram",
-    "dima.config.checkout_parameters:HarlOffPolicyCheckoutParameters": "dima.baselines.checkout.harl:HarlProgram",
-    "dima.config.checkout_parameters:MarieCheckoutParameters": "dima.baselines.checkout.marie:MarieProgram",
+    "config.dima_parameters:DimaParameters": "learning.dima_learner:DimaLearner",
+    "config.mamba_parameters:MambaParameters": "baselines.mamba.learner:MambaLearner",
+    "config.marie_parameters:MarieParameters": "baselines.marie.learner:MarieLearner",
+    "config.harl_parameters:HarlOnPolicyParameters": "baselines.harl_on_policy:HarlOnPolicyLearner",
+    "config.harl_parameters:HarlOffPolicyParameters": "baselines.harl_off_policy:HarlOffPolicyLearner",
+    "config.checkout_parameters:HarlOnPolicyCheckoutParameters": "baselines.checkout.harl:HarlProgram",
+    "config.checkout_parameters:HarlOffPolicyCheckoutParameters": "baselines.checkout.harl:HarlProgram",
+    "config.checkout_parameters:MarieCheckoutParameters": "baselines.checkout.marie:MarieProgram",
 }
 
 
 def load(place: str) -> Any:
-    """What `module:name` names."""
+    """What `module:name` below `dima` names."""
     module, name = place.split(":")
-    return getattr(import_module(module), name)
+    return getattr(import_module(f"dima.{module}"), name)
 
 
 LEARNERS: dict[type[Parameters], str] = {load(parameters): learner for parameters, learner in METHODS.items()}

@@ -27,6 +27,6 @@ def refusal(config: CellConfig, study: str) -> str | None:
     if not task.observations_tell_state:
         return (
             f"The {FRAMES} of {method} are drawn from predicted observations, "
-            f"and those of {task.name} with preset {task.preset} do not tell the state."
+            f"and those of {task.name} with preset {task.preset} do not determine the state."
         )
     return None

@@ -1,7 +1,4 @@
-"""Reading the YAML of this project.
-
-Safe, without duplicate keys, and with `1e-4` read as the number it is.
-"""
+"""The YAML of this project: safe, without duplicate keys, and with `1e-4` read as a number."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from dima.errors import UserError
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader; refuses a key given twice, which plain YAML loaders silently let win."""
+    """PyYAML's safe loader; refuses a key given twice, of which plain loaders keep the last."""
 
 
 def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -1,7 +1,4 @@
-"""Stepping the real environment with the current policy.
-
-One world, and parts of episodes for a replay memory.
-"""
+"""Steps of one real environment with the current policy, stored as parts of episodes."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import envs
 from dima.config import CellConfig, CollectionConfig
 from dima.errors import UserError
 from dima.experience.random import stream_seed
-from dima.experience.replay import Episode
+from dima.experience.transitions import Episode
 
 Sampling = Callable[
     [Float[np.ndarray, "1 agents observation"], Float[np.ndarray, "1 agents action"]],
@@ -33,7 +30,7 @@ class Collector:
         schedule: when an epoch has collected enough.
 
     Attributes:
-        at_start: whether the next step is the first of an episode: what a policy remembers ends there.
+        at_start: whether the next step is the first of an episode, when a policy must forget the last one.
 
     Raises:
         UserError: the task has another number of agents than its configuration says.
@@ -67,12 +64,13 @@ class Collector:
     ) -> tuple[int, dict[str, float]]:
         """Step until an epoch's worth of new steps is stored (docs/method.md#epochs).
 
-        Returns how many, and what is worth logging.
-
         Args:
             sampling: the policy that is being trained.
             env_steps: taken so far.
-            store: is given each episode, or part of one, and whether it continues the one given before.
+            store: called with each episode or part of one, and whether it continues the previous one.
+
+        Returns:
+            the number of new steps, and scalars to log.
         """
         new_steps = 0
         while True:
@@ -104,7 +102,7 @@ class Collector:
         return new_steps >= schedule.min_new_steps and total >= schedule.warmup_steps or total >= self._budget
 
     def _steps_left(self, new_steps: int, total: int) -> int:
-        """After how many further steps there is something to decide, unless the episode ends before."""
+        """The number of steps to the next decision, unless the episode ends before."""
         schedule = self._schedule
         if schedule.epoch_trigger != "fixed_steps":
             return self.spec.episode_limit
@@ -112,10 +110,7 @@ class Collector:
         return max(1, min(enough, self._budget - total, self.spec.episode_limit))
 
     def play(self, sampling: Sampling | None, steps: int) -> bool:
-        """Up to `steps` steps with sampled actions (uniform in [-1, 1] without a policy).
-
-        Whether the episode ended with the last.
-        """
+        """Take up to `steps` steps (uniform actions without a policy); returns whether the episode ended."""
         before = self._noise.bit_generator.state
         noise = self._drawn(steps, uniform=sampling is None)
 
@@ -139,7 +134,7 @@ class Collector:
         return self.at_start
 
     def _drawn(self, steps: int, *, uniform: bool) -> Float[np.ndarray, "steps 1 agents action"]:
-        """Uniform or standard normal numbers: the same, bit for bit, as drawn step by step."""
+        """Uniform or standard normal numbers, bit for bit as if drawn step by step."""
         shape = (steps, 1, self.spec.n_agents, self.spec.act_dim)
         return (
             self._noise.uniform(-1.0, 1.0, shape).astype(np.float32)
@@ -185,10 +180,7 @@ class Collector:
 
 
 def saved_simulation(environment: envs.BatchedEnvironment) -> envs.SimState | None:
-    """What the simulator needs to go on bit for bit.
-
-    None where it cannot be saved, as Isaac Gym: a resumed run starts an episode.
-    """
+    """The simulator's state; None where it cannot be saved (Isaac Gym): a resumed run starts an episode."""
     try:
         return environment.get_sim_state()
     except envs.UnsupportedSimStateError:

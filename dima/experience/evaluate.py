@@ -1,4 +1,4 @@
-"""Deterministic evaluation in environments of its own."""
+"""Deterministic evaluation in separate environments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Policy = Callable[[Float[np.ndarray, "batch agents observation"]], Float[np.ndar
 
 
 class EpisodeResult(NamedTuple):
-    """One evaluation episode; `success` is None where the task has no such notion."""
+    """One evaluation episode; `success` is None where the task does not define it."""
 
     episode_return: float
     length: int
@@ -24,12 +24,10 @@ class EpisodeResult(NamedTuple):
 
 
 class EvaluationWorlds:
-    """The worlds of a cell's evaluations.
+    """The worlds of a cell's evaluations, rebuilt each time unless `reset` clears all state of their engine.
 
-    Built for the first one, and anew for each where their engine keeps something of the last.
-
-    They are seeded from the cell's seed and the step of the evaluation grid alone: what is evaluated when
-    depends on nothing that was evaluated before, and training never notices.
+    Seeds follow from the cell's seed and the step of the evaluation grid alone, so evaluations depend neither
+    on earlier ones nor on training.
 
     Args:
         task: what is played, and for how many episodes.
@@ -41,7 +39,7 @@ class EvaluationWorlds:
         self._environment: envs.BatchedEnvironment | None = None
 
     def evaluate(self, policy: Policy, grid_step: int) -> list[EpisodeResult]:
-        """`task.evaluation.episodes` episodes side by side, one in each world.
+        """Play `task.evaluation.episodes` episodes, one in each world.
 
         Args:
             policy: observations to deterministic actions.
@@ -68,7 +66,7 @@ class EvaluationWorlds:
         )
 
     def close(self) -> None:
-        """Release what the worlds hold."""
+        """Release the worlds."""
         if self._environment is not None:
             self._environment.close()
 

@@ -11,10 +11,10 @@ EPSILON = 1e-8
 
 
 class RunningNormalizer(nn.Module):
-    """z(s) = (s - mean) / sqrt(variance + 1e-8), with the moments of every state ever collected
-    (docs/method.md#state-scaling).
+    """z(s) = (s - mean) / sqrt(variance + 1e-8), with the moments of every state ever collected.
 
-    Chan's parallel update in float64; the count starts at 1e-4 with mean 0 and variance 1.
+    Chan's parallel update in float64; the count starts at 1e-4 with mean 0 and variance 1. See
+    docs/method.md#state-scaling.
     """
 
     mean: Tensor
@@ -29,7 +29,7 @@ class RunningNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, states: Float[Tensor, "batch state"]) -> None:
-        """Take a batch of states into the moments."""
+        """Add a batch of states to the moments."""
         batch = states.double()
         batch_variance, batch_mean = torch.var_mean(batch, dim=0, correction=0)
         delta = batch_mean - self.mean
@@ -46,8 +46,8 @@ class RunningNormalizer(nn.Module):
     def varies(self) -> Bool[Tensor, " state"]:
         """Which components have varied by more than the epsilon of the z-scores.
 
-        The prior (PRIOR_COUNT states of mean 0 and variance 1) is taken out of the moments: it alone gives a
-        constant component variance.
+        The prior (PRIOR_COUNT states of mean 0 and variance 1) is removed first: it alone gives a constant
+        component some variance.
         """
         states = (self.count - PRIOR_COUNT).clamp(min=1.0)
         prior = PRIOR_COUNT / self.count + self.mean.square() * PRIOR_COUNT / states

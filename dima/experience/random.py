@@ -13,9 +13,7 @@ from dima.errors import UserError
 
 
 def stream_seed(root_seed: int, name: str, *indices: int) -> int:
-    """A 32-bit seed for the stream `name` (and, for instance, the n-th evaluation of it) of a run with
-    `root_seed`.
-    """
+    """A 32-bit seed for the stream `name`, and for example its n-th evaluation, of a run with `root_seed`."""
     # the count keeps seeds with an index of 0 apart from seeds without one: numpy ignores trailing zeros
     entropy = [root_seed, zlib.crc32(name.encode()), len(indices), *indices]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
@@ -53,17 +51,16 @@ class RandomStreams:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue every stream from where `state` was taken.
-
-        One that an older checkpoint does not know begins as in a new run.
+        """Continue every stream from `state`; a stream that it lacks begins as in a new run.
 
         Raises:
-            UserError: it was taken on another kind of device, whose streams are other ones.
+            UserError: it is from another kind of device, which draws other numbers.
         """
         if state["device"] != self._device.type:
             raise UserError(
-                f"The checkpoint was made on {state['device']}, and random numbers of {self._device.type} are others: "
-                f"continue with --device {state['device']}, or start anew with --from-scratch."
+                f"The checkpoint was made on {state['device']}, and random numbers of {self._device.type} "
+                "are others: "
+                f"continue with --device {state['device']}, or start again with --from-scratch."
             )
         for name, stream in self._generators.items():
             if name in state["named"]:

@@ -1,11 +1,9 @@
-"""The replay memory: one preallocated ring of transitions on the training device, seen as steps and as
-windows of episodes.
-"""
+"""The replay memory: one preallocated ring of transitions on the training device."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -13,86 +11,35 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dima.config import ReplayConfig
+from dima.experience.dimensions import Dimensions
+from dima.experience.transitions import Episode, Segments, Sequences, Windows
 
 LEAST_WEIGHT = 1e-30
-"""Of a row that was visited most, relative to that visited least: not 0, or it would be drawn no sooner than
-one that is no candidate."""
-NO_EPISODE = 2**62  # in the place of a number in the table of episodes: greater than any
+"""Relative weight of a much visited row: not 0, which is that of rows that must not be drawn."""
+NO_EPISODE = 2**62  # fills the table of episodes: greater than any number in it
 FIELDS = ("state", "observation", "action", "reward", "terminated", "truncated", "next_state")
 
 
-@dataclass(frozen=True)
-class Episode:
-    """An episode, or a part of one, of T transitions, on any device, in raw units."""
-
-    state: Float[Tensor, "time state"]
-    observation: Float[Tensor, "time agents observation"]
-    action: Float[Tensor, "time agents action"]
-    reward: Float[Tensor, " time"]
-    terminated: Bool[Tensor, " time"]
-    truncated: Bool[Tensor, " time"]
-    next_state: Float[Tensor, "time state"]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Consecutive transitions of single episodes, ending at a sampled one, padded with zeros on the left."""
-
-    state: Float[Tensor, "batch time state"]
-    action: Float[Tensor, "batch time agents action"]
-    next_state: Float[Tensor, "batch time state"]
-    observation: Float[Tensor, "batch agents observation"]
-    valid: Bool[Tensor, "batch time"]
-
-    def rows(self, first: int, end: int) -> Windows:
-        """Those from number `first` on, before number `end`."""
-        return Windows(*(getattr(self, field.name)[first:end] for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Consecutive transitions of the ring; a segment may run from one episode into the next."""
-
-    state: Float[Tensor, "batch time state"]
-    action: Float[Tensor, "batch time agents action"]
-    reward: Float[Tensor, "batch time"]
-    terminated: Bool[Tensor, "batch time"]
-    truncated: Bool[Tensor, "batch time"]
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Consecutive transitions of the ring as the agents saw them.
-
-    A sequence may run from one episode into the next.
-    """
-
-    observation: Float[Tensor, "batch time agents observation"]
-    action: Float[Tensor, "batch time agents action"]
-    reward: Float[Tensor, "batch time"]
-    terminated: Bool[Tensor, "batch time"]
-    truncated: Bool[Tensor, "batch time"]
-
-
 class Replay:
-    """Ring of the newest `capacity` transitions.
+    """Ring of the newest `capacity` transitions, sampled by steps, segments or windows of episodes.
 
-    Sampling draws from the generator it is given and never synchronises with the host: the counts it needs
-        are on the device as well.
+    Sampling draws from the given generator and never synchronises with the host: counts are on the device as
+    well.
 
     Args:
         config: capacity and sampling rules.
-        shapes: (state dim, agents, observation dim, action dim).
-        device: where everything lives.
-        models: those that draw by visits, which are counted for each apart.
-        fixed_shapes: draw by visits among `capacity` rows, of which those that hold nothing yet are never chosen: a CUDA graph then stays
-            valid while the memory fills. Otherwise only among the rows that are filled, which is the same and takes less time.
+        dimensions: of the environment; a method that keeps no global states has a state of size 0.
+        device: of all tensors.
+        models: those that draw by visits, which are counted for each.
+        fixed_shapes: draw by visits among all `capacity` rows, of which empty ones are never chosen, so that
+            a CUDA graph stays valid while the memory fills. Otherwise among filled rows only: the same, and
+            faster.
     """
 
     def __init__(
         self,
         config: ReplayConfig,
-        shapes: tuple[int, int, int, int],
+        dimensions: Dimensions,
         device: torch.device,
         models: Sequence[str] = ("state_decoder", "reward_model"),
         *,
@@ -102,7 +49,7 @@ class Replay:
         self._fixed_shapes = fixed_shapes
         self.size = 0
         self.total = 0
-        states, agents, observations, actions = shapes
+        states, agents, observations, actions = dimensions
         rows = {
             "state": (states,),
             "observation": (agents, observations),
@@ -141,8 +88,7 @@ class Replay:
         )
 
     def append(self, episode: Episode, *, continues: bool = False) -> None:
-        """Store an episode, or with `continues` the next part of the newest one, over the oldest transitions
-        where the ring is full.
+        """Store an episode, or with `continues` the next part of the newest one, in place of the oldest rows.
 
         Raises:
             ValueError: the episode is empty or longer than the ring.
@@ -179,11 +125,6 @@ class Replay:
         for kept, number in zip((self._filled, self._oldest, self._count, self._steps), numbers, strict=True):
             kept.fill_(number)
 
-    @property
-    def device(self) -> torch.device:
-        """Where everything lives."""
-        return self._device
-
     def episodes(self) -> list[Episode]:
         """Copies of the episodes that are still whole, oldest first; the newest may not have ended."""
         rows = [
@@ -195,16 +136,12 @@ class Replay:
     def sample_steps(
         self, count: int, model: str, generator: torch.Generator
     ) -> tuple[Float[Tensor, "batch state"], Tensor]:
-        """States and joint observations [batch, agents, observation] for `model`, least visited first in
-        probability.
-        """
+        """States and observations [batch, agents, observation] for `model`, least visited most likely."""
         rows = self._least_visited(count, 1, model, generator)
         return self._data["state"][rows], self._data["observation"][rows]
 
     def sample_segments(self, count: int, length: int, model: str, generator: torch.Generator) -> Segments:
-        """`count` segments of `length` contiguous transitions for `model`, least visited starts first in
-        probability.
-        """
+        """`count` segments of `length` transitions for `model`, least visited starts most likely."""
         rows = self._segment_rows(count, length, model, generator)
         return Segments(
             *(self._data[name][rows] for name in ("state", "action", "reward", "terminated", "truncated"))
@@ -215,7 +152,7 @@ class Replay:
         return self._sequences(self._segment_rows(count, length, model, generator))
 
     def sample_uniform_sequences(self, count: int, length: int, generator: torch.Generator) -> Sequences:
-        """`count` sequences of `length` contiguous transitions, every start alike, drawn with replacement.
+        """`count` sequences of `length` transitions with uniform starts, drawn with replacement.
 
         Raises:
             ValueError: fewer than `length` transitions are stored.
@@ -244,9 +181,7 @@ class Replay:
     def sample_starts(
         self, count: int, generator: torch.Generator
     ) -> Float[Tensor, "batch agents observation"]:
-        """Joint observations of uniform steps of uniformly drawn episodes that are still whole
-        (docs/baselines.md#marie-behaviour).
-        """
+        """Joint observations of uniform steps of uniform episodes (docs/baselines.md#marie-behaviour)."""
         uniform = torch.rand(2, count, generator=generator, device=self._device, dtype=torch.float64)
         episode = (uniform[0] * self._count).long()
         step = (uniform[1] * self._lengths[episode]).long()
@@ -255,11 +190,10 @@ class Replay:
     def _least_visited(
         self, count: int, length: int, model: str, generator: torch.Generator
     ) -> Int[Tensor, " batch"]:
-        """Start rows, without replacement if there are enough, p ~ exp(-visits/20) or 1 - visits/sum
-        (docs/method.md#replay-memory).
+        """Start rows with p ~ exp(-visits/20) or 1 - visits/sum, without replacement if there are enough.
 
-        Weighted sampling without replacement as the smallest of E_i / p_i with E_i ~ Exp(1): unlike
-        `torch.multinomial` it asks the device nothing.
+        Weighted sampling without replacement takes the smallest E_i / p_i with E_i ~ Exp(1): unlike
+        `torch.multinomial` it never waits for the device. See docs/method.md#replay-memory.
         """
         if self.size < length:
             raise ValueError(f"{self.size} stored transitions hold no segment of {length}.")
@@ -275,12 +209,9 @@ class Replay:
             ~is_candidate, torch.inf
         )
         order = keys.topk(min(count, len(place)), largest=False).indices
-        # where there are fewer than `count`, all are drawn equally often, but for the first of the order once
-        # more
+        # if fewer than `count`, all are drawn equally often, and the first of the order once more
         rows = starts[order[torch.arange(count, device=self._device) % candidates]]
-        if (
-            self._fixed_shapes
-        ):  # a deterministic `index_add_` may ask a GPU whether the rows are in range, which no graph can
+        if self._fixed_shapes:  # a deterministic `index_add_` may wait for a GPU, which a graph cannot
             ordered, row = rows.sort().values, torch.arange(len(visits), device=self._device)
             visits += torch.searchsorted(ordered, row, right=True) - torch.searchsorted(ordered, row)
         else:
@@ -290,7 +221,7 @@ class Replay:
     def _weights(
         self, visits: Float[Tensor, " rows"], is_candidate: Bool[Tensor, " rows"]
     ) -> Float[Tensor, " rows"]:
-        """p of every candidate, times what is the same for all; of the other rows whatever it may be."""
+        """p of every candidate up to a common factor; arbitrary for other rows."""
         temperature = self.config.visit_temperature
         if temperature is None:
             return (1.0 - visits / visits.masked_fill(~is_candidate, 0.0).sum().clamp(min=1.0)).clamp(
@@ -300,12 +231,11 @@ class Replay:
         return torch.exp(-(visits - fewest) / temperature).clamp(min=LEAST_WEIGHT)
 
     def sample_windows(self, count: int, length: int, generator: torch.Generator) -> Windows:
-        """`count` windows of `length` transitions.
+        """`count` windows of `length` transitions, ending up to `length` - 1 after a drawn step.
 
-        The last is a drawn one or up to `length` - 1 later (docs/method.md#replay-memory).
-
-        Windows that start before their episode are padded on the left with zeros; `valid` says which
-        transitions are real. `observation` is the joint observation at the last transition.
+        Windows that start before their episode are padded on the left with zeros; `valid` marks real
+        transitions. `observation` is the joint observation at the last transition. See
+        docs/method.md#replay-memory.
         """
         episode, step = self._sample_episode_steps(count, generator)
         lengths = self._lengths[episode]
@@ -325,10 +255,7 @@ class Replay:
     def _sample_episode_steps(
         self, count: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
-        """Episode numbers and steps in them: quarters by age with the recency weights, then uniform.
-
-        With < 4 episodes by length.
-        """
+        """Episode numbers and steps: by age quarters with the recency weights, by length below 4 episodes."""
         uniform = torch.rand(3, count, generator=generator, device=self._device, dtype=torch.float64)
         position = (uniform[0] * self._steps).long()
         episode = torch.minimum(torch.searchsorted(self._ends, position, right=True), self._count - 1)
@@ -344,7 +271,7 @@ class Replay:
         )
 
     def _quarter_bound(self, quarter: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """Number of the first episode of a quarter; that of the fifth is the number of episodes."""
+        """First episode of a quarter; for the fifth the number of episodes."""
         if self.config.recency_remainder == "spread":
             return quarter * self._count // 4
         return torch.where(quarter == 4, self._count, quarter * (self._count // 4))

@@ -1,7 +1,6 @@
-"""Gradients of the denoiser's network but for its weights: the forward kernel's tiles and steps, backwards.
+"""Gradients of the denoiser's network except its weights: the forward kernel's tiles and steps, backwards.
 
-The gradient of a step's output is in the slot of its number, and is read again by the gradients of what that
-step read.
+The gradient of a step's output is in the slot of its number, and the gradients of that step's inputs read it.
 """
 
 from __future__ import annotations
@@ -60,7 +59,8 @@ def through_write(
 
 @triton.jit
 def through_read(
-    d_signal, gradients, read, program, rows, state_dim, ROWS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr
+    d_signal, gradients, read, program, rows, state_dim, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr
 ):  # fmt: skip
     """Gradient of the states, from that of step 0."""
     m, c = tl.arange(0, ROWS * 4), tl.arange(0, 64)
@@ -89,10 +89,7 @@ def last_gradient(
     d_out, write, affine, raws, d_affine, program, rows, state_dim, n_raws,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradient [M, 64] of the last step's output, through `write` and the last norm.
-
-    Stores this program's part of that norm's own.
-    """
+    """Gradient [M, 64] of the last step's output, through `write` and the last norm, whose own is stored."""
     normal, inverse = normalize(load_slot(raws, n_raws - 1, ROWS), 4, ROWS)
     channel = tl.arange(0, 2)[:, None] * 32 + tl.arange(0, 32)[None, :]
     weight, bias = (
@@ -108,12 +105,10 @@ def last_gradient(
 
 @triton.jit
 def through_activation(
-    dh, normal, length, factor_at, shift_at, modulation, row_stride, d_modulation, d_row_stride, program, rows, ROWS: tl.constexpr
+    dh, normal, length, factor_at, shift_at, modulation, row_stride, d_modulation, d_row_stride, program,
+    rows, ROWS: tl.constexpr
 ):  # fmt: skip
-    """Gradient [ROWS, 4, 2, 32] of what was normalised, from that of its activation dh [M, 64].
-
-    Stores those of factor and shift.
-    """
+    """Gradient [ROWS, 4, 2, 32] before the activation, from dh [M, 64]; stores those of factor and shift."""
     here = (tl.arange(0, 4) < length)[None, :, None, None]
     inside = rows_inside(program, rows, ROWS)
     factor, shift = factor_and_shift(modulation, row_stride, factor_at, shift_at, program, rows, ROWS)
@@ -133,18 +128,18 @@ def through_activation(
 
 @triton.jit(do_not_specialize=["rows", "n_steps", "n_raws"])
 def backward_kernel(
-    d_out, modulation, row_stride, turned, read, write, affine, steps, terms, raws, gradients, d_signal, d_modulation, d_affine,
+    d_out, modulation, row_stride, turned, read, write, affine, steps, terms, raws, gradients, d_signal,
+    d_modulation, d_affine,
     rows, state_dim, d_row_stride, n_steps, n_raws,
     FIELDS: tl.constexpr, SIGNAL: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     TERMS: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """d_out [rows, state_dim] -> gradients of every step's output, of the modulation and, if SIGNAL, of the
-    states.
+    """d_out [rows, state_dim] to gradients of every step's output, the modulation and, if SIGNAL, the states.
 
     `turned` has the [64, 64] weight of each term transposed, `steps` the fields of `tables.BACKWARD_FIELDS`,
     `raws` what `forward_kernel` with KEEP left. Written are `gradients` (like `raws`), `d_signal` [rows, 4,
     state_dim], `d_modulation` (`d_row_stride` numbers a row) and `d_affine` [programs, 2, 64], a part from
-    each program. All else is as `forward_kernel` has it.
+    each program. All else is as in `forward_kernel`.
     """
     program = tl.program_id(0)
     raws += program.to(tl.int64) * n_raws * (ROWS * 256)

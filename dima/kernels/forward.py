@@ -1,10 +1,8 @@
-"""The denoiser's network as one kernel.
+"""The denoiser's network as one kernel: a program takes a tile of rows through all layers.
 
-A program takes a tile of rows through all layers, and no program waits for another.
-
-A step reads what earlier steps of its own program left in scratch memory, sums its products in registers,
-normalises and activates there, and leaves what later steps read. Between the writes of a step and the reads
-of the next there is one barrier.
+A step reads what earlier steps of its program left in scratch memory, sums its products in registers,
+normalises and activates there, and writes what later steps read. One barrier separates the writes of a step
+from the reads of the next; programs never wait for one another.
 """
 
 from __future__ import annotations
@@ -39,7 +37,8 @@ def read_states(
 
 @triton.jit
 def write_states(
-    out, h, write, write_bias, program, rows, state_dim, ROWS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr
+    out, h, write, write_bias, program, rows, state_dim, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr
 ):  # fmt: skip
     """The last time of the last convolution of h [M, 64], which reads the last two times."""
     t, c, row = tl.arange(0, ROWS * 4) % 4, tl.arange(0, 64), program * ROWS + tl.arange(0, ROWS)
@@ -68,7 +67,7 @@ def write_states(
 def start(step, raws, modulation, row_stride, biases, program, rows, ROWS: tl.constexpr):
     """What a step adds to its products and how it is modulated: bias, residual, factor, shift.
 
-    None of it was written by the step before, so that it may be read before the barrier.
+    The step before wrote none of it, so it may be read before the barrier.
     """
     first, second, c = tl.load(step + 3), tl.load(step + 4), tl.arange(0, 64)
     bias = tl.load(biases + first * 64 + c) + tl.load(
@@ -82,7 +81,7 @@ def start(step, raws, modulation, row_stride, biases, program, rows, ROWS: tl.co
 
 @triton.jit
 def finish(step, y, factor, shift, raws, sides, modulation, row_stride, program, rows, ROWS: tl.constexpr):
-    """Leave a step's output y [M, 64], and its activations, where later steps read them."""
+    """Store a step's output y [M, 64], and its activations, for later steps."""
     length, raw, side = tl.load(step + 2), tl.load(step + 6), tl.load(step + 7)
     activation, skip = tl.load(step + 8), tl.load(step + 11)
     if raw >= 0:
@@ -101,7 +100,8 @@ def finish(step, y, factor, shift, raws, sides, modulation, row_stride, program,
 
 @triton.jit(do_not_specialize=["rows", "n_steps", "n_raws", "n_sides", "last"])
 def forward_kernel(
-    signal, modulation, row_stride, squares, read, write, biases, affine, write_bias, steps, terms, raws, sides, out,
+    signal, modulation, row_stride, squares, read, write, biases, affine, write_bias, steps, terms, raws,
+    sides, out,
     rows, state_dim, n_steps, n_raws, n_sides, last,
     FIELDS: tl.constexpr, KEEP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     TERMS: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr,

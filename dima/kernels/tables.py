@@ -1,4 +1,4 @@
-"""The numbers that kernels and the tables they read agree on."""
+"""Numbers that kernels and their tables share."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ same sum (-1: none)."""
 
 
 def encoded(slot: int, length: int, stride: int, offset: int, spread: int) -> int:
-    """output[t] reads time (stride t + offset) / spread of a slot with `length` times, as one number that is
-    never 0.
+    """A term as one number > 0: output[t] reads time (stride t + offset) / spread of a slot.
 
-    `kernels.tile.source_time` and `source_slot` decode it. 0 stands for a term that reads nothing.
+    The slot has `length` times. `kernels.tile.source_time` and `source_slot` decode it; 0 is a term that
+    reads nothing.
 
     Raises:
         ValueError: a number has no room.

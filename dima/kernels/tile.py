@@ -1,4 +1,4 @@
-"""What the kernels of the U-Net share: pieces of work on a tile of ROWS rows.
+"""What the kernels of the U-Net share: operations on a tile of ROWS rows.
 
 A tile is [M, 64] with M = ROWS * 4, row by row and time by time, or [ROWS, 4, 2, 32] where channels are
 normalised in two groups. Levels of 2 times or 1 use the first of the four. `code` is an encoded term,
@@ -23,9 +23,7 @@ def group_mean(x, length):
 
 @triton.jit
 def normalize(x, length, ROWS: tl.constexpr):
-    """[M, 64] normalised by groups, as [ROWS, 4, 2, 32] and zero past `length`, and 1 / deviation, [ROWS, 1,
-    2, 1].
-    """
+    """Normalised [ROWS, 4, 2, 32] of [M, 64], zero past `length`, and 1 / deviation [ROWS, 1, 2, 1]."""
     here = (tl.arange(0, 4) < length)[None, :, None, None]
     x = tl.where(here, tl.reshape(x, (ROWS, 4, 2, 32)), 0.0)
     centred = tl.where(here, x - group_mean(x, length), 0.0)
@@ -43,16 +41,13 @@ def modulation_at(modulation, row_stride, first, program, ROWS: tl.constexpr):
 
 @triton.jit
 def rows_inside(program, rows, ROWS: tl.constexpr):
-    """Which rows of the tile there are, [ROWS, 1, 1, 1]."""
+    """Which rows of the tile exist, [ROWS, 1, 1, 1]."""
     return (program * ROWS + tl.arange(0, ROWS) < rows)[:, None, None, None]
 
 
 @triton.jit
 def factor_and_shift(modulation, row_stride, factor, shift, program, rows, ROWS: tl.constexpr):
-    """What is multiplied and added after a norm, [ROWS, 1, 2, 32] each.
-
-    0 where `factor` < 0 or there is no row.
-    """
+    """Factor and shift after a norm, [ROWS, 1, 2, 32] each; 0 where `factor` < 0 or there is no row."""
     wanted = rows_inside(program, tl.where(factor < 0, 0, rows), ROWS)
     factors = tl.load(modulation_at(modulation, row_stride, factor, program, ROWS), mask=wanted, other=0.0)
     return factors, tl.load(
@@ -88,10 +83,7 @@ def load_slot(slots, slot, ROWS: tl.constexpr):
 
 @triton.jit
 def source_time(code, t):
-    """What `tables.encoded` encodes.
-
-    The time (stride t + offset) / spread that output[t] reads, and whether the source has it.
-    """
+    """The time (stride t + offset) / spread that output[t] reads, and whether the source has it."""
     length, stride, offset, halve = code & 15, (code >> 4) & 15, ((code >> 8) & 15) - 8, (code >> 12) & 1
     numerator = t * stride + offset
     source = numerator >> halve
@@ -106,10 +98,7 @@ def source_slot(code):
 
 @triton.jit
 def left_sides(slots, code, ROWS: tl.constexpr, TERMS: tl.constexpr):
-    """What the terms `code` [1, TERMS, 1] read, shifted in time and side by side.
-
-    [M, TERMS * 64], zero where there is nothing.
-    """
+    """What the terms `code` [1, TERMS, 1] read, shifted in time, [M, TERMS * 64]; zero where nothing."""
     m, c = tl.arange(0, ROWS * 4)[:, None, None], tl.arange(0, 64)[None, None, :]
     source, there = source_time(code, m % 4)
     at = tl.reshape(source_slot(code) * (ROWS * 256) + (m - m % 4 + source) * 64 + c, (ROWS * 4, TERMS * 64))
@@ -122,11 +111,12 @@ def left_sides(slots, code, ROWS: tl.constexpr, TERMS: tl.constexpr):
 
 @triton.jit
 def products(
-    y, slots, terms, squares, first, end, ROWS: tl.constexpr, TERMS: tl.constexpr, STAGES: tl.constexpr, PRECISION: tl.constexpr
+    y, slots, terms, squares, first, end, ROWS: tl.constexpr, TERMS: tl.constexpr, STAGES: tl.constexpr,
+    PRECISION: tl.constexpr
 ):  # fmt: skip
-    """y and the products of the terms from `first` to `end`, TERMS of them as one.
+    """y plus the products of the terms from `first` to `end`, TERMS of them as one.
 
-    This loop alone may be pipelined (STAGES > 1), for nothing is written in it.
+    Only this loop may be pipelined (STAGES > 1): nothing is written in it.
     """
     k, c = tl.arange(0, TERMS * 64)[:, None], tl.arange(0, 64)[None, :]
     for begin in tl.range(first, end, TERMS, num_stages=STAGES):

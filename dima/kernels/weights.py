@@ -1,8 +1,6 @@
-"""Gradients of the denoiser's weights.
+"""Gradients of the denoiser's weights: a program for each product, which sums over all rows and times.
 
-A program for each product of the network, which sums over all rows and times.
-
-Every number is summed by one program in one order: the same bits every time.
+One program sums every number in one order: the same bits every time.
 """
 
 from __future__ import annotations
@@ -103,11 +101,13 @@ def write_gradient(
 
 @triton.jit(do_not_specialize=["rows", "programs", "n_terms", "n_sides", "n_raws"])
 def weight_kernel(
-    signal, d_out, table, sides, gradients, d_affine_parts, d_squares, d_read, d_write, d_biases, d_affine, d_write_bias,
+    signal, d_out, table, sides, gradients, d_affine_parts, d_squares, d_read, d_write, d_biases, d_affine,
+    d_write_bias,
     rows, state_dim, programs, n_terms, n_sides, n_raws,
-    FIELDS: tl.constexpr, TILE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
+    FIELDS: tl.constexpr, TILE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A program for each term, then each tap and block of `read` and of `write`, then one for the last norm.
+    """Programs for each term, each tap and block of `read` and `write`, and the last norm.
 
     Args:
         signal: [rows, 4, state_dim], as `forward_kernel` read it.
@@ -116,12 +116,12 @@ def weight_kernel(
         sides: as `forward_kernel` with KEEP left them.
         gradients: as `backward_kernel` left them.
         d_affine_parts: [programs, 2, 64], of the programs of `backward_kernel`.
-        d_squares: the gradient of the argument of this name of `forward_kernel`, like the other five.
-        d_read: likewise.
-        d_write: likewise.
-        d_biases: likewise.
-        d_affine: likewise.
-        d_write_bias: likewise.
+        d_squares: gradient of the argument `squares` of `forward_kernel`.
+        d_read: gradient of `read`.
+        d_write: gradient of `write`.
+        d_biases: gradient of `biases`.
+        d_affine: gradient of `affine`.
+        d_write_bias: gradient of `write_bias`.
         rows: of the signal.
         state_dim: of a state.
         programs: of `backward_kernel`.

@@ -1,6 +1,4 @@
-"""Compiled parts: where their kernels are kept from one process to the next, and what happens where compiling
-fails.
-"""
+"""Compiled parts: where their kernels are cached, and what happens if compiling fails."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from dima.config import Compute
 from dima.learning.compute import why_not_compiled
 
 FOLDER = ".compiled"
-"""In the folder of all grids: what is bound into a container, and shared by the nodes of a cluster."""
+"""Below the folder of all grids, which containers mount and the nodes of a cluster share."""
 COMPILERS = ("torch._dynamo", "torch._inductor", "triton")
 CODE = Path(__file__).parents[1] / "world_model"
 
@@ -25,11 +23,10 @@ Result = TypeVar("Result")
 
 
 def keep_kernels(results: Path, compute: Compute, device: torch.device) -> None:
-    """Tell torch to keep what it compiles beside the results, apart for each torch, device and state of the
-    compiled code.
+    """Make torch cache compiled kernels with the results, by torch version, device and code.
 
-    Where the environment names a folder (`TORCHINDUCTOR_CACHE_DIR`, `TRITON_CACHE_DIR`), that is used.
-    Kernels are code: a folder of another user is left alone, and torch keeps them where it does by itself.
+    `TORCHINDUCTOR_CACHE_DIR` and `TRITON_CACHE_DIR` take precedence. Kernels are code: a folder of another
+    user is not used, and torch caches them at its default place.
 
     Args:
         results: the folder of all grids.
@@ -46,10 +43,7 @@ def keep_kernels(results: Path, compute: Compute, device: torch.device) -> None:
 
 
 def kernels_of(device: torch.device) -> str:
-    """A folder's name for kernels of this torch, on this device, from this code.
-
-    No other torch finds them, nor a changed world model.
-    """
+    """The name of a folder for kernels of this torch, on this device, of the present world model's code."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     code = hashlib.sha256()
     for path in sorted(CODE.rglob("*.py")):
@@ -58,9 +52,7 @@ def kernels_of(device: torch.device) -> str:
 
 
 def uncompiled_where_that_fails(call: Callable[[], Result]) -> Result:
-    """The call's result; if a compiler fails in it, one line says so, and nothing in this process runs
-    compiled any more.
-    """
+    """The call's result; if a compiler fails in it, report that and stop compiling in this process."""
     try:
         return call()
     except Exception as error:

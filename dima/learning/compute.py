@@ -1,6 +1,4 @@
-"""How a process computes: the preset `reference` gives the same bits every time on one device, `fast` trades
-that for speed.
-"""
+"""Presets of computing: `reference` gives the same bits every time on one device, `fast` is faster."""
 
 from __future__ import annotations
 
@@ -14,16 +12,15 @@ from dima.config import Compute, DenoiserConfig
 from dima.kernels.tables import TIMES, WIDTH
 
 FUSED_ON: frozenset[str] = frozenset()
-"""Names of the cards where `python -m benchmarks.fused_unet` found the fused network right, and faster than
-the compiled one."""
+"""Cards on which `python -m benchmarks.fused_unet` found the fused network correct and faster."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def prepare_process(compute: Compute, device: torch.device) -> None:
-    """Set torch up for a preset.
+    """Configure torch for a preset.
 
-    `reference`: the same bits on the same device every time, and no TF32, so that devices differ by rounding
-    alone. `fast`: whatever kernel is fastest, with TF32 where the device has it.
+    `reference`: deterministic, without TF32, so that devices differ by rounding alone. `fast`: the fastest
+    kernels, with TF32 where the device has it.
     """
     reference = compute == "reference"
     if reference:
@@ -44,12 +41,10 @@ def prepare_process(compute: Compute, device: torch.device) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Make the C allocator keep what is freed, so that the next large tensor costs no cleared pages.
+    """Make the C allocator keep freed memory; returns whether it can.
 
-    False where it has no such setting.
-
-    Training makes the same tensors again and again: returned to the system after each use, their pages took
-    more time than some of the arithmetic on them.
+    Training allocates the same tensors again and again: clearing their pages took longer than some of the
+    arithmetic on them.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -59,10 +54,7 @@ def keep_freed_memory() -> bool:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware.
-
-    Elsewhere it is emulated, and slower than float32.
-    """
+    """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -86,13 +78,16 @@ def why_not_compiled(compute: Compute, device: torch.device) -> str | None:
 
 
 def why_not_fused(config: DenoiserConfig, device: torch.device, compute: Compute) -> str | None:
-    """Why the denoiser's network is not one kernel, as `dima.world_model.fused` has it; None where it is."""
+    """Why the denoiser's network is not one kernel (`dima.world_model.fused`); None where it is."""
     if compute == "reference":
         return "the preset reference runs every operator by itself"
     if config.dynamics != "diffusion":
         return f"the dynamics are {config.dynamics}"
     if set(config.channels) != {WIDTH}:
-        return f"the kernel is for {WIDTH} channels at every level, not for {', '.join(map(str, config.channels))}"
+        return (
+            f"the kernel is for {WIDTH} channels at every level, not for "
+            f"{', '.join(map(str, config.channels))}"
+        )
     if config.conditioning_states + 1 != TIMES:
         return f"the kernel is for {TIMES - 1} conditioning states, not for {config.conditioning_states}"
     if device.type != "cuda":
@@ -111,8 +106,7 @@ def describe(
     eager: bool = False,
     denoiser: DenoiserConfig | None = None,
 ) -> str:
-    """One line: the preset, its precision, and which path runs, with the reason for every faster one that
-    does not.
+    """One line: preset, precision and which paths run, with the reason for each faster one that does not.
 
     Args:
         compute: the preset.

@@ -15,21 +15,23 @@ from dima.behavior.imagination import imagine
 from dima.behavior.networks import DirectPolicy, MeanPolicy, SampledPolicy
 from dima.config import CellConfig, DimaParameters
 from dima.experience.collect import Collector
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.compute import why_not_compiled, why_not_fused
-from dima.learning.gpu import needed_memory, require_memory
+from dima.learning.dima_memory import needed_memory
+from dima.learning.gpu import require_memory
 from dima.learning.graphs import Updates
 from dima.learning.learner import Imagined, Past, Scalars
-from dima.learning.native_learner import NativeLearner
+from dima.learning.native_learner import BEHAVIOR, NativeLearner
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.open_loop import observe, open_loop, own_order_first
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
 MODEL_STREAMS = ("state_decoder", "denoiser", "reward_model")
-"""Of the parts of the world model, each of which draws from its own alone, so that their updates may take
-turns in any order."""
+"""One for each part of the world model, so that their updates may run in any order."""
 BEHAVIOR_STREAMS = ("replay", "noise", "order", "policy", "ends")
 
 
@@ -41,23 +43,16 @@ class DimaLearner(NativeLearner):
         device: of networks and replay memory. The environment is stepped with a copy of the actor on the CPU.
         graphs: run updates as CUDA graphs where the device is a GPU.
 
-    Raises: UserError: the GPU has too little free memory, or the task another number of agents than its
-        configuration says.
+    Raises:
+        UserError: the GPU has too little free memory, or the task another number of agents than its
+            configuration says.
     """
 
     REPORTED = {
         "state_decoder": ("loss",),
         "denoiser": ("loss",),
         "reward_model": ("reward", "termination"),
-        "behavior": (
-            "actor_loss",
-            "entropy",
-            "critic_loss",
-            "imagined_return",
-            "imagined_reward",
-            "continuation",
-            "value",
-        ),
+        "behavior": BEHAVIOR,
     }
 
     def __init__(self, config: CellConfig, device: torch.device, *, graphs: bool = True) -> None:
@@ -66,15 +61,14 @@ class DimaLearner(NativeLearner):
         self.parameters = p = config.parameters
         self.past, self._device = p.denoiser.conditioning_states, device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
-        shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
+        dimensions = Dimensions.of(self._collector.spec)
         if device.type == "cuda":
-            require_memory(needed_memory(p, shapes), device)
+            require_memory(needed_memory(p, dimensions), device)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.world_model = WorldModel(shapes, p, device).eval()
-        self.actor_critic = ActorCritic(shapes, p.behavior, device)
+        self.world_model = WorldModel(dimensions, p, device).eval()
+        self.actor_critic = ActorCritic(dimensions, p.behavior, device)
         captured = graphs and device.type == "cuda"
-        self.replay = Replay(p.replay, shapes, device, fixed_shapes=captured)
+        self.replay = Replay(p.replay, dimensions, device, fixed_shapes=captured)
         self._optimizers = {
             "state_decoder": ModelOptimizer(self.world_model.state_decoder, p.state_decoder.optimizer),
             "denoiser": ModelOptimizer(
@@ -91,7 +85,8 @@ class DimaLearner(NativeLearner):
         asking = ("state_decoder", "behavior") if p.state_decoder.quantizer == "vq" else ()
         if captured and asking:
             print(
-                f"Learning of {' and '.join(asking)} runs eagerly, not as a CUDA graph: the quantizer vq asks the device at every call."
+                f"Learning of {' and '.join(asking)} runs eagerly, not as a CUDA graph: the quantizer vq "
+                "waits for the device at every call."
             )
         recorded = [part for part in self.REPORTED if captured and part not in asking]
         self._model_updates = Updates([self._streams[name] for name in MODEL_STREAMS], recorded)
@@ -101,7 +96,7 @@ class DimaLearner(NativeLearner):
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
 
     def run_epoch(self) -> Scalars:
-        """One round of Algorithm 1. The device is asked for numbers once, at the end.
+        """One round of Algorithm 1, with one transfer of results from the device at its end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -140,8 +135,7 @@ class DimaLearner(NativeLearner):
         self.replay.append(part, continues=continues)
         self.world_model.take_in(part.state)
 
-    # An update asks the device nothing and always has the same shapes, however full the replay memory is:
-    # what a CUDA graph can be.
+    # A CUDA graph must not wait for the device, and its shapes must not depend on how full the memory is.
 
     def _update_state_decoder(self) -> Float[Tensor, " reported"]:
         decoder, stream = self.world_model.state_decoder.train(), self._streams["state_decoder"]
@@ -181,7 +175,7 @@ class DimaLearner(NativeLearner):
 
     def _update_policy(self) -> Float[Tensor, " reported"]:
         config, steps = self.parameters.behavior, self.parameters.denoiser.conditioning_states
-        # where ends are sampled, every rollout may begin anew at each of its steps but the first
+        # where ends are sampled, every rollout may restart at each of its steps but the first
         sets = config.horizon if self.parameters.reward_model.termination == "categorical" else 1
         windows = self.replay.sample_windows(sets * config.rollouts, steps, self._streams["replay"])
         starts, restarts = (
@@ -191,18 +185,12 @@ class DimaLearner(NativeLearner):
         rollout = imagine(self.world_model, self.actor_critic.actor, starts, config, self._streams, restarts)
         return self._reported("behavior", self.actor_critic.update(rollout))
 
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of the policy."""
-        return MeanPolicy(self._acting_actor)(observations)
-
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting_actor))
 
     def exploring_policy(self, seed: int) -> SampledPolicy:
-        """A copy of the actor; nothing follows from `seed`, as it has no latent states."""
+        """A copy of the actor; it has no latent states, so `seed` has no effect."""
         return SampledPolicy(copy.deepcopy(self.actor_critic.actor).cpu())
 
     def imagine_along(

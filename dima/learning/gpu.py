@@ -1,4 +1,4 @@
-"""Whether this machine's GPU can be used for a cell, and why not."""
+"""Whether a cell can use this machine's GPU, and why not."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import warnings
 
 import torch
 
-from dima.config import DimaParameters
 from dima.errors import UserError
-
-BYTES_PER_NUMBER = 75
-"""Held on the GPU for every number that the layers keep in learning, all included: 2.46 GB at the paper's
-sizes on HalfCheetah-2x3, as measured with the preset `fast` and CUDA graphs on an H100."""
 
 
 def require_memory(needed: float, device: torch.device) -> None:
@@ -22,31 +17,9 @@ def require_memory(needed: float, device: torch.device) -> None:
         name = torch.cuda.get_device_name(device)
         has = f"{free / 1e9:.1f} of the {total / 1e9:.1f} GB of {name} are free"
         raise UserError(
-            f"This cell needs about {needed / 1e9:.1f} GB on the GPU, and {has}: take another GPU, or --device cpu."
+            f"This cell needs about {needed / 1e9:.1f} GB on the GPU, and {has}: take another GPU, or "
+            "--device cpu."
         )
-
-
-def needed_memory(parameters: DimaParameters, shapes: tuple[int, int, int, int]) -> float:
-    """Bytes that DIMA needs on a GPU, about.
-
-    The replay memory, and what learning holds, which grows with the numbers that layers keep.
-
-    Args:
-        parameters: of the learner.
-        shapes: (state dim, agents, observation dim, action dim).
-    """
-    states, agents, observations, actions = shapes
-    p, encoder = parameters, parameters.denoiser.action_encoder
-    a_row = (
-        4 * (2 * states + agents * (observations + actions) + 3) + 2
-    )  # a reward and the visits of two models; two ends
-    encoded = encoder.latents * encoder.latent_dim
-    reward_model = (
-        p.reward_model.batch_size * 2 * p.behavior.horizon * p.reward_model.dim * p.reward_model.layers
-    )
-    denoiser = p.denoiser.batch_size * p.denoiser.autoregressive_steps * encoded * encoder.depth
-    imagination = p.behavior.rollouts * agents * encoded
-    return p.replay.capacity * a_row + BYTES_PER_NUMBER * (reward_model + denoiser + imagination)
 
 
 def why_no_gpu() -> str | None:
@@ -66,5 +39,8 @@ def why_no_gpu() -> str | None:
             major, minor = divmod(int(too_old[1]), 1000)
             driver = f"{major}.{minor // 10}"
             update = f"update it, or install a torch built for CUDA {driver} or older"
-            return f"torch {torch.__version__} needs a driver for CUDA {ours}, and this machine's is for CUDA {driver}: {update}"
+            return (
+                f"torch {torch.__version__} needs a driver for CUDA {ours}, and this machine's is for CUDA "
+                f"{driver}: {update}"
+            )
     return "torch finds no GPU"

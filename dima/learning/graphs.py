@@ -1,7 +1,4 @@
-"""Repeated updates as CUDA graphs: recorded once, then launched as a whole.
-
-Updates that share nothing run side by side in one graph.
-"""
+"""Repeated updates as CUDA graphs, recorded once and launched as a whole; independent ones in parallel."""
 
 from __future__ import annotations
 
@@ -30,15 +27,13 @@ class Recorded(NamedTuple):
 
 
 class Graphed:
-    """A function that a GPU replays as one graph from the fourth call on.
-
-    Where recording it fails, the function itself.
+    """A function that a GPU replays as one graph from the fourth call on, or calls if recording fails.
 
     Args:
-        name: of the work, for the line that says why it is not recorded.
-        function: always of the same shapes. It must not ask the device anything, and must change what it changes (weights, moments,
-            generators) in place.
-        generators: from which it draws; the global one is always among them.
+        name: of the work, for the message that says why it is not recorded.
+        function: always of the same shapes. It must not wait for the device, and must change weights, moments
+            and generators in place.
+        generators: from which it draws, besides the global one.
     """
 
     def __init__(
@@ -53,11 +48,11 @@ class Graphed:
 
     @property
     def recorded(self) -> bool:
-        """Whether calls replay a graph by now."""
+        """Whether calls replay a graph."""
         return self._recorded is not None
 
     def __call__(self) -> tuple[Tensor, ...]:
-        """The function's results, tensors of their own at every call."""
+        """The function's results, as new tensors at every call."""
         if self._fails:
             return self._function()
         if self._calls < EAGER_CALLS:
@@ -71,10 +66,7 @@ class Graphed:
         return tuple(result.clone() for result in self._recorded.results)
 
     def _call_beside(self) -> tuple[Tensor, ...]:
-        """An eager call on a stream of its own, as recording needs it.
-
-        What is set up at a first use must not be part of the graph.
-        """
+        """An eager call on another stream, so that first-use setup is not part of the graph."""
         stream, current = _stream("warm-up"), torch.cuda.current_stream()
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -83,7 +75,7 @@ class Graphed:
         return results
 
     def _record(self) -> Recorded | None:
-        """Record without running. Where that fails, one line says why, and it is not tried again."""
+        """Record without running. If that fails, one line says why, and it is not tried again."""
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators:
             graph.register_generator_state(generator)
@@ -99,12 +91,9 @@ class Graphed:
 
 
 class Updates:
-    """Updates of parts that change nothing of each other's.
+    """Updates of independent parts: in any order the results are the same bits.
 
-    Whatever turns they take, the results are the same bits.
-
-    A graph holds up to `per_graph` updates of each of its parts, which are side by side in it. Other parts
-    have their turns before.
+    A graph holds up to `per_graph` parallel updates of each of its parts; other parts run before.
 
     Args:
         generators: from which the updates draw; no two parts may share one.
@@ -124,17 +113,15 @@ class Updates:
         self._rounds: dict[tuple[tuple[str, int], ...], Graphed] = {}
 
     def forget(self) -> None:
-        """Record again, as is needed when something that the updates change was replaced rather than changed
-        in place.
-        """
+        """Record again, which is needed after replacing a tensor that the updates change in place."""
         self._rounds = {}
 
     def records(self, part: str) -> bool:
-        """Whether a graph holds updates of the part by now."""
+        """Whether a graph holds updates of the part."""
         return any(graphed.recorded and part in dict(counts) for counts, graphed in self._rounds.items())
 
     def __call__(self, work: Mapping[str, tuple[int, Update]]) -> dict[str, Float[Tensor, "times reported"]]:
-        """Do every part's update as many times as `work` says, and return what each of them reported."""
+        """Do every part's update as often as `work` says, and return what each of them reported."""
         reports = {
             name: [_repeated(times, update)]
             for name, (times, update) in work.items()
@@ -158,15 +145,13 @@ class Updates:
 
 
 def rounds(times: Mapping[str, int], at_most: int) -> Iterator[dict[str, int]]:
-    """Shares of `times`, at most `at_most` of each part in a round, until every part has had all of its."""
+    """Split `times` into rounds of at most `at_most` updates of each part."""
     for done in range(0, max(times.values(), default=0), at_most):
         yield {name: min(at_most, count - done) for name, count in times.items() if count > done}
 
 
 def side_by_side(parts: Mapping[str, Callable[[], Tensor]]) -> tuple[Tensor, ...]:
-    """What the parts return. Each works on a stream of its own, forked from the current one and joined with
-    it at the end.
-    """
+    """What the parts return, each on its own stream, forked from the current one and joined at the end."""
     current, results = torch.cuda.current_stream(), []
     for name, part in parts.items():
         _stream(name).wait_stream(current)
@@ -179,7 +164,7 @@ def side_by_side(parts: Mapping[str, Callable[[], Tensor]]) -> tuple[Tensor, ...
 
 @cache
 def _stream(_use: str) -> torch.cuda.Stream:
-    """One for each use, kept: the memory of one stream is not used on another."""
+    """One stream for each use, kept: memory of one stream is not reused on another."""
     return torch.cuda.Stream()
 
 

@@ -1,4 +1,4 @@
-"""What every method is to the cell that runs it, native or driven from a library."""
+"""The interface of every method, native or driven from a library, to the cell that runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scalars = dict[str, dict[str, float]]
 
 @runtime_checkable
 class Learner(Protocol):
-    """A method in training on one task. It owns its environment, its networks and its random streams.
+    """A method in training on one task. It owns its environment, networks and random streams.
 
     Attributes:
         env_steps: environment steps taken in training so far.
@@ -29,21 +29,10 @@ class Learner(Protocol):
     lineage: str
 
     def run_epoch(self) -> Scalars:
-        """Collect and learn once, and return what is worth a line in the log.
+        """Collect and learn once, and return scalars to log.
 
         Raises:
             DivergedError: a loss or a return is not finite.
-        """
-        ...
-
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The deterministic action for each agent at an episode's start.
-
-        Leaves everything that training reads untouched.
-
-        A method whose policy remembers goes on from there by `frozen_policy` alone.
         """
         ...
 
@@ -55,10 +44,7 @@ class Learner(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training continues from, random streams included.
-
-        Nested dicts and lists of tensors, arrays and plain values.
-        """
+        """All that training continues from, in nested dicts and lists of tensors, arrays and plain values."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -66,7 +52,7 @@ class Learner(Protocol):
         ...
 
     def load_policy(self, state: dict[str, Any]) -> None:
-        """From `state` only what acting needs, whatever device it was trained on."""
+        """Load from `state` what acting needs, whatever device it was trained on."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,4 @@
-"""What the methods written here have in common in training.
-
-Collecting, repeated updates, one report an epoch, and what is saved.
-"""
+"""What the native methods share in training: collecting, repeated updates, one report an epoch, saving."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from torch import Tensor
 
 from dima.errors import DivergedError
 from dima.experience.collect import Collector, Sampling
-from dima.experience.replay import Episode
+from dima.experience.transitions import Episode
 from dima.learning.learner import Scalars
 
 Watch = Callable[[str, Callable[[], Any]], Any]
@@ -26,16 +23,20 @@ Watch = Callable[[str, Callable[[], Any]], Any]
 def unwatched(_stage: str, work: Callable[[], Any]) -> Any:
     """Do the work."""
     return work()
+BEHAVIOR = (
+    "actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"
+)  # fmt: skip
+"""What every method's policy updates report."""
 
 
 class NativeLearner(ABC):
-    """Counters, the training environment, and an epoch's bookkeeping; see `dima.learning.learner.Learner`.
+    """Counters, training environment and an epoch's bookkeeping; see `dima.learning.learner.Learner`.
 
     Args:
         collector: the training environment.
 
     Attributes:
-        REPORTED: what the updates of every part report, by the order in their tensor.
+        REPORTED: names of the numbers that each part's updates report, in order.
         watch: is called around every stage of an epoch: "collect", and those that a learner names.
     """
 
@@ -85,11 +86,10 @@ class NativeLearner(ABC):
         trained: Sequence[Tensor],
         acting: Sequence[Tensor],
     ) -> Scalars:
-        """The reported numbers by name.
+        """The reported numbers by name; also copies the weights `trained` into `acting`.
 
-        One transfer brings them, whether all `weights` are finite, and `trained`, which go into `acting`.
-
-        The epoch's last update may have spoilt a weight that no loss has seen yet: no checkpoint may hold it.
+        One transfer from the device brings the numbers, whether all `weights` are finite, and `trained`. The
+        last update may have broken a weight that no loss has seen yet, and no checkpoint may hold it.
 
         Raises:
             DivergedError: a number or a weight is not finite.
@@ -128,11 +128,11 @@ class NativeLearner(ABC):
 
     @abstractmethod
     def _parts(self) -> dict[str, Any]:
-        """Whatever has a `state_dict`, by the name under which it is saved."""
+        """Everything with a `state_dict`, by its name in a checkpoint."""
 
     @abstractmethod
     def _act_with_what_was_learned(self) -> None:
-        """Weights were loaded: the copies that act take them over."""
+        """Update the copies that act after weights were loaded."""
 
     def close(self) -> None:
         """Release the environment."""

@@ -1,4 +1,1 @@
-"""Evaluations of a trained world model.
-
-How well it predicts, whose actions it heeds, how it is calibrated.
-"""
+"""Studies of a trained world model: prediction error, gain of each agent's action, calibration, frames."""

@@ -1,4 +1,4 @@
-"""What reward and termination are predicted to be, beside what they are, on real states and actions."""
+"""Predicted reward and termination against the real ones, on real states and actions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ NORMAL_QUANTILE = 1.96
 
 @torch.no_grad()
 def calibration_rows(study: Study, horizon: int) -> list[dict[str, Any]]:
-    """Means of predicted and real values in bins of the prediction, over windows of `horizon` steps that
-    cover the episodes.
+    """Means of predicted and real values in bins of the prediction, over all windows of `horizon` steps.
 
-    Reward has bins of equally many steps, termination bins of fixed edges. An end is what training calls one:
+    Reward has bins of equally many steps, termination bins of fixed edges. An end is defined as in training:
     with timeouts or without.
     """
     world_model, device = study.world_model, study.device
@@ -70,7 +69,7 @@ def _bins(
     edges: Float[np.ndarray, " edges"],
     interval: Any,
 ) -> list[dict[str, Any]]:
-    """One row for each bin that is not empty; the last one holds its upper edge."""
+    """One row for each non-empty bin; the last one includes its upper edge."""
     bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(0, len(edges) - 2))
     rows = []
     for number in np.unique(bins):
@@ -91,12 +90,12 @@ def _bins(
 
 
 def _mean_interval(values: Float[np.ndarray, " steps"]) -> tuple[float, float]:
-    """95 % of a normal mean; steps of an episode depend on each other, so that it is rather too narrow."""
+    """95 % of a normal mean; steps of an episode are correlated, so it is rather too narrow."""
     error = NORMAL_QUANTILE * values.std() / np.sqrt(len(values))
     return float(values.mean() - error), float(values.mean() + error)
 
 
 def _share_interval(values: Float[np.ndarray, " steps"]) -> tuple[float, float]:
-    """95 % of a share, by Wilson."""
+    """95 % of a proportion, by Wilson."""
     found = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
     return float(found.low), float(found.high)

@@ -1,7 +1,4 @@
-"""Real experience that a world model is compared with.
-
-Whole episodes, and pieces of them with the past a model needs.
-"""
+"""Real episodes that a world model is compared with, and segments of them."""
 
 from __future__ import annotations
 
@@ -23,10 +20,7 @@ from dima.world_model.world_model import WorldModel
 
 @dataclass(frozen=True)
 class RealEpisode:
-    """An episode of T steps in raw units.
-
-    `simulations[t]` is the simulator before step t, where it was kept.
-    """
+    """An episode of T steps in raw units; `simulations[t]`, if kept, is the simulator before step t."""
 
     state: Float[np.ndarray, "time state"]
     observation: Float[np.ndarray, "time agents observation"]
@@ -42,7 +36,7 @@ class RealEpisode:
 
 @dataclass(frozen=True)
 class Segments:
-    """Pieces of episodes: the n states before and at their start, and the H steps from there."""
+    """Segments of episodes: the n states up to their start, and the H steps from there."""
 
     history: Float[Tensor, "segments past state"]
     past_action: Float[Tensor, "segments past-1 agents action"]
@@ -85,8 +79,7 @@ class Study:
         return cut(episodes, self.starts(episodes, horizon), self.past, horizon, self.device)
 
     def starts(self, episodes: list[RealEpisode], horizon: int) -> list[tuple[int, int]]:
-        """Their (episode, step) pairs, uniform over all steps with `past` states up to them and `horizon`
-        steps and a state after.
+        """(Episode, step) pairs, uniform over steps with `past` states up to them and `horizon` steps after.
 
         Raises:
             UserError: no episode is long enough.
@@ -99,7 +92,8 @@ class Study:
         ]
         if not fitting:
             raise UserError(
-                f"No episode of {self.environment.spec.task} is long enough for a segment of {past + horizon} steps."
+                f"No episode of {self.environment.spec.task} is long enough for a segment of "
+                f"{past + horizon} steps."
             )
         return [
             fitting[index]
@@ -117,7 +111,7 @@ def held_out_episodes(
 def play(
     policy: Sampling, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False
 ) -> list[RealEpisode]:
-    """`count` episodes, in a world and with noise of their own that follow from `seed` alone."""
+    """`count` episodes in a new world; the world and the noise follow from `seed` alone."""
     environment = envs.make(
         task.name, seed=stream_seed(seed, "study"), preset=task.preset, engine=task.simulator
     )

@@ -1,6 +1,4 @@
-"""Pictures of real states and of imagined ones (E4, E5), with how far off the imagined observations are, as
-arrays in one file.
-"""
+"""Pictures of real and imagined states (E4, E5) and the errors of imagined observations, in one file."""
 
 from __future__ import annotations
 
@@ -23,10 +21,7 @@ NO_RECORD_IS_SYNTHETIC = ""
 def save_frames(
     path: Path, environment: envs.BatchedEnvironment, scene: Scene, rollouts: list[Rollout]
 ) -> Path:
-    """Write `frames_of` to a file that `numpy.load` reads, whole or not at all.
-
-    The same arrays are the same bytes.
-    """
+    """Write `frames_of` atomically to a file that `numpy.load` reads; equal arrays are equal bytes."""
     arrays = frames_of(environment, scene, rollouts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
@@ -41,10 +36,10 @@ def frames_of(
 
     steps [S]: after the start. real [S, H, W, 3], imagined [R, S, H, W, 3]: the states drawn in RGB, white
     where a model does not reach the step. names [R]: of the rollouts. error [R, S]: mean over agents and
-    observed numbers of |imagined - real observation|; NaN where a model does not reach the step. still [S]:
-    the same of the observation at the start, what it costs to predict that nothing moves. episode, start:
-    whose policy acted, and the step of the episode after which imagination begins. synthetic: nothing, for
-    what was computed.
+    observation dimensions of |imagined - real observation|; NaN where a model does not reach the step. still
+    [S]: the same of the observation at the start, the error of predicting no change. episode, start: whose
+    policy acted, and the step of the episode after which imagination begins. synthetic: empty, as this was
+    computed.
     """
     shown = np.array(scene.steps)
     still = np.abs(scene.episode.observation[scene.start].astype(np.float64) - scene.observation).mean(
@@ -66,10 +61,7 @@ def frames_of(
 
 
 def observation_error(scene: Scene, rollout: Rollout) -> Float[np.ndarray, " horizon"]:
-    """Mean over agents and observed numbers of |imagined - real|, after each step.
-
-    NaN from where nothing (finite) is imagined.
-    """
+    """Mean over agents and observation dimensions of |imagined - real| after each step; NaN past the end."""
     errors, reached = np.full(scene.horizon, np.nan), _sound(rollout)
     errors[:reached] = np.abs(
         rollout.observation[:reached].astype(np.float64) - scene.observation[:reached]
@@ -89,10 +81,7 @@ def _sound(rollout: Rollout) -> int:
 def _drawn(
     environment: envs.BatchedEnvironment, scene: Scene, states: Float[np.ndarray, "reached state"]
 ) -> UInt8[np.ndarray, "shown height width 3"]:
-    """The shown ones of the states after each step.
-
-    The start is given too, so that every robot's way begins at the same place.
-    """
+    """Pictures of the shown steps, drawn from the start on so that every robot starts at one place."""
     consecutive = np.concatenate([scene.episode.state[scene.start : scene.start + 1], states]).astype(
         np.float32
     )

@@ -1,7 +1,4 @@
-"""Whose actions the model heeds (X1).
-
-One agent's action is changed in the simulator and in the model, and the two changes are compared.
-"""
+"""Whose actions the model uses (X1): the effect of changing one agent's action, against the simulator."""
 
 from __future__ import annotations
 
@@ -17,8 +14,7 @@ from dima.studies.episodes import Study, cut
 from dima.world_model.open_loop import NO_ORDER, open_loop, samplers_of
 
 CHANGE = 0.3
-"""Size of the change of each number of an action; actions are moved this far inside [-1, 1] first, so that no
-simulator clips it."""
+"""Change of each number of an action; actions are moved this far inside [-1, 1] first: nothing is clipped."""
 
 
 def gain_rows(study: Study) -> list[dict[str, Any]]:
@@ -26,8 +22,8 @@ def gain_rows(study: Study) -> list[dict[str, Any]]:
 
     With s+ and s- the next states after a change of one agent's action in one direction and in the other, and
     d = (s+ - s-) / 2 in scaled units, the gain is the regression sum(d_model . d_real) / sum(d_real .
-    d_real): 1 where the model does what the simulator does, 0 where it does not heed the action. Noise and
-    order are the same for both signs.
+    d_real): 1 where the model does what the simulator does, 0 where it ignores the action. Noise and order
+    are the same for both signs.
     """
     world_model, device, seed = study.world_model, study.device, study.seed
     chosen = study.starts(study.episodes, 1)
@@ -83,9 +79,7 @@ def place(agent: int, turns: list[int] | None) -> int:
 def regression(
     model: Float[np.ndarray, "segments state"], real: Float[np.ndarray, "segments state"]
 ) -> dict[str, Any]:
-    """Slope through the origin of the model's changes on the real ones, its interval, and the correlation of
-    the two.
-    """
+    """Slope through the origin of the model's changes on the real ones, its interval, and the correlation."""
     products = np.stack([(model * real).sum(axis=1), (real * real).sum(axis=1)])
     low, high = bootstrap_interval(
         [products], lambda resampled: resampled[:, 0].sum(axis=-1) / resampled[:, 1].sum(axis=-1)

@@ -1,7 +1,4 @@
-"""Open-loop prediction error (E10), also for several orders of the agents (E6).
-
-Cumulative L1 of each observed number.
-"""
+"""Open-loop prediction error (E10), also for several orders of the agents (E6)."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ HORIZON = 20
 def cumulative_error(
     predicted: Float[Tensor, "segments horizon agents observation"], segments: Segments
 ) -> Float[np.ndarray, "segments horizon observation"]:
-    """|predicted - real| of each observed number, averaged over agents and added up over the steps so far."""
+    """|predicted - real| by observation dimension, averaged over agents and summed over the steps so far."""
     return (predicted - segments.observation).abs().mean(dim=2).cumsum(dim=1).cpu().numpy()
 
 

@@ -1,4 +1,4 @@
-"""Learners as a cell's newest sound checkpoint left them."""
+"""Learners from a cell's newest sound checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dima.record.files import read_json
 
 
 def restored(config: CellConfig, folder: Path, device: torch.device) -> Imagining:
-    """Everything, on the kind of device that the cell was trained on.
+    """The whole learner, on the kind of device that the cell was trained on.
 
     Raises UserError where there is no checkpoint, or that of an older method.
     """
@@ -29,14 +29,15 @@ def restored(config: CellConfig, folder: Path, device: torch.device) -> Imaginin
 
 
 def acting(config: CellConfig, folder: Path) -> Imagining:
-    """What acting needs, on the CPU, whatever device the cell was trained on.
+    """The learner with its policy alone, on the CPU, whatever device the cell was trained on.
 
     Raises UserError as `restored`.
     """
     state = _saved(folder)
     if state is None:
         raise UserError(
-            f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed."
+            f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and "
+            "seed."
         )
     learner = _built(config, torch.device("cpu"))
     learner.load_policy(state["learner"])

@@ -35,7 +35,7 @@ def imagined(
 
     Raises:
         UserError: the model needs more states than the scene has before its start.
-        envs.UntoldStateError: the model predicts observations, and they do not tell the state.
+        envs.UntoldStateError: the model predicts observations, and they do not determine the state.
     """
     if len(scene.past.state) < learner.past:
         raise UserError(

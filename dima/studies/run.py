@@ -1,6 +1,4 @@
-"""`dima study`: one study of one cell's world model, from its newest checkpoint to a file beside the cell's
-records.
-"""
+"""`dima study`: one study of a cell's world model, from its newest checkpoint to a file in its folder."""
 
 from __future__ import annotations
 
@@ -41,18 +39,18 @@ def run_study(
     device: torch.device,
     lead: tuple[CellConfig, Path] | None = None,
 ) -> Path:
-    """Write the study of the cell in `folder`, whole or not at all, and return its path.
+    """Write the study of the cell in `folder` atomically, and return its path.
 
     Args:
         name: one of `STUDIES`.
         config: of the cell.
         folder: of the cell.
-        segments: pieces of episodes that are compared (of each split); `frames` have one.
+        segments: of episodes that are compared (of each split); `frames` use one.
         device: that the cell was trained on.
         lead: configuration and folder of the cell whose policy acts in the frames; None: the cell itself.
 
     Raises:
-        UserError: the cell or the lead has no checkpoint, or the cell nothing that this study looks at.
+        UserError: the cell or the lead has no checkpoint, or there is no such study of the cell.
     """
     refused = refusal(config, name)
     if refused is not None:
@@ -84,7 +82,7 @@ def _rows(
     segments: int,
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """The numbers of a study of DIMA or a variant of it."""
+    """The rows of a study of DIMA or a variant of it."""
     if not isinstance(learner, DimaLearner):
         raise TypeError(f"{config.method} is no variant of DIMA")
     task, parameters = config.task, learner.parameters
@@ -99,7 +97,10 @@ def _rows(
             "calibration": lambda: calibration_rows(study, parameters.behavior.horizon),
         }[name]()
     except envs.UnsupportedSimStateError as error:
-        message = f"The study {name} sets the simulator's state, and that of {task.name} in {task.simulator} cannot be set."
+        message = (
+            f"The study {name} sets the simulator's state, and that of {task.name} in {task.simulator} "
+            "cannot be set."
+        )
         raise UserError(message) from error
 
 

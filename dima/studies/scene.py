@@ -1,7 +1,4 @@
-"""What all models of a task and seed imagine alike (E4).
-
-One real episode, where they begin in it, and the actions from there.
-"""
+"""The episode, start and actions that all models of a task and seed imagine from (E4)."""
 
 from __future__ import annotations
 
@@ -25,11 +22,14 @@ SHOWN = (1, 5, 10, 14)
 
 @dataclass(frozen=True)
 class Scene:
-    """An episode and a piece of it.
+    """An episode and a segment of it.
 
-    Attributes: episode: whole, in raw units. start: the step of the episode that imagination begins after:
-        row `start` is the last that a model is told. horizon: steps from there, the last of `SHOWN` that the
-        episode has room for. actor: whose policy acted.
+    Attributes:
+        episode: whole, in raw units.
+        start: the step of the episode that imagination begins after; row `start` is the last that a model
+            sees.
+        horizon: steps from there, the last of `SHOWN` that the episode has room for.
+        actor: whose policy acted.
     """
 
     episode: RealEpisode
@@ -60,14 +60,12 @@ class Scene:
 
     @property
     def action(self) -> Float[np.ndarray, "horizon agents action"]:
-        """What the agents did in each step, not clipped."""
+        """The actions of each step, not clipped."""
         return self.episode.action[self.start : self.start + self.horizon]
 
 
 def play_scene(config: CellConfig, folder: Path) -> Scene:
-    """A new episode of the stochastic policy of the cell in `folder`, and a start.
-
-    Both follow from the cell and its seed alone.
+    """A new episode of the stochastic policy of the cell in `folder`, and a start; both follow from its seed.
 
     Raises:
         UserError: the cell has no checkpoint, or the episode is too short.
@@ -81,12 +79,10 @@ def play_scene(config: CellConfig, folder: Path) -> Scene:
 def choose_start(
     observation: Float[np.ndarray, "time agents observation"], past: int, config: CellConfig
 ) -> tuple[int, int]:
-    """A start with `past` states up to it and the horizon after it, and that horizon.
+    """A start with `past` states up to it, and the longest horizon of `SHOWN` that fits after it.
 
-    The longest of `SHOWN` that fits.
-
-    Uniform over the half of all such starts after which more happens, by how far the observation is from the
-    start's at the horizon: next to a world that stands still every model looks bad.
+    Uniform over the half of all such starts with the larger change of the observation until the horizon:
+    where little moves every model looks bad.
 
     Args:
         observation: of the real episode.
@@ -105,5 +101,6 @@ def choose_start(
             generator = np.random.default_rng(stream_seed(config.seed, "study start"))
             return past - 1 + int(generator.choice(eventful)), horizon
     raise UserError(
-        f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them."
+        f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to "
+        "imagine any of them."
     )

@@ -1,5 +1,6 @@
-"""The action conditioning: a Perceiver over (time, agent) action tokens with a key mask
-(docs/method.md#action-conditioning).
+"""Action conditioning: a Perceiver over (time, agent) action tokens with a key mask.
+
+See docs/method.md#action-conditioning.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from dima.world_model.precision import reduced_precision
 class ActionEncoder(nn.Module):
     """Joint actions of n steps to one condition vector for each set of agents revealed at the current step.
 
-    Past steps are always seen whole; at the current step only the tokens of revealed agents can be attended
-    to. Nothing here depends on the noise level or the noisy state, so that a condition is computed once for
-    all denoising steps.
+    Past steps are always visible; at the current step only the tokens of revealed agents are. Nothing here
+    depends on the noise level or the noisy state, so a condition is computed once for all denoising steps.
 
     Args:
         agents: N.
@@ -89,9 +89,7 @@ class ActionEncoder(nn.Module):
     def _attend(
         self, tokens: Float[Tensor, "batch tokens token"], visible: Bool[Tensor, "batch masks tokens"]
     ) -> Float[Tensor, "batch*masks latents latent"]:
-        """Every mask of a row has the same queries and keys, and so the same scores but for those that it
-        hides.
-        """
+        """Queries and keys are the same for all masks of a row: scores are computed once, then masked."""
         batch, masks, count = visible.shape
         query = self.query(self.latent_norm(self.latents)).unflatten(-1, (self.heads, -1))
         key, value = (

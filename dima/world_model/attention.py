@@ -1,6 +1,4 @@
-"""Pre-norm attention blocks shared by the action encoder, the reward model and the baselines' world
-models.
-"""
+"""Pre-norm attention blocks of the action encoder, the reward model and the baselines' world models."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ SMALL = 16
 
 
 class KeyValueCache:
-    """Keys and values of the tokens that one layer has seen, so that new tokens are all that costs anything.
+    """Keys and values of the tokens that a layer has seen, so that only new tokens are computed.
 
     Args:
         capacity: the most tokens it will hold.
@@ -37,7 +35,7 @@ class KeyValueCache:
     def extend(
         self, key: Float[Tensor, "batch heads new dim"], value: Float[Tensor, "batch heads new dim"]
     ) -> tuple[Tensor, Tensor]:
-        """Take in the next tokens; keys and values [batch, heads, tokens, dim] of all so far."""
+        """Append the next tokens; returns keys and values [batch, heads, tokens, dim] of all so far."""
         if self._kept is None:
             shape = (*key.shape[:2], self._capacity, key.shape[3])
             self._kept = key.new_empty(shape), value.new_empty(shape)
@@ -56,12 +54,11 @@ def attend(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "batch heads queries dim"]:
-    """softmax(q k / sqrt d) v over the keys that are `allowed`, or not behind the query if `causal`, with
-    dropout of the softmax.
+    """softmax(q k / sqrt d) v over the `allowed` keys (`causal`: key <= query), with dropout of the softmax.
 
-    Fused kernels are made for many keys. Of a few, scores are sums that a compiler joins with all else that
-    is pointwise. On a CPU the fused kernel is slow in bfloat16, where products of matrices are fast, has no
-    dropout, and its way back is slow for a small number.
+    Fused kernels pay for many keys. For a few, scores are sums that a compiler fuses with other pointwise
+    work. On a CPU the fused kernel is slow in bfloat16, has no dropout, and its backward pass is slow for few
+    keys; matrix products are used there.
     """
     keys = key.shape[2]
     few = keys <= FEW.get(key.device.type, 0)
@@ -76,10 +73,7 @@ def attend(
 def attend_by_sums(
     query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, dropped: float
 ) -> Tensor:
-    """`attend` with no product of matrices.
-
-    Takes memory for queries x keys x dim numbers where it is not compiled.
-    """
+    """`attend` without matrix products; uncompiled it holds queries x keys x dim numbers."""
     scores = (query[:, :, :, None] * key[:, :, None]).sum(dim=-1)
     return (_weights(scores, query.shape[3], allowed, dropped)[..., None] * value[:, :, None]).sum(dim=3)
 
@@ -130,12 +124,10 @@ class SelfAttention(nn.Module):
         cache: KeyValueCache | None = None,
         asked: slice | None = None,
     ) -> Float[Tensor, "batch asked dim"]:
-        """`allowed[b, i, j]`: token i may look at token j.
+        """Attend; `allowed[b, i, j]`: token i may look at token j (`causal`: all j <= i, without a mask).
 
-        `causal` says the same for all j <= i without a mask.
-
-        With a `cache` the tokens follow those in it, and j counts from the first of them. The result is that
-        of the tokens `asked` alone, which i counts; None: of all.
+        With a `cache` the tokens follow those in it, and j counts from the first of them. Only the tokens
+        `asked` give a result, and i counts those; None: all.
         """
         query, key, value = self._projected(tokens, asked)
         if cache is not None:
@@ -164,9 +156,7 @@ class SelfAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """GEGLU: Linear(dim to 2 m dim), one half gated by the GELU of the other, dropout, Linear(m dim to
-    dim).
-    """
+    """GEGLU: Linear(dim, 2 m dim), one half times the GELU of the other, dropout, Linear(m dim, dim)."""
 
     def __init__(self, dim: int, multiplier: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -179,7 +169,7 @@ class GatedFeedForward(nn.Module):
         return self.narrow(self.widened(tokens))
 
     def widened(self, tokens: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch wide"]:
-        """What `narrow` is applied to."""
+        """The input of `narrow`."""
         value, gate = self.widen(tokens).chunk(2, dim=-1)
         return dropout(value * F.gelu(gate), self.dropout, self.training)
 
@@ -204,10 +194,7 @@ class GatedBlock(nn.Module):
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
 
     def mean(self, tokens: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch dim"]:
-        """The mean of the outputs of all tokens.
-
-        `narrow` is linear, so that the mean of what it gives is what it gives for a mean.
-        """
+        """The mean of the outputs of all tokens; `narrow` is linear, so it is applied once, to the mean."""
         tokens = tokens + self.attention(self.attention_norm(tokens))
         wide = self.feed_forward.widened(self.feed_forward_norm(tokens))
         return tokens.mean(dim=1) + self.feed_forward.narrow(wide.mean(dim=1))

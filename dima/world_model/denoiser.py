@@ -1,6 +1,4 @@
-"""The conditional denoiser: EDM preconditioning around a U-Net that is told past states and one agent's
-action (eq. 9 and 10).
-"""
+"""The conditional denoiser: EDM preconditioning around a U-Net (eq. 9 and 10)."""
 
 from __future__ import annotations
 
@@ -12,24 +10,24 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.action_encoders import make_action_encoder
 from dima.world_model.dense import Affine, DenseConvolutions, Product
 from dima.world_model.fused.layout import Layout
 from dima.world_model.fused.network import FusedNetwork
-from dima.world_model.noise import precondition, training_noise_levels
+from dima.world_model.noise import Preconditioning, precondition, training_noise_levels
 from dima.world_model.unet import UNet
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`Denoiser.network` for the weights of the moment."""
+"""`Denoiser.network` with the present weights."""
 GROUP_NORM_EPSILON = 1e-5
 OUTPUT_GROUPS = 2
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma, states, actions of the revealed agents).
+    """D(x; sigma, past states, actions of the revealed agents): the clean next state from a noisy one.
 
-    The clean next state from a noisy one, in scaled units u = sigma_data z(s).
+    States are in scaled units u = sigma_data z(s).
 
     Args:
         state_dim: D.
@@ -74,10 +72,9 @@ class Denoiser(nn.Module):
         self._fused: FusedNetwork | None = None
 
     def modulation(
-        self, sigma: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
+        self, c_noise: Float[Tensor, " batch"], action_condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch modulation"]:
-        """All that the U-Net needs to know beside its input: noise level and revealed actions."""
-        c_noise = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise).c_noise
+        """What the U-Net reads besides its input: noise level and revealed actions."""
         angles = 2 * math.pi * c_noise[:, None] * self.frequencies
         noise_embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.unet.modulate(self.condition(noise_embedding + action_condition))
@@ -92,10 +89,7 @@ class Denoiser(nn.Module):
         return self.prepared()(scaled_noisy, history, modulation)
 
     def prepared(self) -> Network:
-        """`network` for many calls between which no weight changes.
-
-        What depends on weights alone is computed here.
-        """
+        """`network` for many calls with the same weights; what depends on weights alone is computed once."""
         network, varying = self._prepared(), self.varying
         if varying is None:
             return network
@@ -131,32 +125,33 @@ class Denoiser(nn.Module):
         )
 
     def compile_network(self) -> None:
-        """Compile it for each shape that is met."""
+        """Compile it for each shape that occurs."""
         self._run = torch.compile(self._run, dynamic=False)  # type: ignore[method-assign]
 
     def fuse(self) -> None:
-        """From now on the network is one kernel, on the weights' device.
-
-        `dima.learning.compute.why_not_fused` says where it can be.
-        """
+        """Run the network as one kernel from now on; see `dima.learning.compute.why_not_fused`."""
         self._fused = FusedNetwork(Layout(self.read, self.unet, self.write_norm, self.write))
 
     def forward(
         self,
         noisy: Float[Tensor, "batch state"],
-        sigma: Float[Tensor, " batch"],
+        c: Preconditioning,
         history: Float[Tensor, "batch steps state"],
         modulation: Float[Tensor, "batch m"],
         network: Network | None = None,
     ) -> Float[Tensor, "batch state"]:
-        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F as `prepared`, if it was.
+        """D = c_skip x + c_out F(c_in x, c_noise, condition) (eq. 10), with F from `prepared` if given.
 
-        A component that is kept is that of the last state.
+        The coefficients broadcast against the noisy state; c_noise is in `modulation`. A component that is
+        kept is copied from the last state.
         """
-        c = precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
-        output = (network or self.network)(c.c_in[:, None] * noisy, history, modulation)
-        denoised = c.c_skip[:, None] * noisy + c.c_out[:, None] * output
+        output = (network or self.network)(c.c_in * noisy, history, modulation)
+        denoised = c.c_skip * noisy + c.c_out * output
         return denoised if self.varying is None else torch.where(self.varying, denoised, history[:, -1])
+
+    def precondition(self, sigma: Float[Tensor, "*batch"]) -> Preconditioning:
+        """The four coefficients at noise levels `sigma`."""
+        return precondition(sigma, self.config.sigma_data, self.config.sigma_offset_noise)
 
     def revealed(self, order: Int[Tensor, "*batch steps"]) -> Bool[Tensor, "*batch steps agents"]:
         """Which actions each denoising step may see when agents (from 0) have their turns in `order`."""
@@ -168,10 +163,7 @@ class Denoiser(nn.Module):
     def draw_revealed(
         self, shape: tuple[int, ...], generator: torch.Generator
     ) -> Bool[Tensor, "*shape agents"]:
-        """Which actions training examples see.
-
-        Those of a uniformly drawn agent, of all, or of a uniformly drawn number of agents.
-        """
+        """Which actions training examples see: a random agent's, all, or a random number of agents'."""
         device = self.frequencies.device
         agent = torch.randint(self.agents, shape, generator=generator, device=device)
         if self.config.conditioning != "cumulative":
@@ -186,13 +178,12 @@ class Denoiser(nn.Module):
     def loss(
         self, windows: Windows, normalized: tuple[Tensor, Tensor], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Mean over the autoregressive sub-steps of the preconditioned denoising error
-        (docs/method.md#denoising-loss).
+        """Mean denoising error over the autoregressive sub-steps (docs/method.md#denoising-loss).
 
-        Each sub-step has its own noise level and its own uniformly drawn agent, and later ones are
-        conditioned on the one-shot predictions of earlier ones. No gradient flows through a prediction, so
-        that the predictions come first, without gradients, and the errors of all sub-steps from one batch.
-        Rows whose target precedes their episode do not count, nor do components that are kept.
+        Each sub-step has its own noise level and its own random agent; later ones are conditioned on the
+        one-shot predictions of earlier ones. No gradient flows through a prediction, so the predictions are
+        made first, without gradients, and the errors of all sub-steps in one batch. Rows whose target
+        precedes their episode do not count, nor do components that are kept.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
@@ -214,12 +205,10 @@ class Denoiser(nn.Module):
         # the action conditions of all sub-steps depend on nothing predicted: one call
         actions = windows.action.unfold(1, steps, 1).permute(0, 1, 4, 2, 3).flatten(0, 1)
         conditions = self.action_encoder(actions, revealed.flatten(0, 1)[:, None])[:, 0]
-        modulations = self.modulation(sigma.flatten(), conditions)
+        c_skip, c_out, c_in, c_noise = self.precondition(sigma[..., None])
+        modulations = self.modulation(c_noise.flatten(), conditions)
 
         noisy = targets + config.sigma_offset_noise * noise[0] + sigma[..., None] * noise[1]
-        c_skip, c_out, c_in, _ = (
-            part[..., None] for part in precondition(sigma, config.sigma_data, config.sigma_offset_noise)
-        )
         network, by_step = self.prepared(), modulations.detach().unflatten(0, (batch, substeps))
         frames = list(states.unbind(1))
         with torch.no_grad():

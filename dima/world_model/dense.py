@@ -1,11 +1,9 @@
-"""Convolutions over a few times as matrix products.
-
-One product for each layer instead of a convolution's many small kernels.
+"""Convolutions over a few times as matrix products: one product a layer instead of many small kernels.
 
 Features of C channels at T times are one vector in the order [C / width, T, width]. Channels that are
-normalised together are then consecutive, signals are concatenated along the vector, and what a channel is
-scaled by applies to runs of `width` numbers. The matrix of a layer is block-Toeplitz: each weight of the
-convolution at up to T places, and zeros.
+normalised together are then consecutive, signals are concatenated along the vector, and a channel's scale
+applies to runs of `width` numbers. The matrix of a layer is block-Toeplitz: each weight of the convolution at
+up to T places, and zeros.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ Affine = tuple[Tensor, Tensor]
 
 
 class Product(NamedTuple):
-    """Convolutions, each of its own input, whose outputs are added: one product with the inputs side by side.
+    """Convolutions, each of its own input, whose outputs are added: one product with the inputs concatenated.
 
     Attributes:
         layers: the convolutions.
@@ -39,8 +37,8 @@ class Product(NamedTuple):
 class DenseConvolutions(nn.Module):
     """The matrices of all products, gathered at once from the weights of their convolutions.
 
-    The convolutions are no submodules and the tables are not saved: parameters keep their names, and
-        checkpoints their content.
+    The convolutions are not submodules and the tables are not saved, so parameters and checkpoints are
+    unchanged.
 
     Args:
         products: in the order in which they are taken.
@@ -107,12 +105,9 @@ class DenseConvolutions(nn.Module):
 
 
 class _Gather(torch.autograd.Function):
-    """Sums of the values that each target names.
+    """Sums of the values that each target names; the gradient of a value sums those of its targets.
 
-    The gradient of a value sums those of the targets it goes to.
-
-    Both ways read a table, so that nothing is added to one number from several places at once: the same bits
-        every time on a GPU too.
+    Both directions read a table, so no two places add to one number: the same bits every time, also on a GPU.
     """
 
     @staticmethod
@@ -140,10 +135,7 @@ def _summed(
 
 
 def _taps(layer: Convolution, length: int) -> Int[Tensor, "out in"]:
-    """Which of the layer's taps each output time has for each input time.
-
-    Below 0 or beyond the last: none.
-    """
+    """The layer's tap for each output and input time; below 0 or beyond the last: none."""
     stride, padding, size = (int(setting[0]) for setting in (layer.stride, layer.padding, layer.kernel_size))
     inputs = torch.arange(length)
     if isinstance(layer, nn.ConvTranspose1d):
@@ -158,7 +150,7 @@ def _matrix(
     widths: tuple[int, int],
     nothing: int,
 ) -> Int[Tensor, "outputs inputs"]:
-    """Where each entry of a layer's matrix is from: the number of a weight, or `nothing`."""
+    """The origin of each entry of a layer's matrix: the number of a weight, or `nothing`."""
     if isinstance(layer, nn.ConvTranspose1d):  # its weights are [in, out, taps]
         numbers = numbers.transpose(0, 1)
     inside = (taps >= 0) & (taps < numbers.shape[2])
@@ -170,10 +162,7 @@ def _matrix(
 
 
 def _inverse(sources: Int[Tensor, "rows targets"], count: int) -> Int[Tensor, "uses values"]:
-    """The targets of each of `count` values and of the zero behind them.
-
-    Where there are fewer than the most, the last target.
-    """
+    """The targets of each of `count` values and of the zero after them, padded with the last target."""
     values, order = sources.flatten().sort(stable=True)
     real = values < count
     values, targets = values[real], order[real] % sources.shape[1]

@@ -1,6 +1,4 @@
-"""A deterministic model in the denoiser's place, with the same action encoder (X2 of
-docs/method.md#variants).
-"""
+"""A deterministic model in place of the denoiser (X2 of docs/method.md#variants)."""
 
 from __future__ import annotations
 
@@ -9,23 +7,22 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from dima.config import Compute, DenoiserConfig
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.action_encoders import make_action_encoder
 
 
 class DeterministicModel(nn.Module):
-    """u' = u + MLP(past states, condition of all agents' actions), in scaled units, trained with the squared
-    error.
+    """u' = u + MLP(past states, condition of all agents' actions) in scaled units, with squared error.
 
-    It stands where `Denoiser` stands: the same history, the same action encoder, the same sub-steps on its
-    own predictions, and no noise and no order.
+    It replaces `Denoiser`: the same history, action encoder and sub-steps on its own predictions, without
+    noise and order.
 
     Args:
         state_dim: D.
         agents: N.
         action_dim: A.
-        config: of it the action encoder, `deterministic_hidden` and the training; all agents' actions are seen, whatever `conditioning`
-            says.
+        config: action encoder, `deterministic_hidden` and training are used; `conditioning` is ignored, as
+            all actions are seen.
         compute: preset of computing.
     """
 
@@ -55,7 +52,7 @@ class DeterministicModel(nn.Module):
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type] - a Linear
 
     def compile_network(self) -> None:
-        """Compile the layers for each shape that is met."""
+        """Compile the layers for each shape that occurs."""
         self.layers.compile(dynamic=False)
 
     def forward(
@@ -71,7 +68,7 @@ class DeterministicModel(nn.Module):
     ) -> Float[Tensor, ""]:
         """Mean squared error over the sub-steps in units of the data's variance.
 
-        Later ones build on predictions of earlier ones.
+        Later sub-steps build on predictions of earlier ones.
 
         Args:
             windows: n + S - 1 transitions a row, S the number of sub-steps.
@@ -94,7 +91,7 @@ class DeterministicModel(nn.Module):
 
 
 class DirectSampler:
-    """What imagination asks of a sampler, where nothing is drawn.
+    """The sampler of a deterministic model: nothing is drawn.
 
     Args:
         model: gives the next state at once.
@@ -106,13 +103,13 @@ class DirectSampler:
         self._device = device
 
     def draw_order(self, batch: int, _generator: torch.Generator) -> Int[Tensor, "batch steps"]:
-        """No agent has a turn of its own."""
+        """An empty order."""
         return torch.zeros(batch, 0, dtype=torch.long, device=self._device)
 
     def draw_noise(
         self, batch: int, state_dim: int, _generator: torch.Generator
     ) -> Float[Tensor, "batch state"]:
-        """None."""
+        """No noise: zeros."""
         return torch.zeros(batch, state_dim, device=self._device)
 
     def prepared(self) -> None:

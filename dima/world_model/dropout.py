@@ -1,6 +1,4 @@
-"""Dropout that on a CPU costs a third of torch's, which draws one random number by itself for every number
-dropped.
-"""
+"""Dropout at a third of the cost of torch's on a CPU, which draws one random number for each value."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ LEVELS = 2**16
 
 
 def dropout(values: Float[Tensor, "*shape"], probability: float, training: bool) -> Float[Tensor, "*shape"]:
-    """Each value is 0 with a probability, or else divided by the probability of the other; in training alone.
+    """In training, set each value to 0 with `probability` and divide the others by 1 - probability.
 
-    On a CPU a draw of 64 bits from torch's global generator decides about four values, in the order of their
-    places in the shape; compiled code draws in its own way.
+    On a CPU each 64-bit draw of torch's global generator decides four values, in the order of their places;
+    compiled code draws in its own way.
     """
     if not training or probability == 0:
         return values
@@ -34,5 +32,5 @@ class Dropout(nn.Dropout):
     """`dropout` as a layer."""
 
     def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """In training alone."""
+        """Identity outside training."""
         return dropout(input, self.p, self.training)

@@ -1,4 +1,4 @@
-"""The world model rolled out along actions that were really taken."""
+"""Rollouts of the world model along given actions."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def open_loop(
 def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampler]:
     """The model's sampler with every order of the agents that is compared, by name.
 
-    These are the named orders, and for two agents with two turns each the paper's (2, 1, 1, 2); a
-    deterministic model has none.
+    The named orders, and for two agents with two turns each the paper's (2, 1, 1, 2); a deterministic model
+    has no order.
     """
     sampler = world_model.sampler
     if not isinstance(sampler, EulerSampler):
@@ -68,7 +68,7 @@ def samplers_of(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampl
 
 
 def own_order_first(world_model: WorldModel) -> dict[str, EulerSampler | DirectSampler]:
-    """`samplers_of`, the one that the model is used with first, also where it is none of them."""
+    """`samplers_of`, with the model's own order first even if it is none of those."""
     sampler, samplers = world_model.sampler, samplers_of(world_model)
     if not isinstance(sampler, EulerSampler):
         return samplers

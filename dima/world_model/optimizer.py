@@ -1,4 +1,4 @@
-"""AdamW for the parts of the world model, Adam for MAMBA's networks: what decays, warm-up, clipped steps."""
+"""AdamW for the parts of the world model, Adam for MAMBA's networks: weight decay, warm-up, clipped steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ DECAYED = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
 
 
 class ModelOptimizer:
-    """One part's optimiser. Learning rate and number of updates live on the device, so that a recorded update
-    counts on.
+    """The optimiser of one part; its learning rate and update count are on the device, for CUDA graphs.
 
     Args:
         module: what is trained.
-        config: learning rate, weight decay, bound on the gradient norm. With an `AdamWConfig` what it says decays apart from the gradient;
-            without, Adam adds the decay of everything to the gradient (MAMBA's networks).
+        config: learning rate, weight decay, bound on the gradient norm. An `AdamWConfig` decays weights apart
+            from the gradient; otherwise Adam adds the decay of all parameters to the gradient (MAMBA).
         warmup_updates: the learning rate grows linearly from 0 over this many updates, then stays.
     """
 
@@ -51,10 +50,7 @@ class ModelOptimizer:
         ]
 
     def step(self, loss: Float[Tensor, ""], repeats: int = 1) -> None:
-        """Descend along the gradient of `loss`.
-
-        `repeats` steps with the same gradient (the release's reward model does two).
-        """
+        """Take `repeats` steps with the gradient of `loss` (the release's reward model takes two)."""
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, self._gradient_clip, foreach=True)

@@ -11,7 +11,5 @@ from dima.config import Compute
 
 
 def reduced_precision(compute: Compute, device: torch.device) -> torch.autocast:
-    """Within it, products of matrices are taken in bfloat16 with the preset `fast`, and nothing changes with
-    `reference`.
-    """
+    """A context in which `fast` takes matrix products in bfloat16, and `reference` changes nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=compute == "fast")

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import Compute, RewardModelConfig
-from dima.experience.replay import Segments
+from dima.experience.transitions import Segments
 from dima.world_model.attention import AgentActionTokens, GatedBlock, KeyValueCache, SelfAttention, mean_after
 from dima.world_model.dropout import Dropout, dropout
 from dima.world_model.precision import reduced_precision
@@ -22,9 +22,9 @@ ACTIONS = slice(1, None, 2)
 
 
 class JointActionToken(nn.Module):
-    """All agents' actions as one token.
+    """All agents' actions as one token: attention over the agents, mean, LayerNorm, Linear.
 
-    Attention over the agents, mean, LayerNorm, Linear (docs/method.md#reward-and-termination).
+    See docs/method.md#reward-and-termination.
     """
 
     def __init__(self, agents: int, action_dim: int, config: RewardModelConfig) -> None:
@@ -64,9 +64,8 @@ class TransformerBlock(nn.Module):
     ) -> Float[Tensor, "batch asked dim"]:
         """Causal attention, inside episodes where `allowed` says so.
 
-        With a `cache` and nothing said, to all in it and all tokens.
-
-        The result, and the rows of `allowed`, are those of the tokens `asked`; None: of all.
+        With a `cache` and no `allowed`, tokens attend to all in the cache and to one another. The result, and
+        the rows of `allowed`, are those of the tokens `asked`; None: all.
         """
         causal = allowed is None and cache is None
         attended = self.attention(
@@ -130,8 +129,7 @@ class RewardModel(nn.Module):
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
         """Rewards and termination logits of all steps in one call.
 
-        `episode` [batch, time] numbers the episodes of a segment; attention stays inside one. None: a single
-        episode.
+        `episode` [batch, time] numbers the episodes of a segment, inside which attention stays; None: one.
         """
         allowed = None if episode is None else _causal_within(episode.repeat_interleave(2, dim=1))
         return self.score(
@@ -146,11 +144,10 @@ class RewardModel(nn.Module):
         allowed: Bool[Tensor, "batch tokens keys"] | None,
         caches: Sequence[KeyValueCache | None],
     ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time logits"]]:
-        """Rewards and termination logits of the steps that follow those in `caches`, one of each block, if
-        any.
+        """Rewards and termination logits of the steps after those in `caches`, one cache a block, if any.
 
-        `position` holds the embeddings of their tokens. `allowed` says what they see, or is None where
-        nothing precedes them: all that came before in the rollout.
+        `position` has the embeddings of their tokens. `allowed` says what they see; None: all that came
+        before in the rollout.
         """
         state_tokens = self.state_token(states)
         with reduced_precision(self.compute, states.device):
@@ -174,9 +171,7 @@ class RewardModel(nn.Module):
     def loss(
         self, states: Float[Tensor, "batch time state"], segments: Segments
     ) -> dict[str, Float[Tensor, ""]]:
-        """SmoothL1 (beta 1) of the raw team reward plus cross-entropy of the end, each a mean over steps (eq.
-        23).
-        """
+        """SmoothL1 (beta 1) of the raw team reward and cross-entropy of the end, step means (eq. 23)."""
         ended = segments.terminated | segments.truncated
         target = ended if self.config.timeout_is_termination else segments.terminated
         episode = F.pad(ended.long().cumsum(1)[:, :-1], (1, 0))
@@ -190,8 +185,9 @@ class RewardModel(nn.Module):
     def continuation(
         self, logits: Float[Tensor, "*batch logits"], generator: torch.Generator
     ) -> Float[Tensor, "*batch"]:
-        """Probability that the episode goes on (`bernoulli`), or a sample of it, 0 or 1 (`categorical`; class
-        1 is the end).
+        """Probability that the episode continues (`bernoulli`), or a sample of it, 0 or 1 (`categorical`).
+
+        Class 1 is the end.
         """
         if self.config.termination == "bernoulli":
             return logits[..., 0].sigmoid()
@@ -200,7 +196,7 @@ class RewardModel(nn.Module):
 
 
 class Scoring:
-    """A batch of rollouts as the reward model has seen them so far; each further step costs two tokens.
+    """The steps of a batch of rollouts that the reward model has seen; each further step costs two tokens.
 
     Args:
         model: whose scores they are.
@@ -217,10 +213,7 @@ class Scoring:
         action: Float[Tensor, "batch agents action"],
         begins: Bool[Tensor, " batch"],
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch logits"]]:
-        """Reward and termination logits of the next step.
-
-        Where an episode `begins` with it, it does not see those before.
-        """
+        """Reward and termination logits of the next step; where it `begins` an episode, it sees no other."""
         self._begins.append(begins)
         first, tokens = 2 * len(self._begins) - 2, 2 * len(self._begins)
         episode = torch.stack(self._begins, dim=1).long().cumsum(dim=1).repeat_interleave(2, dim=1)

@@ -1,7 +1,4 @@
-"""Euler sampling of the next state.
-
-Every denoising step sees one agent's action (docs/method.md#sampling).
-"""
+"""Euler sampling of the next state, one agent's action a denoising step (docs/method.md#sampling)."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from torch import Tensor
 
 from dima.config import SamplerConfig
 from dima.world_model.denoiser import Denoiser, Network
-from dima.world_model.noise import sampling_noise_levels
+from dima.world_model.noise import Preconditioning, sampling_noise_levels
 
 
 class EulerSampler:
@@ -41,7 +38,7 @@ class EulerSampler:
         return ascending.flip(0) if order == "descending" else ascending
 
     def draw_order(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch steps"]:
-        """The agent whose action each step sees; with order `random` a fresh permutation for every row."""
+        """The agent whose action each step sees; `random` draws a permutation for every row."""
         if self.config.order != "random":
             return self._fixed_order.expand(batch, -1)
         keys = torch.rand(batch, self.denoiser.agents, generator=generator, device=self.sigmas.device)
@@ -50,14 +47,14 @@ class EulerSampler:
     def draw_noise(
         self, batch: int, state_dim: int, generator: torch.Generator
     ) -> Float[Tensor, "batch state"]:
-        """Where sampling starts."""
+        """The initial noise."""
         return (
             torch.randn(batch, state_dim, generator=generator, device=self.sigmas.device)
             * self._initial_scale
         )
 
     def prepared(self) -> Network:
-        """For many calls of `sample` between which no weight changes."""
+        """The network for many calls of `sample` with the same weights."""
         return self.denoiser.prepared()
 
     def sample(
@@ -70,15 +67,16 @@ class EulerSampler:
     ) -> Float[Tensor, "batch state"]:
         """The next state in scaled units.
 
-        Everything that does not depend on the noisy state is computed before the loop: one pass of the action
-        encoder for all agents, and one matrix product for the scales and shifts of all steps. `network`, if
-        given, is what `prepared` returned.
+        What does not depend on the noisy state is computed before the loop: one pass of the action encoder
+        for all agents, and one matrix product for the scales and shifts of all steps. `network` is from
+        `prepared`.
         """
-        network, modulations = network or self.prepared(), self._modulations(actions, order)
-        state = noise
-        for step in range(self.steps):
+        network, state = network or self.prepared(), noise
+        coefficients = self.denoiser.precondition(self.sigmas[:-1])
+        modulations = self._modulations(actions, order, coefficients.c_noise)
+        for step, c in enumerate(zip(*coefficients, strict=True)):
             sigma, next_sigma = self.sigmas[step], self.sigmas[step + 1]
-            denoised = self.denoiser(state, sigma.expand(len(state)), history, modulations[step], network)
+            denoised = self.denoiser(state, Preconditioning(*c), history, modulations[step], network)
             state = (
                 state + (state - denoised) / sigma * (next_sigma - sigma)
                 if step + 1 < self.steps
@@ -87,21 +85,19 @@ class EulerSampler:
         return state
 
     def _modulations(
-        self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
+        self,
+        actions: Float[Tensor, "batch steps agents action"],
+        order: Int[Tensor, "batch denoising"],
+        c_noise: Float[Tensor, " denoising"],
     ) -> Float[Tensor, "denoising batch modulation"]:
         conditions = self._conditions(actions, order).transpose(0, 1)
-        sigmas = self.sigmas[:-1, None].expand(-1, len(actions))
-        return self.denoiser.modulation(sigmas.flatten(), conditions.flatten(0, 1)).unflatten(
-            0, conditions.shape[:2]
-        )
+        levels = c_noise[:, None].expand(-1, len(actions)).flatten()
+        return self.denoiser.modulation(levels, conditions.flatten(0, 1)).unflatten(0, conditions.shape[:2])
 
     def _conditions(
         self, actions: Float[Tensor, "batch steps agents action"], order: Int[Tensor, "batch denoising"]
     ) -> Float[Tensor, "batch denoising condition"]:
-        """The action condition of every denoising step.
-
-        Those of steps that see the same actions are computed once.
-        """
+        """The action condition of every denoising step, computed once for steps that see the same actions."""
         denoiser, batch = self.denoiser, len(actions)
         if denoiser.config.conditioning == "cumulative":
             # every agent keeps its turn for as many steps as any other, unless the order is a list

@@ -1,6 +1,6 @@
-"""A small encoder in the Perceiver's place.
+"""A small action encoder: attention among the visible action tokens, then their mean.
 
-Attention among the visible action tokens, then their mean (O4 of docs/method.md#variants).
+Option O4 of docs/method.md#variants.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ from dima.world_model.precision import reduced_precision
 class SetEncoder(nn.Module):
     """Joint actions of n steps to one condition vector for each set of agents revealed at the current step.
 
-    Args: agents: N. action_dim: A. steps: n, the current step included. condition_dim: size of the result.
-        config: of it `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and
-        `attention_bias`. compute: preset of computing.
+    Args:
+        agents: N.
+        action_dim: A.
+        steps: n, the current step included.
+        condition_dim: size of the result.
+        config: `token_dim`, `depth`, `heads`, `head_dim`, `feed_forward_multiplier` and `attention_bias` are
+            used.
+        compute: preset of computing.
     """
 
     def __init__(

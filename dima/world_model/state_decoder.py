@@ -1,6 +1,4 @@
-"""From the global state to every agent's local observation, through a discrete bottleneck (paper section 3.2,
-Table 3, eq. 22).
-"""
+"""From the global state to every agent's observation (paper section 3.2, Table 3, eq. 22)."""
 
 from __future__ import annotations
 
@@ -55,10 +53,7 @@ class StateDecoder(nn.Module):
     def loss(
         self, states: Float[Tensor, "batch state"], observations: Float[Tensor, "batch agents observation"]
     ) -> Float[Tensor, ""]:
-        """Mean absolute (release) or squared (eq. 22) error of the joint observation.
-
-        With `vq` plus the commitment loss.
-        """
+        """Mean absolute (release) or squared (eq. 22) error of the observations; `vq`: plus commitment."""
         predicted, commitment = self._reconstruct(states)
         error = (
             F.l1_loss(predicted, observations)

@@ -1,7 +1,4 @@
-"""The 1-D U-Net of the denoiser.
-
-It convolves over TIME (past states and the noisy next one); the state is the channel axis.
-"""
+"""The denoiser's 1-D U-Net over TIME (past states and the noisy next one); the state is the channel axis."""
 
 from __future__ import annotations
 
@@ -22,10 +19,9 @@ Modulation = tuple[Tensor, Tensor]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution on the short cut where the channels
-    change.
+    """x + conv(SiLU(AdaGN(conv(SiLU(AdaGN(x)))))), with a 1x1 convolution where the channels change.
 
-    The second convolution and the short cut are one product.
+    The second convolution and the shortcut are one product.
 
     Args:
         channels_in: of the input.
@@ -45,7 +41,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def products(self, length: int) -> list[Product]:
-        """The two that `forward` takes, for an input of `length` times."""
+        """The two products of `forward`, for an input of `length` times."""
         last = (self.second,) if isinstance(self.shortcut, nn.Identity) else (self.second, self.shortcut)
         return [Product((self.first,), length, self.width), Product(last, length, self.width)]
 
@@ -64,7 +60,7 @@ class ResidualBlock(nn.Module):
 
 
 def group_count(channels: int) -> int:
-    """In how many groups channels are normalised."""
+    """Into how many groups channels are normalised."""
     return max(1, channels // GROUP_CHANNELS)
 
 
@@ -86,16 +82,17 @@ def adaptive_group_norm(
 class UNet(nn.Module):
     """Down path, middle and up path with skip connections; every block is modulated by the condition.
 
-    All factors and shifts come from one matrix product, `modulate`, because the condition is the same for
-    every block.
+    One matrix product, `modulate`, gives all factors and shifts, as the condition is the same for every
+    block.
 
     Args:
         channels: of each level; the time axis is halved between levels.
         blocks: residual blocks of each level on the way down (one more on the way up).
         condition_dim: size of the condition.
 
-    Attributes: width: of the features' order (see `dima.world_model.dense`): it divides every group that is
-        normalised, and every signal.
+    Attributes:
+        width: of the features' order (see `dima.world_model.dense`); it divides every normalised group and
+            every signal.
     """
 
     is_factor: Tensor
@@ -136,16 +133,11 @@ class UNet(nn.Module):
         return ResidualBlock(channels_in, channels_out, self.width)
 
     def modulate(self, condition: Float[Tensor, "*batch condition"]) -> Float[Tensor, "*batch modulation"]:
-        """Factors and shifts of all blocks, for `forward`.
-
-        A factor is 1 + scale, and the 1 is added to the bias once for all rows.
-        """
+        """Factors and shifts of all blocks; a factor is 1 + scale, and the 1 is added to the bias, once."""
         return F.linear(condition, self.modulation.weight, self.modulation.bias + self.is_factor)
 
     def products(self, length: int) -> list[Product]:
-        """Those of `forward` in its order, for a signal of `length` times, which must be divisible by
-        2^(levels - 1).
-        """
+        """The products of `forward`, for a signal of `length` times, a multiple of 2^(levels - 1)."""
         found: list[Product] = []
         for level, group in enumerate(self.down):
             if level > 0:
@@ -166,10 +158,7 @@ class UNet(nn.Module):
         modulation: Float[Tensor, "batch modulation"],
         products: Sequence[Affine],
     ) -> Float[Tensor, "batch features"]:
-        """Features of `channels[0]` channels in and out.
-
-        `products` are the matrices and biases of `self.products`.
-        """
+        """Features of `channels[0]` channels in and out, with the matrices and biases of `self.products`."""
         norms, layers, skips = self._factors_and_shifts(modulation), iter(products), []
         for level, group in enumerate(self.down):
             features = features if level == 0 else F.linear(features, *next(layers))

@@ -1,4 +1,4 @@
-"""The four learned parts as one model that is stepped like an environment."""
+"""Normaliser, denoiser, state decoder and reward model as one model that is stepped like an environment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from dima.config import DimaParameters
+from dima.experience.dimensions import Dimensions
 from dima.experience.normalizer import RunningNormalizer
 from dima.world_model.denoiser import Denoiser, Network
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
@@ -18,20 +19,17 @@ from dima.world_model.state_decoder import StateDecoder
 class WorldModel(nn.Module):
     """Normaliser, denoiser with its sampler, state decoder, reward model.
 
-    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` go between them and
-    raw states.
+    States inside the model are in scaled units u = sigma_data z(s); `scale` and `unscale` convert.
 
     Args:
-        shapes: (state dim D, agents N, observation dim O, action dim A).
+        dimensions: of the environment.
         parameters: of the DIMA learner.
         device: where the model lives.
     """
 
-    def __init__(
-        self, shapes: tuple[int, int, int, int], parameters: DimaParameters, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, parameters: DimaParameters, device: torch.device) -> None:
         super().__init__()
-        states, agents, observations, actions = shapes
+        states, agents, observations, actions = dimensions
         self.sigma_data = parameters.denoiser.sigma_data
         self.normalizer = RunningNormalizer(states)
         dynamics = Denoiser if parameters.denoiser.dynamics == "diffusion" else DeterministicModel
@@ -50,16 +48,13 @@ class WorldModel(nn.Module):
         self.register_load_state_dict_post_hook(lambda model, _: model._find_constants())
 
     def compile_parts(self) -> None:
-        """Compile what most of the time goes into, for the shapes that are met.
-
-        Saved weights keep their names.
-        """
+        """Compile the most expensive parts for the shapes that occur; saved weights keep their names."""
         self.denoiser.compile_network()
         for part in (self.denoiser.action_encoder, self.reward_model):
             part.compile(dynamic=False)
 
     def take_in(self, states: Float[Tensor, "batch state"]) -> None:
-        """Newly collected raw states, for the moments that scale and for what is known to be constant."""
+        """Add collected raw states to the moments, and find out which components are constant."""
         self.normalizer.update(states.to(self.normalizer.mean.device))
         self._find_constants()
 
@@ -80,7 +75,7 @@ class WorldModel(nn.Module):
         return self.state_decoder(scaled / self.sigma_data)
 
     def prepared(self) -> Network | None:
-        """For many calls of `step` between which no weight changes."""
+        """The network for many calls of `step` with the same weights."""
         return self.sampler.prepared()
 
     def step(
@@ -115,7 +110,7 @@ class WorldModel(nn.Module):
         return reward, self.reward_model.continuation(logits, generator)
 
     def start_scoring(self) -> Scoring:
-        """For `score_step`."""
+        """The memory that `score_step` needs."""
         return Scoring(self.reward_model)
 
     def score_step(
@@ -126,9 +121,6 @@ class WorldModel(nn.Module):
         begins: Bool[Tensor, " batch"],
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-        """Reward and continuation of the next step of rollouts.
-
-        Where an episode `begins` with it, those before are forgotten.
-        """
+        """Reward and continuation of the next step; where it `begins` an episode, others are forgotten."""
         reward, logits = scoring.step(scaled / self.sigma_data, action, begins)
         return reward, self.reward_model.continuation(logits, generator)

@@ -194,7 +194,7 @@ def test_what_is_missing_is_said_in_its_place(
     cell(grid, "dima-joint", 1)
     cell(grid, "mamba", 1)
     figure = imagination(grid, results)
-    refusal = "The frames of mamba are drawn from predicted observations, and those of push-mass with preset paper do not tell the state."
+    refusal = "The frames of mamba are drawn from predicted observations, and those of push-mass with preset paper do not determine the state."
     assert rows_of(figure) == [
         ("real", [("not made", "")]),
         ("dima seed 1", [("diverged", "")]),

@@ -148,7 +148,7 @@ def harls_names(p: HarlOnPolicyParameters) -> dict[str, Any]:
 
 
 def harls_names_off_policy(p: HarlOffPolicyParameters) -> dict[str, Any]:
-    """Likewise for HASAC; HARL's budget does not hold the warm-up."""
+    """The same for HASAC; HARL's budget does not hold the warm-up."""
     return {
         "n_rollout_threads": p.rollout_threads,
         "num_env_steps": EPOCHS * p.rollout_threads * p.train_interval,

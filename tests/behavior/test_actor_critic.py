@@ -7,6 +7,7 @@ import torch
 
 from dima.behavior.actor_critic import ActorCritic, clipped_objective, clipped_value_errors, normalized
 from dima.behavior.imagination import Rollout
+from dima.experience.dimensions import Dimensions
 
 
 def test_clipped_objective_by_hand():
@@ -50,7 +51,7 @@ def rollout(generator, batch=64, horizon=5, state=3, agents=2, action=1):
 def learner(request, tiny_cell):
     torch.manual_seed(0)
     config = tiny_cell.parameters.behavior.model_copy(update=request.param)
-    return ActorCritic((3, 2, 4, 1), config, torch.device("cpu"))
+    return ActorCritic(Dimensions(3, 2, 4, 1), config, torch.device("cpu"))
 
 
 def test_the_first_ratio_is_one(learner):
@@ -89,7 +90,7 @@ def test_the_critic_learns_the_value(learner):
 @pytest.mark.parametrize(("inputs", "size"), [("state_and_last_action", 17 + 2 * 3), ("state", 17)])
 def test_the_critic_reads_the_state_and_perhaps_the_last_actions(paper, inputs, size):
     learner = ActorCritic(
-        (17, 2, 19, 3),
+        Dimensions(17, 2, 19, 3),
         paper.parameters.behavior.model_copy(update={"critic_input": inputs}),
         torch.device("cpu"),
     )
@@ -99,7 +100,7 @@ def test_the_critic_reads_the_state_and_perhaps_the_last_actions(paper, inputs, 
 
 
 def test_both_optimizers_are_adam_without_decay(paper):
-    learner = ActorCritic((17, 2, 19, 3), paper.parameters.behavior, torch.device("cpu"))
+    learner = ActorCritic(Dimensions(17, 2, 19, 3), paper.parameters.behavior, torch.device("cpu"))
     for optimizer in (learner.actor_optimizer, learner.critic_optimizer):
         assert type(optimizer) is torch.optim.Adam
         (group,) = optimizer.param_groups

@@ -9,6 +9,7 @@ import torch
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import Rollout
+from dima.experience.dimensions import Dimensions
 
 BATCH, HORIZON, AGENTS, ACTION = 6, 4, 2, 2
 
@@ -133,7 +134,7 @@ def test_an_update_is_what_the_equations_say(tiny_cell, changes, gradient_clip):
         "gradient_clip": gradient_clip,
     } | changes
     config = tiny_cell.parameters.behavior.model_copy(update=changes)
-    learner = ActorCritic((3, AGENTS, 4, ACTION), config, torch.device("cpu"))
+    learner = ActorCritic(Dimensions(3, AGENTS, 4, ACTION), config, torch.device("cpu"))
     for network in (learner.actor, learner.critic):
         network.double()
     learner.update(rollout(1))  # so that the statistics of the returns are not those of the start

@@ -8,7 +8,7 @@ import torch
 from dima.behavior.imagination import imagine
 from dima.behavior.networks import Actor
 from dima.experience.random import RandomStreams
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.world_model import WorldModel
 
 BATCH, STEPS, AGENTS, STATE = 4, 3, 2, 3

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.workload import Sizes, full_rows
 from dima.config import CellConfig, DimaParameters
 from dima.config.grid import merge, validate
+from dima.experience.dimensions import Dimensions
 
 
 @pytest.fixture
@@ -20,6 +21,6 @@ def small(tiny_cell: CellConfig) -> Callable[..., Sizes]:
         parameters = validate(
             DimaParameters, merge(tiny_cell.parameters.model_dump(mode="json"), changes), "test"
         )
-        return Sizes(parameters, (5, agents, 7, 2), full_rows(parameters))
+        return Sizes(parameters, Dimensions(5, agents, 7, 2), full_rows(parameters))
 
     return make

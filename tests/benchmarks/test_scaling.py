@@ -265,5 +265,5 @@ def test_a_learner_trains_with_six_agents(tiny_cell: CellConfig) -> None:
     for _ in range(2):
         learner.run_epoch()
     assert learner.lineage == "push-mass-N-v1 (closed form)"
-    assert learner.act(np.zeros((3, 6, 9), dtype=np.float32)).shape == (3, 6, 1)
+    assert learner.frozen_policy()(np.zeros((3, 6, 9), dtype=np.float32)).shape == (3, 6, 1)
     learner.close()

@@ -44,7 +44,7 @@ class Slow(Constant):
 def test_the_results_are_those_of_an_evaluation_in_turn(tiny_cell):
     """Of the policy as it was when the evaluation began, whatever training does meanwhile."""
     learner = DimaLearner(tiny_cell, CPU)
-    expected = evaluate(learner.act, tiny_cell.task, 1, 200)
+    expected = evaluate(learner.frozen_policy(), tiny_cell.task, 1, 200)
     with closing(Evaluations(tiny_cell.task, 1, parallel=True)) as evaluations:
         evaluations.start(learner.frozen_policy(), 200, 210)
         with torch.no_grad():
@@ -52,7 +52,7 @@ def test_the_results_are_those_of_an_evaluation_in_turn(tiny_cell):
         assert evaluations.pending
         assert evaluations.take() == (200, 210, expected)
         assert not evaluations.pending
-    assert evaluate(learner.act, tiny_cell.task, 1, 200) != expected
+    assert evaluate(learner.frozen_policy(), tiny_cell.task, 1, 200) != expected
 
 
 def test_what_goes_wrong_beside_is_raised_in_training(tiny_cell):

@@ -342,7 +342,8 @@ def test_a_grid_file_that_is_not_in_order_is_refused(workplace, text, words):
 def test_exponents_need_no_point(workplace):
     write(
         workplace,
-        "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: {mappo: {learning_rate: 1e-4}}}",
+        "experiments: {t: [{tasks: [push-mass], methods: [mappo], seeds: [1]}]}\noverrides: {methods: "
+        "{mappo: {learning_rate: 1e-4}}}",
     )
     assert load_grid("broken").resolve(CellKey("push-mass", "mappo", 1)).parameters.learning_rate == 1e-4
 
@@ -399,7 +400,7 @@ def test_presets_of_one_suite_never_meet_in_a_grid(workplace):
     )
     with pytest.raises(
         UserError,
-        match=r"Grid broken mixes .* mamujoco .*: ant-2x4 has preset gymnasium-robotics in mujoco, ant-4x2 has",
+        match=r"Grid broken mixes .* mamujoco .*: ant-2x4 has preset gymnasium-robotics in mujoco, ant-4x2 ",
     ):
         load_grid("broken")
     other = "{preset: gymnasium-robotics, comparable_with_paper: false}"

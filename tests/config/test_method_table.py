@@ -64,14 +64,14 @@ def test_it_says_what_runs() -> None:
             == (row["engine"] == "harl")
         )
         assert row["suites"] == "all"
-        assert "bit for bit" in row["a killed cell continues from"]
+        assert "bit for bit" in row["resumes from"]
 
 
 def test_another_engine_has_a_row_of_its_own() -> None:
     """Though the name and `extends` are those of a variant."""
     for name, upstream in CHECKOUTS.items():
         row = rows()[name]
-        assert (row["engine"], row["suites"], row["a killed cell continues from"]) == (
+        assert (row["engine"], row["suites"], row["resumes from"]) == (
             "checkout",
             "mamujoco",
             "nothing, it begins again",

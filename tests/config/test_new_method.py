@@ -79,7 +79,7 @@ engine: native
 about: {source: this test, licence: MIT, suites: [toy], resume: everything, deviations: none}
 parameters: {algorithm: uniform, compute: reference, steps: 50}
 """
-LINE = '    "dima.baselines.uniform:UniformParameters": "dima.baselines.uniform:UniformLearner",\n'
+LINE = '    "baselines.uniform:UniformParameters": "baselines.uniform:UniformLearner",\n'
 GRID = """
 experiments: {final_returns: [{tasks: [push-mass], methods: [uniform], seeds: [1]}]}
 overrides: {tasks: {push-mass: {env_steps: 300, evaluation: {every: 100, episodes: 2}}}}
@@ -126,24 +126,8 @@ def test_a_method_is_a_module_a_yaml_and_a_line(copy: Path) -> None:
     first, rest = registry.read_text(encoding="utf-8").split("METHODS = {\n")
     registry.write_text(f"{first}METHODS = {{\n{LINE}{rest}", encoding="utf-8")
 
-    run(
-        copy,
-        *[
-            "-m",
-            "dima",
-            "train",
-            "--grid",
-            "trial",
-            "--task",
-            "push-mass",
-            "--method",
-            "uniform",
-            "--seed",
-            "1",
-            "--device",
-            "cpu",
-        ],
-    )
+    cell = ["--grid", "trial", "--task", "push-mass", "--method", "uniform", "--seed", "1"]
+    run(copy, "-m", "dima", "train", *cell, "--device", "cpu")
     summary = json.loads((copy / "results/trial/cells/push-mass/uniform/seed-1/summary.json").read_text())
     assert (summary["budget"], summary["final"]["episodes"]) == (300, 2)
     assert "\nuniform\n  engine: native\n  suites: toy\n" in run(copy, "-c", WITHOUT_TORCH)

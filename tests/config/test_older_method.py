@@ -1,4 +1,4 @@
-"""A record or checkpoint of a method that has changed since is told apart in one sentence, and is neither
+"""A record or checkpoint of a method that has changed since is recognised in one sentence, and is neither
 continued nor averaged."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SENTENCE = "trained by an older method, which differs in parameters.denoiser.act
 
 
 def aged(config: CellConfig) -> dict[str, Any]:
-    """The configuration as it was before the attention of the action encoder could be told to have biases."""
+    """The configuration as it was before the attention of the action encoder could have biases."""
     values = config.model_dump(mode="json")
     del values["parameters"]["denoiser"]["action_encoder"]["attention_bias"]
     return values
@@ -44,9 +44,12 @@ def old_cell(tiny: Grid, tiny_cell: CellConfig, tmp_path: Path) -> Path:
     mean, budget = 31.0, tiny_cell.task.env_steps
     run = {"commit": "c", "dirty": False, "image": "none", "lock": "l", "device": "cpu", "hardware": "CPU"}
     summary = {
-        "format": 1, "grid": "tiny", "task": KEY.task, "method": KEY.method, "seed": KEY.seed, "status": "completed", "engine": "native",
-        "lineage": "push-mass", "budget": budget, "final": {"grid_step": budget, "mean": mean, "returns": [mean]},
-        "mean_of_last_five": mean, "config_hash": "0ld", "attempts": 1, "wall_seconds": 1.0, "provenance": [run],
+        "format": 1, "grid": "tiny", "task": KEY.task, "method": KEY.method, "seed": KEY.seed,
+        "status": "completed", "engine": "native",
+        "lineage": "push-mass", "budget": budget,
+        "final": {"grid_step": budget, "mean": mean, "returns": [mean]},
+        "mean_of_last_five": mean, "config_hash": "0ld", "attempts": 1, "wall_seconds": 1.0,
+        "provenance": [run],
     }  # fmt: skip
     records = {
         "summary.json": summary,
@@ -108,7 +111,7 @@ def test_tables_plan_and_report_say_so_and_average_nothing(
 def test_the_record_of_another_attempt_is_just_stale(
     tiny: Grid, tiny_cell: CellConfig, old_cell: Path
 ) -> None:
-    """The summary is not of the configuration beside it: nothing is known of its method."""
+    """The summary is not of the configuration next to it: nothing is known of its method."""
     (old_cell / "config.json").write_text(json.dumps({"digest": "other", "config": aged(tiny_cell)}))
     (record,) = load_cells(tiny, [KEY], FileRecords(old_cell.parents[2]), {KEY: tiny_cell.digest()})
     assert record.state == "stale"

@@ -1,5 +1,5 @@
-"""How many parameters every network of every method has on HalfCheetah-2x3, beside the count of its source
-where one is told."""
+"""How many parameters every network of every method has on HalfCheetah-2x3, and the count of its source
+where it gives one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dima.behavior.actor_critic import ActorCritic
 from dima.cell.methods import build_learner
 from dima.config import CellConfig, DimaParameters, MambaParameters, MarieParameters
 from dima.config.grid import CellKey, Grid, GridFile, merge, validate
+from dima.experience.dimensions import Dimensions
 from dima.world_model.world_model import WorldModel
 
 STATE, AGENTS, OBSERVATION, ACTION = 17, 2, 19, 3
@@ -59,7 +60,7 @@ COUNTS = {
     "hasac": {"actor 1": 72_454, "actor 2": 72_454, "critic 1": 72_193, "critic 2": 72_193},
 }
 EXACT, MILLIONS = 0.0, 0.005e6
-"""How far a count may be off that of its source: told to the last digit, or in millions with two digits
+"""How far a count may be off that of its source: given to the last digit, or in millions with two digits
 behind the point."""
 SOURCES = {
     "dima": {"state decoder": (0.59e6, MILLIONS), "denoiser": (14.09e6, MILLIONS), "actor": (36_780, EXACT)},
@@ -85,8 +86,8 @@ def resolved(method: str) -> CellConfig:
 
 
 def dima(p: DimaParameters) -> dict[str, nn.Module]:
-    shapes = (STATE, AGENTS, OBSERVATION, ACTION)
-    model, behavior = WorldModel(shapes, p, CPU), ActorCritic(shapes, p.behavior, CPU)
+    dimensions = Dimensions(STATE, AGENTS, OBSERVATION, ACTION)
+    model, behavior = WorldModel(dimensions, p, CPU), ActorCritic(dimensions, p.behavior, CPU)
     parts = {
         "state decoder": model.state_decoder,
         "denoiser": model.denoiser,
@@ -96,16 +97,16 @@ def dima(p: DimaParameters) -> dict[str, nn.Module]:
 
 
 def mamba(p: MambaParameters) -> dict[str, nn.Module]:
-    behavior = MambaActorCritic(AGENTS, ACTION, p, CPU)
+    behavior = MambaActorCritic(Dimensions(STATE, AGENTS, OBSERVATION, ACTION), p, CPU)
     return {
-        "model": RecurrentModel((AGENTS, OBSERVATION, ACTION), p.model),
+        "model": RecurrentModel(Dimensions(0, AGENTS, OBSERVATION, ACTION), p.model),
         "actor": behavior.actor,
         "critic": behavior.critic,
     }
 
 
 def marie(p: MarieParameters) -> dict[str, nn.Module]:
-    behavior = MarieActorCritic((AGENTS, OBSERVATION, ACTION), p.behavior, CPU)
+    behavior = MarieActorCritic(Dimensions(STATE, AGENTS, OBSERVATION, ACTION), p.behavior, CPU)
     sizes = (AGENTS, ACTION, p.tokenizer.tokens, p.tokenizer.codebook_size, p.behavior.horizon)
     world_model = TokenWorldModel(*sizes, p.world_model, p.compute)
     learned = {"tokenizer": Tokenizer(OBSERVATION, p.tokenizer), "world model": world_model}

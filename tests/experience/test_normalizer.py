@@ -35,7 +35,7 @@ def test_it_starts_as_the_identity():
 
 
 def test_the_first_state_meets_a_count_of_a_ten_thousandth():
-    """Mean 0 and variance 1 of weight 1e-4 beside one state of 2."""
+    """Mean 0 and variance 1 of weight 1e-4 and one state of 2."""
     normalizer = RunningNormalizer(1)
     normalizer.update(torch.tensor([[2.0]]))
     np.testing.assert_allclose(normalizer.mean, 2 / 1.0001, rtol=1e-12)

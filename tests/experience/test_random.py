@@ -51,6 +51,6 @@ def test_a_stream_that_an_older_checkpoint_does_not_know_begins_as_in_a_new_run(
 def test_streams_of_another_device_are_refused():
     streams = RandomStreams(1, ("replay",), torch.device("cpu"))
     with pytest.raises(
-        UserError, match=r"was made on cuda.* continue with --device cuda, or start anew with --from-scratch"
+        UserError, match=r"was made on cuda.* continue with --device cuda, or start again with --from-scratch"
     ):
         streams.load_state_dict(streams.state_dict() | {"device": "cuda"})

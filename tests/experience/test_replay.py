@@ -9,7 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dima.config import ReplayConfig
-from dima.experience.replay import Episode, Replay
+from dima.experience.dimensions import Dimensions
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 
 CPU = torch.device("cpu")
 CONFIG = ReplayConfig(
@@ -39,7 +41,7 @@ def episode(first, length):
 
 
 def filled(lengths, *, fixed_shapes=False, **changes):
-    replay = Replay(CONFIG.model_copy(update=changes), (1, 2, 3, 1), CPU, fixed_shapes=fixed_shapes)
+    replay = Replay(CONFIG.model_copy(update=changes), Dimensions(1, 2, 3, 1), CPU, fixed_shapes=fixed_shapes)
     first = 0
     for length in lengths:
         replay.append(episode(first, length))
@@ -257,7 +259,7 @@ def test_visits_are_counted_for_each_model_apart_and_forgotten_when_overwritten(
 def test_state_dict_restores_sampling_bit_for_bit():
     replay = filled([30, 30, 30])
     replay.sample_steps(13, "state_decoder", generator())
-    copy = Replay(CONFIG, (1, 2, 3, 1), CPU)
+    copy = Replay(CONFIG, Dimensions(1, 2, 3, 1), CPU)
     copy.load_state_dict(replay.state_dict())
     for other in (replay, copy):
         other.append(episode(90, 7))
@@ -308,7 +310,7 @@ def test_starts_are_uniform_among_episodes_and_then_in_the_episode():
 
 
 def test_visits_are_counted_for_the_models_that_are_named():
-    replay = Replay(CONFIG, (1, 2, 3, 1), CPU, ("tokenizer",))
+    replay = Replay(CONFIG, Dimensions(1, 2, 3, 1), CPU, ("tokenizer",))
     replay.append(episode(0, 9))
     replay.sample_steps(4, "tokenizer", generator())
     assert set(replay.state_dict()["visits"]) == {"tokenizer"}

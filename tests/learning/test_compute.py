@@ -20,8 +20,9 @@ SETTINGS = """
 import torch
 from dima.learning.compute import prepare_process
 prepare_process("{preset}", torch.device("cuda"))
-print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic,
-      torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.flash_sdp_enabled())
+cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+print(torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), cudnn.deterministic,
+      cudnn.benchmark, cudnn.allow_tf32, cuda.flash_sdp_enabled())
 """
 
 
@@ -72,7 +73,8 @@ def test_the_preset_is_described():
     said = describe("reference", CPU, graphs=False)
     assert said == (
         "Preset reference on cpu: float32, the same bits every time on this device; "
-        "not compiled (the preset reference runs every operator by itself); no CUDA graphs (the device is a CPU)."
+        "not compiled (the preset reference runs every operator by itself); no CUDA graphs (the device is a "
+        "CPU)."
     )
 
 
@@ -82,7 +84,8 @@ def test_a_gpu_without_bfloat16_is_told(monkeypatch):
     monkeypatch.setattr(compute, "why_not_compiled", lambda preset, device: None)
     said = describe("fast", GPU, graphs=True)
     assert said == (
-        "Preset fast on Tesla T4: bfloat16 where it is safe, which this GPU emulates slowly, TF32 or float32 elsewhere, "
+        "Preset fast on Tesla T4: bfloat16 where it is safe, which this GPU emulates slowly, TF32 or "
+        "float32 elsewhere, "
         "not the same bits every time; compiled; CUDA graphs."
     )
 

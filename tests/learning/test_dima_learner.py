@@ -80,7 +80,7 @@ def test_evaluating_changes_nothing(tiny_cell, fingerprint):
 
     def look(learner):
         before = fingerprint(learner.state_dict())
-        evaluate(learner.act, tiny_cell.task, 1, learner.env_steps)
+        evaluate(learner.frozen_policy(), tiny_cell.task, 1, learner.env_steps)
         assert fingerprint(learner.state_dict()) == before
 
     assert fingerprint(trained(tiny_cell, 3, look)[0].state_dict()) == fingerprint(
@@ -416,9 +416,9 @@ def test_evaluation_takes_the_mean_of_the_policy(tiny_cell):
     learner, _ = trained(tiny_cell, 2)
     observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
     expected = learner.actor_critic.actor(torch.from_numpy(observations)).mean.detach().numpy()
-    for policy in (learner.act, learner.frozen_policy()):
-        for _ in range(2):
-            np.testing.assert_allclose(policy(observations), expected, rtol=1e-6)
+    policy = learner.frozen_policy()
+    for _ in range(2):
+        np.testing.assert_allclose(policy(observations), expected, rtol=1e-6)
 
 
 def test_the_episodes_of_an_evaluation_differ(tiny_cell):

@@ -9,10 +9,15 @@ import torch
 
 from dima.cell import process
 from dima.errors import UserError
+from dima.experience.dimensions import Dimensions
 from dima.experience.replay import Replay
-from dima.learning.gpu import needed_memory, require_memory, why_no_gpu
+from dima.learning.dima_memory import needed_memory
+from dima.learning.gpu import require_memory, why_no_gpu
 
-OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading and installing a new"
+OLD = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by "
+    "downloading and installing a new"
+)
 TOO_OLD = (
     f"torch {torch.__version__} needs a driver for CUDA 13.0, and this machine's is for CUDA 11.4: "
     "update it, or install a torch built for CUDA 11.4 or older"
@@ -69,7 +74,7 @@ def test_a_driver_that_is_too_old_is_refused_or_said(driver, monkeypatch, tmp_pa
     with pytest.raises(UserError, match="CUDA 11.4"):
         process.find_device("cuda")
     (tmp_path / "nvidiactl").touch()
-    monkeypatch.setattr("dima.cell.process.GPU", tmp_path / "nvidiactl")
+    monkeypatch.setattr(process, "GPU", tmp_path / "nvidiactl")
     assert process.find_device("auto") == torch.device("cpu")
     assert capsys.readouterr().out == f"This machine's GPU is not used: {TOO_OLD}.\n"
     assert process.find_device("cpu") == torch.device("cpu")
@@ -79,15 +84,15 @@ def test_a_driver_that_is_too_old_is_refused_or_said(driver, monkeypatch, tmp_pa
 def test_a_cell_needs_what_was_measured(paper):
     """2.46 GB at the paper's sizes on HalfCheetah-2x3, 0.08 of them the replay memory: 250,000 rows of 34 +
     44 + 3 numbers and two ends."""
-    parameters, shapes = paper.parameters, (17, 2, 19, 3)
-    assert needed_memory(parameters, shapes) == pytest.approx(2.46e9, rel=0.03)
+    parameters, sizes = paper.parameters, Dimensions(17, 2, 19, 3)
+    assert needed_memory(parameters, sizes) == pytest.approx(2.46e9, rel=0.03)
     larger = parameters.model_copy(
         update={"replay": parameters.replay.model_copy(update={"capacity": 500_000})}
     )
-    assert needed_memory(larger, shapes) - needed_memory(parameters, shapes) == 250_000 * (
+    assert needed_memory(larger, sizes) - needed_memory(parameters, sizes) == 250_000 * (
         4 * (34 + 44 + 3) + 2
     )
-    memory = Replay(parameters.replay.model_copy(update={"capacity": 10}), shapes, torch.device("cpu"))
+    memory = Replay(parameters.replay.model_copy(update={"capacity": 10}), sizes, torch.device("cpu"))
     rows = (*memory._data.values(), *memory._visits.values())
     assert sum(values.nbytes for values in rows) == 10 * (4 * (34 + 44 + 3) + 2)
 
@@ -99,5 +104,6 @@ def test_too_little_memory_is_said_before_anything_is_made(monkeypatch):
     with pytest.raises(UserError) as caught:
         require_memory(2.46e9, torch.device("cuda"))
     assert str(caught.value) == (
-        "This cell needs about 2.5 GB on the GPU, and 1.9 of the 8.0 GB of Quadro P4000 are free: take another GPU, or --device cpu."
+        "This cell needs about 2.5 GB on the GPU, and 1.9 of the 8.0 GB of Quadro P4000 are free: take "
+        "another GPU, or --device cpu."
     )

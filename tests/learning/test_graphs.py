@@ -145,7 +145,8 @@ def test_parts_fork_from_the_stream_they_are_called_on_and_join_it(monkeypatch):
     results = side_by_side({"a": partial(part, 1), "b": partial(part, 2)})
     assert [int(result) for result in results] == [1, 2]
     assert done == [
-        "a waits for current", "1 on a", "b waits for current", "2 on b", "current waits for a", "current waits for b",
+        "a waits for current", "1 on a", "b waits for current", "2 on b", "current waits for a",
+        "current waits for b",
     ]  # fmt: skip
 
 

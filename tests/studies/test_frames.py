@@ -180,7 +180,10 @@ def test_the_frames_of_a_variant_show_what_dima_does(tiny, tmp_path):
 
 
 def test_frames_of_predicted_observations_are_refused_where_they_do_not_tell_the_state(tiny, tmp_path):
-    sentence = "The frames of mamba are drawn from predicted observations, and those of push-mass with preset paper do not tell the state."
+    sentence = (
+        "The frames of mamba are drawn from predicted observations, and those of push-mass with preset "
+        "paper do not determine the state."
+    )
     with pytest.raises(UserError, match=sentence):
         run_study("frames", tiny.resolve(CellKey("push-mass", "mamba", 1)), tmp_path, 8, CPU)
 
@@ -192,7 +195,8 @@ def test_which_observations_tell_the_state_is_what_the_environments_say(task, pr
     monkeypatch.chdir(tmp_path)  # MuJoCo appends its warnings to a file in the working folder
     suite = envs.TASKS[task].suite
     config = TaskConfig(
-        name=task, label=task, suite=suite, preset=preset, simulator="mujoco", agents=2, env_steps=1, comparable_with_paper=False,
+        name=task, label=task, suite=suite, preset=preset, simulator="mujoco", agents=2, env_steps=1,
+        comparable_with_paper=False,
         evaluation=EvaluationConfig(every=1, episodes=1),
     )  # fmt: skip
     environment = envs.make(task, preset=preset)

@@ -76,7 +76,7 @@ def test_the_error_adds_up_over_the_steps():
 
 
 class Oracle(DirectSampler):
-    """A sampler that knows the simulator, but for how strongly it heeds each agent."""
+    """A sampler that knows the simulator, except for how strongly it follows each agent."""
 
     def __init__(self, world_model, gains):
         super().__init__(world_model.denoiser, CPU)

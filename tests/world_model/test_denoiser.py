@@ -1,4 +1,4 @@
-"""The denoiser: what it is told, what it is not, and how it is trained."""
+"""The denoiser: what it sees, what it does not, and how it is trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.denoiser import Denoiser
 from dima.world_model.noise import precondition
 
@@ -31,9 +31,9 @@ def denoiser(config):
 
 
 def denoise(model, noisy, history, actions, revealed):
-    sigma = torch.full((len(noisy),), 0.7, dtype=torch.float64)
+    c = model.precondition(torch.full((len(noisy), 1), 0.7, dtype=torch.float64))
     condition = model.action_encoder(actions, revealed[:, None])[:, 0]
-    return model(noisy, sigma, history, model.modulation(sigma, condition))
+    return model(noisy, c, history, model.modulation(c.c_noise[:, 0], condition))
 
 
 @pytest.fixture
@@ -292,10 +292,8 @@ def test_offset_noise_is_drawn_for_every_number_alone(config):
 def test_every_substep_has_its_own_noise_level_that_knows_nothing_of_the_agent(config, denoiser, monkeypatch):
     levels, turns = [], []
     model = denoiser.float()
-    modulation, draw = model.modulation, model.draw_revealed
-    monkeypatch.setattr(
-        model, "modulation", lambda sigma, condition: levels.append(sigma) or modulation(sigma, condition)
-    )
+    coefficients, draw = model.precondition, model.draw_revealed
+    monkeypatch.setattr(model, "precondition", lambda sigma: levels.append(sigma) or coefficients(sigma))
     monkeypatch.setattr(
         model, "draw_revealed", lambda *arguments: turns.append(draw(*arguments)) or turns[-1]
     )
@@ -344,7 +342,7 @@ def test_the_noise_level_is_told_by_fixed_fourier_features(paper):
     assert "frequencies" in model.state_dict()
     given = []
     model.condition.register_forward_hook(lambda _, inputs, __: given.append(inputs[0]))
-    model.modulation(torch.tensor([0.4]), torch.full((1, 256), 10.0))
+    model.modulation(model.precondition(torch.tensor([0.4])).c_noise, torch.full((1, 256), 10.0))
     angles = 2 * math.pi * (math.log(0.5) / 4) * model.frequencies  # sigma 0.4 with offset noise 0.3
     torch.testing.assert_close(given[0][0], 10 + torch.cat([angles.cos(), angles.sin()]), atol=1e-4, rtol=0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dima.experience.replay import Windows
+from dima.experience.transitions import Windows
 from dima.world_model.deterministic import DeterministicModel, DirectSampler
 
 STATE, AGENTS, ACTION = 4, 2, 1

@@ -35,7 +35,7 @@ from dima.world_model.fused.layout import Layout
 from dima.world_model.fused.network import FusedNetwork, Launch
 
 torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)  # memory that is not initialised holds NaN, which must reach no result
+torch.use_deterministic_algorithms(True)  # uninitialised memory holds NaN, which must reach no result
 config = load_grid("paper").resolve(CellKey("halfcheetah-2x3", "dima", 1)).parameters.denoiser
 relative = lambda found, wanted: ((found - wanted).norm() / wanted.norm()).item()
 
@@ -58,7 +58,8 @@ def errors(state_dim, blocks, rows, tile, terms, stages, weights="float32", grad
     weight = torch.randn(rows, state_dim)
     names = {id(parameter): name for name, parameter in denoiser.named_parameters()}
     learned = fused.layout.parameters
-    taken = [outputs, *zip(*(torch.autograd.grad((output * weight).sum(), [*inputs, *learned]) for output in outputs))]
+    gradients = (torch.autograd.grad((output * weight).sum(), [*inputs, *learned]) for output in outputs)
+    taken = [outputs, *zip(*gradients)]
     named = ["output", "noisy", "history", "modulation", *(names[id(parameter)] for parameter in learned)]
     return {name: relative(*pair) for name, pair in zip(named, taken, strict=True)}
 

@@ -96,8 +96,10 @@ class BestDenoiser(Denoiser):
 
     def __init__(self, agents, conditioning, offset_noise):
         torch.nn.Module.__init__(self)
-        self.agents, self.offset_noise = agents, offset_noise
-        self.config = SimpleNamespace(conditioning=conditioning)
+        self.agents = agents
+        self.config = SimpleNamespace(
+            conditioning=conditioning, sigma_data=0.5, sigma_offset_noise=offset_noise
+        )
 
     def action_encoder(self, actions, revealed):
         """Sum of the actions that are seen, variance of those that are not."""
@@ -106,15 +108,15 @@ class BestDenoiser(Denoiser):
             dim=-1,
         )
 
-    def modulation(self, sigma, action_condition):
+    def modulation(self, c_noise, action_condition):
         return action_condition
 
     def prepared(self):
         return self.network
 
-    def forward(self, noisy, sigma, history, modulation, network):
+    def forward(self, noisy, c, history, modulation, network):
         known, variance = modulation[:, :1], modulation[:, 1:]
-        noise = (sigma.square() + self.offset_noise**2)[:, None]
+        noise = (8 * c.c_noise).exp()  # sigma² + offset noise²
         return history[:, -1] + known + variance / (variance + noise) * (noisy - history[:, -1] - known)
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dima.experience.replay import Segments
+from dima.experience.transitions import Segments
 from dima.world_model.attention import KeyValueCache
 from dima.world_model.reward_model import RewardModel, Scoring
 

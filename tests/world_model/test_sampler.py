@@ -79,8 +79,8 @@ def test_sampling_equals_euler_steps_written_out(tiny_cell, conditioning):
     for step, (sigma, following) in enumerate(zip(ours.sigmas[:-1], ours.sigmas[1:], strict=True)):
         mask = model.revealed(order)[:, step : step + 1]
         condition = model.action_encoder(actions, mask)[:, 0]
-        level = sigma.expand(7)
-        slope = (x - model(x, level, history, model.modulation(level, condition))) / sigma
+        c = model.precondition(sigma.expand(7, 1))
+        slope = (x - model(x, c, history, model.modulation(c.c_noise[:, 0], condition))) / sigma
         x = x + slope * (following - sigma)
     sampled = ours.sample(history, actions, order, noise)
     torch.testing.assert_close(sampled, x, rtol=1e-9, atol=1e-9)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dima.experience.dimensions import Dimensions
 from dima.world_model.world_model import WorldModel
 
 
 @pytest.fixture
 def model(tiny_cell):
     torch.manual_seed(0)
-    model = WorldModel((4, 2, 3, 1), tiny_cell.parameters, torch.device("cpu")).eval()
+    model = WorldModel(Dimensions(4, 2, 3, 1), tiny_cell.parameters, torch.device("cpu")).eval()
     generator = torch.Generator().manual_seed(1)
     model.normalizer.update(5 + 3 * torch.randn(200, 4, generator=generator))
     return model

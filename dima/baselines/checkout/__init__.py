@@ -1,4 +1,1 @@
-"""A user's own checkout of HARL or MARIE, run by its own program.
-
-Unmodified, from a private copy, its results collected.
-"""
+"""A user's unmodified checkout of HARL or MARIE, run by its own program from a private copy."""

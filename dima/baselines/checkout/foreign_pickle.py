@@ -1,8 +1,8 @@
 """Reading a pickle that another program wrote, without running what it says.
 
 A pickle is a program that may call whatever it can name. Here it can name four things of numpy, and gets this
-module's own stand-ins for them: what comes out is made of dicts, lists, tuples, text, bytes, numbers, None,
-and arrays of numbers.
+module's own replacements: the result has only dicts, lists, tuples, text, bytes, numbers, None and arrays of
+numbers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load_plain(path: Path) -> object:
 
 
 class _NumberType:
-    """Stands for `numpy.dtype`: a type of numbers, and its order of bytes."""
+    """Replaces `numpy.dtype`: a type of numbers, and its byte order."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not re.fullmatch(r"b1|[iu][1248]|f[248]", code):
@@ -57,7 +57,7 @@ class _NumberType:
 
 
 class _Array:
-    """Stands for `numpy.ndarray`; its values are filled in after it is made."""
+    """Replaces `numpy.ndarray`; its values are filled in after it is made."""
 
     def __init__(self, *_: object) -> None:
         self.values = np.zeros(0)

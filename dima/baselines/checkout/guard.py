@@ -1,11 +1,9 @@
-"""Runs a command and ends it, with every process that it started, when whoever started this ends.
+"""Runs a command, and kills it and all its descendants when the process that started this ends.
 
-`guard.py COMMAND...`.
-
-Its standard input is a pipe whose other end the starter holds and never writes to: the kernel closes it
-however the starter ends. Processes that the command leaves behind (daemons, workers whose parent was killed)
-become children of this one, and are killed with it. The exit status is the command's, 128 + n where signal n
-ended it. Only the standard library is used, and only Linux has what it needs.
+`guard.py COMMAND...`. Standard input is a pipe whose other end the starter holds and never writes to: the
+kernel closes it however the starter ends. Orphans of the command (daemons, workers whose parent was killed)
+become children of this process and are killed too. The exit status is the command's, or 128 + n if signal n
+ended it. Only the standard library is used; it needs Linux.
 """
 
 from __future__ import annotations
@@ -61,7 +59,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _kill_children() -> None:
-    """Kill and bury all children; theirs then become children of this process, until none is left."""
+    """Kill and reap all children until none is left; theirs become children of this process."""
     while True:
         for child in _children():
             with suppress(ProcessLookupError):

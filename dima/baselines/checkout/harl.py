@@ -17,16 +17,14 @@ from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 
 MOST_EVALUATIONS = 4
-"""How many times as often as the grid asks HARL may be made to evaluate, so that the budget is evaluated
-too."""
+"""HARL may evaluate this many times as often as the grid asks, so that the budget is evaluated too."""
 
 
 class HarlProgram(Program):
-    """HARL's MAPPO, HAPPO or HASAC on a MAMuJoCo task, with the values of the cell and everything else as the
-    checkout has it.
+    """HARL's MAPPO, HAPPO or HASAC on a MAMuJoCo task, with the cell's values over the checkout's own.
 
     HARL evaluates nothing at step 0, and HASAC nothing within its warm-up. The mean that it writes is over
-    `episodes` episodes, and over those beyond them that end in the same step.
+    `episodes` episodes, and over further ones that end in the same step.
 
     Args:
         config: of the cell; its parameters are `HarlCheckoutParameters`.
@@ -50,11 +48,11 @@ class HarlProgram(Program):
         self.files = ("examples/train.py", self._algorithm_file, self._environment_file)
 
     def check(self, checkout: Path) -> None:
-        """Refuse a checkout whose own configuration files lack a key that it is told. Raises UserError."""
+        """Refuse a checkout whose configuration files lack a key that the cell sets. Raises UserError."""
         self.configuration(checkout, Path())
 
     def configuration(self, source: Path, results: Path) -> dict[str, Any]:
-        """All that `train.py --load_config` reads: the checkout's own files, and the cell's values over them.
+        """What `train.py --load_config` reads: the checkout's own files with the cell's values.
 
         Args:
             source: the checkout or a copy of it.
@@ -64,18 +62,18 @@ class HarlProgram(Program):
             UserError: one of its files cannot be read, or lacks a key that is set.
         """
         name, partition = scenario(self._config.task.name)
-        told = {
+        values = {
             self._algorithm_file: merge(self._settings(), {"logger": {"log_dir": str(results)}}),
             self._environment_file: {"scenario": name, "agent_conf": partition},
         }
         algorithm, environment = (
-            _over(read_yaml(source / file), values, source / file) for file, values in told.items()
+            _over(read_yaml(source / file), ours, source / file) for file, ours in values.items()
         )
         main = {"algo": self._algorithm, "env": "mamujoco", "exp_name": "cell"}
         return {"main_args": main, "algo_args": algorithm, "env_args": environment}
 
     def prepare(self, work: Path) -> Command:
-        """`upstream/config.json`, and `train.py` on it."""
+        """Write `upstream/config.json`; the command is `train.py` on it."""
         path = work.absolute() / "config.json"
         configuration = self.configuration(work / "source", work.absolute() / "results")
         path.write_text(json.dumps(configuration, indent=1), encoding="utf-8")
@@ -144,12 +142,11 @@ class HarlProgram(Program):
 
 
 def schedule(env_steps: int, steps: int, every: int) -> tuple[int, int]:
-    """Rounds of training and rounds between two evaluations, so that the last round is evaluated and no two
-    are more than `every` apart.
+    """Rounds of training and rounds between evaluations: the last is evaluated, gaps are at most `every`.
 
     A round is the least that HARL can do: an update of an on-policy method, a step of every world of an
-    off-policy one. There are as many as `env_steps` needs, and some more where their number has no divisor
-    near `every`, as a prime has none.
+    off-policy one. There are as many as `env_steps` needs, and a few more if their number has no divisor near
+    `every`.
 
     Args:
         env_steps: to be taken.
@@ -166,10 +163,7 @@ def schedule(env_steps: int, steps: int, every: int) -> tuple[int, int]:
 
 
 def _over(theirs: dict[str, Any], ours: dict[str, Any], path: Path) -> dict[str, Any]:
-    """`ours` over `theirs`. Raises UserError for a key that theirs lacks.
-
-    HARL would pass it over in silence.
-    """
+    """`ours` over `theirs`. Raises UserError for a key that theirs lacks, as HARL would ignore it."""
     for key, value in ours.items():
         inner = (
             {f"{key}.{name}": name in (theirs.get(key) or {}) for name in value}

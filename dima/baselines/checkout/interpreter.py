@@ -1,4 +1,4 @@
-"""The Python that runs a checkout: what it has, asked of itself."""
+"""The Python that runs a checkout, and the packages it has."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Interpreter(NamedTuple):
 
     @property
     def physics(self) -> str:
-        """The packages that a MAMuJoCo task's numbers come from, as in `gym 0.21.0, mujoco-py 2.1.2.14`.
+        """The packages behind a MAMuJoCo task's numbers, as in `gym 0.21.0, mujoco-py 2.1.2.14`.
 
-        Without mujoco-py something stands in for gym's own robots, over gymnasium's.
+        Without mujoco-py, gym's own robots are replaced by gymnasium's.
         """
         names = ("gym", "mujoco-py") if "mujoco-py" in self.versions else ("gym", "gymnasium", "mujoco")
         return ", ".join(
@@ -47,7 +47,7 @@ class Interpreter(NamedTuple):
 
 
 def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: Path) -> Interpreter:
-    """The Python `command`, in which the checkout of `name` in `folder` is to run.
+    """The Python `command`, in which the checkout of `name` in `folder` will run.
 
     Args:
         command: the program.
@@ -85,9 +85,6 @@ def ask(command: str, variable: str, name: str, modules: Sequence[str], folder: 
 
 
 def environment_of(source: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a checkout's program.
-
-    Its own modules first, nothing written beside them, and none of this project's settings.
-    """
+    """The environment of a checkout's program: its own modules first, none of this project's settings."""
     kept = {name: value for name, value in ours.items() if not name.startswith("DIMA_")}
     return {**kept, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}

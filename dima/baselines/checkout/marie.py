@@ -10,13 +10,14 @@ from dima.baselines.checkout.foreign_pickle import TruncatedError, load_plain
 from dima.baselines.checkout.program import Command, Program, UnreadableError, UpstreamEvaluation, scenario
 from dima.config import MARIE_EPISODES, CellConfig, MarieCheckoutParameters
 
-RESULTS = "*_results"  # the day and the month stand for the star
+RESULTS = "*_results"  # * is the day and the month
 CONTENT = ("steps", "eval_returns")
 
 
 class MarieProgram(Program):
-    """MARIE on a MAMuJoCo task. It evaluates after every episode that took it past the next 500 steps, and
-    chooses its device itself.
+    """MARIE on a MAMuJoCo task; it evaluates after the episode that passes each 500 steps.
+
+    It chooses its device itself.
 
     Args:
         config: of the cell; its parameters are `MarieCheckoutParameters`.
@@ -50,14 +51,14 @@ class MarieProgram(Program):
         ]
 
     def check(self, checkout: Path) -> None:
-        """Nothing: it is told everything on its command line, and refuses there what it does not know."""
+        """Nothing: its command line refuses what it does not know."""
 
     def prepare(self, work: Path) -> Command:
         """`train.py` in the private copy, where it writes its results."""
         return Command(self._arguments, work / "source")
 
     def read(self, work: Path, ended: bool) -> list[UpstreamEvaluation]:
-        """What the one pickle holds, which MARIE writes anew after each evaluation."""
+        """The content of the one pickle, which MARIE rewrites after each evaluation."""
         paths = list((work / "source").glob(f"{RESULTS}/**/marie_*.pkl"))
         if len(paths) > 1:
             raise UnreadableError(
@@ -73,7 +74,7 @@ class MarieProgram(Program):
             return []
 
     def keep(self, work: Path) -> None:
-        """Its results, networks included, stand in `upstream/results` afterwards."""
+        """Move its results, networks included, to `upstream/results`."""
         for folder in list((work / "source").glob(RESULTS)):
             (work / "results").mkdir(exist_ok=True)
             folder.rename(work / "results" / folder.name)

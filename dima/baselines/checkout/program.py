@@ -1,4 +1,4 @@
-"""What a driver of an upstream's own program is, and what it reads of it."""
+"""The interface of another upstream's own program, and what is read of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from dima.errors import UserError
 
 
 class UpstreamEvaluation(NamedTuple):
-    """An evaluation after `env_steps` steps, of which only means over its episodes are known.
-
-    `length` is None where it is not written.
-    """
+    """Means over the episodes of an evaluation after `env_steps` steps; `length` is None if not written."""
 
     env_steps: int
     episode_return: float
@@ -21,19 +18,17 @@ class UpstreamEvaluation(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Arguments of a Python, and the folder that it is to be run in."""
+    """Arguments of a Python, and the folder to run it in."""
 
     arguments: list[str]
     folder: Path
 
 
 class Program(ABC):
-    """One cell's use of an upstream.
-
-    `work` is the folder `upstream` of the cell, which has the private copy in `source`.
+    """One cell's use of an upstream; its folder `upstream` is `work`, with the private copy in `source`.
 
     Attributes:
-        name: of the upstream; its settings from outside are `DIMA_<NAME>_CHECKOUT` and `DIMA_<NAME>_PYTHON`.
+        name: of the upstream; the user's settings are `DIMA_<NAME>_CHECKOUT` and `DIMA_<NAME>_PYTHON`.
         commit: that the checkout must be at: the beginning of its hash.
         episodes: of each evaluation.
         files: that a checkout must have.
@@ -48,33 +43,31 @@ class Program(ABC):
 
     @abstractmethod
     def check(self, checkout: Path) -> None:
-        """Refuse a checkout that would not heed what it is told. Raises UserError."""
+        """Refuse a checkout that would ignore the cell's values. Raises UserError."""
 
     @abstractmethod
     def prepare(self, work: Path) -> Command:
-        """Write what the program reads, and say how it is started."""
+        """Write what the program reads; returns the command that starts it."""
 
     @abstractmethod
     def read(self, work: Path, ended: bool) -> list[UpstreamEvaluation]:
-        """All evaluations that are written by now.
-
-        What is half written waits, unless the program has `ended` well.
+        """All evaluations so far; incomplete ones count only if the program has `ended` well.
 
         Raises:
-            UnreadableError: something else is written than the program is known to write.
+            UnreadableError: the content is not what the program is known to write.
         """
 
     @abstractmethod
     def keep(self, work: Path) -> None:
-        """Move results that are to stay out of the private copy."""
+        """Move results worth keeping out of the private copy."""
 
 
 class UnreadableError(Exception):
-    """The message says what is written, and where, that the program is not known to write."""
+    """A file has content that the program is not known to write."""
 
 
 def scenario(task: str) -> tuple[str, str]:
-    """A MAMuJoCo task by its two upstream names, as `halfcheetah-2x3` by `HalfCheetah-v2` and `2x3`.
+    """A MAMuJoCo task by its two upstream names: `halfcheetah-2x3` is `HalfCheetah-v2` and `2x3`.
 
     Raises UserError for another.
     """

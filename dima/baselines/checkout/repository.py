@@ -1,4 +1,4 @@
-"""A user's git checkout, looked at and copied but never written to."""
+"""A user's git checkout, read and copied but never written to."""
 
 from __future__ import annotations
 
@@ -42,18 +42,16 @@ class Repository:
             raise UserError(f"{wrong}: check that one out, or configure the other.")
         changed = self._git("status", "--porcelain", "--untracked-files=no")
         if changed is None:
-            raise UserError(f"git cannot tell whether files in {self.folder} were changed.")
+            raise UserError(f"git failed to list changed files in {self.folder}.")
         if changed:
             first = changed.splitlines()[0].split(maxsplit=1)[1]
             raise UserError(
-                f"{first} in {self.folder} differs from commit {self.commit[:12]}: commit it and configure that commit."
+                f"{first} in {self.folder} differs from commit {self.commit[:12]}: commit it and configure "
+                "that commit."
             )
 
     def unpack(self, target: Path) -> None:
-        """Write the tracked files of the commit below `target`, which must not exist.
-
-        Raises UserError when they cannot be unpacked.
-        """
+        """Write the tracked files of the commit to `target`, which must not exist. Raises UserError."""
         target.mkdir(parents=True)
         command = self._command("archive", "--format=tar", self.commit)
         with subprocess.Popen(
@@ -66,7 +64,8 @@ class Repository:
                 raise UserError(f"The files of {self.folder} cannot be copied: {error}.") from error
         if process.returncode:
             raise UserError(
-                f"The files of {self.folder} cannot be copied: git archive ended with status {process.returncode}."
+                f"The files of {self.folder} cannot be copied: git archive ended with status "
+                f"{process.returncode}."
             )
 
     def _git(self, *arguments: str) -> str | None:
@@ -86,9 +85,7 @@ class Repository:
         return result.stdout.strip("\n")
 
     def _command(self, *arguments: str) -> list[str]:
-        """git on this folder, whoever owns it, without the lock that even `status` takes to write its
-        cache.
-        """
+        """git on this folder, whoever owns it, without the lock that even `status` takes for its cache."""
         return [
             "git",
             "--no-optional-locks",
@@ -101,5 +98,5 @@ class Repository:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what would lead git to another repository."""
+    """This process's environment without what would lead git to another repository."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

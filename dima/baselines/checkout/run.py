@@ -1,10 +1,7 @@
-"""A cell that the program of a checkout computes.
+"""A cell that the program of a checkout computes from a private copy, recorded while it runs.
 
-Run from a private copy, watched, and recorded while it runs.
-
-None of these programs can continue. A cell that was interrupted begins again, in the same attempt: what it
-repeats stands in the log already, and where it does not repeat itself a `rewind` line says so, as for any
-cell that had no checkpoint yet.
+None of these programs can continue. An interrupted cell begins again in the same attempt: what it repeats is
+in the log already, and where it differs a `rewind` line says so, as for any cell without a checkpoint.
 """
 
 from __future__ import annotations
@@ -58,7 +55,7 @@ def run_upstream(upstream: Upstream, record: RunRecord) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[int]:
-    """Wait until nothing of a run that was killed is left; its guard holds the lock until then."""
+    """Wait until a killed run has ended completely; its guard holds the lock until then."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
@@ -66,10 +63,7 @@ def _alone(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _started(upstream: Upstream, work: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The program under its guard.
-
-    Whatever ends the block or this process ends it and all that it has started.
-    """
+    """The program under its guard, which kills it when the block or this process ends."""
     arguments, folder = upstream.program.prepare(work)
     environment = environment_of((work / "source").absolute(), os.environ)
     if upstream.device.type == "cpu":
@@ -88,7 +82,8 @@ def _started(upstream: Upstream, work: Path, lock: int) -> Iterator[subprocess.P
         )
     assert process.stdin is not None  # noqa: S101
     print(
-        f"{upstream.program.name} {upstream.repository.commit[:12]} writes its output to {work / 'output.log'}",
+        f"{upstream.program.name} {upstream.repository.commit[:12]} writes its output to "
+        f"{work / 'output.log'}",
         flush=True,
     )
     try:
@@ -115,11 +110,9 @@ def _collect(upstream: Upstream, record: RunRecord, work: Path, process: subproc
 
 
 def _record(evaluation: UpstreamEvaluation, episodes: int, record: RunRecord) -> None:
-    """The first evaluation that reaches a point of the grid is the one of that point.
+    """Record the first evaluation at or after a point of the grid as that point's, and others as scalars.
 
-    Others are logged as scalars.
-
-    An evaluation before the second point is not that of the first, which is an untrained policy's.
+    An evaluation before the second point is not the first point's, which is an untrained policy's.
     """
     env_steps, episode_return, length = evaluation
     record.env_steps = env_steps
@@ -135,7 +128,7 @@ def _record(evaluation: UpstreamEvaluation, episodes: int, record: RunRecord) ->
 
 
 def _require_success(upstream: Upstream, record: RunRecord, work: Path, status: int) -> None:
-    """Raises CrashedError, after the program's last words, where it failed or ended before the budget."""
+    """Raise CrashedError, after the end of the program's output, if it failed or ended before the budget."""
     budget, output = record.config.task.env_steps, work / "output.log"
     if status == 0 and record.env_steps >= budget:
         return
@@ -147,5 +140,6 @@ def _require_success(upstream: Upstream, record: RunRecord, work: Path, status: 
         else f"ended after {record.env_steps:,} of {budget:,} environment steps"
     )
     raise CrashedError(
-        f"{upstream.program.name}'s own program {ending}; its output is in {output}; the same command begins again."
+        f"{upstream.program.name}'s own program {ending}; its output is in {output}; the same command "
+        "begins again."
     )

@@ -1,4 +1,4 @@
-"""From a cell to the checkout that runs it, or one sentence why it cannot be run."""
+"""From a cell to the checkout that runs it, or one sentence why it cannot run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Upstream:
 
     @property
     def lineage(self) -> str:
-        """Where its numbers come from: the upstream's own environment, over these versions."""
+        """The origin of its numbers: the upstream's own environment and the versions it uses."""
         return f"{self.program.name.lower()}-mamujoco, {self.interpreter.physics or 'unknown physics'}"
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the record keeps: all but the folder, which is where it runs."""
+        """What the record keeps: name, commit and versions, without the folder."""
         versions = {"python": self.interpreter.python, "versions": self.interpreter.versions}
         return {"name": self.program.name, "commit": self.repository.commit, **versions}
 
@@ -50,7 +50,8 @@ def find_upstream(config: CellConfig, device: torch.device) -> Upstream:
     place = os.environ.get(variable)
     if not place:
         raise UserError(
-            f"Method {config.method} runs a checkout of {program.name}: name its folder in the environment variable {variable}."
+            f"Method {config.method} runs a checkout of {program.name}: name its folder in the environment "
+            f"variable {variable}."
         )
     folder = Path(place).absolute()
     repository = Repository(program.name, folder)

@@ -1,4 +1,1 @@
-"""MAMBA on continuous actions, native.
-
-A recurrent world model of discrete latent states with attention over the agents.
-"""
+"""MAMBA on continuous actions: a recurrent world model of discrete latent states with agent attention."""

@@ -1,7 +1,4 @@
-"""MAMBA's PPO on latent rollouts.
-
-One actor for all agents, a critic that attends over them (docs/baselines.md#mamba-behaviour).
-"""
+"""MAMBA's PPO on latent rollouts: one actor, a critic with attention (docs/baselines.md#mamba-behaviour)."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from dima.behavior.actor_critic import clipped_objective, normalized
 from dima.behavior.networks import Actor
 from dima.behavior.returns import lambda_returns
 from dima.config import MambaParameters
+from dima.experience.dimensions import Dimensions
 from dima.world_model.optimizer import ModelOptimizer
 
 
@@ -24,20 +22,19 @@ class MambaActorCritic:
     """Networks, optimisers, the falling entropy coefficient, and the PPO update.
 
     Args:
-        agents: N.
-        action_dim: A.
+        dimensions: of the environment.
         parameters: of the method.
         device: where everything lives.
     """
 
-    def __init__(
-        self, agents: int, action_dim: int, parameters: MambaParameters, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, parameters: MambaParameters, device: torch.device) -> None:
         self.config = config = parameters.behavior
         feature = parameters.model.feature
-        self.actor = Actor(feature, action_dim, config.actor_hidden, layer_norm=False).to(device)
+        self.actor = Actor(feature, dimensions.action, config.actor_hidden, layer_norm=False).to(device)
         self.critic = (
-            AgentCritic(agents, feature, config.critic_hidden, config.critic_attention, parameters.compute)
+            AgentCritic(
+                dimensions.agents, feature, config.critic_hidden, config.critic_attention, parameters.compute
+            )
             .to(device)
             .eval()
         )
@@ -46,12 +43,10 @@ class MambaActorCritic:
         self._critic_optimizer = ModelOptimizer(self.critic, config.critic_optimizer)
 
     def update(self, rollout: LatentRollout, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all latent states in shuffled minibatches.
+        """`ppo_epochs` passes over all latent states in minibatches; returns mean losses and their inputs.
 
-        Returns mean losses and what they were made from.
-
-        Every agent has a return of its own: the team's reward, with the continuation and the values of its
-        own latent states. The critic as it is before the passes makes the targets (adaptation 6).
+        Every agent has its own return: the team's reward, with the continuation and the values of its own
+        latent states. The critic before the passes makes the targets (adaptation 6).
         """
         config = self.config
         with torch.no_grad():
@@ -110,10 +105,7 @@ class MambaActorCritic:
         }
 
     def _actor_loss(self, rows: dict[str, Tensor]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """-E[min(rho A, clip(rho) A)] - eta H, rho the product of the ratios of an agent's action dimensions.
-
-        And H.
-        """
+        """-E[min(rho A, clip(rho) A)] - eta H, rho the product over an agent's action dimensions; and H."""
         policy = self.actor(rows["feature"])
         ratio = (policy.log_prob(rows["action"]) - rows["log_prob"]).sum(dim=-1).exp()
         objective = clipped_objective(ratio[..., None], rows["advantage"][..., None], self.config.clip)

@@ -1,6 +1,4 @@
-"""Rollouts of the current policy in the latent states of MAMBA's world model
-(docs/baselines.md#mamba-behaviour).
-"""
+"""Rollouts in the latent states of MAMBA's world model (docs/baselines.md#mamba-behaviour)."""
 
 from __future__ import annotations
 
@@ -17,10 +15,7 @@ from dima.behavior.networks import Actor
 
 @dataclass(frozen=True)
 class LatentRollout:
-    """Imagined experience; one latent state more than steps.
-
-    Actions are as sampled, rewards the mean over the agents.
-    """
+    """Imagined experience; one latent state more than steps; actions as sampled, mean rewards of agents."""
 
     feature: Float[Tensor, "batch states agents feature"]
     action: Float[Tensor, "batch time agents action"]
@@ -71,7 +66,7 @@ def filtered(
     observations: Float[Tensor, "states agents observation"],
     actions: Float[Tensor, "states-1 agents action"],
 ) -> LatentState:
-    """The latent state after an episode so far, for one world: at every step the posterior's most likely one.
+    """The latent state after an episode so far, for one world, by the posterior's most likely states.
 
     The model is given actions as the environments clip them, as in training.
     """

@@ -1,7 +1,4 @@
-"""The latent state of an agent.
-
-What its recurrent cell holds, and one sampled class in each of several categoricals.
-"""
+"""The latent state of an agent: what its recurrent cell holds, and a sampled class of each categorical."""
 
 from __future__ import annotations
 
@@ -14,9 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LatentState:
-    """Of every agent: the deterministic state of its recurrent cell, and the one-hot stochastic state, its
-    categoricals side by side.
-    """
+    """Of every agent: the state of its recurrent cell, and its one-hot categoricals concatenated."""
 
     deterministic: Float[Tensor, "*batch agents recurrent"]
     stochastic: Float[Tensor, "*batch agents stochastic"]
@@ -35,7 +30,7 @@ class LatentState:
 def sampled(
     logits: Float[Tensor, "*batch categoricals classes"], generator: torch.Generator | None
 ) -> Float[Tensor, "*batch categoricals*classes"]:
-    """One-hot classes, the categoricals side by side: drawn from `generator`, or without one the most likely.
+    """One-hot classes, concatenated: drawn from `generator`, or without one the most likely.
 
     Straight-through: the gradient is the probabilities'.
     """
@@ -62,9 +57,9 @@ def balanced_divergence(
     prior: Float[Tensor, "*batch categoricals classes"],
     prior_weight: float,
 ) -> Float[Tensor, "*batch"]:
-    """(1 - w) KL(posterior || sg prior) + w KL(sg posterior || prior).
+    """(1 - w) KL(posterior || sg prior) + w KL(sg posterior || prior), without free bits.
 
-    The prior is moved more than the posterior, nothing is free.
+    The prior moves more than the posterior.
     """
     towards_prior, towards_posterior = (
         divergence(posterior, prior.detach()),

@@ -1,6 +1,4 @@
-"""MAMBA's loop: collect an episode with the recurrent policy, learn the world model, learn the policy in its
-latent states.
-"""
+"""MAMBA's loop: collect with the recurrent policy, learn the world model, learn the policy inside it."""
 
 from __future__ import annotations
 
@@ -21,10 +19,12 @@ from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
 from dima.config import CellConfig, MambaParameters, ReplayConfig
 from dima.experience.collect import Collector, Sampling
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.learner import Imagined, Past, Scalars
-from dima.learning.native_learner import NativeLearner
+from dima.learning.native_learner import BEHAVIOR, NativeLearner
 from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
@@ -32,26 +32,18 @@ STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
 
 
 class MambaLearner(NativeLearner):
-    """MAMBA on one task, as a `dima.learning.learner.Learner` (docs/baselines.md#mamba).
+    """MAMBA on one task (docs/baselines.md#mamba); rewards and returns are reported in scaled units.
 
-    Args: config: of the cell; its parameters are `MambaParameters`. device: of networks and replay memory.
-        The environment is stepped with a copy of model and actor on the CPU.
-
-    Rewards and returns are reported in scaled units.
+    Args:
+        config: of the cell; its parameters are `MambaParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of model and actor on
+            the CPU.
     """
 
     past = 1
     REPORTED = {
         "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
-        "behavior": (
-            "actor_loss",
-            "entropy",
-            "critic_loss",
-            "imagined_return",
-            "imagined_reward",
-            "continuation",
-            "value",
-        ),
+        "behavior": BEHAVIOR,
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -59,16 +51,14 @@ class MambaLearner(NativeLearner):
             raise TypeError(f"{config.method} has no MAMBA parameters")
         self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
+        dimensions = Dimensions.of(self._collector.spec)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.model = (
-            RecurrentModel((spec.n_agents, spec.obs_dim, spec.act_dim), p.model, p.compute).to(device).eval()
-        )
-        self.actor_critic = MambaActorCritic(spec.n_agents, spec.act_dim, p, device)
+        self.model = RecurrentModel(dimensions, p.model, p.compute).to(device).eval()
+        self.actor_critic = MambaActorCritic(dimensions, p, device)
         self._model_optimizer = ModelOptimizer(self.model, p.model.optimizer)
         # no global state is stored; its sequences are drawn uniformly, whatever the rules of the other views
         uniform = ReplayConfig.by_visits(p.replay_capacity)
-        self.replay = Replay(uniform, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device)
+        self.replay = Replay(uniform, dimensions._replace(state=0), device)
         self._streams = RandomStreams(config.seed, STREAMS, device)
         self._acting_model = copy.deepcopy(self.model).cpu()
         self._acting_actor = copy.deepcopy(self.actor_critic.actor).cpu()
@@ -77,7 +67,7 @@ class MambaLearner(NativeLearner):
         )
 
     def run_epoch(self) -> Scalars:
-        """Collect, then learn. The device is asked for numbers once, at the end.
+        """Collect and learn, with one transfer of results from the device at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -136,12 +126,6 @@ class MambaLearner(NativeLearner):
             self.model, self.actor_critic.actor, start, horizon, self._streams["policy"], latent
         )
         return self._reported("behavior", self.actor_critic.update(rollout, self._streams["minibatches"]))
-
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The deterministic action at an episode's first step."""
-        return self.frozen_policy()(observations)
 
     def frozen_policy(self) -> RecurrentPolicy:
         """A copy that training does not change and that remembers nothing yet."""

@@ -1,4 +1,4 @@
-"""What MAMBA's world model learns from (docs/baselines.md#mamba-losses)."""
+"""The losses of MAMBA's world model (docs/baselines.md#mamba-losses)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The networks that MAMBA's parts are made of.
-
-Perceptrons, attention over the agents, the critic (docs/baselines.md#mamba-world-model).
-"""
+"""Perceptrons, attention over agents and the critic of MAMBA (docs/baselines.md#mamba-world-model)."""
 
 from __future__ import annotations
 
@@ -28,23 +25,21 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
 
 
 def xavier(network: nn.Module) -> None:
-    """Every weight matrix anew, Xavier uniform; biases and norms stay as torch made them."""
+    """Initialise every weight matrix Xavier uniform; biases and norms keep torch's values."""
     for parameter in network.parameters():
         if parameter.ndim >= 2:
             nn.init.xavier_uniform_(parameter)
 
 
 def agent_code(agents: int, dim: int) -> Float[Tensor, "agents dim"]:
-    """Sinusoidal code of the agent's number: sine and cosine of i / 10000^(2k / dim) side by side."""
+    """Sinusoidal code of the agent's number: sine and cosine of i / 10000^(2k / dim), concatenated."""
     rates = torch.exp(-math.log(LONGEST_PERIOD) * torch.arange(0, dim, 2) / dim)
     angles = torch.arange(agents)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
 class AgentAttention(nn.Module):
-    """Post-norm transformer encoder over the agents of one world, a fixed code added to tell them apart.
-
-    How agents communicate.
+    """Post-norm transformer encoder over the agents of one world, with a fixed code of each agent.
 
     Args:
         agents: N.
@@ -69,7 +64,7 @@ class AgentAttention(nn.Module):
         )
 
     def forward(self, tokens: Float[Tensor, "*batch agents dim"]) -> Float[Tensor, "*batch agents dim"]:
-        """Every agent's token, told of the others of its world."""
+        """Every agent's token after attention to the others of its world."""
         worlds = (tokens + self.code).reshape(-1, *self.code.shape)
         with reduced_precision(self.compute, tokens.device):
             mixed = self.layers(worlds)

@@ -1,7 +1,4 @@
-"""MAMBA acting in real worlds.
-
-On the CPU, step after step, each agent's latent state and previous action remembered.
-"""
+"""MAMBA acting in real worlds on the CPU, with each agent's latent state and previous action remembered."""
 
 from __future__ import annotations
 
@@ -18,8 +15,9 @@ from dima.behavior.networks import Actor
 
 
 class RecurrentPolicy:
-    """The deterministic policy: the mean action at the most likely latent state, for worlds whose episodes
-    begin at the first call.
+    """The deterministic policy: the mean action at the most likely latent state.
+
+    The episodes of its worlds begin at the first call.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -61,7 +59,7 @@ class RecurrentPolicy:
 class SampledRecurrentPolicy(RecurrentPolicy):
     """The stochastic policy that collects in one world.
 
-    Latent states drawn from their posteriors, actions from the noise it is given.
+    Latent states are drawn from their posteriors, actions from the given noise.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -85,11 +83,11 @@ class SampledRecurrentPolicy(RecurrentPolicy):
         return self._take(state, policy.mean + policy.stddev * torch.from_numpy(noise))
 
     def forget(self) -> None:
-        """An episode begins with the next call."""
+        """Begin an episode with the next call."""
         self._memory = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What is remembered of the episode in progress, and the random stream."""
+        """The memory of the episode in progress, and the random stream."""
         memory = None
         if self._memory is not None:
             state, action = self._memory

@@ -1,6 +1,4 @@
-"""MAMBA's world model: a recurrent latent state for each agent, updated by attention over agents
-(docs/baselines.md#mamba-world-model).
-"""
+"""MAMBA's recurrent world model with attention over agents (docs/baselines.md#mamba-world-model)."""
 
 from __future__ import annotations
 
@@ -14,13 +12,12 @@ from dima.baselines.mamba.latent import LatentState, sampled
 from dima.baselines.mamba.networks import AgentAttention, mlp, xavier
 from dima.baselines.mamba.sequences import Aligned
 from dima.config import Compute, MambaModelConfig
+from dima.experience.dimensions import Dimensions
 
 
 @dataclass(frozen=True)
 class Unrolled:
-    """The latent states of a sequence, sampled from their posteriors, and the logits of priors and
-    posteriors.
-    """
+    """The sampled latent states of a sequence, and the logits of their priors and posteriors."""
 
     states: LatentState
     prior: Float[Tensor, "batch time agents categoricals classes"]
@@ -28,21 +25,21 @@ class Unrolled:
 
 
 class RecurrentModel(nn.Module):
-    """Encoder, transition, prior, posterior, decoder and the heads of reward, continuation and own action.
+    """Encoder, transition, prior, posterior, decoder, heads of reward, continuation and own action.
 
-    One for all agents.
+    All agents share them.
 
     Args:
-        shapes: (agents, observation dim, action dim).
+        dimensions: of the environment.
         config: sizes.
         compute: preset of computing.
     """
 
     def __init__(
-        self, shapes: tuple[int, int, int], config: MambaModelConfig, compute: Compute = "reference"
+        self, dimensions: Dimensions, config: MambaModelConfig, compute: Compute = "reference"
     ) -> None:
         super().__init__()
-        agents, observations, actions = shapes
+        _, agents, observations, actions = dimensions
         hidden, logits = config.hidden, config.stochastic
         self.config = config
         self.encoder = mlp(observations, [hidden] * 3, config.embedding)
@@ -68,10 +65,7 @@ class RecurrentModel(nn.Module):
     def advance(
         self, state: LatentState, action: Float[Tensor, "batch agents action"]
     ) -> Float[Tensor, "batch agents recurrent"]:
-        """The next deterministic states.
-
-        Linear and ReLU of action and stochastic state, attention over the agents, the recurrent cell.
-        """
+        """The next deterministic states: Linear and ReLU, attention over the agents, the recurrent cell."""
         tokens = self.attention(self.transition_input(torch.cat([action, state.stochastic], dim=-1)).relu())
         return self.cell(tokens.flatten(0, 1), state.deterministic.flatten(0, 1)).view(
             state.deterministic.shape
@@ -111,7 +105,7 @@ class RecurrentModel(nn.Module):
         )
 
     def unroll(self, sequence: Aligned, generator: torch.Generator) -> Unrolled:
-        """The posterior chain over a batch of sequences, begun anew with every episode."""
+        """The posterior chain over a batch of sequences, restarted with every episode."""
         embedding = self.encoder(sequence.observation)
         batch, time, agents, _ = embedding.shape
         state = self.initial(batch, agents)
@@ -134,8 +128,6 @@ class RecurrentModel(nn.Module):
         stochastic: Float[Tensor, "*batch stochastic"],
         next_deterministic: Float[Tensor, "*batch recurrent"],
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """Reward and logit of the continuation of a step, for each agent, from the stochastic state before
-        and the deterministic after.
-        """
+        """Reward and continuation logit of a step, by agent, from stochastic_t and deterministic_{t+1}."""
         feature = torch.cat([stochastic, next_deterministic], dim=-1)
         return self.reward_head(feature)[..., 0], self.continuation_head(feature)[..., 0]

@@ -1,7 +1,4 @@
-"""Real experience as the world model reads it.
-
-Absorbing rows after a termination, and rows aligned with the previous action.
-"""
+"""Experience as MAMBA's world model reads it: absorbing rows after terminations, previous actions."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dima.experience.replay import Episode, Sequences
+from dima.experience.transitions import Episode, Sequences
 
 ABSORBING_ROWS = 2
 """The first gives the termination a following latent state to be seen in; the second does so for the
@@ -19,9 +16,7 @@ first."""
 
 
 def stored(part: Episode, generator: torch.Generator) -> Episode:
-    """What is stored of (a part of) an episode.
-
-    No global state, and after a true termination two absorbing rows.
+    """(A part of) an episode without global states, plus two absorbing rows after a true termination.
 
     An absorbing row has a zero observation, a random action and reward 0. It is marked as terminated and
     truncated at once, which no environment's step is. A time limit is no termination
@@ -46,9 +41,7 @@ def _rows(part: Episode) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Row t: the observation o_t with the action a_{t-1} that led to it.
-
-    The reward and the end of what the agents did at o_t.
+    """Row t: o_t, the action a_{t-1} that led to it, and the reward and end of the step taken at o_t.
 
     The previous action is clipped as the environments clip it, and 0 where an episode `begins`. `absorbing`
     rows are made up.
@@ -63,11 +56,10 @@ class Aligned:
 
 
 def aligned(sequences: Sequences, reward_scale: float) -> Aligned:
-    """Stored rows in pairs of neighbours, one row fewer (docs/baselines.md#mamba-data-alignment).
+    """Pairs of neighbouring rows, one row fewer, rewards times `reward_scale`.
 
-    Rewards times `reward_scale`.
-
-    A row begins an episode after a time limit, and where absorbing rows stop: an episode always follows them.
+    A row begins an episode after a time limit, and where absorbing rows end: an episode always follows them.
+    See docs/baselines.md#mamba-data-alignment.
     """
     absorbing = sequences.terminated & sequences.truncated
     timed_out = sequences.truncated & ~sequences.terminated

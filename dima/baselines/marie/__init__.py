@@ -1,3 +1,1 @@
-"""MARIE in PyTorch: observations as tokens, one causal transformer for all agents, a Perceiver between them
-(docs/baselines.md#marie).
-"""
+"""MARIE: observations as tokens, a causal transformer, a Perceiver over agents (docs/baselines.md#marie)."""

@@ -1,7 +1,4 @@
-"""Multi-agent PPO on imagined rollouts.
-
-One shared actor, a critic with a value for each agent (docs/baselines.md#marie-behaviour).
-"""
+"""Multi-agent PPO with a value for each agent (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 
@@ -17,22 +14,21 @@ from dima.behavior.actor_critic import adam, clipped_objective, clipped_step, cl
 from dima.behavior.networks import Actor, ValueNormalizer
 from dima.behavior.returns import lambda_returns
 from dima.config import MarieBehaviorConfig
+from dima.experience.dimensions import Dimensions
 
 
 class MarieActorCritic:
     """Networks, optimisers and the PPO update.
 
     Args:
-        shapes: (agents, observation dim, action dim).
+        dimensions: of the environment.
         config: of behaviour learning.
         device: where everything lives.
     """
 
-    def __init__(
-        self, shapes: tuple[int, int, int], config: MarieBehaviorConfig, device: torch.device
-    ) -> None:
+    def __init__(self, dimensions: Dimensions, config: MarieBehaviorConfig, device: torch.device) -> None:
         self.config = config
-        agents, observation_dim, action_dim = shapes
+        _, agents, observation_dim, action_dim = dimensions
         self.actor = Actor(observation_dim, action_dim, config.actor_hidden).to(device)
         self.critic = AttentionCritic(agents, observation_dim, config).to(device)
         self.value_normalizer = ValueNormalizer().to(device)
@@ -40,10 +36,7 @@ class MarieActorCritic:
         self.critic_optimizer = adam(self.critic, config.learning_rate, config.adam_epsilon)
 
     def update(self, rollout: TokenRollout) -> dict[str, Float[Tensor, ""]]:
-        """`ppo_epochs` passes over all steps of all rollouts as one batch each.
-
-        Returns the last losses and what they were made from.
-        """
+        """`ppo_epochs` passes over all steps of all rollouts; returns the last losses and their inputs."""
         acted_on = rollout.observation[:, :-1]
         with torch.no_grad():
             old_values = self.critic(rollout.observation)
@@ -65,10 +58,7 @@ class MarieActorCritic:
     def _returns(
         self, rollout: TokenRollout, values: Float[Tensor, "batch states agents"]
     ) -> Float[Tensor, "batch time agents"]:
-        """Every agent's lambda-returns from its own rewards, continuations and values.
-
-        The last value stands for what follows.
-        """
+        """Every agent's lambda-returns from its own rewards, continuations and values, bootstrapped."""
         reward, continuation, value = (
             part.transpose(1, 2).flatten(0, 1) for part in (rollout.reward, rollout.continuation, values)
         )

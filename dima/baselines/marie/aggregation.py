@@ -1,7 +1,4 @@
-"""What all agents together see and do in one step, one vector for each of them.
-
-A Perceiver (docs/baselines.md#marie-aggregation).
-"""
+"""A Perceiver over what all agents see and do in one step (docs/baselines.md#marie-aggregation)."""
 
 from __future__ import annotations
 
@@ -43,9 +40,7 @@ class Aggregation(nn.Module):
         )
 
     def forward(self, tokens: Float[Tensor, "batch agents tokens dim"]) -> Float[Tensor, "batch agents dim"]:
-        """One vector for each agent from the embeddings of all agents' observation and action tokens of one
-        step.
-        """
+        """One vector for each agent from the embedded observation and action tokens of all agents."""
         latents = self.latents + self._attend((tokens + self.code[:, None]).flatten(1, 2))
         latents = latents + self.feed_forward(self.feed_forward_norm(latents))
         return self.blocks(latents)

@@ -34,9 +34,9 @@ def imagine(
     config: MarieBehaviorConfig,
     streams: RandomStreams,
 ) -> TokenRollout:
-    """Roll the policy out from `starts` for `horizon` observations, and so for one step less.
+    """Roll the policy out from `starts` for `horizon` observations, so one step less.
 
-    All noise is drawn before the rollouts are cut into chunks, so that the size of a chunk changes no draw.
+    All noise is drawn before the rollouts are split into chunks, so the size of a chunk changes no draw.
 
     Args:
         tokenizer: shows the policy what it sees.
@@ -90,7 +90,7 @@ def imagine_along(
     actions: Float[Tensor, "horizon agents action"],
     generator: torch.Generator,
 ) -> Float[Tensor, "horizon agents observation"]:
-    """Observations decoded from the tokens that follow those of `start`; the model's bins clip the actions."""
+    """Observations decoded from the tokens that follow `start`; the model's bins clip the actions."""
     tokens = tokenizer.encode(start[None])
     uniform = torch.rand(len(actions), *tokens.shape, generator=generator, device=start.device)
     unrolling, observations = world_model.unroll(), []

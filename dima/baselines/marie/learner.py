@@ -1,6 +1,4 @@
-"""MARIE in training: collect, learn tokenizer, world model on its tokens, and policy inside it
-(docs/baselines.md#marie-schedule).
-"""
+"""MARIE: collect, learn tokenizer, world model and policy (docs/baselines.md#marie-schedule)."""
 
 from __future__ import annotations
 
@@ -21,10 +19,12 @@ from dima.baselines.marie.world_model import TokenWorldModel
 from dima.behavior.networks import MeanPolicy, SampledPolicy
 from dima.config import CellConfig, MarieParameters, ReplayConfig
 from dima.experience.collect import Collector
+from dima.experience.dimensions import Dimensions
 from dima.experience.random import RandomStreams, stream_seed
-from dima.experience.replay import Episode, Replay
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode
 from dima.learning.learner import Imagined, Past, Scalars
-from dima.learning.native_learner import NativeLearner
+from dima.learning.native_learner import BEHAVIOR, NativeLearner
 from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
@@ -34,23 +34,17 @@ STREAMS = ("replay", "starts", "policy", "tokens")
 class MarieLearner(NativeLearner):
     """MARIE on one task.
 
-    Args: config: of the cell; its parameters are `MarieParameters`. device: of networks and replay memory.
-        The environment is stepped with a copy of tokenizer and actor on the CPU.
+    Args:
+        config: of the cell; its parameters are `MarieParameters`.
+        device: of networks and replay memory. The environment is stepped with a copy of tokenizer and actor
+            on the CPU.
     """
 
     past = 1
     REPORTED = {
         "tokenizer": ("reconstruction", "commitment"),
         "world_model": ("tokens", "reward", "continuation"),
-        "behavior": (
-            "actor_loss",
-            "entropy",
-            "critic_loss",
-            "imagined_return",
-            "imagined_reward",
-            "continuation",
-            "value",
-        ),
+        "behavior": BEHAVIOR,
     }
 
     def __init__(self, config: CellConfig, device: torch.device) -> None:
@@ -58,23 +52,21 @@ class MarieLearner(NativeLearner):
             raise TypeError(f"{config.method} has no MARIE parameters")
         self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
-        spec = self._collector.spec
+        dimensions = Dimensions.of(self._collector.spec)
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
-        self.tokenizer = Tokenizer(spec.obs_dim, p.tokenizer).to(device).eval()
+        self.tokenizer = Tokenizer(dimensions.observation, p.tokenizer).to(device).eval()
         sizes = (
-            spec.n_agents,
-            spec.act_dim,
+            dimensions.agents,
+            dimensions.action,
             p.tokenizer.tokens,
             p.tokenizer.codebook_size,
             p.behavior.horizon,
         )
         self.world_model = TokenWorldModel(*sizes, p.world_model, p.compute).to(device).eval()
-        self.actor_critic = MarieActorCritic((spec.n_agents, spec.obs_dim, spec.act_dim), p.behavior, device)
+        self.actor_critic = MarieActorCritic(dimensions, p.behavior, device)
         # global states are not kept
         memory = ReplayConfig.by_visits(p.replay_capacity)
-        self.replay = Replay(
-            memory, (0, spec.n_agents, spec.obs_dim, spec.act_dim), device, ("tokenizer", "world_model")
-        )
+        self.replay = Replay(memory, dimensions._replace(state=0), device, ("tokenizer", "world_model"))
         self._optimizers = {
             "tokenizer": ModelOptimizer(self.tokenizer, p.tokenizer.optimizer),
             "world_model": ModelOptimizer(self.world_model, p.world_model.optimizer),
@@ -84,7 +76,7 @@ class MarieLearner(NativeLearner):
         self._acting = copy.deepcopy(self._trained).cpu()
 
     def run_epoch(self) -> Scalars:
-        """Collect, and learn what is due in this epoch. The device is asked for numbers once, at the end.
+        """Collect, and learn what is due, with one transfer of results from the device at the end.
 
         Raises:
             DivergedError: a loss, a return or a weight is not finite.
@@ -137,18 +129,12 @@ class MarieLearner(NativeLearner):
         )
         return self._reported("behavior", self.actor_critic.update(rollout))
 
-    def act(
-        self, observations: Float[np.ndarray, "batch agents observation"]
-    ) -> Float[np.ndarray, "batch agents action"]:
-        """The mean of the policy at the reconstructed observations."""
-        return MeanPolicy(self._acting)(observations)
-
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting))
 
     def exploring_policy(self, seed: int) -> SampledPolicy:
-        """A copy of tokenizer and actor; nothing follows from `seed`, as it has no latent states."""
+        """A copy of tokenizer and actor; without latent states, `seed` has no effect."""
         return SampledPolicy(copy.deepcopy(self._trained).cpu())
 
     def imagine_along(

@@ -1,6 +1,4 @@
-"""The critic that attends over agents, and the policy as it acts outside the world model
-(docs/baselines.md#marie-behaviour).
-"""
+"""The critic with attention over agents, and the acting policy (docs/baselines.md#marie-behaviour)."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ class AttentionCritic(nn.Module):
     LayerNorm, Linear and ReLU, plus a fixed code of the agent's number; one pre-norm layer of attention over
     the agents with a feed-forward of ReLU; ReLU; an MLP with LayerNorm on its input and after each hidden
     layer. 152,871 parameters on HalfCheetah-2x3, as the release's. No dropout, and torch's own initial
-    weights in the attention: our choices, as no source tells them.
+    weights in the attention: our choices, as no source names any.
 
     Args:
         agents: N.
@@ -70,10 +68,7 @@ def _mlp(inputs: int, hidden: Sequence[int], norm: Callable[[int], nn.Module]) -
 
 
 class ReconstructingActor(nn.Module):
-    """The actor with the tokenizer before it.
-
-    It acts on what its observation is reconstructed as, as it does in imagination.
-    """
+    """The actor after the tokenizer: it acts on reconstructed observations, as in imagination."""
 
     def __init__(self, tokenizer: Tokenizer, actor: Actor) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""Rewards as a distribution over bins of their symlog (docs/baselines.md#marie-rewards; HL-Gauss: Imani and
-White 2018).
+"""Rewards as a distribution over bins of their symlog (HL-Gauss: Imani and White 2018).
+
+See docs/baselines.md#marie-rewards.
 """
 
 from __future__ import annotations
@@ -22,10 +23,7 @@ def symexp(values: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 
 
 class RewardBins(nn.Module):
-    """Uniform bins over symlog rewards.
-
-    A target is the share of a normal distribution around the reward in each of them.
-    """
+    """Uniform bins over symlog rewards; a target is a normal distribution's share in each of them."""
 
     borders: Tensor
 

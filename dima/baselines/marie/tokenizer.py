@@ -14,8 +14,7 @@ HIDDEN_LAYERS = 2
 
 
 class Tokenizer(nn.Module):
-    """MLP to `tokens` vectors, each the nearest of a codebook that follows a running mean of what it stands
-    for; MLP back.
+    """MLP to `tokens` vectors, each replaced by the nearest of a codebook of running means; MLP back.
 
     Gradients pass the codebook straight through.
 
@@ -48,25 +47,22 @@ class Tokenizer(nn.Module):
         return distances.argmin(dim=-1).view(*observations.shape[:-1], self.config.tokens)
 
     def decode(self, tokens: Int[Tensor, "*batch tokens"]) -> Float[Tensor, "*batch observation"]:
-        """The observations that codes stand for."""
+        """The observations of codes."""
         return self.decoder(self.codebook[tokens].flatten(-2))
 
     def forward(
         self, observations: Float[Tensor, "*batch observation"]
     ) -> Float[Tensor, "*batch observation"]:
-        """Observations as the policy is shown them."""
+        """Observations as the policy sees them."""
         return self.decode(self.encode(observations))
 
     @property
     def codebook(self) -> Float[Tensor, "codes code"]:
-        """The code vectors: no parameter, the mean of what was assigned to them of late."""
+        """The code vectors: not parameters, but running means of the vectors assigned to them."""
         return self.quantizer.codebook
 
     def loss(self, observations: Float[Tensor, "batch observation"]) -> dict[str, Float[Tensor, ""]]:
-        """Mean |x' - x|, and the mean squared distance of the vectors to their codes.
-
-        In training mode the codebook moves.
-        """
+        """Mean |x' - x| and mean squared distance of vectors and codes; in training the codebook moves."""
         quantized, _, commitment = self.quantizer(self._vectors(observations))
         return {
             "reconstruction": F.l1_loss(self.decoder(quantized.flatten(1)), observations),
@@ -80,7 +76,7 @@ class Tokenizer(nn.Module):
 
 
 def _begin_nothing(data: Tensor, mask: Tensor | None = None) -> None:
-    """The codebook keeps the codes that it was made with."""
+    """Keep the initial codes."""
 
 
 def _mlp(sizes: list[int]) -> nn.Sequential:

@@ -1,6 +1,4 @@
-"""Actions as tokens, and the place of each token in a block, one agent's step
-(docs/baselines.md#marie-tokens).
-"""
+"""Actions as tokens, and the places of tokens in a block (docs/baselines.md#marie-tokens)."""
 
 from __future__ import annotations
 
@@ -12,18 +10,15 @@ from torch import Tensor
 
 
 def action_bins(actions: Float[Tensor, "*batch action"], bins: int) -> Int[Tensor, "*batch action"]:
-    """Number of the uniform bin of [-1, 1] that each entry falls into.
+    """Numbers of the uniform bins of [-1, 1]; entries outside count as on the border.
 
-    What is outside counts as on the border.
-
-    What is no number has some bin, too: the learner reports it at the end of its epoch.
+    NaN gets some bin, too: the learner reports it at the end of its epoch.
     """
     return ((actions.clamp(-1.0, 1.0) + 1.0) / 2.0 * bins).long().clamp(0, bins - 1)
 
 
 class BlockLayout(NamedTuple):
-    """One step of one agent: the observation's tokens, the action's, and one slot for what all agents
-    together say.
+    """One agent's step: the tokens of observation and action, and a slot for what all agents do together.
 
     The output at every observation token but the last predicts the next one; the output at the slot predicts
     reward, continuation, and the first observation token of the next block.
@@ -47,9 +42,7 @@ class BlockLayout(NamedTuple):
         return blocks.permute(0, 2, 1, 3, 4).flatten(0, 1).flatten(1, 2)
 
     def allowed(self, episode: Int[Tensor, "batch time"]) -> Bool[Tensor, "batch length length"]:
-        """Token i may look at token j <= i of its own episode, where `episode` numbers the episodes of a
-        window.
-        """
+        """Token i may look at token j <= i of its own episode; `episode` numbers those of a window."""
         numbers = episode.repeat_interleave(self.length, dim=1)
         same = numbers[:, :, None] == numbers[:, None, :]
         return same & torch.ones_like(same[0]).tril()
@@ -57,10 +50,7 @@ class BlockLayout(NamedTuple):
     def predicting(
         self, outputs: Float[Tensor, "rows length dim"]
     ) -> tuple[Float[Tensor, "rows time tokens dim"], Float[Tensor, "rows time dim"]]:
-        """The outputs that predict observation tokens 2 to K of their own block, then 1 of the next.
-
-        And those at the slots.
-        """
+        """Outputs that predict observation tokens 2 to K of their block, then 1 of the next; the slots'."""
         blocks = outputs.unflatten(1, (-1, self.length))
         slots = blocks[:, :, -1]
         return torch.cat([blocks[:, :, : self.observation_tokens - 1], slots[:, :, None]], dim=2), slots

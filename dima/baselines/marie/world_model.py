@@ -1,7 +1,4 @@
-"""The causal transformer over blocks of tokens.
-
-A sequence for each agent, the same weights (docs/baselines.md#marie-world-model).
-"""
+"""The causal transformer over each agent's blocks of tokens (docs/baselines.md#marie-world-model)."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from dima.baselines.marie.aggregation import Aggregation
 from dima.baselines.marie.rewards import RewardBins
 from dima.baselines.marie.tokens import BlockLayout, action_bins
 from dima.config import Compute, TokenWorldModelConfig
-from dima.experience.replay import Sequences
+from dima.experience.transitions import Sequences
 from dima.world_model.attention import KeyValueCache
 from dima.world_model.dropout import dropout
 from dima.world_model.precision import reduced_precision
@@ -100,7 +97,7 @@ class TokenWorldModel(nn.Module):
     def aggregate(
         self, embedded: Float[Tensor, "batch agents tokens dim"]
     ) -> Float[Tensor, "batch agents dim"]:
-        """What stands in every agent's slot of one step."""
+        """The content of every agent's slot of one step."""
         with reduced_precision(self.compute, embedded.device):
             return self._run(self.aggregation, embedded)
 
@@ -111,7 +108,7 @@ class TokenWorldModel(nn.Module):
         allowed: Bool[Tensor, "rows tokens keys"] | None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "rows tokens dim"]:
-        """Outputs at tokens number `first` and on; those before are in `caches`, one of each layer."""
+        """Outputs at tokens from number `first` on; earlier ones are in `caches`, one of each layer."""
         tokens = dropout(
             tokens + self.position[first : first + tokens.shape[1]], self.config.dropout, self.training
         )
@@ -125,10 +122,7 @@ class TokenWorldModel(nn.Module):
         return self.norm(tokens)
 
     def _run(self, part: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """In training with checkpointing only the inputs are kept.
-
-        Computed again, dropout draws the same numbers again.
-        """
+        """Apply a layer; with checkpointing only its inputs are kept, and dropout repeats its draws."""
         if self.training and self.config.activation_checkpointing:
             return checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=True)
         return part(*inputs)
@@ -139,10 +133,7 @@ class TokenWorldModel(nn.Module):
         actions: Float[Tensor, "batch time agents action"],
         episode: Int[Tensor, "batch time"],
     ) -> Predictions:
-        """Predictions at all blocks of windows.
-
-        `episode` numbers the episodes of a window, and attention stays inside one.
-        """
+        """Predictions at all blocks of windows; attention stays inside an `episode` of a window."""
         batch, time, agents, _ = tokens.shape
         embedded = self.embed(tokens, actions)
         slots = self.aggregate(embedded.flatten(0, 1)).unflatten(0, (batch, time))
@@ -163,38 +154,35 @@ class TokenWorldModel(nn.Module):
     def loss(
         self, tokens: Int[Tensor, "batch time agents tokens"], sequences: Sequences
     ) -> dict[str, Float[Tensor, ""]]:
-        """Cross-entropies of observation tokens, reward and continuation, each a mean over what is predicted.
+        """Cross-entropies of observation tokens, reward and continuation, means over what is predicted.
 
-        The first token of an episode, and of a window, is nothing that the tokens before it could tell, and
-        is left out.
+        The first token of an episode or a window cannot be predicted and is left out.
         """
         ended = sequences.terminated | sequences.truncated
         over = ended if self.config.timeout_is_termination else sequences.terminated
         episode = F.pad(ended.long().cumsum(1)[:, :-1], (1, 0))
         found = self(tokens, sequences.action, episode)
         targets = torch.cat([tokens[..., 1:], tokens[..., :1].roll(-1, dims=1)], dim=-1)
-        told = torch.ones_like(targets, dtype=torch.bool)
-        told[:, :-1, :, -1] = ~ended[:, :-1, None]
-        told[:, -1, :, -1] = False
+        predictable = torch.ones_like(targets, dtype=torch.bool)
+        predictable[:, :-1, :, -1] = ~ended[:, :-1, None]
+        predictable[:, -1, :, -1] = False
         errors = F.cross_entropy(found.token_logits.flatten(0, 3), targets.flatten(), reduction="none")
         agents = tokens.shape[2]
         reward = sequences.reward[..., None].expand(-1, -1, agents)
         goes_on = (~over)[..., None].expand(-1, -1, agents).to(found.continuation_logits.dtype)
         return {
-            "tokens": (errors * told.flatten()).sum() / told.sum(),
+            "tokens": (errors * predictable.flatten()).sum() / predictable.sum(),
             "reward": self.reward_bins.loss(found.reward_logits, reward),
             "continuation": F.binary_cross_entropy_with_logits(found.continuation_logits, goes_on),
         }
 
     def unroll(self) -> Unrolling:
-        """Rollouts that begin with the first block."""
+        """Start rollouts at their first block."""
         return Unrolling(self)
 
 
 class Unrolling:
-    """A batch of rollouts as the transformer has read them so far.
-
-    A further step costs that step's tokens alone.
+    """A batch of rollouts as the transformer has read them; a further step costs that step's tokens alone.
 
     Args:
         model: in evaluation mode.
@@ -241,7 +229,7 @@ class Unrolling:
         return reward.view(shape), continuation.view(shape), torch.stack(sampled, dim=1).unflatten(0, shape)
 
     def _output(self, tokens: Float[Tensor, "rows new dim"]) -> Float[Tensor, "rows dim"]:
-        """Read on; the output at the last of the tokens."""
+        """Read further tokens; the output at the last of them."""
         rows, new, _ = tokens.shape
         allowed = None
         if new > 1:

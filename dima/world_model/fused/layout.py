@@ -1,6 +1,4 @@
-"""The denoiser's network as a list of steps.
-
-Sums of products of [rows, 64] by [64, 64], and where their weights are.
+"""The denoiser's network as a list of steps: sums of products of [rows, 64] by [64, 64] weights.
 
 A convolution over time is a sum over its taps: output[t] += input[t + tap] @ weight[tap]. With 64 channels
 everywhere, every layer but the first and the last is such a sum of equal products, and a concatenation along
@@ -29,7 +27,7 @@ class Source(NamedTuple):
     Attributes:
         step: whose output it is.
         factor: where its 64 factors begin in the modulation; -1: it is raw.
-        shift: likewise.
+        shift: where its 64 shifts begin; -1: it is raw.
     """
 
     step: int
@@ -38,8 +36,7 @@ class Source(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One product: output[t] += source[(stride t + offset) / spread] @ weight, for every t where that is one
-    of the source's times.
+    """One product: output[t] += source[(stride t + offset) / spread] @ weight, for valid times of the source.
 
     Attributes:
         source: what is read.
@@ -65,9 +62,7 @@ class Term(NamedTuple):
 
 @dataclass
 class Step:
-    """Convolutions whose outputs are added, with the output of an earlier step where `residual` is its
-    number, not -1.
-    """
+    """Convolutions whose outputs are added, also to the output of step `residual` (-1: none)."""
 
     length: int
     residual: int = -1
@@ -78,8 +73,8 @@ class Step:
 class Layout:
     """Steps of a denoiser's network, and where each of its weights is once packed.
 
-    Step 0 is `read`, a product of another shape, and what follows the last is the output's norm and `write`.
-    "Positions" are places in the concatenation of `parameters`.
+    Step 0 is `read`, a product of another shape; after the last step come the output's norm and `write`.
+    Positions are places in the concatenation of `parameters`.
 
     Args:
         read: states to channels.
@@ -91,8 +86,9 @@ class Layout:
         steps: in the order in which they are taken.
         modulated: numbers of a row's modulation.
         parameters: that are packed.
-        packed: for each packed number its position: [64, 64] weights in the order of terms, `read` as [3, state, 64], `write` as
-            [2, 64, state], biases as [biases, 64], weight and bias of the norm, bias of `write`.
+        packed: for each packed number its position: [64, 64] weights in the order of terms, `read` as [3,
+            state, 64], `write` as [2, 64, state], biases as [biases, 64], weight and bias of the norm, bias
+            of `write`.
         sizes: of these parts.
         uses: for each position where it is in `packed`; len(packed) for a weight that no output reads.
     """
@@ -120,14 +116,11 @@ class Layout:
         self.uses[self.packed] = torch.arange(len(self.packed))
 
     def terms(self) -> Iterator[tuple[int, Term]]:
-        """Every term in order, after the number of its step."""
+        """Every term in order, with the number of its step."""
         return ((number, term) for number, step in enumerate(self.steps) for term in step.terms)
 
     def sources(self, step: int) -> list[Source]:
-        """What products read of a step's output.
-
-        Itself first, then up to two activations (of the next layer and of a skip connection).
-        """
+        """What products read of a step's output: itself, then up to two activations of it."""
         found = dict.fromkeys(term.source for _, term in self.terms() if term.source.step == step)
         return sorted(found, key=lambda source: source.factor >= 0)
 
@@ -172,10 +165,7 @@ class Layout:
         return output
 
     def _activate(self, steps: Sequence[int]) -> list[Source]:
-        """Outputs side by side with the next factors and shifts.
-
-        A group of 32 channels is always within one of them.
-        """
+        """Concatenated outputs with the next factors and shifts; a group of 32 channels is in one of them."""
         factor, shift = self.modulated, self.modulated + WIDTH * len(steps)
         self.modulated = shift + WIDTH * len(steps)
         return [
@@ -194,10 +184,7 @@ class Layout:
         return len(self.steps) - 1
 
     def _add(self, layer: Convolution, sources: Sequence[Source], length: int) -> None:
-        """To the last step: a convolution of sources side by side.
-
-        Taps that are outside at every time are left out.
-        """
+        """Add a convolution of concatenated sources to the last step, without taps that are never inside."""
         step, transposed = self.steps[-1], isinstance(layer, nn.ConvTranspose1d)
         (stride,), (padding,), (taps,) = layer.stride, layer.padding, layer.kernel_size
         weight = self._take(layer.weight)

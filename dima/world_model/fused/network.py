@@ -1,12 +1,9 @@
-"""The denoiser's network in Triton.
+"""The denoiser's network in Triton: weights packed once, then one kernel a call and two for the gradients.
 
-Its weights packed once, then one kernel a call and two for the gradients.
-
-Kernels are imported where they are launched, since Triton is not installed everywhere.
-
-Every row of a batch is independent of the others through the whole network, its norms included: the kernel
-takes a tile of rows through all layers, where layer by layer some 200 kernels do almost no arithmetic. `UNet`
-stays the reference and the path of everything else.
+Kernels are imported where they are launched, since Triton is not installed everywhere. Rows of a batch are
+independent through the whole network, norms included: a program takes a tile of rows through all layers,
+where layer by layer some 200 kernels do almost no arithmetic. `UNet` remains the reference and the path of
+everything else.
 """
 
 from __future__ import annotations
@@ -32,17 +29,18 @@ WEIGHT_ROWS = 16
 class Launch:
     """How the kernels are launched: it changes speed and rounding, nothing else.
 
-    The defaults let two programs share a multiprocessor of an H100, and most steps take their products in one
-    round. No time has been measured yet: `python -m benchmarks.fused_unet` compares launches.
+    With the defaults two programs share a multiprocessor of an H100, and most steps take their products in
+    one round. Not timed yet: `python -m benchmarks.fused_unet` compares launches.
 
     Attributes:
         rows: of a tile: 4, 8 or 16.
         warps: of a program.
         terms: products taken as one.
-        stages: of the pipeline of these rounds as Triton counts them: with 5 a round is copied while the one before is multiplied, with 1
-            nothing is copied ahead.
+        stages: of the pipeline of these rounds as Triton counts them: with 5 a round is copied while the one
+            before is multiplied, with 1 nothing is copied ahead.
         precision: of products of float32: TF32 or float32.
-        weights: type in which weights, and what they are multiplied with, are read. float16 has TF32's 10 bits, but no range for gradients.
+        weights: type in which weights, and what they are multiplied with, are read. float16 has TF32's 10
+            bits, but no range for gradients.
     """
 
     rows: int = 8
@@ -89,14 +87,14 @@ class FusedNetwork:
         self._forward = {keep: self._put(forward_tables(layout, keep=keep)) for keep in (False, True)}
 
     def pack(self) -> Packed:
-        """The present weights: once for all calls between two updates of them."""
+        """Pack the present weights, once for all calls between two updates."""
         flat = _Pack.apply(
             torch.cat([parameter.flatten() for parameter in self.layout.parameters]), self._packed, self._uses
         )
         return Packed(flat, flat.detach()[: sum(self.layout.sizes[:3])].to(self.launch.weights))
 
     def prepared(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """`Denoiser.network` for many calls between which no weight changes."""
+        """`Denoiser.network` for many calls with the same weights."""
         packed = self.pack()
         return lambda scaled_noisy, history, modulation: self(
             torch.cat([history, scaled_noisy[:, None]], dim=1), modulation, packed
@@ -117,7 +115,8 @@ class FusedNetwork:
         """
         if modulation.shape[1] != self.layout.modulated:
             raise ValueError(
-                f"the modulation has {modulation.shape[1]} numbers a row, the network reads {self.layout.modulated}"
+                f"the modulation has {modulation.shape[1]} numbers a row, the network reads "
+                f"{self.layout.modulated}"
             )
         modulation = modulation if modulation.stride(1) == 1 else modulation.contiguous()
         if torch.is_grad_enabled():
@@ -142,8 +141,10 @@ class FusedNetwork:
         sides = signal.new_empty(programs, tables.sides, tile, WIDTH, dtype=self.launch.weights)
         out = signal.new_empty(len(signal), self._state_dim)
         kernel[(programs,)](
-            signal, modulation, modulation.stride(0), *self._matrices(packed), *self._vectors(packed.flat), tables.steps, tables.terms,
-            raws, sides, out, len(signal), self._state_dim, len(tables.steps), tables.raws, tables.sides, tables.last,
+            signal, modulation, modulation.stride(0), *self._matrices(packed), *self._vectors(packed.flat),
+            tables.steps, tables.terms,
+            raws, sides, out, len(signal), self._state_dim, len(tables.steps), tables.raws, tables.sides,
+            tables.last,
             FIELDS=FORWARD_FIELDS, KEEP=keep, **self._options,
         )  # fmt: skip
         return out, Kept(raws, sides)
@@ -174,7 +175,8 @@ class FusedNetwork:
         squares, read, write = self._matrices(packed)
         biases, affine, write_bias = self._vectors(packed.flat)
         backward_kernel[(programs,)](
-            d_out, modulation, modulation.stride(0), squares[turned], read, write, affine, steps, terms, kept.raws, gradients,
+            d_out, modulation, modulation.stride(0), squares[turned], read, write, affine, steps, terms,
+            kept.raws, gradients,
             d_affine if d_signal is None else d_signal, d_modulation, d_affine,
             rows, self._state_dim, d_modulation.stride(0), len(steps), raws,
             FIELDS=BACKWARD_FIELDS, SIGNAL=of_signal, **self._options,
@@ -184,7 +186,8 @@ class FusedNetwork:
         weight_kernel[(jobs,)](
             signal, d_out, self._weights, kept.sides, gradients, d_affine, *self._parts(d_flat),
             rows, self._state_dim, programs, len(self._weights), kept.sides.shape[1], raws,
-            FIELDS=WEIGHT_FIELDS, TILE=WEIGHT_ROWS, ROWS=self.launch.rows, BLOCK=block, PRECISION=self.launch.precision,
+            FIELDS=WEIGHT_FIELDS, TILE=WEIGHT_ROWS, ROWS=self.launch.rows, BLOCK=block,
+            PRECISION=self.launch.precision,
             num_warps=4, num_stages=2,
         )  # fmt: skip
         return d_signal, d_modulation, d_flat
@@ -194,13 +197,14 @@ class FusedNetwork:
 
     @cached_property
     def _options(self) -> Mapping[str, Any]:
-        """Of the forward and the backward kernel. num_stages is 1.
+        """Options of the forward and the backward kernel.
 
-        A step must never be read ahead of what it waits for.
+        num_stages is 1: a step must not be read ahead of what it depends on.
         """
         launch = self.launch
         return {
-            "ROWS": launch.rows, "BLOCK": 32 if self._state_dim <= 32 else 64, "TERMS": launch.terms, "STAGES": launch.stages,
+            "ROWS": launch.rows, "BLOCK": 32 if self._state_dim <= 32 else 64, "TERMS": launch.terms,
+            "STAGES": launch.stages,
             "PRECISION": launch.precision, "num_warps": launch.warps, "num_stages": 1,
         }  # fmt: skip
 
@@ -235,7 +239,7 @@ class FusedNetwork:
 
 
 class _Pack(torch.autograd.Function):
-    """numbers[packed]; `uses` says where each number went, so that the way back is a gather too."""
+    """numbers[packed]; `uses` says where each number went, so that the backward pass is a gather too."""
 
     @staticmethod
     def forward(ctx: Any, numbers: Tensor, packed: Tensor, uses: Tensor) -> Tensor:

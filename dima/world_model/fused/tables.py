@@ -1,6 +1,4 @@
-"""What the kernels read of a layout.
-
-Which slot of a program's scratch memory each step and term reads and writes, as rows of integers.
+"""The layout as tables of integers: which slot of scratch memory each step and term reads and writes.
 
 The scratch memory holds [rows, 4, 64] tensors: `raws`, outputs of steps in float32, which are added and
 normalised, and `sides`, what products read, in the type of their weights.
@@ -42,9 +40,11 @@ class ForwardTables(NamedTuple):
 class BackwardTables(NamedTuple):
     """What the backward kernel does, and where the weights are that it reads.
 
-    Attributes: steps: a row for each but the last, backwards, see `BACKWARD_FIELDS`. A step's gradient is in
-        the slot of its number. terms: encoded; they read gradients of steps. weights: for each term the
-        number of the forward term whose weight it reads, transposed.
+    Attributes:
+        steps: a row for each but the last, backwards, see `BACKWARD_FIELDS`. A step's gradient is in the slot
+            of its number.
+        terms: encoded; they read gradients of steps.
+        weights: for each term the number of the forward term whose weight it reads, transposed.
     """
 
     steps: Int[Tensor, "steps fields"]
@@ -60,12 +60,10 @@ class Slots(NamedTuple):
 
 
 def slots(layout: Layout, *, keep: bool) -> Slots:
-    """A slot for each thing that is read, taken again once it has been read for the last time.
+    """A slot for each thing that is read, reused after its last read unless `keep`, for the gradients.
 
-    With `keep` never, for the gradients.
-
-    With `keep` the output of step n is in slot n, and one more slot of sides than there are sources is left
-    for what `write` reads.
+    With `keep` the output of step n is in slot n, and there is one more slot of sides than sources, for what
+    `write` reads.
     """
     steps = range(len(layout.steps))
     sides = [layout.sources(step) for step in steps]
@@ -124,9 +122,7 @@ def forward_tables(layout: Layout, *, keep: bool) -> ForwardTables:
 
 
 def backward_tables(layout: Layout) -> BackwardTables:
-    """Of the backward pass: the gradient of a source is a sum over the terms that read it, each with its
-    weight transposed.
-    """
+    """Of the backward pass: a source's gradient sums over the terms that read it, with transposed weights."""
     readers: dict[Source, list[tuple[int, int]]] = {}  # code and number of terms
     for index, (number, term) in enumerate(layout.terms()):
         # output[t] read source[(stride t + offset) / spread], so source[s] is read by output[(spread s -
@@ -156,9 +152,9 @@ def backward_tables(layout: Layout) -> BackwardTables:
 
 
 def weight_table(layout: Layout) -> Int[Tensor, "terms fields"]:
-    """For each forward term what its weight's gradient is made of, see `WEIGHT_FIELDS`.
+    """For each forward term the inputs of its weight's gradient, see `WEIGHT_FIELDS`.
 
-    The first terms of a step sum its biases' too.
+    The first terms of a step also sum its biases'.
     """
     sides = slots(layout, keep=True).sides
     rows = []

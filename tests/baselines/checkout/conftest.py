@@ -32,7 +32,7 @@ OUTER = {
     "render": {"use_render": False, "render_episodes": 10},
     "logger": {"log_dir": "./results"},
 }
-"""HARL's own sections beside those of a method, with values that a cell must replace or leave."""
+"""HARL's own sections besides those of a method, with values that a cell must replace or leave."""
 
 
 class Checkout(NamedTuple):

@@ -101,7 +101,8 @@ def test_what_harl_is_told(upstreams) -> None:
     assert algo["device"] == {"cuda": False, "cuda_deterministic": True, "torch_threads": 2}
     assert algo["eval"] == {"use_eval": True, "n_eval_rollout_threads": 10, "eval_episodes": 10}
     assert algo["train"] == {
-        "n_rollout_threads": 2, "episode_length": 50, "num_env_steps": 1300, "eval_interval": 1, "log_interval": 5, "model_dir": None,
+        "n_rollout_threads": 2, "episode_length": 50, "num_env_steps": 1300, "eval_interval": 1,
+        "log_interval": 5, "model_dir": None,
         "use_valuenorm": True, "use_linear_lr_decay": False, "use_proper_time_limits": True,
     }  # fmt: skip
     assert (algo["model"]["hidden_sizes"], algo["algo"]["ppo_epoch"], algo["algo"]["share_param"]) == (
@@ -141,8 +142,10 @@ def test_a_cell_of_marie(upstreams, read_only, capfd) -> None:
     folder = upstreams.folder("marie-checkout")
     told = (folder / "upstream/output.log").read_text().splitlines()[0]
     assert told == (
-        "told {'n_workers': 1, 'seed': 2, 'steps': 1250, 'env': 'mamujoco', 'env_name': 'HalfCheetah-v2', 'agent_conf': '2x3', "
-        "'mode': 'disabled', 'tokenizer': 'vq', 'decay': '0.8', 'temperature': '1.0', 'sample_temp': 'inf', 'ce_for_r': True}"
+        "told {'n_workers': 1, 'seed': 2, 'steps': 1250, 'env': 'mamujoco', 'env_name': 'HalfCheetah-v2', "
+        "'agent_conf': '2x3', "
+        "'mode': 'disabled', 'tokenizer': 'vq', 'decay': '0.8', 'temperature': '1.0', 'sample_temp': 'inf', "
+        "'ce_for_r': True}"
     )
     events = [event for event in read_events(folder / "events.jsonl") if event["kind"] == "evaluation"]
     assert [(event["grid_step"], event["env_steps"], event["return"]) for event in events] == [
@@ -176,7 +179,8 @@ def test_its_policy_is_neither_filmed_nor_studied(upstreams, capsys) -> None:
     capsys.readouterr()
     assert main(["render", "halfcheetah-2x3", "--policy", str(folder)]) == 2
     assert capsys.readouterr().err == (
-        f"dima: {folder} was trained by the program of a checkout of its method: its policy cannot be loaded here.\n"
+        f"dima: {folder} was trained by the program of a checkout of its method: its policy cannot be "
+        "loaded here.\n"
     )
     study = ["study", "gain", *upstreams.arguments("happo-checkout")[1:]]
     assert main(study) == 2

@@ -37,7 +37,8 @@ def test_no_checkout_is_named(refused, monkeypatch, method, name) -> None:
             f"DIMA_{name}_CHECKOUT", value
         )
         assert refused(method) == (
-            f"Method {method} runs a checkout of {name}: name its folder in the environment variable DIMA_{name}_CHECKOUT."
+            f"Method {method} runs a checkout of {name}: name its folder in the environment variable "
+            f"DIMA_{name}_CHECKOUT."
         )
 
 
@@ -80,7 +81,8 @@ def test_it_is_at_another_commit(refused, upstreams) -> None:
     (upstreams.harl.folder / "README").write_text("more")
     upstreams.harl.commit_all()
     assert refused() == (
-        f"{upstreams.harl.folder} is at commit {upstreams.harl.commit[:12]}, but the configuration asks for {wanted}: "
+        f"{upstreams.harl.folder} is at commit {upstreams.harl.commit[:12]}, but the configuration asks for "
+        f"{wanted}: "
         "check that one out, or configure the other."
     )
 
@@ -92,7 +94,8 @@ def test_a_tracked_file_was_changed(refused, upstreams) -> None:
         file.write("# mended\n")
     commit = upstreams.harl.commit[:12]
     assert refused() == (
-        f"examples/train.py in {upstreams.harl.folder} differs from commit {commit}: commit it and configure that commit."
+        f"examples/train.py in {upstreams.harl.folder} differs from commit {commit}: commit it and "
+        "configure that commit."
     )
 
 
@@ -214,7 +217,10 @@ def test_all_seven_tasks_of_mamujoco_can_be_told(upstreams) -> None:
         "walker2d-3x2",
     ]
     methods = ["mappo-checkout", "happo-checkout", "hasac-checkout", "marie-checkout"]
-    grid = f"experiments: {{final_returns: [{{tasks: [{', '.join(tasks)}], methods: [{', '.join(methods)}], seeds: [1]}}]}}\n"
+    grid = (
+        "experiments: "
+        f"{{final_returns: [{{tasks: [{', '.join(tasks)}], methods: [{', '.join(methods)}], seeds: [1]}}]}}\n"
+    )
     (upstreams.workplace / "workflow/config/seven.yaml").write_text(grid)
     cells = load_grid("seven").cells
     assert len(cells) == 28

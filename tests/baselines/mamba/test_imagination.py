@@ -16,6 +16,7 @@ from dima.behavior.networks import Actor
 from dima.config import MambaParameters
 from dima.config.grid import merge, validate
 from dima.config.yaml_file import read_yaml
+from dima.experience.dimensions import Dimensions
 
 CPU = torch.device("cpu")
 
@@ -72,8 +73,10 @@ def parameters() -> MambaParameters:
     small = {
         "model": {"hidden": 8, "recurrent": 3, "categoricals": 2, "classes": 2, "attention": {"heads": 2}},
         "behavior": {
-            "actor_hidden": [8], "critic_hidden": 8, "critic_attention": {"heads": 2, "feed_forward": 8, "dropout": 0.0},
-            "ppo_epochs": 2, "minibatch_size": 10, "clip": 0.001, "entropy_decay": 0.5, "entropy_coefficient": 0.1,
+            "actor_hidden": [8], "critic_hidden": 8,
+            "critic_attention": {"heads": 2, "feed_forward": 8, "dropout": 0.0},
+            "ppo_epochs": 2, "minibatch_size": 10, "clip": 0.001, "entropy_decay": 0.5,
+            "entropy_coefficient": 0.1,
             "actor_optimizer": {"learning_rate": 0.01, "weight_decay": 0.1, "gradient_clip": 0.05},
             "critic_optimizer": {"learning_rate": 0.02},
         },
@@ -159,7 +162,7 @@ def test_an_update_against_a_plain_loop(parameters, rollout):
     """Shuffled minibatches of 10, 10 and 4 rows, twice; clipping of ratios and of the actor's gradient both
     at work."""
     torch.manual_seed(0)
-    networks = MambaActorCritic(AGENTS, ACTION, parameters, CPU)
+    networks = MambaActorCritic(Dimensions(0, AGENTS, 1, ACTION), parameters, CPU)
     (
         networks.actor.double(),
         networks.critic.double(),
@@ -179,7 +182,7 @@ def test_an_update_against_a_plain_loop(parameters, rollout):
 
 def test_the_critic_of_an_agent_sees_all_agents_of_its_state(parameters, rollout):
     torch.manual_seed(0)
-    critic = MambaActorCritic(AGENTS, ACTION, parameters, CPU).critic.double()
+    critic = MambaActorCritic(Dimensions(0, AGENTS, 1, ACTION), parameters, CPU).critic.double()
     changed = rollout.feature.clone()
     changed[0, 0, 1] += 1
     moved = (critic(changed) - critic(rollout.feature)).abs() > 1e-6

@@ -67,7 +67,7 @@ def test_evaluating_changes_nothing(cell, fingerprint):
     def look(learner):
         before = fingerprint(learner.state_dict())
         evaluate(learner.frozen_policy(), cell.task, 1, learner.env_steps)
-        learner.act(np.zeros((3, 2, 5), dtype=np.float32))
+        learner.frozen_policy()(np.zeros((3, 2, 5), dtype=np.float32))
         assert fingerprint(learner.state_dict()) == before
 
     looked_at, left_alone = trained(cell, 3, look)[0], trained(cell, 3)[0]

@@ -63,7 +63,7 @@ def test_what_was_seen_matters_and_act_begins_an_episode(learner, observations):
     first, second = policy(observations[0]), policy(observations[0])
     assert np.abs(first - second).max() > 1e-4
     for _ in range(2):
-        np.testing.assert_array_equal(learner.act(observations[0]), first)
+        np.testing.assert_array_equal(learner.frozen_policy()(observations[0]), first)
 
 
 def test_a_film_begins_afresh_with_every_episode(learner, observations):
@@ -73,7 +73,7 @@ def test_a_film_begins_afresh_with_every_episode(learner, observations):
         [act(observations[step, :1], state, np.array([step])) for step in range(count)] for count in (3, 2)
     ]
     np.testing.assert_array_equal(episodes[0][:2], episodes[1])
-    assert np.abs(episodes[0][1] - learner.act(observations[1, :1])).max() > 1e-4
+    assert np.abs(episodes[0][1] - learner.frozen_policy()(observations[1, :1])).max() > 1e-4
 
 
 def test_sampled_actions_are_the_mean_and_the_given_noise(learner, observations):

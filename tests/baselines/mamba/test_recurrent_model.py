@@ -18,6 +18,7 @@ from dima.baselines.mamba.sequences import Aligned
 from dima.config import MambaModelConfig, MambaParameters
 from dima.config.grid import merge, validate
 from dima.config.yaml_file import read_yaml
+from dima.experience.dimensions import Dimensions
 
 CPU = torch.device("cpu")
 AGENTS, OBSERVATION, ACTION, BATCH, TIME = 3, 4, 2, 5, 6
@@ -40,7 +41,7 @@ def model(parameters) -> RecurrentModel:
     }
     torch.manual_seed(0)
     config = validate(MambaModelConfig, merge(parameters.model.model_dump(mode="json"), sizes), "test")
-    return RecurrentModel((AGENTS, OBSERVATION, ACTION), config).eval()
+    return RecurrentModel(Dimensions(0, AGENTS, OBSERVATION, ACTION), config).eval()
 
 
 @pytest.fixture
@@ -74,8 +75,8 @@ def test_as_many_parameters_as_upstream(parameters):
     perceptron with three hidden layers on a feature has, for which the critic's description leaves no place.
     """
     feature, hidden = 1280, 256
-    model = RecurrentModel((2, 19, 9), parameters.model)
-    networks = MambaActorCritic(2, 9, parameters, CPU)
+    model = RecurrentModel(Dimensions(0, 2, 19, 9), parameters.model)
+    networks = MambaActorCritic(Dimensions(0, 2, 19, 9), parameters, CPU)
     available_actions = (feature + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * 9
     perceptron = (feature + 1) * hidden + 2 * (hidden + 1) * hidden + hidden + 1
     assert count(model) + available_actions == pytest.approx(4.56e6, abs=0.005e6)
@@ -84,7 +85,10 @@ def test_as_many_parameters_as_upstream(parameters):
 
 
 def test_initial_weights_are_xavier_and_the_actors_orthogonal(parameters):
-    model, networks = RecurrentModel((2, 19, 9), parameters.model), MambaActorCritic(2, 9, parameters, CPU)
+    model, networks = (
+        RecurrentModel(Dimensions(0, 2, 19, 9), parameters.model),
+        MambaActorCritic(Dimensions(0, 2, 19, 9), parameters, CPU),
+    )
     for network in (model, networks.critic):
         for name, weight in network.named_parameters():
             if weight.ndim >= 2 and weight.numel() > 10000:

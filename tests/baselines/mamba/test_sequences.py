@@ -6,7 +6,9 @@ import torch
 
 from dima.baselines.mamba.sequences import aligned, stored
 from dima.config import ReplayConfig
-from dima.experience.replay import Episode, Replay, Sequences
+from dima.experience.dimensions import Dimensions
+from dima.experience.replay import Replay
+from dima.experience.transitions import Episode, Sequences
 
 LENGTHS = (5, 3, 1, 4, 6)
 TERMINATED = (False, True, True, False, True)
@@ -94,7 +96,7 @@ def test_actions_are_clipped_as_the_environment_clips_them():
 
 def test_sequences_start_everywhere_alike_and_wrap_around_the_ring():
     config = ReplayConfig.by_visits(20)
-    replay = Replay(config, (0, 2, 4, 1), torch.device("cpu"))
+    replay = Replay(config, Dimensions(0, 2, 4, 1), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     for number in range(5):
         replay.append(stored(episode(number, 7, terminated=False), generator))

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from dima.baselines.marie.actor_critic import MarieActorCritic
 from dima.baselines.marie.imagination import TokenRollout
 from dima.baselines.marie.networks import AttentionCritic
+from dima.experience.dimensions import Dimensions
 
 BATCH, TIME, AGENTS, OBSERVATION, ACTION = 6, 5, 3, 4, 2
 
@@ -99,7 +100,7 @@ def test_the_critic_is_what_the_releases_layers_compute(paper_marie):
 
 def test_returns_are_each_agents_own(config):
     """r + gamma c ((1 - lambda) v' + lambda R'), backwards from the last value, agent by agent."""
-    learner = MarieActorCritic((AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
+    learner = MarieActorCritic(Dimensions(0, AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
     data, values = rollout(), torch.randn(BATCH, TIME + 1, AGENTS)
     found = learner._returns(data, values)
     gamma, lam = config.discount, config.return_lambda
@@ -115,7 +116,7 @@ def test_returns_are_each_agents_own(config):
 def test_an_update_is_ppo_with_every_agents_own_advantage(config):
     """Against a plain one that is written out: the same weights after three passes."""
     torch.manual_seed(0)
-    learner = MarieActorCritic((AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
+    learner = MarieActorCritic(Dimensions(0, AGENTS, OBSERVATION, ACTION), config, torch.device("cpu"))
     learner.value_normalizer.update(torch.randn(50) * 3 + 1)
     actor, critic, normalizer = (
         copy.deepcopy(part) for part in (learner.actor, learner.critic, learner.value_normalizer)

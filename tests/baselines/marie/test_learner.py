@@ -48,7 +48,7 @@ def test_same_seed_same_bits_and_another_seed_others(make_cell, fingerprint):
 def test_evaluating_changes_nothing(make_cell, fingerprint):
     def look(learner):
         before = fingerprint(learner.state_dict())
-        evaluate(learner.act, make_cell().task, 1, learner.env_steps)
+        evaluate(learner.frozen_policy(), make_cell().task, 1, learner.env_steps)
         evaluate(learner.frozen_policy(), make_cell().task, 1, learner.env_steps)
         assert fingerprint(learner.state_dict()) == before
 
@@ -78,7 +78,7 @@ def test_a_loaded_policy_acts_as_the_one_that_was_saved(make_cell, tmp_path):
     other = MarieLearner(make_cell(seed=2), CPU)
     other.load_policy(load_checkpoint(tmp_path)[0])
     observations = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
-    np.testing.assert_array_equal(other.act(observations), learner.act(observations))
+    np.testing.assert_array_equal(other.frozen_policy()(observations), learner.frozen_policy()(observations))
 
 
 def test_every_part_is_trained_from_its_epoch_on(make_cell):
@@ -155,7 +155,7 @@ def test_it_acts_on_reconstructions_with_what_it_has_learned(make_cell):
             expected = actor(tokenizer.decode(tokenizer.encode(observations))).mean.numpy()
             assert not np.allclose(actor(observations).mean.numpy(), expected, atol=1e-5)
         sent = pickle.loads(pickle.dumps(learner.frozen_policy()))  # noqa: S301 - as to the process that evaluates
-        for policy in (learner.act, learner.frozen_policy(), sent):
+        for policy in (learner.frozen_policy(), sent):
             np.testing.assert_allclose(policy(observations.numpy()), expected, rtol=1e-6)
         means.append(expected)
     assert not np.allclose(*means, atol=1e-6)
@@ -168,7 +168,7 @@ def test_a_frozen_policy_stays_as_it_is(make_cell):
     before = frozen(observations)
     learner.run_epoch()
     np.testing.assert_array_equal(frozen(observations), before)
-    assert not np.array_equal(learner.act(observations), before)
+    assert not np.array_equal(learner.frozen_policy()(observations), before)
 
 
 def test_the_models_imagine_in_evaluation_mode(make_cell, monkeypatch):

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dima.baselines.marie.world_model import TokenWorldModel, sample
-from dima.experience.replay import Sequences
+from dima.experience.transitions import Sequences
 
 BATCH, TIME, AGENTS, ACTION, TOKENS, CODES, BLOCK = 3, 4, 2, 2, 3, 12, 6
 

@@ -52,7 +52,8 @@ def main():
         with (place / f"marie_{options.env_name}_seed{seed}.pkl").open("wb") as file:
             pickle.dump({**found, "eval_returns": [Hostile()]} if fault == "hostile" else found, file)
         print(
-            f"Steps: {steps}, Eval rew per step: {value / EPISODE}, Eval_returns: {value}, Mean episode length {EPISODE}",
+            f"Steps: {steps}, Eval rew per step: {value / EPISODE}, Eval_returns: {value}, Mean episode "
+            f"length {EPISODE}",
             flush=True,
         )
         time.sleep(float(os.environ.get("STAND_IN_PAUSE", 0)))
