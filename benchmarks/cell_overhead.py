@@ -12,62 +12,41 @@ after its last, is counted apart.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
-import dima.cell.run
 from benchmarks.harl import TASKS, cell
-from benchmarks.timing import Stopwatch, write_result
-from dima.cell.methods import build_learner
-from dima.cell.run import Execution, run_cell
+from benchmarks.timed_cell import TimedCell
+from benchmarks.timing import write_result
 from dima.config import CellConfig
-from dima.experience.evaluate import EvaluationWorlds
-from dima.learning.learner import Learner
 
 
 def measure(config: CellConfig) -> dict[str, Any]:
-    """Wall seconds of the cell, of its epochs, its evaluations, the rest between them, and once before and
-    after; the rest's share.
+    """Wall seconds of the cell, its epochs, its evaluations, the rest between them, and once before and after.
+
+    `rest_share` is the rest's part of the running cell.
     """
-    evaluation = Stopwatch(EvaluationWorlds.evaluate)
-    epochs: list[Stopwatch] = []
-
-    def build(config: CellConfig, device: torch.device) -> Learner:
-        learner = build_learner(config, device)
-        epochs.append(Stopwatch(learner.run_epoch))
-        learner.run_epoch = epochs[0]
-        return learner
-
-    with (
-        TemporaryDirectory() as folder,
-        patch.object(EvaluationWorlds, "evaluate", lambda *arguments: evaluation(*arguments)),
-        patch.object(dima.cell.run, "build_learner", build),
-    ):
-        started = time.perf_counter()
-        run_cell(config, Path(folder), Execution(torch.device("cpu"), checkpoint_seconds=0))
-        whole = time.perf_counter() - started
-        running = json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))["wall_seconds"]
-    rest = running - epochs[0].seconds - evaluation.seconds
+    cell = TimedCell()
+    cell.run(config, torch.device("cpu"), checkpoint_seconds=0)
+    start, take = cell.evaluations
+    evaluations, whole = start.seconds + take.seconds, cell.ended - cell.started
+    rest = cell.running - cell.epochs.seconds - evaluations
     return {
         "task": config.task.name,
         "env_steps": config.task.env_steps,
-        "epochs": epochs[0].calls,
-        "evaluations": evaluation.calls,
+        "epochs": cell.epochs.calls,
+        "evaluations": start.calls,
         "seconds": {
             "whole": whole,
-            "epochs": epochs[0].seconds,
-            "evaluations": evaluation.seconds,
+            "epochs": cell.epochs.seconds,
+            "evaluations": evaluations,
             "rest": rest,
-            "once": whole - running,
+            "once": whole - cell.running,
         },
-        "rest_share": rest / running,
+        "rest_share": rest / cell.running,
     }
 
 

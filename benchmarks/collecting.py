@@ -1,11 +1,9 @@
-"""What stepping the environment costs a DIMA cell.
-
-Wall time of 1,000 steps, the environment's part of it, and their part of an epoch.
+"""What environment steps cost a DIMA cell: seconds for 1,000, the environment's share, their share of an epoch.
 
     python -m benchmarks.collecting --json collecting.json
 
-One world, stepped with the cell's actor. Cells of the grid `quick` run whole epochs; those of `paper`, whose
-epochs take most of an hour on a CPU, collect alone, which an untrained actor does as fast as a trained one.
+One world, stepped with the cell's actor, untrained, which acts as fast as a trained one. Only cells of the grid
+`quick` also run epochs: one of `paper` takes most of an hour on a CPU.
 """
 
 from __future__ import annotations
@@ -18,75 +16,72 @@ from typing import Any
 
 import torch
 
+from benchmarks.stages import watched
 from benchmarks.timing import Stopwatch, shown, spread, write_result
 from benchmarks.workload import CONFIG
+from dima.behavior.networks import DirectPolicy
 from dima.config import CellConfig
 from dima.config.grid import CellKey, load_grid
-from dima.experience.collect import Sampling
+from dima.experience.collect import Collector
 from dima.learning.dima_learner import DimaLearner
 
 CELLS = {"quick": ("push-mass", "halfcheetah-2x3"), "paper": ("halfcheetah-2x3", "ant-4x2")}
 LEARNING = "quick"
-HEAD = "grid | task | seconds for 1,000 steps | of them the environment | its engine alone | collecting, of an epoch"
-
-
-class Policies:
-    """Stands in the place of `_collect_with`, and counts the seconds in which policies act.
-
-    Attributes:
-        seconds: so far.
-    """
-
-    def __init__(self, collect_with: Callable[[Sampling], dict[str, float]]) -> None:
-        self._collect_with = collect_with
-        self.seconds = 0.0
-
-    def __call__(self, sampling: Sampling) -> dict[str, float]:
-        watch = Stopwatch(sampling)
-        report = self._collect_with(watch)
-        self.seconds += watch.seconds
-        return report
+HEAD = "grid | task | seconds for 1,000 steps | of them the environment | collecting, of an epoch"
 
 
 def measure(config: CellConfig, epochs: int, learning: bool) -> dict[str, Any]:
-    """Shares of wall time in `epochs` epochs after the first, whose warm-up is another one.
-
-    Without `learning` they only collect.
-    """
+    """Wall time of `epochs` epochs after the first, which warms up; `epoch_share` only with `learning`."""
     with closing(DimaLearner(config, torch.device("cpu"))) as learner:
-        (learner.run_epoch if learning else learner._collect)()
-        environment, policies = learner._collector.environment, Policies(learner._collect_with)
-        environment._advance = engine = Stopwatch(environment._advance)
-        environment.play = playing = Stopwatch(environment.play)
-        learner._collect_with = policies
-        learner._collect = collecting = Stopwatch(learner._collect)
-        epoch = Stopwatch(learner.run_epoch if learning else learner._collect)
-        watches = (epoch, collecting, playing, engine, policies)
-        taken = []
-        for _ in range(epochs):
-            before = [watch.seconds for watch in watches]
-            steps = learner.env_steps
-            epoch()
-            seconds = [watch.seconds - start for watch, start in zip(watches, before, strict=True)]
-            taken.append((learner.env_steps - steps, *seconds))
+        taken = collect_epochs(config, learner, epochs)
+        shares = epoch_shares(learner, epochs) if learning else None
     return {
         "grid": config.grid,
         "task": config.task.name,
         "epochs": epochs,
-        "seconds_per_1000_steps": spread([1000 * collected / steps for steps, _, collected, *_ in taken]),
-        "environment_share": spread(
-            [(played - acted) / collected for *_, collected, played, _, acted in taken]
-        ),
-        "engine_share": spread([advanced / collected for *_, collected, _, advanced, _ in taken]),
-        "epoch_share": spread([collected / whole for _, whole, collected, *_ in taken]) if learning else None,
+        "seconds_per_1000_steps": spread([1000 * collected / steps for steps, collected, _ in taken]),
+        "environment_share": spread([environment / collected for _, collected, environment in taken]),
+        "epoch_share": spread(shares) if shares else None,
     }
+
+
+def collect_epochs(config: CellConfig, learner: DimaLearner, epochs: int) -> list[tuple[int, float, float]]:
+    """Environment steps of each epoch, their seconds, and those of them in which the policy does not act."""
+    collector = Collector(config, learner.parameters.schedule)
+    acting = Stopwatch(DirectPolicy(learner.actor_critic.actor))
+    taken, env_steps = [], 0
+    with closing(collector.environment) as environment:
+        environment.play = playing = Stopwatch(environment.play)
+        collecting = Stopwatch(collector.collect)
+        for _ in range(1 + epochs):
+            before = collecting.seconds, playing.seconds - acting.seconds
+            steps, _ = collecting(acting, env_steps, lambda part, continues: None)
+            env_steps += steps
+            taken.append(
+                (steps, collecting.seconds - before[0], playing.seconds - acting.seconds - before[1])
+            )
+    return taken[1:]
+
+
+def epoch_shares(learner: DimaLearner, epochs: int) -> list[float]:
+    """The part of environment steps in the wall time of each epoch."""
+    collecting, epoch, shares = Stopwatch(lambda work: work()), Stopwatch(learner.run_epoch), []
+
+    def watch(stage: str, work: Callable[[], Any]) -> Any:
+        return collecting(work) if stage == "collect" else work()
+
+    with watched(learner, watch):
+        for _ in range(1 + epochs):
+            before = collecting.seconds, epoch.seconds
+            epoch()
+            shares.append((collecting.seconds - before[0]) / (epoch.seconds - before[1]))
+    return shares[1:]
 
 
 def table_line(row: dict[str, Any]) -> str:
     """A row of `measure` as a line of the table whose head is `HEAD`."""
     shares = [
-        "" if row[name] is None else shown(row[name], ".1%")
-        for name in ("environment_share", "engine_share", "epoch_share")
+        "" if row[name] is None else shown(row[name], ".1%") for name in ("environment_share", "epoch_share")
     ]
     return " | ".join([row["grid"], row["task"], shown(row["seconds_per_1000_steps"], ".3f"), *shares])
 

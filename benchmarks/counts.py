@@ -9,13 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchmarks.contenders import Contender
+from benchmarks.stages import learning, watched
 from benchmarks.workload import CONFIG, PARTS, Sizes
 from dima.config import CellConfig
 from dima.config.grid import CellKey, load_grid, merge, validate
@@ -146,8 +146,7 @@ def flops_per_epoch(sizes: Sizes, counted: Mapping[str, Counted]) -> tuple[float
 
 def host_questions_of_an_epoch(learner: DimaLearner) -> int:
     """How often the next epoch's learning waits for the device; collecting before it computes on the host."""
-    collected = learner._collect()
-    with patch.object(learner, "_collect", return_value=collected), HostQuestions() as questions:
+    with watched(learner, learning(learner.collect())), HostQuestions() as questions:
         learner.run_epoch()
     return len(questions.names)
 

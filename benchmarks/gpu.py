@@ -171,10 +171,6 @@ def line_of(name: str, found: Found) -> str:
     return f"{name}: " + "; ".join(words + found["remarks"])
 
 
-def _measured(bench: Bench, module: str, arguments: Sequence[str]) -> Found:
-    return bench.start(arguments, module=module, seconds=METHOD_SECONDS).result()
-
-
 def of_methods(
     bench: Bench, module: str, options: argparse.Namespace, line: Callable[[str, Found], str]
 ) -> dict[str, Found]:
@@ -183,12 +179,12 @@ def of_methods(
     for method in options.method:
         given = {"--method": method, "--task": options.task, "--compute": options.compute}
         arguments = [word for name, value in given.items() if value for word in (name, value)]
-        taken.take(
-            method,
-            partial(_measured, bench, module, arguments),
-            line,
-        )
+        taken.take(method, partial(_of_method, bench, module, arguments), line)
     return taken.found
+
+
+def _of_method(bench: Bench, module: str, arguments: Sequence[str]) -> Found:
+    return bench.start(arguments, module=module, seconds=METHOD_SECONDS).result()
 
 
 def driver() -> str | None:

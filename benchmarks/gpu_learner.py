@@ -15,32 +15,29 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 import dima.learning.compute
-import dima.learning.dima_learner
 from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
+from benchmarks.stages import learning, watched
 from dima.config import CellConfig
 from dima.experience.replay import Episode, Replay
 from dima.learning.dima_learner import DimaLearner
+from dima.learning.native_learner import Watch
 
 COMPARED = 20
 """Updates of every part whose losses are reported, at most."""
 
-STAGES = {"world_model": "_model_updates", "policy": "_policy_updates"}
-"""Of an epoch's learning, and what of a learner does each: one call an epoch. The world model's three parts
-share a graph."""
+STAGES = ("world_model", "policy")
+"""Of an epoch's learning. The world model's three parts share a graph."""
 
 Reports = dict[str, Tensor]
-Watching = Callable[[str, Callable[[], Reports]], Reports]
-"""What is done around a stage, given its name."""
 
 
 def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellConfig:
@@ -63,30 +60,29 @@ def epochs(
     """
     started = time.perf_counter()
     with closing(DimaLearner(config, device, graphs=not eager)) as learner:
-        collected = learner._collect()
+        collected = learner.collect()
         fill(learner.replay)
         losses: dict[str, list[Tensor]] = {}
         seconds: dict[str, list[float]] = {}
-        with patch.object(learner, "_collect", return_value=collected):
-            set_up = time.perf_counter() - started
-            with watched(learner, keeping(losses)):
-                warm_up = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
-            found: dict[str, Any] = {
-                "set_up_seconds": set_up,
-                "first_epoch_seconds": warm_up[0],
-                "warm_up_seconds": sum(warm_up),
-                "losses": {part: torch.stack(kept).tolist() for part, kept in losses.items()},
-                "weights": digest(learner),
-                "not_recorded": not_recorded(learner),
-            }
-            if waits:
-                print("ready", flush=True)
-                input()
-            if count:
-                with watched(learner, timing(seconds, device)):
-                    found["epoch_seconds"] = [seconds_of(learner.run_epoch, device) for _ in range(count)]
-                found |= {"stage_seconds": seconds, "peak_bytes": peak_bytes(device)}
-                found["host_synchronisations"] = host_synchronisations(learner, device)
+        set_up = time.perf_counter() - started
+        with watched(learner, learning(collected, keeping(losses))):
+            warm_up = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
+        found: dict[str, Any] = {
+            "set_up_seconds": set_up,
+            "first_epoch_seconds": warm_up[0],
+            "warm_up_seconds": sum(warm_up),
+            "losses": {part: torch.stack(kept).tolist() for part, kept in losses.items()},
+            "weights": digest(learner),
+            "not_recorded": [part for part in learner.REPORTED if not learner.is_recorded(part)],
+        }
+        if waits:
+            print("ready", flush=True)
+            input()
+        if count:
+            with watched(learner, learning(collected, timing(seconds, device))):
+                found["epoch_seconds"] = [seconds_of(learner.run_epoch, device) for _ in range(count)]
+            found |= {"stage_seconds": seconds, "peak_bytes": peak_bytes(device)}
+            found["host_synchronisations"] = host_synchronisations(learner, collected, device)
     return found
 
 
@@ -119,29 +115,7 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-@contextmanager
-def watched(learner: DimaLearner, watch: Watching) -> Iterator[None]:
-    """Every stage of the learner's epochs goes through `watch`."""
-    with ExitStack() as changed:
-        for stage, attribute in STAGES.items():
-            updates = getattr(learner, attribute)
-            changed.enter_context(
-                patch.object(
-                    learner,
-                    attribute,
-                    lambda work, stage=stage, updates=updates: watch(stage, lambda: updates(work)),
-                )
-            )
-        yield
-
-
-def not_recorded(learner: DimaLearner) -> list[str]:
-    """The parts that no graph holds."""
-    stages = [getattr(learner, attribute) for attribute in STAGES.values()]
-    return [part for part in learner.REPORTED if not any(stage.records(part) for stage in stages)]
-
-
-def keeping(losses: dict[str, list[Tensor]]) -> Watching:
+def keeping(losses: dict[str, list[Tensor]]) -> Watch:
     """Keep what the first updates of every part report."""
 
     def watch(stage: str, call: Callable[[], Reports]) -> Reports:
@@ -154,7 +128,7 @@ def keeping(losses: dict[str, list[Tensor]]) -> Watching:
     return watch
 
 
-def timing(seconds: dict[str, list[float]], device: torch.device) -> Watching:
+def timing(seconds: dict[str, list[float]], device: torch.device) -> Watch:
     """Add the wall time of every stage of every epoch to its list."""
 
     def watch(stage: str, call: Callable[[], Reports]) -> Reports:
@@ -165,7 +139,9 @@ def timing(seconds: dict[str, list[float]], device: torch.device) -> Watching:
     return watch
 
 
-def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[str, int]:
+def host_synchronisations(
+    learner: DimaLearner, collected: dict[str, float], device: torch.device
+) -> dict[str, int]:
     """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads
     losses and the new actor.
     """
@@ -179,7 +155,7 @@ def host_synchronisations(learner: DimaLearner, device: torch.device) -> dict[st
             inside += len(waits()) - before
             return reports
 
-        with watched(learner, watch):
+        with watched(learner, learning(collected, watch)):
             learner.run_epoch()
         return {"updates": inside, "epoch": len(waits())}
 
@@ -237,13 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dima.learning.compute.prepare_process(options.compute, options.device)
     config = cell(options.sizes, options.compute, options.seed, options.task)
     graphs = options.device.type == "cuda" and not options.eager
-    with ExitStack() as changed:
-        if options.eager and options.device.type == "cuda":
-            for module in (dima.learning.compute, dima.learning.dima_learner):
-                changed.enter_context(
-                    patch.object(module, "why_not_compiled", lambda compute, device: "not wanted")
-                )
-        described = dima.learning.compute.describe(config.compute, options.device, graphs=graphs)
+    eager = options.eager and options.device.type == "cuda"
+    described = dima.learning.compute.describe(config.compute, options.device, graphs=graphs, eager=eager)
+    with torch.compiler.set_stance("force_eager") if eager else nullcontext():
         if options.cell_steps:
             found = whole_cell(config, options.device, options.cell_steps)
         else:

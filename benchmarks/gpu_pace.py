@@ -16,7 +16,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import yaml
@@ -25,6 +24,7 @@ import dima.learning.compute
 from benchmarks.gpu_cell import WARM_UP, peak_bytes
 from benchmarks.gpu_learner import fill, seconds_of, waits_of_the_host
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
+from benchmarks.stages import learning, watched
 from benchmarks.timing import Stopwatch, shown, spread
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
@@ -63,8 +63,12 @@ def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
     """Seconds and environment steps of up to `EPOCHS` epochs."""
     seconds: list[float] = []
     steps: list[int] = []
-    collecting = Stopwatch(learner._collect) if isinstance(learner, NativeLearner) else None
-    with patch.object(learner, "_collect", collecting) if collecting else nullcontext():
+    collecting = Stopwatch(lambda work: work())
+
+    def watch(stage: str, work: Callable[[], Any]) -> Any:
+        return collecting(work) if stage == "collect" else work()
+
+    with watched(learner, watch) if isinstance(learner, NativeLearner) else nullcontext():
         while len(seconds) < EPOCHS and sum(seconds) < SECONDS:
             before = learner.env_steps
             seconds.append(seconds_of(learner.run_epoch, device))
@@ -72,7 +76,7 @@ def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
     return {
         "epoch_seconds": seconds,
         "epoch_steps": steps,
-        "collecting_seconds": collecting.seconds if collecting else None,
+        "collecting_seconds": collecting.seconds if collecting.calls else None,
     }
 
 
@@ -85,9 +89,7 @@ def host_waits(learner: Learner, device: torch.device) -> int:
     many are not, and `one_hot` looks at its numbers on a CPU alone.
     """
     own = (
-        patch.object(learner, "_collect", return_value=learner._collect())
-        if isinstance(learner, NativeLearner)
-        else nullcontext()
+        watched(learner, learning(learner.collect())) if isinstance(learner, NativeLearner) else nullcontext()
     )
     with own, waits_of_the_host(device) as waits:
         learner.run_epoch()

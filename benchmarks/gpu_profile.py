@@ -5,7 +5,7 @@
 The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no
 other operator called, all of them on one stream.
 
-A part is an update of a learner of ours, a method called `_update_<part>`, called by itself. Attention by
+A part is one update of a learner of ours, called by itself. Attention by
 torch's function is found in a first, uncompiled call of each, and every shape of it is then timed alone:
 inside graphs and compiled parts no shape can be seen. An epoch that is looked at has few updates, since every
 kernel costs the profiler time.
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -28,6 +29,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_learner import fill, finish, seconds_of
 from benchmarks.gpu_pace import print_found
+from benchmarks.stages import learning, watched
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
 from dima.config.grid import merge, validate
@@ -109,13 +111,13 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
             raise UserError(
                 f"Method {config.method} learns in HARL's code; a profile is made of methods of this project's own."
             )
-        collected = learner._collect()
+        collected = learner.collect()
         memory = getattr(learner, "replay", None)
         if isinstance(memory, Replay):
             fill(memory)
-        updates = updates_of(learner)
+        updates = {part: partial(learner.update, part) for part in learner.REPORTED}
         attention = {part: attention_of(update) for part, update in updates.items()}
-        with patch.object(learner, "_collect", return_value=collected):
+        with watched(learner, learning(collected)):
             for _ in range(WARM_UP):
                 learner.run_epoch()
             return {
@@ -127,16 +129,6 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
                 "parts": {part: part_of(update, device) for part, update in updates.items()},
                 "epoch": epoch_of(learner.run_epoch, device),
             }
-
-
-def updates_of(learner: NativeLearner) -> dict[str, Update]:
-    """The learner's updates by their part."""
-    prefix = "_update_"
-    return {
-        name.removeprefix(prefix): getattr(learner, name)
-        for name in vars(type(learner))
-        if name.startswith(prefix)
-    }
 
 
 def attention_of(update: Update) -> Counter[Attention]:

@@ -72,8 +72,8 @@ def cell(task: str) -> CellConfig:
 
 def our_side(learner: HarlOnPolicyLearner) -> Side:
     """One epoch of the learner is one update."""
-    learner._worlds.step = Stopwatch(learner._worlds.step)
-    return Side(learner.run_epoch, learner._worlds.step)
+    learner.worlds.step = Stopwatch(learner.worlds.step)
+    return Side(learner.run_epoch, learner.worlds.step)
 
 
 def their_side(harl: HarlAlone) -> Side:

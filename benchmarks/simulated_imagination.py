@@ -145,7 +145,7 @@ class SimulatedLearner(DimaLearner):
         """Collect and learn the policy."""
         p = self.parameters
         self.epoch += 1
-        collected = self._collect()
+        collected = self.collect()
         if self.epoch < p.schedule.first_policy_epoch:
             return {"collect": collected}
         reports = {"behavior": self._repeat(p.behavior.policy_updates_per_epoch, self._update_policy)}

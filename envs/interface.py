@@ -166,6 +166,8 @@ class BatchedEnvironment(ABC):
     num_envs: int
     steps_per_second: float = 10.0
     """Steps in a second of simulated time; a task without units is watched at 10."""
+    observation_bound: float = np.inf
+    """No entry of an observation or a state is larger in size."""
     starts_afresh: bool = False
     """Whether nothing is left of earlier episodes after `reset(seed)`: all that follows is that of new worlds
     of this seed, bit for bit."""

@@ -25,10 +25,6 @@ except ModuleNotFoundError as error:
         f"the PettingZoo adapter needs {package}, which is not installed: pip install -e '.[mujoco]'"
     ) from error
 
-OBSERVATION_BOUNDS = {
-    "bidexhands": 5.0
-}  # by suite: what observations and states are clipped to; elsewhere they have no bound
-
 ByAgent = dict[str, Any]
 
 
@@ -83,7 +79,7 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
         }
         self.possible_agents = [f"agent_{number}" for number in range(spec.n_agents)]
         self.agents = []
-        bound = OBSERVATION_BOUNDS.get(spec.suite, np.inf)
+        bound = environment.observation_bound
         self.state_space = Box(-bound, bound, (spec.state_dim,), np.float32)
         self.observation_spaces = {
             agent: Box(-bound, bound, (spec.obs_dim,), np.float32) for agent in self.possible_agents

@@ -1,8 +1,7 @@
-"""The tasks by name. A new task is one module and one line in `TASKS`.
+"""The tasks by name; a new task is a module, `workflow/config/tasks/<task>.yaml` and one line in `TASKS`.
 
-Its simulator is imported when it is first made.
-
-`push-mass-N` for N agents stands in no table: it is for studies of cost, and resolved by name.
+Importing this loads no simulator: an engine's module is imported when a task is first made in it.
+`push-mass-N`, for N agents, is for studies of cost: it can be made but is in no table.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 from envs.bidexhands.presets import FORMER_NAMES, presets
 from envs.graphics import import_mujoco
@@ -46,27 +46,34 @@ class Engine:
         """
         if self.extra in ("mujoco", "gpu"):
             import_mujoco()
-        module, name = self.factory.split(":")
-        return getattr(import_module(module), name)
+        return imported(self.factory)
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A task: its suite, its engines and its presets, of which the first are the defaults.
+    """A task: its suite, and its engines and presets, of which the first are the defaults.
 
-    And presets' names in earlier records.
+    `former_presets` are names of presets in earlier records. `controller` is "module:callable", which makes
+    the scripted controller of an `EnvSpec` (`envs.scripted`), for one of `controlled_presets`.
     """
 
     suite: str
     engines: Mapping[str, Engine]
     presets: tuple[str, ...] = ("paper",)
     former_presets: tuple[str, ...] = ()
+    controller: str | None = None
+    controlled_presets: tuple[str, ...] = ("paper",)
 
 
-_TOY = {"numpy": Engine("envs.push_mass:PushMass")}
-_MAMUJOCO = {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")}
-_MAMUJOCO_PRESETS = ("paper", "gymnasium-robotics")
-_BIDEXHANDS = {
+_PUSH_MASS = {"numpy": Engine("envs.push_mass:PushMass")}
+_TOY = Registration("toy", _PUSH_MASS, controller="envs.scripted:push")
+_MAMUJOCO = Registration(
+    "mamujoco",
+    {"mujoco": Engine("envs.mamujoco:MultiAgentMujoco", extra="mujoco")},
+    presets=("paper", "gymnasium-robotics"),
+    controller="envs.scripted:gait",
+)
+_HAND_ENGINES = {
     "mujoco": Engine(
         "envs.bidexhands.environment:BiDexHands",
         extra="mujoco",
@@ -83,18 +90,25 @@ _BIDEXHANDS = {
         presets=("paper",),
     ),
 }
-_HANDS = Registration("bidexhands", _BIDEXHANDS, presets(), tuple(FORMER_NAMES))
+_HANDS = Registration(
+    "bidexhands",
+    _HAND_ENGINES,
+    presets(),
+    tuple(FORMER_NAMES),
+    controller="envs.bidexhands.scripts:Player",
+    controlled_presets=(*sorted(presets()), *FORMER_NAMES),  # "paper" is also Isaac Gym's
+)
 
 TASKS: Mapping[str, Registration] = {
-    "push-mass": Registration("toy", _TOY),
-    "push-mass-coupled": Registration("toy", _TOY),
-    "ant-2x4": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "ant-4x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "halfcheetah-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "halfcheetah-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "halfcheetah-6x1": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "walker2d-2x3": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
-    "walker2d-3x2": Registration("mamujoco", _MAMUJOCO, _MAMUJOCO_PRESETS),
+    "push-mass": _TOY,
+    "push-mass-coupled": _TOY,
+    "ant-2x4": _MAMUJOCO,
+    "ant-4x2": _MAMUJOCO,
+    "halfcheetah-2x3": _MAMUJOCO,
+    "halfcheetah-3x2": _MAMUJOCO,
+    "halfcheetah-6x1": _MAMUJOCO,
+    "walker2d-2x3": _MAMUJOCO,
+    "walker2d-3x2": _MAMUJOCO,
     "bottle-cap": _HANDS,
     "door-open-inward": _HANDS,
     "door-open-outward": _HANDS,
@@ -103,7 +117,7 @@ TASKS: Mapping[str, Registration] = {
 
 TEAM_SIZES = range(2, 65)
 TEAMS: Mapping[str, Registration] = {
-    f"push-mass-{agents}": Registration("toy", _TOY) for agents in TEAM_SIZES
+    f"push-mass-{agents}": Registration("toy", _PUSH_MASS) for agents in TEAM_SIZES
 }
 
 
@@ -139,6 +153,12 @@ def make(
             raise
         message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install -e '.[{chosen.extra}]'"
         raise MissingExtraError(message) from error
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """What `path`, "module:callable", names."""
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
 
 
 def _preset(task: str, registration: Registration, engine: str, asked: str | None) -> str:

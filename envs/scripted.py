@@ -1,8 +1,8 @@
-"""Simple controllers for people to watch: none of them learns, and none is a yardstick for what does."""
+"""Simple controllers to watch; none learns, and none is a baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from envs.interface import EnvironmentsError, EnvSpec
 from envs.push_mass import COUPLED
+from envs.registry import TASKS, imported
 
 Controller = Callable[
     [Float[np.ndarray, "batch state"], Int[np.ndarray, " batch"]], Float[np.ndarray, "batch agents action"]
@@ -17,27 +18,32 @@ Controller = Callable[
 """Actions in [-1, 1] for global states and the number of steps taken in each world's episode."""
 
 
-HAND_TASKS = ("bottle-cap", "door-open-inward", "door-open-outward", "pen")
-HAND_PRESETS = ("v0", "v1", "paper")  # the last is v0 by its former name, and Isaac Gym's
-
-
 class MissingControllerError(EnvironmentsError):
-    """Nobody has written a controller for the task, or for this preset of it."""
+    """The task, or this preset of it, has no controller."""
 
 
 def scripted_controller(spec: EnvSpec) -> Controller:
-    """The controller of a task. Raises MissingControllerError, naming the tasks that have one."""
-    if spec.task not in CONTROLLERS:
+    """The controller that the task is registered with.
+
+    Raises MissingControllerError, naming the tasks that have one.
+    """
+    registration = TASKS.get(spec.task)
+    if registration is None or registration.controller is None:
+        tasks = ", ".join(sorted(task for task, entry in TASKS.items() if entry.controller))
         raise MissingControllerError(
-            f"there is no scripted controller for {spec.task}: choose one of {', '.join(sorted(CONTROLLERS))}"
+            f"there is no scripted controller for {spec.task}: choose one of {tasks}"
         )
-    presets = HAND_PRESETS if spec.task in HAND_TASKS else ("paper",)
-    if spec.preset not in presets:
-        written = " and ".join(presets)
+    if spec.preset not in registration.controlled_presets:
+        written = " and ".join(registration.controlled_presets)
         raise MissingControllerError(
             f"the scripted controller for {spec.task} is written for preset {written}, not {spec.preset}"
         )
-    return CONTROLLERS[spec.task](spec)
+    return imported(registration.controller)(spec)
+
+
+def push(spec: EnvSpec) -> Controller:
+    """The controller for push-mass, or for push-mass-coupled."""
+    return push_to_goal_together if spec.task == "push-mass-coupled" else push_to_goal
 
 
 def push_to_goal(
@@ -113,22 +119,9 @@ WALKER2D = Gait(
     phase=(0.91, 0.72, 0.39, 0.46, 0.9, 0.92),
 )
 
-_GAITS = {
-    HALF_CHEETAH: ("halfcheetah-2x3", "halfcheetah-3x2", "halfcheetah-6x1"),
-    ANT: ("ant-2x4", "ant-4x2"),
-    WALKER2D: ("walker2d-2x3", "walker2d-3x2"),
-}
+_GAITS = {"halfcheetah": HALF_CHEETAH, "ant": ANT, "walker2d": WALKER2D}
 
 
-def _hands_script(spec: EnvSpec) -> Controller:
-    from envs.bidexhands.scripts import Player
-
-    return Player(spec)
-
-
-CONTROLLERS: Mapping[str, Callable[[EnvSpec], Controller]] = {
-    "push-mass": lambda _: push_to_goal,
-    "push-mass-coupled": lambda _: push_to_goal_together,
-    **{task: gait.controller for gait, tasks in _GAITS.items() for task in tasks},
-    **dict.fromkeys(HAND_TASKS, _hands_script),
-}
+def gait(spec: EnvSpec) -> Controller:
+    """The gait of a MAMuJoCo task's robot."""
+    return _GAITS[spec.task.partition("-")[0]].controller(spec)

@@ -44,8 +44,8 @@ class HarlLearner(ABC):
         self.epoch = 0
         self._name = config.parameters.algorithm.upper()
         task = config.task
-        self._worlds = HarlWorlds(envs.make(task.name, worlds, config.seed, task.preset, task.simulator))
-        self.lineage = self._worlds.environment.spec.lineage
+        self.worlds = HarlWorlds(envs.make(task.name, worlds, config.seed, task.preset, task.simulator))
+        self.lineage = self.worlds.environment.spec.lineage
         self._device = device
         self._streams = GlobalStreams(config.seed, device)
 
@@ -101,7 +101,7 @@ class HarlLearner(ABC):
 
     def close(self) -> None:
         """Release the environment."""
-        self._worlds.environment.close()
+        self.worlds.environment.close()
 
 
 def load_harl(method: str) -> ModuleType:

@@ -53,12 +53,12 @@ class HarlOffPolicyLearner(HarlLearner):
         self._vector_steps = (config.task.env_steps - parameters.warmup_steps) // parameters.rollout_threads
         self._updates = int(parameters.updates_per_vector_step * parameters.train_interval)
         with self._streams:
-            self._runner = harl.InProcessHasac(off_policy_settings(parameters), self._worlds, device)
-            self._seen = self._worlds.reset()
+            self._runner = harl.InProcessHasac(off_policy_settings(parameters), self.worlds, device)
+            self._seen = self.worlds.reset()
         # HARL seeds every agent's action space with the seed plus its number, from 1
         self._uniform = [
             np.random.Generator(np.random.PCG64(config.seed + agent + 1))
-            for agent in range(self._worlds.n_agents)
+            for agent in range(self.worlds.n_agents)
         ]
 
     def _update(self) -> tuple[int, Scalars]:
@@ -86,7 +86,7 @@ class HarlOffPolicyLearner(HarlLearner):
         for _ in range(vector_steps):
             obs, share_obs, available = self._seen
             actions = draw(obs)
-            outcome = self._worlds.step(actions)
+            outcome = self.worlds.step(actions)
             following = outcome.obs.copy(), outcome.share_obs.copy(), outcome.available_actions
             transition = (
                 share_obs,
@@ -108,7 +108,7 @@ class HarlOffPolicyLearner(HarlLearner):
 
     def _draw_uniformly(self, observations: Float[np.ndarray, "batch agents observation"]) -> Actions:
         """Each agent's action space sampled for one world after the other, as HARL does."""
-        size = self._worlds.action_space[0].shape
+        size = self.worlds.action_space[0].shape
         drawn = [
             [uniform.uniform(-1.0, 1.0, size) for _ in range(len(observations))] for uniform in self._uniform
         ]
@@ -137,7 +137,7 @@ class HarlOffPolicyLearner(HarlLearner):
             "epoch": self.epoch,
             "env_steps": self.env_steps,
             "random_streams": self._streams.state_dict(),
-            "environment": saved_simulation(self._worlds.environment),
+            "environment": saved_simulation(self.worlds.environment),
             "obs": self._seen[0],
             "share_obs": self._seen[1],
             "updates": runner.total_it,
@@ -188,9 +188,9 @@ class HarlOffPolicyLearner(HarlLearner):
             for rows, values in zip(getattr(buffer, name), stored[name], strict=True):
                 rows[: buffer.cur_size] = values
         if state["environment"] is None:  # the simulator could not be saved: new episodes
-            self._seen = self._worlds.reset()
+            self._seen = self.worlds.reset()
             return
-        self._worlds.environment.set_sim_state(state["environment"])
+        self.worlds.environment.set_sim_state(state["environment"])
         self._seen = state["obs"], state["share_obs"], self._seen[2]
 
     def load_policy(self, state: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class HarlOnPolicyLearner(HarlLearner):
         self._epochs = math.ceil(config.task.env_steps / self._steps_per_epoch)
         runner = {"mappo": harl.InProcessMappo, "happo": harl.InProcessHappo}[parameters.algorithm]
         with self._streams:
-            self._runner = runner(on_policy_settings(parameters), self._worlds, device)
+            self._runner = runner(on_policy_settings(parameters), self.worlds, device)
             self._runner.warmup()
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class HarlOnPolicyLearner(HarlLearner):
             "epoch": self.epoch,
             "env_steps": self.env_steps,
             "random_streams": self._streams.state_dict(),
-            "environment": saved_simulation(self._worlds.environment),
+            "environment": saved_simulation(self.worlds.environment),
             "actors": [dict(actor.actor.state_dict()) for actor in runner.actors],
             "actor_optimizers": [moments_of(actor.actor_optimizer) for actor in runner.actors],
             "critic": dict(runner.critic.critic.state_dict()),
@@ -119,7 +119,7 @@ class HarlOnPolicyLearner(HarlLearner):
             with self._streams:
                 runner.warmup()
             return
-        self._worlds.environment.set_sim_state(state["environment"])
+        self.worlds.environment.set_sim_state(state["environment"])
         for buffer, rows in zip(runner.actor_buffer, state["actor_rollouts"], strict=True):
             _set_first_rows(buffer, rows)
         _set_first_rows(runner.critic_buffer, state["critic_rollout"])
@@ -152,7 +152,7 @@ class HarlOnPolicyLearner(HarlLearner):
     def _step(self, step: int) -> list[float]:
         """Act in every world and store the transition; the returns of the episodes that ended."""
         values, actions, *rest = self._runner.collect(step)
-        outcome = self._worlds.step(actions)
+        outcome = self.worlds.step(actions)
         self._runner.insert((*outcome, values, actions, *rest))
         return returns_of(outcome.infos)
 

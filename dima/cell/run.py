@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from dima.cell.lock import Lease, hold
 from dima.cell.methods import build_learner
 from dima.cell.side_evaluation import Evaluations
 from dima.cell.stop_signal import StopSignal
-from dima.config import CellConfig, DimaParameters
+from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learning.compute import describe
 from dima.learning.learner import Learner, Scalars
@@ -44,6 +44,8 @@ class Execution:
         wait: for another process that runs the cell, instead of refusing.
         finished_after: Unix time; see `dima.record.cell_state.next_step`.
         stop: says when to end at a checkpoint.
+        build: makes the learner; None: `build_learner`.
+        evaluations: makes what evaluates, of the arguments of `Evaluations`; None: that.
     """
 
     device: torch.device
@@ -52,6 +54,8 @@ class Execution:
     wait: bool = False
     finished_after: float = math.inf
     stop: StopSignal = field(default_factory=StopSignal)
+    build: Callable[[CellConfig, torch.device], Learner] | None = None
+    evaluations: Callable[..., Evaluations] | None = None
 
 
 def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
@@ -68,7 +72,7 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
-    learner = None if upstream else build_learner(config, execution.device)
+    learner = None if upstream else (execution.build or build_learner)(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
         if _next_step(config, folder, execution) in ("nothing", "restore summary"):
@@ -172,7 +176,9 @@ class _Training:
             with (
                 closing(self.record),
                 closing(
-                    Evaluations(self.config.task, self.config.seed, parallel=self._parallel)
+                    (self.execution.evaluations or Evaluations)(
+                        self.config.task, self.config.seed, parallel=self._parallel
+                    )
                 ) as self._evaluations,
                 CheckpointWriter(
                     self.folder / CHECKPOINT, partial(drop_earlier_checkpoints, self.folder)
@@ -196,8 +202,8 @@ class _Training:
         learner, record, budget = self.learner, self.record, self.config.task.env_steps
         record.status("running")
         if self.config.engine == "native":
-            device, p = self.execution.device, self.config.parameters
-            denoiser = p.denoiser if isinstance(p, DimaParameters) else None
+            device = self.execution.device
+            denoiser = getattr(self.config.parameters, "denoiser", None)
             graphs = device.type == "cuda"
             print(
                 describe(

@@ -13,11 +13,10 @@ from dima.config.base import (
     NonNegativeInt,
     OptimizerConfig,
     Strict,
-    Suite,
 )
-from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
+from dima.config.cell import CellConfig
 from dima.config.checkout_parameters import (
-    CheckoutParameters,
+    MARIE_EPISODES,
     HarlCheckoutParameters,
     HarlOffPolicyCheckoutParameters,
     HarlOnPolicyCheckoutParameters,
@@ -57,6 +56,7 @@ from dima.config.marie_parameters import (
     TokenWorldModelConfig,
 )
 from dima.config.older import OLDER_METHOD, older_method
+from dima.config.task import EvaluationConfig, TaskConfig
 
 __all__ = [
     "GROUP_CHANNELS",
@@ -68,7 +68,6 @@ __all__ = [
     "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
-    "CheckoutParameters",
     "CollectionConfig",
     "Compute",
     "DenoiserConfig",
@@ -97,7 +96,6 @@ __all__ = [
     "ScheduleConfig",
     "StateDecoderConfig",
     "Strict",
-    "Suite",
     "TaskConfig",
     "TokenWorldModelConfig",
     "TokenizerConfig",

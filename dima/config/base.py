@@ -12,9 +12,6 @@ Compute = Literal["reference", "fast"]
 """Preset of computing: `reference` gives the same bits every time on one device; `fast` takes bfloat16, TF32
 and compiled kernels."""
 
-Suite = Literal["toy", "mamujoco", "bidexhands"]
-"""A family of tasks that share a table."""
-
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -107,9 +107,10 @@ class Grid:
         task = self.task(key.task)
         if key.method not in self._methods:
             self._methods[key.method] = method_files(self.config_dir, key.method)
+            self._refuse_unknown_suites(key.method)
         files = self._methods[key.method]
         suites = about_of(key.method, files).suites
-        if task.suite not in suites:
+        if suites and task.suite not in suites:
             known = ", ".join(suites)
             raise UserError(
                 f"Method {key.method} does not run on {key.task} of suite {task.suite}; it runs on {known}."
@@ -159,6 +160,13 @@ class Grid:
             *(name for cell in self._content.overrides.cells.values() for name in cell),
         ]:
             refuse_unknown("method", method, methods, place)
+
+    def _refuse_unknown_suites(self, method: str) -> None:
+        """Refuse a suite that no task file names."""
+        known = sorted({self.task(name).suite for name in names_in(self.config_dir / "tasks")})
+        for file in self._methods[method]:
+            for suite in (*file.for_suite, *file.about.get("suites", ())):
+                refuse_unknown("suite", suite, known, f" in the file of method {method}")
 
     def _refuse_mixed_presets(self) -> None:
         """Refuse two presets or simulators in one suite, whose tasks share a table."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from dima.config import Strict, Suite
+from dima.config import Strict
 from dima.config.validation import merge, names_in, refuse_unknown, validate
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
@@ -20,7 +20,7 @@ class About(Strict):
 
     source: str
     licence: str = Field(description="of what is run")
-    suites: Annotated[tuple[Suite, ...], Field(min_length=1)]
+    suites: tuple[str, ...] = Field(default=(), description="that it runs on; none: on all")
     resume: str = Field(description="what a killed cell continues from")
     deviations: str = Field(description="from the paper, or what a variant changes")
 
@@ -60,8 +60,6 @@ def method_files(config_dir: Path, name: str, extended_by: tuple[str, ...] = ())
         raise UserError(f"methods/{name}.yaml extends itself: {' extends '.join((*extended_by, name))}.")
     refuse_unknown("method", name, names_in(config_dir / "methods"))
     method = validate(MethodFile, read_yaml(config_dir / "methods" / f"{name}.yaml"), f"methods/{name}.yaml")
-    for suite in method.for_suite:
-        refuse_unknown("suite", suite, get_args(Suite), f" under for_suite of methods/{name}.yaml")
     for task in method.for_task:
         refuse_unknown(
             "task", task, names_in(config_dir / "tasks"), f" under for_task of methods/{name}.yaml"

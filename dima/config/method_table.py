@@ -57,7 +57,7 @@ def _cells(method: MethodSummary) -> list[str]:
     about = method.about
     return [
         method.engine,
-        ", ".join(about.suites),
+        ", ".join(about.suites) or "all",
         about.resume,
         about.source,
         about.licence,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
-from dima.behavior.networks import DirectPolicy, MeanPolicy
+from dima.behavior.networks import DirectPolicy, MeanPolicy, SampledPolicy
 from dima.config import CellConfig, DimaParameters
 from dima.experience.collect import Collector
 from dima.experience.random import RandomStreams, stream_seed
@@ -20,9 +20,10 @@ from dima.experience.replay import Episode, Replay
 from dima.learning.compute import why_not_compiled, why_not_fused
 from dima.learning.gpu import needed_memory, require_memory
 from dima.learning.graphs import Updates
-from dima.learning.learner import Scalars
+from dima.learning.learner import Imagined, Past, Scalars
 from dima.learning.native_learner import NativeLearner
 from dima.world_model.denoiser import Denoiser
+from dima.world_model.open_loop import observe, open_loop, own_order_first
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
@@ -63,6 +64,7 @@ class DimaLearner(NativeLearner):
         if not isinstance(config.parameters, DimaParameters):
             raise TypeError(f"{config.method} has no DIMA parameters")
         self.parameters = p = config.parameters
+        self.past, self._device = p.denoiser.conditioning_states, device
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
@@ -107,18 +109,16 @@ class DimaLearner(NativeLearner):
         p = self.parameters
         self.epoch += 1
         factor = p.schedule.first_epoch_update_factor if self.epoch == 1 else 1
-        collected = self._collect()
-        reports = self._model_updates(
-            {
-                "state_decoder": (factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
-                "denoiser": (factor * p.denoiser.updates_per_epoch, self._update_denoiser),
-                "reward_model": (factor * p.reward_model.updates_per_epoch, self._update_reward_model),
-            }
-        )
+        collected = self.collect()
+        model = {
+            "state_decoder": (factor * p.state_decoder.updates_per_epoch, self._update_state_decoder),
+            "denoiser": (factor * p.denoiser.updates_per_epoch, self._update_denoiser),
+            "reward_model": (factor * p.reward_model.updates_per_epoch, self._update_reward_model),
+        }
+        reports = self.watch("world_model", lambda: self._model_updates(model))
         if self.epoch >= p.schedule.first_policy_epoch:
-            reports |= self._policy_updates(
-                {"behavior": (p.behavior.policy_updates_per_epoch, self._update_policy)}
-            )
+            policy = {"behavior": (p.behavior.policy_updates_per_epoch, self._update_policy)}
+            reports |= self.watch("policy", lambda: self._policy_updates(policy))
         behavior = self.actor_critic
         weights = [
             *self.world_model.parameters(),
@@ -128,6 +128,10 @@ class DimaLearner(NativeLearner):
         actors = (list(actor.parameters()) for actor in (behavior.actor, self._acting_actor))
         means = {part: reported.mean(dim=0) for part, reported in reports.items()}
         return {"collect": collected} | self._read(means, weights, *actors)
+
+    def is_recorded(self, part: str) -> bool:
+        """Whether a part's updates run as a CUDA graph."""
+        return any(updates.records(part) for updates in (self._model_updates, self._policy_updates))
 
     def _collect(self) -> dict[str, float]:
         return self._collect_with(DirectPolicy(self._acting_actor))
@@ -196,6 +200,25 @@ class DimaLearner(NativeLearner):
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting_actor))
+
+    def exploring_policy(self, seed: int) -> SampledPolicy:
+        """A copy of the actor; nothing follows from `seed`, as it has no latent states."""
+        return SampledPolicy(copy.deepcopy(self.actor_critic.actor).cpu())
+
+    def imagine_along(
+        self, past: Past, actions: Float[np.ndarray, "horizon agents action"], seed: int
+    ) -> dict[str, Imagined]:
+        """One rollout for every order of the agents, the model's own first."""
+        model, given = self.world_model, (past.state[-self.past :], past.action[1 - self.past :], actions)
+        history, before, following = (
+            torch.from_numpy(values).float().to(self._device)[None] for values in given
+        )
+        rollouts = {}
+        for order, sampler in own_order_first(model).items():
+            scaled = open_loop(model, sampler, history, before, following, seed)
+            predicted = observe(model, scaled), model.unscale(scaled)
+            rollouts[order] = Imagined(*(values[0].double().cpu().numpy() for values in predicted))
+        return rollouts
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """The actor alone."""

@@ -19,6 +19,14 @@ from dima.experience.collect import Collector, Sampling
 from dima.experience.replay import Episode
 from dima.learning.learner import Scalars
 
+Watch = Callable[[str, Callable[[], Any]], Any]
+"""Is given a stage of an epoch and its work, and returns what the work returned."""
+
+
+def unwatched(_stage: str, work: Callable[[], Any]) -> Any:
+    """Do the work."""
+    return work()
+
 
 class NativeLearner(ABC):
     """Counters, the training environment, and an epoch's bookkeeping; see `dima.learning.learner.Learner`.
@@ -28,6 +36,7 @@ class NativeLearner(ABC):
 
     Attributes:
         REPORTED: what the updates of every part report, by the order in their tensor.
+        watch: is called around every stage of an epoch: "collect", and those that a learner names.
     """
 
     REPORTED: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -37,6 +46,15 @@ class NativeLearner(ABC):
         self.epoch = 0
         self._collector = collector
         self.lineage = collector.spec.lineage
+        self.watch: Watch = unwatched
+
+    def collect(self) -> dict[str, float]:
+        """Take and store an epoch's environment steps; returns what is worth logging."""
+        return self.watch("collect", self._collect)
+
+    @abstractmethod
+    def _collect(self) -> dict[str, float]:
+        """`collect`, with the policy that is being trained."""
 
     def _collect_with(self, sampling: Sampling) -> dict[str, float]:
         new_steps, report = self._collector.collect(sampling, self.env_steps, self._store)
@@ -46,6 +64,10 @@ class NativeLearner(ABC):
     @abstractmethod
     def _store(self, part: Episode, continues: bool) -> None:
         """Keep an episode, or with `continues` the next part of the last one."""
+
+    def update(self, part: str) -> Float[Tensor, " reported"]:
+        """One update of a part, by its name in `REPORTED`."""
+        return getattr(self, "_update_policy" if part == "behavior" else f"_update_{part}")()
 
     @staticmethod
     def _repeat(times: int, update: Callable[[], Float[Tensor, " reported"]]) -> Float[Tensor, " reported"]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dima.config import CellConfig, HarlOffPolicyParameters, HarlOnPolicyParameters
+from dima.config import CellConfig
 from dima.record.files import read_json
 
 History = dict[str, Any]
@@ -69,10 +69,7 @@ def why_not_longer(history: History, config: CellConfig) -> str | None:
         return "budget was not raised"
     if config.engine == "checkout":
         return "program, that of a checkout, begins again"
-    if (
-        isinstance(config.parameters, HarlOnPolicyParameters | HarlOffPolicyParameters)
-        and config.parameters.linear_learning_rate_decay
-    ):
+    if config.parameters.decays_over_budget:
         return "learning rates decay over the budget"
     if budget % task.evaluation.every:
         return f"last evaluation, at {budget:,} steps, is not one that a longer run makes"

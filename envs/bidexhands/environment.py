@@ -38,6 +38,7 @@ class BiDexHands(EpisodicEnvironment):
         self._addresses = find_addresses(scene.model, self.task.kind.links)
         self._controls = find_controls(scene.model, self.task.constants.hand, self.task.own)
         self.worlds = Worlds(scene, self._addresses, num_envs)
+        self.observation_bound = self.task.constants.observation.clip
         self.steps_per_second = 1 / (scene.model.opt.timestep * self.task.constants.simulation.substeps)
         self._camera = ModelCamera(scene.model, "overview")
         self._actions = np.zeros((num_envs, spec.n_agents, spec.act_dim))

@@ -47,6 +47,8 @@ class IsaacGymEnvironment(EpisodicEnvironment):
     without. Raises IsaacGymError, also from `step`, when the other process refuses, dies or falls silent.
     """
 
+    observation_bound = 5.0
+
     def __init__(self, task: str, num_envs: int, seed: int, preset: str) -> None:
         original, obs_dim, state_dim, episode_limit = TASKS[task]
         spec = EnvSpec(

@@ -308,7 +308,7 @@ def test_only_numbers_are_divergence(
         def step(actions: np.ndarray) -> None:
             raise error
 
-        monkeypatch.setattr(learner._worlds.environment, "step", step)
+        monkeypatch.setattr(learner.worlds.environment, "step", step)
 
     fail_with(envs.NonFiniteError("the state of world 1 is not finite", worlds=[1], step=2))
     with pytest.raises(DivergedError, match="the state of world 1 is not finite"):

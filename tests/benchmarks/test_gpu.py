@@ -275,7 +275,7 @@ def test_the_replay_memory_is_full_of_what_was_collected():
     config = cell("toy", "reference", 1)
     assert isinstance(config.parameters, DimaParameters)
     with closing(DimaLearner(config, CPU)) as learner:
-        learner._collect()
+        learner.collect()
         stored, count = learner.replay.state_dict(), learner.replay.size
         fill(learner.replay)
         assert learner.replay.size == config.parameters.replay.capacity == 10 * count

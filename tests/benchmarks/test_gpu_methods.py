@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
@@ -29,9 +30,10 @@ from benchmarks.gpu_profile import (
 from benchmarks.method_cells import TOY, learning_at_once, measurable_methods, method_cell
 from benchmarks.workload import CONFIG
 from dima.campaign.speed import Speed
-from dima.cell.methods import LEARNERS, build_learner
+from dima.cell.methods import build_learner
 from dima.config.grid import load_grid, merge, validate
 from dima.config.method_files import method_summaries
+from dima.config.registry import LEARNERS
 from dima.errors import UserError
 
 CPU = torch.device("cpu")
@@ -40,7 +42,8 @@ CPU = torch.device("cpu")
 def test_every_method_but_those_of_checkouts_can_be_timed() -> None:
     methods = {method.name for method in method_summaries(CONFIG)}
     assert set(measurable_methods()) == {name for name in methods if not name.endswith("-checkout")}
-    assert TOY.keys() == LEARNERS.keys()
+    algorithms = [kind.model_fields["algorithm"].annotation for kind in LEARNERS if kind.engine != "checkout"]
+    assert TOY.keys() == {name for algorithm in algorithms for name in get_args(algorithm)}
     with pytest.raises(
         UserError,
         match="Method marie-checkout is another checkout's program; the methods that can be timed are dima, ",
@@ -262,9 +265,10 @@ def test_an_epoch_that_is_looked_at_has_few_updates() -> None:
 @pytest.mark.parametrize("method", ["dima", "mamba"])
 def test_a_profile_on_a_cpu(method: str) -> None:
     found = profiled(few_updates(learning_at_once(method_cell(method, "toy"))), CPU)
-    parts = {"dima": ["state_decoder", "denoiser", "reward_model", "policy"], "mamba": ["model", "policy"]}[
-        method
-    ]
+    parts = {
+        "dima": ["state_decoder", "denoiser", "reward_model", "behavior"],
+        "mamba": ["model", "behavior"],
+    }[method]
     assert list(found["parts"]) == parts
     for one in found["parts"].values():
         assert one["kernels"] > 10
@@ -272,9 +276,9 @@ def test_a_profile_on_a_cpu(method: str) -> None:
         assert sum(kernel["ms"] for kernel in one["largest"]) <= one["busy_ms"] * 1.001
     # of DIMA's few keys only imagination's are attended to by torch's function on a CPU
     assert (
-        {call["part"] for call in found["attention"]} >= {"model", "policy"}
+        {call["part"] for call in found["attention"]} >= {"model", "behavior"}
         if method == "mamba"
-        else {"policy"}
+        else {"behavior"}
     )
     epoch = found["epoch"]
     assert epoch["covered_ms"] == pytest.approx(epoch["busy_ms"], rel=0.02), (

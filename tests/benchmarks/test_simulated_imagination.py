@@ -45,7 +45,7 @@ def test_a_rollout_with_the_recorded_actions_is_the_recorded_episode(
     """Six starts among the first collected steps: rewards in their units, states in scaled ones."""
     config = cell(task)
     with closing(SimulatedLearner(config)) as learner:
-        learner._collect()
+        learner.collect()
         episodes = [episode for episode in learner.replay.episodes() if len(episode.reward) > 3 + 6 + HORIZON]
         episode = episodes[0]
         windows = learner.replay.sample_windows(6, 3, learner._streams["replay"])

@@ -237,7 +237,9 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workp
         "was taken over by another process while this one was suspended; it stops here."
     )
     assert last_epoch(folder) == epoch  # the next one was trained, and is not in the log
-    assert json.loads((folder / "status.json").read_text())["state"] == "running"  # the other process's status
+    assert (
+        json.loads((folder / "status.json").read_text())["state"] == "running"
+    )  # the other process's status
 
 
 @pytest.mark.slow

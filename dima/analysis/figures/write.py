@@ -79,12 +79,14 @@ def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[F
     suites = tasks_by_suite(grid)
     for suite in suites:
         yield _curves(
-            grid, f"Learning curves, {SUITE_TITLES[suite]}", [row for row in rows if row.suite == suite]
+            grid,
+            f"Learning curves, {SUITE_TITLES.get(suite, suite)}",
+            [row for row in rows if row.suite == suite],
         )
     scores = suite_scores(grid, rows)
     for suite in suites:
         if suite in PAPER_SUITES:
-            title = f"Performance profiles, {SUITE_TITLES[suite]} (grid {grid.name})"
+            title = f"Performance profiles, {SUITE_TITLES.get(suite, suite)} (grid {grid.name})"
             yield draw_profiles(title, [one for one in scores if one.suite == suite])
     if "ablation_returns" in experiments:
         # not the rows of the learning curves: more seeds are planned here

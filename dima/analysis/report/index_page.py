@@ -174,7 +174,7 @@ def word_of(row: Row) -> str:
 def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
     """The learning curves of every suite by its title, from the rows at the end of the budget."""
     return {
-        SUITE_TITLES[suite]: [
+        SUITE_TITLES.get(suite, suite): [
             _draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task]))
             for task in tasks
         ]
