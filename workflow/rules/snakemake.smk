@@ -40,8 +40,8 @@ def finished_after() -> str:
 def seeds_of_group() -> list[str]:
     """The seeds of the cells of this Slurm job; none for a single cell or outside of one.
 
-    A Slurm job gets its cells as `--target-jobs`, and its Snakemake runs one after another, each by a Snakemake
-    of its own (`srun`), which gets a single cell and the seeds from the environment.
+    A Slurm job gets its cells as `--target-jobs`. Its Snakemake runs each in turn, by a Snakemake of
+    its own (`srun`), which gets a single cell, and the seeds from the environment.
     """
     jobs = workflow.dag_settings.target_jobs
     seeds = {job.wildcards_dict["seed"] for job in jobs if job.rulename == "cell"}
