@@ -25,7 +25,8 @@ from pathlib import Path
 from dima.cli import main
 loaded, *arguments = sys.argv[1:]
 status = main(arguments)
-Path(loaded).write_text("\\n".join(name for name in sys.modules if name.partition(".")[0] in ("dima", "envs")))
+names = [name for name in sys.modules if name.partition(".")[0] in ("dima", "envs")]
+Path(loaded).write_text("\\n".join(names))
 sys.exit(status)
 """
 

@@ -136,7 +136,10 @@ def apptainer(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
 
 
-BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done; echo content >"$image"'
+BUILD = (
+    'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done;'
+    ' echo content >"$image"'
+)
 
 
 def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(

@@ -53,7 +53,9 @@ def test_it_says_what_runs() -> None:
     for name, row in rows().items():
         if name in CHECKOUTS:
             continue
-        parameters = plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        parameters = (
+            plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        )
         learner = load(LEARNERS[type(parameters)])
         assert issubclass(learner, HarlLearner) == (row["engine"] == "harl")
         assert (
@@ -100,9 +102,7 @@ def test_the_command_prints_it(workplace, capsys) -> None:
 def test_a_cell_that_its_method_cannot_run_is_refused(workplace, capsys) -> None:
     path = workplace / "workflow/config/methods/mamba.yaml"
     path.write_text(
-        path.read_text(encoding="utf-8").replace(
-            "about:\n", "about:\n  suites: [toy, mamujoco]\n"
-        )
+        path.read_text(encoding="utf-8").replace("about:\n", "about:\n  suites: [toy, mamujoco]\n")
     )
     sentence = "Method mamba does not run on pen of suite bidexhands; it runs on toy, mamujoco."
     with pytest.raises(UserError, match=re.escape(sentence)):

@@ -84,7 +84,9 @@ GRID = """
 experiments: {final_returns: [{tasks: [push-mass], methods: [uniform], seeds: [1]}]}
 overrides: {tasks: {push-mass: {env_steps: 300, evaluation: {every: 100, episodes: 2}}}}
 """
-WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from dima.cli import main; sys.exit(main(['methods']))"
+WITHOUT_TORCH = (
+    "import sys; sys.modules['torch'] = None; from dima.cli import main; sys.exit(main(['methods']))"
+)
 
 
 @pytest.fixture
@@ -124,7 +126,24 @@ def test_a_method_is_a_module_a_yaml_and_a_line(copy: Path) -> None:
     first, rest = registry.read_text(encoding="utf-8").split("METHODS = {\n")
     registry.write_text(f"{first}METHODS = {{\n{LINE}{rest}", encoding="utf-8")
 
-    run(copy, *"-m dima train --grid trial --task push-mass --method uniform --seed 1 --device cpu".split())
+    run(
+        copy,
+        *[
+            "-m",
+            "dima",
+            "train",
+            "--grid",
+            "trial",
+            "--task",
+            "push-mass",
+            "--method",
+            "uniform",
+            "--seed",
+            "1",
+            "--device",
+            "cpu",
+        ],
+    )
     summary = json.loads((copy / "results/trial/cells/push-mass/uniform/seed-1/summary.json").read_text())
     assert (summary["budget"], summary["final"]["episodes"]) == (300, 2)
     assert "\nuniform\n  engine: native\n  suites: toy\n" in run(copy, "-c", WITHOUT_TORCH)
@@ -137,5 +156,7 @@ def test_a_method_is_a_module_a_yaml_and_a_line(copy: Path) -> None:
         "workflow/config/methods/uniform.yaml",
     }
     assert before.keys() <= after.keys()
-    lines = list(difflib.unified_diff(before["dima/config/registry.py"], after["dima/config/registry.py"], n=0))
+    lines = list(
+        difflib.unified_diff(before["dima/config/registry.py"], after["dima/config/registry.py"], n=0)
+    )
     assert [line for line in lines[2:] if line[0] in "+-"] == [f"+{LINE}"]

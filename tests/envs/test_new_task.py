@@ -102,7 +102,7 @@ def run(copy: Path, *arguments: str) -> str:
 
 
 def train(copy: Path, method: str, *options: str) -> None:
-    run(copy, "train", *"--grid ropes --task tug --seed 1 --method".split(), method, *options)
+    run(copy, "train", *["--grid", "ropes", "--task", "tug", "--seed", "1", "--method"], method, *options)
 
 
 def different(copy: Path) -> list[str]:
