@@ -162,7 +162,7 @@ class Grid:
             refuse_unknown("method", method, methods, place)
 
     def _refuse_unknown_suites(self, method: str) -> None:
-        """A suite is known if a task file names it."""
+        """Refuse a suite that no task file names."""
         known = sorted({self.task(name).suite for name in names_in(self.config_dir / "tasks")})
         for file in self._methods[method]:
             for suite in (*file.for_suite, *file.about.get("suites", ())):

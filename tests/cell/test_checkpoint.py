@@ -126,7 +126,7 @@ def test_a_changed_number_is_damage(tmp_path):
     text = content.read_text()
     assert text.count("400") == 1
     content.write_text(text.replace("400", "401"))
-    with pytest.raises(UserError, match="digest does not fit"):
+    with pytest.raises(UserError, match="digest does not match"):
         load_checkpoint(tmp_path)
 
 

@@ -3,7 +3,7 @@
 `old_records/paper.halfcheetah-2x3.mappo.tar.xz` is one cell of the paper's grid as commit ad2eaec recorded
 it, packed by `dima pack`; commit 8d690b9 made the tables `final_returns.*` of it.
 `old_records/half-done.tar.xz` has a DIMA and a HASAC cell with tiny networks on push-mass, which commit
-8d690b9 trained for 300 of 600 environment steps until SIGTERM, without Sacred's copy and the older checkpoint.
+8d690b9 trained for 300 of 600 environment steps until SIGTERM, without Sacred's copy and one checkpoint.
 
 Weights trained on two processors differ by rounding, so no test compares with weights of another machine.
 That the half-done cells continue as they would have is shown in three steps which hold on any machine:

@@ -82,6 +82,25 @@ def test_a_forced_cell_is_trained_again_in_this_process_and_in_slurms(stage) -> 
     assert times(*remote, DIMA_FINISHED_AFTER="1234.5") == {1234.5}
 
 
+def test_the_snakemake_of_each_cell_of_a_job_gets_the_siblings_from_that_of_the_job(stage) -> None:
+    stage.write(
+        "quick.yaml",
+        "experiments: {final_returns: [{tasks: [push-mass], methods: [dima], seeds: [1, 2]}]}\n",
+    )
+    job = "cell:grid=quick,task=push-mass,method=dima,seed=1"
+    inner = ["--mode", "remote", "--force", "--allowed-rules", "cell", "--target-jobs", job]
+
+    def commands(*arguments: str) -> list[str]:
+        result = stage.snakemake("--dry-run", "--printshellcmds", *arguments, DIMA_SIBLING_SEEDS="1 2")
+        assert result.returncode == 0, result.stderr
+        return re.findall(r"dima train .*", result.stdout)
+
+    (command,) = commands(*inner)
+    assert "--with-seeds 1 2 --wait" in command
+    assert len(commands("quick")) == 2
+    assert "--with-seeds" not in "".join(commands("quick"))  # the first process is in no job
+
+
 @pytest.mark.parametrize(
     ("state", "word", "again"),
     [

@@ -52,7 +52,7 @@ def train_options(wildcards) -> str:
 
     The cells of a Slurm job (`group-components` in the profile) train at the same time on its GPU and cores.
     """
-    seeds = " ".join(map(str, seeds_of_group()))
+    seeds = " ".join(seeds_of_group())
     return f"--finished-after {finished_after()}" + (f" --with-seeds {seeds}" if seeds else "")
 
 

@@ -9,13 +9,18 @@ import sys
 import time
 
 STARTED = time.time()
-FINISHED_AFTER = "DIMA_FINISHED_AFTER"  # from this process to those that Slurm starts, by `envvars`
+# from a process to those that it starts through Slurm, by `envvars`
+FINISHED_AFTER, SIBLING_SEEDS = "DIMA_FINISHED_AFTER", "DIMA_SIBLING_SEEDS"
 
 os.environ.setdefault(FINISHED_AFTER, "0")
+if workflow.is_main_process:
+    os.environ[SIBLING_SEEDS] = ""
+os.environ.setdefault(SIBLING_SEEDS, "")
 
 
 envvars:
     FINISHED_AFTER,
+    SIBLING_SEEDS,
 
 
 def finished_after() -> str:
@@ -32,14 +37,17 @@ def finished_after() -> str:
     return str(STARTED if settings.forceall or cells else 0)
 
 
-def seeds_of_group() -> list[int]:
+def seeds_of_group() -> list[str]:
     """The seeds of the cells of this Slurm job; none for a single cell or outside of one.
 
-    A Slurm job gets its cells as `--target-jobs`, and Snakemake would run them one after another.
+    A Slurm job gets its cells as `--target-jobs`. Its Snakemake runs each in turn, by a Snakemake of
+    its own (`srun`), which gets a single cell, and the seeds from the environment.
     """
     jobs = workflow.dag_settings.target_jobs
-    seeds = sorted({int(job.wildcards_dict["seed"]) for job in jobs if job.rulename == "cell"})
-    return seeds if len(seeds) > 1 else []
+    seeds = {job.wildcards_dict["seed"] for job in jobs if job.rulename == "cell"}
+    if len(seeds) > 1:
+        os.environ[SIBLING_SEEDS] = " ".join(sorted(seeds, key=int))
+    return os.environ[SIBLING_SEEDS].split()
 
 
 def jobs_of_process() -> list:
