@@ -1,7 +1,4 @@
-"""The two that are compared: `dima` as it trains, and the reference.
-
-A call of a part is one update, or one batch of rollouts.
-"""
+"""The two sides: `dima` as it trains, and the reference. A call is one update or one batch of rollouts."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ GRADIENT = "gradient of "
 
 
 class Contender(Protocol):
-    """One method for each part, which returns what both must agree on; every call has the same noise."""
+    """A method for each part that returns what both sides must agree on; every call has the same noise."""
 
     def state_decoder(self) -> Results:
         """One update: loss and gradients."""
@@ -99,7 +96,7 @@ class Dima(Contender):
 
 
 class Plain(Contender):
-    """The reference, on weights of its own that start as those of `Dima`."""
+    """The reference, whose weights start like `Dima`'s."""
 
     def __init__(self, sizes: Sizes, data: Data) -> None:
         self._data, self._shapes, self._config = data, sizes.shapes, (p := sizes.parameters).behavior
@@ -164,7 +161,7 @@ class Plain(Contender):
 
 
 def relative_error(ours: Results, reference: Results) -> float:
-    """|a - b| / |b| of everything put into one vector; 0 of nothing."""
+    """|a - b| / |b| of all values as one vector; 0 of none."""
     if not reference:
         return 0.0
     difference = sum((ours[name] - reference[name]).double().square().sum().item() for name in reference)

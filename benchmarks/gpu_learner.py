@@ -1,10 +1,8 @@
-"""One measurement of `benchmarks.gpu`, in a process of its own.
+"""One measurement of `benchmarks.gpu`, in a process of its own; its last line is the result as JSON.
 
-The last line it prints is what it found, as JSON.
-
-An epoch is timed without its environment steps: the replay memory is filled once, with the real steps of a
-warm-up stored again and again until it is full, as it is in most of a long run, and every epoch learns from
-that. The policy learns from the first epoch on.
+An epoch is timed without its environment steps: the replay memory is filled once with repeated steps of a
+warm-up, since it is full in most of a long run, and every epoch learns from that. The policy learns from the
+first epoch on.
 """
 
 from __future__ import annotations
@@ -48,13 +46,12 @@ def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellCo
 def epochs(
     config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool
 ) -> dict[str, Any]:
-    """Seconds of whole epochs and of their stages, host synchronisations, peak memory, first losses, digest
-    of the weights after warm-up.
+    """Seconds of epochs and stages, waits of the host, peak memory, first losses, digest of warm weights.
 
     Args:
         config: of the cell.
         device: where it learns.
-        count: epochs that are timed; 0: losses and digest alone.
+        count: timed epochs; 0: losses and digest only.
         eager: neither graphs nor compiled parts.
         waits: say "ready" after the warm-up and wait for a line, so that several processes begin together.
     """
@@ -142,9 +139,7 @@ def timing(seconds: dict[str, list[float]], device: torch.device) -> Watch:
 def host_synchronisations(
     learner: DimaLearner, collected: dict[str, float], device: torch.device
 ) -> dict[str, int]:
-    """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads
-    losses and the new actor.
-    """
+    """How often the host waits for the device in an epoch's updates, and in all of it with its final read."""
     inside = 0
     with waits_of_the_host(device) as waits:
 
@@ -162,10 +157,7 @@ def host_synchronisations(
 
 @contextmanager
 def waits_of_the_host(device: torch.device) -> Iterator[Callable[[], Sequence[str]]]:
-    """A function that names the waits so far.
-
-    Those that the driver's calls warn of on a GPU, the operators that would wait on a CPU.
-    """
+    """A function that names the waits so far: CUDA's warnings, or on a CPU operators that would wait."""
     if device.type != "cuda":
         with HostQuestions() as questions:
             yield lambda: questions.names
@@ -201,13 +193,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compute", choices=("reference", "fast"), required=True)
     parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=0, help="how many are timed")
+    parser.add_argument("--epochs", type=int, default=0, help="number of timed epochs")
     parser.add_argument(
         "--waits",
         action="store_true",
-        help="say that it is ready, and wait for a line before anything is timed",
+        help="print ready and wait for a line before timing",
     )
-    parser.add_argument("--cell-steps", type=int, help="run a cell of so many environment steps instead")
+    parser.add_argument("--cell-steps", type=int, help="run a cell of this many environment steps instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     dima.learning.compute.prepare_process(options.compute, options.device)

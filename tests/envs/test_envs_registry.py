@@ -14,7 +14,8 @@ import envs
 
 
 def test_importing_the_package_loads_no_simulator() -> None:
-    code = "import sys, envs; sorted(envs.TASKS); print({'mujoco', 'gymnasium', 'torch', 'dima'} & set(sys.modules))"
+    heavy = {"mujoco", "gymnasium", "torch", "dima"}
+    code = f"import sys, envs; sorted(envs.TASKS); print({heavy} & set(sys.modules))"
     root = Path(envs.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -81,9 +82,9 @@ def test_a_missing_simulator_names_the_extra(
     monkeypatch.setattr(sys, "meta_path", [NotInstalled(missing), *sys.meta_path])
     with pytest.raises(envs.MissingExtraError) as caught:
         envs.make("halfcheetah-2x3", preset=preset)
-    assert (
-        str(caught.value)
-        == f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: pip install -e '.[mujoco]'"
+    assert str(caught.value) == (
+        f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: "
+        "pip install -e '.[mujoco]'"
     )
 
 

@@ -224,7 +224,10 @@ def test_it_says_that_it_cannot_resume() -> None:
     with pytest.raises(envs.InvalidArgumentError, match=r"call reset\(\)"):
         env.get_sim_state()
     env.reset()
-    says = "pen runs in isaacgym-1.0rc4, which cannot restore its state bit for bit: what runs in it cannot be resumed"
+    says = (
+        "pen runs in isaacgym-1.0rc4, which cannot restore its state bit for bit: "
+        "what runs in it cannot be resumed"
+    )
     for refused in (env.get_sim_state, lambda: env.set_sim_state({})):
         with pytest.raises(envs.UnsupportedSimStateError) as caught:
             refused()

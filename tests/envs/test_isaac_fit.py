@@ -108,7 +108,8 @@ def test_what_the_stand_in_was_given_is_found_again(
 def test_the_probe_records_where_it_ran(measured: Path) -> None:
     content = json.loads(measured.read_text())
     assert content["versions"] | {"python": ""} == {
-        "isaacgym": "1.0rc4", "torch": "0.0.0+substitute", "numpy": np.__version__, "python": "", "device": "cpu"
+        "isaacgym": "1.0rc4", "torch": "0.0.0+substitute", "numpy": np.__version__,
+        "python": "", "device": "cpu",
     }  # fmt: skip
     assert (content["task"], content["seed"], content["dt"], content["substeps"]) == (
         "ShadowHandDoorOpenOutward",
@@ -148,7 +149,9 @@ def test_step_response_of_a_unit_base_force() -> None:
 FLOATING = """
 <mujoco>
   <option timestep="{h}" integrator="implicitfast" gravity="0 0 0"/>
-  <worldbody><body><freejoint/><inertial pos="0 0 0" mass="5.011" diaginertia="0.0259 0.0263 0.0113"/></body></worldbody>
+  <worldbody><body>
+    <freejoint/><inertial pos="0 0 0" mass="5.011" diaginertia="0.0259 0.0263 0.0113"/>
+  </body></worldbody>
 </mujoco>
 """
 HINGED = """
