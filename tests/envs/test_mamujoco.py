@@ -173,7 +173,9 @@ def test_an_episode_that_lasts_is_truncated_at_gymnasiums_limit(task: str) -> No
 
 def with_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setattr(robots, "WORLDS_PER_THREAD", 1)
-    monkeypatch.setattr(robots.os, "sched_getaffinity", lambda process: set(range(threads)), raising=False)
+    monkeypatch.setattr(
+        mujoco_process.os, "sched_getaffinity", lambda process: set(range(threads)), raising=False
+    )
 
 
 @pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1"])
@@ -200,7 +202,9 @@ def test_the_number_of_threads_changes_nothing(
 def test_threads_are_for_many_worlds(
     worlds: int, processors: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robots.os, "sched_getaffinity", lambda process: set(range(processors)), raising=False)
+    monkeypatch.setattr(
+        mujoco_process.os, "sched_getaffinity", lambda process: set(range(processors)), raising=False
+    )
     assert robots._threads(worlds) == threads
 
 
