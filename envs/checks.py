@@ -35,6 +35,14 @@ def require_single_world(num_envs: int) -> None:
         raise InvalidArgumentError(f"play steps a single world, this environment has {num_envs}")
 
 
+def require_world(world: int, num_envs: int) -> None:
+    """Raises InvalidArgumentError unless there is such a world."""
+    if not 0 <= world < num_envs:
+        raise InvalidArgumentError(
+            f"there is no world {world}: this environment has {num_envs}, counted from 0"
+        )
+
+
 def require_size(height: int, width: int) -> None:
     """Raises InvalidArgumentError for a picture without pixels."""
     if height < 1 or width < 1:

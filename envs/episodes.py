@@ -221,10 +221,7 @@ class EpisodicEnvironment(BatchedEnvironment):
         self, world: int = 0, height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "height width 3"]:
         self._require_started()
-        if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(
-                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
-            )
+        checks.require_world(world, self.num_envs)
         checks.require_size(height, width)
         return self._draw_world(world, height, width)
 

@@ -21,7 +21,7 @@ from envs.bidexhands.scene import Scene
 from envs.bidexhands.tasks import Task
 from envs.bidexhands.warp_worlds import CONSTRAINTS, CONTACTS, WarpWorlds
 from envs.bidexhands.worlds import Worlds
-from envs.checks import identity, non_finite, require_actions, require_same, require_worlds
+from envs.checks import identity, non_finite, require_actions, require_same, require_world, require_worlds
 from envs.interface import (
     BatchedEnvironment,
     CrowdedError,
@@ -125,10 +125,7 @@ class WarpBiDexHands(BatchedEnvironment):
     def render(
         self, world: int = 0, height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "height width 3"]:
-        if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(
-                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
-            )
+        require_world(world, self.num_envs)
         positions = self.worlds.arrays().qpos[world : world + 1].cpu().numpy().astype(np.float64)
         return self._camera.draw(positions, height, width)[0]
 

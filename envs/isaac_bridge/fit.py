@@ -169,8 +169,8 @@ def kind_of_damping(rate: float, h: float) -> str:
     implicit = abs(np.log(rate / ASSET_DAMPING)) <= abs(np.log(taken_off_after / ASSET_DAMPING))
     if implicit:
         return f"as a force, implicitly, at {rate:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
-    rate = f"c = {taken_off_after:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
-    return f"taken off after the forces, v (1 - c h), at {rate}"
+    after = f"c = {taken_off_after:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
+    return f"taken off after the forces, v (1 - c h), at {after}"
 
 
 def write_version(probe_path: Path, folder: Path) -> Path:
