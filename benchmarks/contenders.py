@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,32 +20,12 @@ Results = dict[str, Tensor]
 GRADIENT = "gradient of "
 
 
-class Contender(Protocol):
-    """A method for each part that returns what both sides must agree on; every call has the same noise."""
+class Dima:
+    """`dima`.
 
-    def state_decoder(self) -> Results:
-        """One update: loss and gradients."""
-        ...
-
-    def denoiser(self) -> Results:
-        """One update: loss and gradients."""
-        ...
-
-    def reward_model(self) -> Results:
-        """One update: losses and gradients."""
-        ...
-
-    def imagination(self) -> Results:
-        """A batch of rollouts with reward and continuation."""
-        ...
-
-    def behavior(self) -> Results:
-        """One policy update: the last losses and the new weights."""
-        ...
-
-
-class Dima(Contender):
-    """`dima`."""
+    Every part's method makes one call and returns what both sides must agree on: losses and gradients,
+    rollouts, or the policy's new weights. Every call has the same noise.
+    """
 
     def __init__(self, sizes: Sizes, data: Data) -> None:
         self._data, self._config = data, (p := sizes.parameters).behavior
@@ -95,7 +74,7 @@ class Dima(Contender):
         return {name: losses[name] for name in ("actor_loss", "critic_loss")} | _weights(self.actor_critic)
 
 
-class Plain(Contender):
+class Plain:
     """The reference, whose weights start like `Dima`'s."""
 
     def __init__(self, sizes: Sizes, data: Data) -> None:
@@ -158,6 +137,9 @@ class Plain(Contender):
             networks, self._behavior_optimizers, self._data.rollout, self._config
         )
         return {"actor_loss": actor_loss, "critic_loss": critic_loss} | _weights(self.actor_critic)
+
+
+Contender = Dima | Plain
 
 
 def relative_error(ours: Results, reference: Results) -> float:

@@ -179,7 +179,7 @@ def refusal(device: str, *, compile_only: bool) -> str | None:
     return (
         None
         if interpreted
-        else "On a CPU the kernels run in Triton's interpreter alone: set TRITON_INTERPRET=1."
+        else "On a CPU the kernels run only in Triton's interpreter: set TRITON_INTERPRET=1."
     )
 
 

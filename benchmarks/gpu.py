@@ -239,11 +239,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=("reference", "fast"),
         help="preset of computing for --method (default: the method's own)",
     )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="profile --method, or dima-fast, instead",
-    )
+    parser.add_argument("--profile", action="store_true", help="profile --method, or dima-fast, instead")
     options = parser.parse_args(arguments)
     options.method = options.method or (["dima-fast"] if options.profile else None)
     if (options.task or options.compute) and not options.method:

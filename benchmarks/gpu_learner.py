@@ -24,6 +24,7 @@ from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.stages import learning, watched
+from benchmarks.timing import measured_on, seconds_of
 from dima.config import CellConfig
 from dima.experience.replay import Episode, Replay
 from dima.learning.dima_learner import DimaLearner
@@ -95,21 +96,6 @@ def fill(replay: Replay) -> None:
     while replay.size < replay.config.capacity:
         for episode in episodes:
             replay.append(episode)
-
-
-def seconds_of(call: Callable[[], Any], device: torch.device) -> float:
-    """Wall time of a call, until the device has done what it was given."""
-    finish(device)
-    started = time.perf_counter()
-    call()
-    finish(device)
-    return time.perf_counter() - started
-
-
-def finish(device: torch.device) -> None:
-    """Wait until the device has nothing left to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def keeping(losses: dict[str, list[Tensor]]) -> Watch:
@@ -194,11 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=0, help="number of timed epochs")
-    parser.add_argument(
-        "--waits",
-        action="store_true",
-        help="print ready and wait for a line before timing",
-    )
+    parser.add_argument("--waits", action="store_true", help="print ready and wait for a line before timing")
     parser.add_argument("--cell-steps", type=int, help="run a cell of this many environment steps instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -212,14 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = whole_cell(config, options.device, options.cell_steps)
         else:
             found = epochs(config, options.device, options.epochs, eager=options.eager, waits=options.waits)
-    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
-    origin = {
-        "path": described,
-        "task": config.task.name,
-        "device": name,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-    }
+    origin = {"path": described, "task": config.task.name} | measured_on(options.device)
     print(json.dumps(origin | found), flush=True)
 
 

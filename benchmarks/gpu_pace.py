@@ -20,10 +20,10 @@ import yaml
 
 import dima.learning.compute
 from benchmarks.gpu_cell import WARM_UP, peak_bytes
-from benchmarks.gpu_learner import fill, seconds_of, waits_of_the_host
+from benchmarks.gpu_learner import fill, waits_of_the_host
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.stages import learning, watched
-from benchmarks.timing import Stopwatch, shown, spread
+from benchmarks.timing import Stopwatch, measured_on, seconds_of, shown, spread
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
 from dima.experience.replay import Replay
@@ -156,12 +156,8 @@ def print_found(
     )
     dima.learning.compute.prepare_process(config.compute, options.device)
     found = measure(config, options.device)
-    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
     origin = {"method": options.method, "task": config.task.name, "compute": config.compute}
-    print(
-        json.dumps(origin | {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda} | found),
-        flush=True,
-    )
+    print(json.dumps(origin | measured_on(options.device) | found), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,9 +24,10 @@ from torch import Tensor
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.gpu_learner import fill, finish, seconds_of
+from benchmarks.gpu_learner import fill
 from benchmarks.gpu_pace import print_found
 from benchmarks.stages import learning, watched
+from benchmarks.timing import finish, seconds_of
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
 from dima.config.grid import merge, validate

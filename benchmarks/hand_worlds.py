@@ -9,14 +9,13 @@ Absolute numbers mean something on a GPU only; on a CPU this shows that the comm
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
-from benchmarks.timing import command, write_result
+from benchmarks.timing import command, seconds_of, write_result
 from envs.bidexhands.environment import BiDexHands
 from envs.bidexhands.presets import DEFAULT
 from envs.bidexhands.tasks import KINDS
@@ -56,17 +55,12 @@ def _steps_per_second(
     actions = torch.rand(WARM_UP + steps, worlds, 2, 26, generator=generator, device=device) * 2 - 1
     for action in actions[:WARM_UP]:
         step(action)
-    _wait(device)
-    started = time.perf_counter()
-    for action in actions[WARM_UP:]:
-        step(action)
-    _wait(device)
-    return steps / (time.perf_counter() - started)
 
+    def run() -> None:
+        for action in actions[WARM_UP:]:
+            step(action)
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return steps / seconds_of(run, device)
 
 
 def _hardware(device: torch.device) -> str:

@@ -22,7 +22,7 @@ from benchmarks.timing import VERDICT, Elapsed, Stopwatch, command, print_head, 
 from benchmarks.workload import CONFIG
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOnPolicyParameters
-from dima.config.grid import CellKey, Grid, GridFile, validate
+from dima.config.grid import CellKey, plain_grid
 
 TASKS = ("push-mass", "halfcheetah-2x3", "ant-4x2")
 LEAST_RATIO = 1.0
@@ -60,10 +60,7 @@ class Side(NamedTuple):
 
 def cell(task: str) -> CellConfig:
     """MAPPO on the task as in the paper's grid, seed 1."""
-    content = {"experiments": {"speed": [{"tasks": [task], "methods": ["mappo"], "seeds": [1]}]}}
-    return Grid("benchmark", validate(GridFile, content, "benchmark"), CONFIG).resolve(
-        CellKey(task, "mappo", 1)
-    )
+    return plain_grid([task], ["mappo"], [1], CONFIG).resolve(CellKey(task, "mappo", 1))
 
 
 def our_side(learner: HarlOnPolicyLearner) -> Side:

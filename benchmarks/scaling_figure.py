@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling_figure scaling.json scaling
 
-draws it from the JSON file alone.
+redraws it from the JSON file.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def save(found: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
-    """Write STEM.png and STEM.pdf, whose bytes depend on the numbers alone."""
+    """Write STEM.png and STEM.pdf, whose bytes depend on the numbers only."""
     with style():
         return save_figure(
             draw(found), [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dima.record.provenance import provenance
 
 VERDICT = {None: "", True: "yes", False: "no"}
@@ -62,6 +64,27 @@ class Stopwatch:
         finally:
             self.seconds += time.perf_counter() - started
             self.calls += 1
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has nothing left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(call: Callable[[], Any], device: torch.device) -> float:
+    """Wall time of a call, until the device has finished its work."""
+    finish(device)
+    started = time.perf_counter()
+    call()
+    finish(device)
+    return time.perf_counter() - started
+
+
+def measured_on(device: torch.device) -> dict[str, Any]:
+    """Name of the GPU, or "CPU", and the versions of torch and CUDA."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

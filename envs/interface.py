@@ -248,7 +248,7 @@ class BatchedEnvironment(ABC):
         Raises UntoldStateError, if observations do not determine them, and InvalidArgumentError (shape).
         """
         raise UntoldStateError(
-            f"the observations of {self.spec.task} with preset {self.spec.preset} do not tell its state"
+            f"the observations of {self.spec.task} with preset {self.spec.preset} do not determine its state"
         )
 
     @abstractmethod

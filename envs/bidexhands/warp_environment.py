@@ -22,13 +22,7 @@ from envs.bidexhands.tasks import Task
 from envs.bidexhands.warp_worlds import CONSTRAINTS, CONTACTS, WarpWorlds
 from envs.bidexhands.worlds import Worlds
 from envs.checks import identity, non_finite, require_actions, require_same, require_world, require_worlds
-from envs.interface import (
-    BatchedEnvironment,
-    CrowdedError,
-    NonFiniteError,
-    SimState,
-    StepResult,
-)
+from envs.interface import BatchedEnvironment, CrowdedError, NonFiniteError, SimState, StepResult
 from envs.rendering import ModelCamera
 
 

@@ -106,7 +106,7 @@ class WarpWorlds:
         return EngineArrays(**current, wrenches=wrenches)
 
     def save(self) -> dict[str, np.ndarray]:
-        """What the worlds need to go on; on the CPU, bit for bit."""
+        """What the worlds continue from; on the CPU, bit for bit."""
         return {name: self._tensor(name).cpu().numpy().copy() for name in _STATE}
 
     def restore(self, saved: dict[str, np.ndarray]) -> None:

@@ -73,7 +73,7 @@ class Channel:
             )
         if version != VERSION:
             versions = f"version {version} of the bridge's protocol, this side version {VERSION}"
-            raise ProtocolError(f"the other side speaks {versions}")
+            raise ProtocolError(f"the other side uses {versions}")
         if length > HEADER_LIMIT:
             raise ProtocolError(
                 f"a message announces a header of {length} bytes, at most {HEADER_LIMIT} are taken"

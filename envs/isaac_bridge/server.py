@@ -44,7 +44,7 @@ def _connect(path: str) -> socket.socket:
 
 
 def _accept(path: str) -> socket.socket:
-    """Wait for one client; the socket file is the owner's alone, and goes when the client has come."""
+    """Wait for one client; the socket file is private to its owner, and removed when the client has come."""
     with socket.socket(socket.AF_UNIX) as listener:
         before = os.umask(0o077)
         listener.bind(path)
@@ -74,7 +74,7 @@ def _serve(channel: Channel) -> None:
     except RefusedError as error:
         channel.send("failed", {"message": str(error)})
         raise
-    except (Exception, SystemExit) as error:  # Isaac Gym's code ends the process where it cannot go on
+    except (Exception, SystemExit) as error:  # Isaac Gym's code ends the process when it cannot continue
         channel.send("failed", {"message": f"{type(error).__name__}: {error}"})
         raise
 

@@ -220,5 +220,5 @@ def _version_of(isaacgym: ModuleType) -> str:
 
 
 def _to_numpy(tensor: Any, dtype: type) -> np.ndarray:
-    # A copy, because the task goes on writing into its own buffers.
+    # a copy: the task keeps writing into its buffers
     return np.array(tensor.detach().cpu().numpy(), dtype=dtype)

@@ -1,5 +1,4 @@
-"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method, whatever its
-name."""
+"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method."""
 
 from __future__ import annotations
 
@@ -209,11 +208,7 @@ def test_what_counts_as_a_kernel() -> None:
         is_kernel(event(cuda), True),
         is_kernel(event(cpu), True),
         is_kernel(event(cuda, annotation=True), True),
-    ] == [
-        True,
-        False,
-        False,
-    ]
+    ] == [True, False, False]
     linear, backward = event(cpu, "aten::linear"), event(cpu, "MmBackward0")
     events = [
         event(cpu),

@@ -60,7 +60,7 @@ def test_an_unknown_engine_names_the_choices() -> None:
 
 
 class NotInstalled(MetaPathFinder):
-    """Finds nothing, and lets nobody else find the package."""
+    """Finds nothing, and keeps other finders from the package."""
 
     def __init__(self, package: str) -> None:
         self.package = package

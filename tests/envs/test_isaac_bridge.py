@@ -535,7 +535,7 @@ def test_a_server_that_is_about_to_listen_is_given_time(
         def listen() -> None:
             time.sleep(0.3)
             listener.bind(path)
-            time.sleep(0.2)  # the file is there, and nobody listens
+            time.sleep(0.2)  # the file is there, but nothing listens yet
             listener.listen(1)
 
         server = threading.Thread(target=listen)

@@ -326,9 +326,9 @@ def test_a_warning_made_an_error_is_raised_outside_mujoco(tmp_path: Path) -> Non
 
 def test_threads_leave_mujocos_process_as_they_found_it() -> None:
     """Environments stepped from several threads at once, and a handler of the user's own."""
-    told: list[str] = []
+    warned: list[str] = []
     before, timer = mujoco.get_mju_user_warning(), mujoco_process.TIMER.value
-    mujoco.set_mju_user_warning(told.append)
+    mujoco.set_mju_user_warning(warned.append)
     handler = mujoco.get_mju_user_warning()
     try:
 
@@ -346,6 +346,6 @@ def test_threads_leave_mujocos_process_as_they_found_it() -> None:
         assert mujoco.get_mju_user_warning() is handler
         assert mujoco_process.TIMER.value == timer
         handler("still here")
-        assert told == ["still here"]
+        assert warned == ["still here"]
     finally:
         mujoco.set_mju_user_warning(before)
