@@ -1,5 +1,7 @@
-"""Every cell of the grids in workflow/config, their tables, figures and reports. Targets: all (the paper's grid), quick, tables,
-figures, report, <grid>_tables, _figures (those of returns), _prediction_error, _world_model_figures, _studies, _films, and containers.
+"""All cells of the grids in workflow/config, their tables, figures and reports.
+
+Targets: all (the paper's grid), quick, tables, figures, report, containers, and <grid>_tables, _figures (of
+returns), _prediction_error, _world_model_figures, _studies, _films.
 """
 
 import os
@@ -8,12 +10,12 @@ import sys
 from dima.errors import UserError
 from dima.config.grid import CONFIG_DIR, Grid, load_grid
 
-# jobs run the Python that runs Snakemake, also when its environment is not active
+# jobs run with the Python of Snakemake, even if its environment is not active
 os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
 
 
 def read_grids() -> dict[str, Grid]:
-    """Every grid by name, its tasks read once so that a fault is found before anything starts."""
+    """Every grid by name, with all its tasks, so that errors are found before anything starts."""
     names = {"paper", "quick"} | {path.stem for path in CONFIG_DIR.glob("*.yaml")}
     grids = {name: load_grid(name) for name in sorted(names)}
     for grid in grids.values():
@@ -31,8 +33,8 @@ except UserError as error:
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/snakemake.smk"
 include: "workflow/rules/containers.smk"
-include: "workflow/rules/seeds_beside.smk"
 include: "workflow/rules/cards.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/films.smk"

@@ -6,7 +6,8 @@ from typing import Any
 
 from benchmarks.workload import CONFIG
 from dima.config import CellConfig
-from dima.config.grid import CellKey, merge, method_summaries, plain_grid, validate
+from dima.config.grid import CellKey, merge, plain_grid, validate
+from dima.config.method_files import method_summaries
 from dima.errors import UserError
 
 TASKS = {"paper": "halfcheetah-2x3", "toy": "push-mass"}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+import shtab
+
+from dima import __version__
 from dima.analysis.commands import add_analysis_commands
-from dima.campaign.commands import add_archive_commands, add_campaign_commands
+from dima.campaign.commands import add_archive_commands, add_campaign_commands, add_run
 from dima.cell.commands import add_train
 from dima.config.commands import add_lists
 from dima.containers.commands import add_build_image
@@ -26,10 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
     0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: a simulator or a checkout's program crashed,
-        75: locked,
-    99: stopped at a checkpoint as asked, 130: interrupted, 1: anything else.
+    75: locked, 99: stopped at a checkpoint as asked, 130: interrupted, 1: anything else.
     """
-    options = parser().parse_args(arguments)
+    top = parser()
+    options = top.parse_args(arguments)
+    if "command" not in options:
+        top.print_help()
+        return 0
     try:
         return options.command(options) or 0
     except DimaError as error:
@@ -48,6 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", status)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Adds the nearest choice to the message about a wrong one."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        names = re.findall(r"[\w-]+", wrong[2]) if wrong else []
+        near = difflib.get_close_matches(wrong[1], names, n=1) if wrong else []
+        super().error(f"{message}; perhaps {near[0]!r}" if near else message)
+
+
 def _say(message: object, status: int) -> int:
     print(f"dima: {message}", file=sys.stderr)
     return status
@@ -58,12 +77,15 @@ def parser() -> argparse.ArgumentParser:
 
     A command's function is `options.command`; what an interrupt leaves is `options.interrupted`.
     """
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="dima",
         description="Train and evaluate multi-agent methods; write tables, figures and reports of the results.",
     )
     top.set_defaults(interrupted="the same command continues")
-    commands = top.add_subparsers(required=True, metavar="command")
+    top.add_argument("--version", action="version", version=f"dima {__version__}")
+    shtab.add_argument_to(top, help="print a completion script for this shell")
+    commands = top.add_subparsers(metavar="command", parser_class=_Parser)
+    add_run(commands)
     add_train(commands)
     add_analysis_commands(commands)
     add_campaign_commands(commands)

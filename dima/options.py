@@ -44,14 +44,21 @@ def add_cell_command(commands: Commands, name: str, text: str, function: Functio
     command.add_argument("--task", required=True, help="use this task of the grid")
     command.add_argument("--method", required=True, help="use this method of the grid")
     command.add_argument("--seed", required=True, type=seed, help="use this seed of the grid")
+    add_device(command)
+    share = "use this percentage of a shared GPU (default: %(default)s)"
+    command.add_argument("--gpu-percent", type=seed, default=100, metavar="PERCENT", help=share)
+    gpus = "share these GPUs with other cells"
+    command.add_argument("--gpus", nargs="+", default=[], metavar="UUID", help=gpus)
+    return command
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Where a cell computes."""
     device = "compute on this device (auto: GPU if present)"
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device)
     command.add_argument(
         "--threads", type=int, default=1, help="use this many CPU threads (default: %(default)s)"
     )
-    share = "use this percentage of a shared GPU (default: %(default)s)"
-    command.add_argument("--gpu-percent", type=seed, default=100, metavar="PERCENT", help=share)
-    return command
 
 
 def add_results(command: argparse.ArgumentParser, option: str) -> None:

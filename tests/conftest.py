@@ -41,45 +41,101 @@ TINY_DIMA = {
         "blocks": [1, 1],
         "condition_dim": 32,
         "action_encoder": {
-            "token_dim": 16, "latents": 2, "latent_dim": 16, "depth": 1, "cross_heads": 1, "cross_head_dim": 16,
-            "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1,
+            "token_dim": 16,
+            "latents": 2,
+            "latent_dim": 16,
+            "depth": 1,
+            "cross_heads": 1,
+            "cross_head_dim": 16,
+            "heads": 2,
+            "head_dim": 8,
+            "feed_forward_multiplier": 1,
         },
         "batch_size": 16,
         "updates_per_epoch": 3,
     },
     "reward_model": {
-        "dim": 16, "layers": 1, "heads": 2, "action_layers": 1, "action_heads": 2, "action_head_dim": 8,
-        "feed_forward_multiplier": 1, "batch_size": 8, "updates_per_epoch": 3,
+        "dim": 16,
+        "layers": 1,
+        "heads": 2,
+        "action_layers": 1,
+        "action_heads": 2,
+        "action_head_dim": 8,
+        "feed_forward_multiplier": 1,
+        "batch_size": 8,
+        "updates_per_epoch": 3,
     },
-    "behavior": {"horizon": 5, "rollouts": 16, "policy_updates_per_epoch": 2, "actor_hidden": [16, 16], "critic_hidden": [16, 16]},
+    "behavior": {
+        "horizon": 5,
+        "rollouts": 16,
+        "policy_updates_per_epoch": 2,
+        "actor_hidden": [16, 16],
+        "critic_hidden": [16, 16],
+    },
     "schedule": {"min_new_steps": 100, "warmup_steps": 100, "first_policy_epoch": 2},
-}  # fmt: skip
+}
 TINY_MAMBA = {
     "replay_capacity": 2000,
     "model": {
-        "hidden": 16, "embedding": 16, "recurrent": 16, "categoricals": 3, "classes": 4,
-        "attention": {"layers": 1, "heads": 2, "feed_forward": 16}, "sequence_length": 8, "batch_size": 6, "updates_per_epoch": 3,
+        "hidden": 16,
+        "embedding": 16,
+        "recurrent": 16,
+        "categoricals": 3,
+        "classes": 4,
+        "attention": {"layers": 1, "heads": 2, "feed_forward": 16},
+        "sequence_length": 8,
+        "batch_size": 6,
+        "updates_per_epoch": 3,
     },
     "behavior": {
-        "horizon": 5, "policy_updates_per_epoch": 2, "actor_hidden": [16, 16], "critic_hidden": 16,
-        "critic_attention": {"heads": 2, "feed_forward": 16}, "ppo_epochs": 2, "minibatch_size": 50,
+        "horizon": 5,
+        "policy_updates_per_epoch": 2,
+        "actor_hidden": [16, 16],
+        "critic_hidden": 16,
+        "critic_attention": {"heads": 2, "feed_forward": 16},
+        "ppo_epochs": 2,
+        "minibatch_size": 50,
     },
     "schedule": {"warmup_steps": 100},
-}  # fmt: skip
+}
 TINY_MARIE = {
     "replay_capacity": 1000,
-    "tokenizer": {"tokens": 3, "codebook_size": 12, "codebook_dim": 4, "hidden": 16, "batch_size": 16, "updates_per_epoch": 3},
+    "tokenizer": {
+        "tokens": 3,
+        "codebook_size": 12,
+        "codebook_dim": 4,
+        "hidden": 16,
+        "batch_size": 16,
+        "updates_per_epoch": 3,
+    },
     "world_model": {
-        "dim": 16, "layers": 2, "heads": 2, "action_bins": 8, "batch_size": 4, "updates_per_epoch": 2,
+        "dim": 16,
+        "layers": 2,
+        "heads": 2,
+        "action_bins": 8,
+        "batch_size": 4,
+        "updates_per_epoch": 2,
         "aggregation": {"layers": 1, "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1},
         "reward_bins": {"count": 16},
     },
     "behavior": {
-        "horizon": 4, "rollouts": 6, "rollout_chunk": 4, "policy_updates_per_epoch": 2, "ppo_epochs": 2,
-        "actor_hidden": [16], "critic_dim": 8, "critic_heads": 2, "critic_hidden": [8],
+        "horizon": 4,
+        "rollouts": 6,
+        "rollout_chunk": 4,
+        "policy_updates_per_epoch": 2,
+        "ppo_epochs": 2,
+        "actor_hidden": [16],
+        "critic_dim": 8,
+        "critic_heads": 2,
+        "critic_hidden": [8],
     },
-    "schedule": {"min_new_steps": 50, "warmup_steps": 50, "first_world_model_epoch": 1, "first_policy_epoch": 1},
-}  # fmt: skip
+    "schedule": {
+        "min_new_steps": 50,
+        "warmup_steps": 50,
+        "first_world_model_epoch": 1,
+        "first_policy_epoch": 1,
+    },
+}
 TINY_MAPPO = {
     "rollout_threads": 2,
     "episode_length": 50,
@@ -88,9 +144,14 @@ TINY_MAPPO = {
     "critic_epochs": 2,
 }
 TINY_HASAC = {
-    "rollout_threads": 2, "warmup_steps": 100, "train_interval": 50, "updates_per_vector_step": 0.1, "hidden_sizes": [16],
-    "replay_capacity": 400, "batch_size": 32,
-}  # fmt: skip
+    "rollout_threads": 2,
+    "warmup_steps": 100,
+    "train_interval": 50,
+    "updates_per_vector_step": 0.1,
+    "hidden_sizes": [16],
+    "replay_capacity": 400,
+    "batch_size": 32,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,9 +29,15 @@ BUILDING = {
     "APPTAINER_MKSQUASHFS_ARGS": "-comp zstd -Xcompression-level 1",
 }
 HOSTILE = {
-    "DIMA_MONGO_URI": f"mongodb://user:{CANARY_IN_URI}@127.0.0.1:9/dima", "CONDA_PREFIX": "/conda", "OMP_NUM_THREADS": "7",
-    "SLURM_JOB_ID": "77", "CUDA_VISIBLE_DEVICES": "0", "APPTAINER_WRITABLE_TMPFS": "1", "SINGULARITYENV_LEAKED": "1", "SLURMISH": "1",
-}  # fmt: skip
+    "DIMA_MONGO_URI": f"mongodb://user:{CANARY_IN_URI}@127.0.0.1:9/dima",
+    "CONDA_PREFIX": "/conda",
+    "OMP_NUM_THREADS": "7",
+    "SLURM_JOB_ID": "77",
+    "CUDA_VISIBLE_DEVICES": "0",
+    "APPTAINER_WRITABLE_TMPFS": "1",
+    "SINGULARITYENV_LEAKED": "1",
+    "SLURMISH": "1",
+}
 # seconds of a core a cell: on push-mass 10 epochs of 100 steps, DIMA on HalfCheetah 3 of 1,000
 TASKS = {
     "push-mass": {"env_steps": 1000, "evaluation": {"every": 500, "episodes": 2}},

@@ -62,7 +62,7 @@ class Counting:
 class Returns:
     """In place of evaluations: the number itself is the return of every episode."""
 
-    def __init__(self, task: TaskConfig, seed: int, *, beside: bool) -> None:
+    def __init__(self, task: TaskConfig, seed: int, *, parallel: bool) -> None:
         self._found: list[Evaluated] = []
 
     @property
@@ -131,7 +131,7 @@ def half_a_run(config: CellConfig, results: Path) -> None:
     def last_words(record: RunRecord, *arguments: Any, **place: int) -> None:
         scalars(record, *arguments, **place)
         if record.env_steps == 100 * HALF:
-            while not has_checkpoint(results / CELL / "checkpoint"):  # it is written beside training
+            while not has_checkpoint(results / CELL / "checkpoint"):  # it is written while training goes on
                 time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -23,7 +23,8 @@ def assert_same_bytes_elsewhere(
         results: the folder.
     """
     first = [path.read_bytes() for path in paths]
-    script = f"import sys; from pathlib import Path; from dima.config.grid import load_grid; from {write.__module__} import {write.__name__}; "
+    script = "import sys; from pathlib import Path; from dima.config.grid import load_grid; "
+    script += f"from {write.__module__} import {write.__name__}; "
     script += f"{write.__name__}(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
     environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", script, config, results], check=True, env=environment)

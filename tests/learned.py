@@ -14,6 +14,7 @@ from typing import Any
 import grimp
 
 from dima.config.grid import CellKey, load_grid
+from dima.config.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "tests/learned"
@@ -24,7 +25,8 @@ from pathlib import Path
 from dima.cli import main
 loaded, *arguments = sys.argv[1:]
 status = main(arguments)
-Path(loaded).write_text("\\n".join(name for name in sys.modules if name.partition(".")[0] in ("dima", "envs")))
+names = [name for name in sys.modules if name.partition(".")[0] in ("dima", "envs")]
+Path(loaded).write_text("\\n".join(names))
 sys.exit(status)
 """
 
@@ -108,10 +110,14 @@ def method_modules(loaded: Iterable[str]) -> set[str]:
     """Those of the loaded modules that learn or simulate: what runs, records and displays cells is left
     out."""
     graph = grimp.build_graph("dima", "envs", cache_dir=None)
-    reached = set().union(
-        *(graph.find_upstream_modules(name) for name in ("dima.cell.methods", "dima.experience.evaluate"))
-    )
+    named = {"dima.cell.methods", "dima.experience.evaluate", *learner_modules()}
+    reached = named.union(*(graph.find_upstream_modules(name) for name in named))
     return {name for name in loaded if name in reached or name.partition(".")[0] == "envs"}
+
+
+def learner_modules() -> set[str]:
+    """What `dima.cell.methods` imports by name when a learner is built."""
+    return {learner.partition(":")[0] for learner in METHODS.values()}
 
 
 def source(root: Path, module: str) -> Path:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import grimp
-from learned import ROOT, meaning, source
+from learned import ROOT, learner_modules, meaning, source
 
 RECORDS = ROOT / "tests/remembered"
 PACKAGES = ("dima", "envs", "benchmarks")
@@ -85,6 +85,8 @@ def _reached(test_file: Path) -> Iterator[tuple[str, Path]]:
     reached = named.union(*(graph.find_upstream_modules(name) for name in named))
     if "envs.registry" in reached:  # it imports tasks by name, when they are made
         reached |= {name for name in graph.modules if name.partition(".")[0] == "envs"}
+    if "dima.cell.methods" in reached:  # it imports learners by name, when they are built
+        reached |= (named := learner_modules()).union(*map(graph.find_upstream_modules, named))
     for name in reached:
         yield name, source(ROOT, name)
     for name in _imported(test_file) - {"conftest"}:

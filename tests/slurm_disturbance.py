@@ -53,7 +53,9 @@ class Disturbance:
         _slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
         assert self._hold_at([steps + 200 for steps in stopped_at]) == job  # its own number
         (beside,) = [
-            number for number, cell in enumerate(self.cells) if b"continuing" in _bytes(cell / "beside.log")
+            number
+            for number, cell in enumerate(self.cells)
+            if b"continuing" in _bytes(cell / "sibling-seeds.log")
         ]
         os.kill(
             self._said("process")[1 - beside], signal.SIGKILL

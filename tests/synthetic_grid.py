@@ -37,7 +37,10 @@ from made_frames import write_frames  # noqa: E402 - beside this file, on the pa
 from dima.config.grid import CellKey, Grid, load_grid  # noqa: E402 - run as a script, the repository is not on the path
 
 NAME = "synthetic"
-LABEL = "SYNTHETIC and no result: drawn from the paper's numbers with its standard deviation as noise. Nothing was run."
+LABEL = (
+    "SYNTHETIC and no result: drawn from the paper's numbers with its standard deviation as noise."
+    " Nothing was run."
+)
 EPISODES = 2
 # a method on a task, and which of its seeds have another state than completed; those that are not run leave
 # nothing
@@ -280,5 +283,6 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     print(
-        f"{len(write_synthetic(Path(sys.argv[1])).cells)} cells, some of them left out, under {sys.argv[1]}/results/{NAME}"
+        f"{len(write_synthetic(Path(sys.argv[1])).cells)} cells, some of them left out,"
+        f" under {sys.argv[1]}/results/{NAME}"
     )

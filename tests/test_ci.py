@@ -121,9 +121,13 @@ def test_it_installs_all_debian_packages_at_once_and_opengl_where_there_is_none(
     result = machine.run()
     assert result.returncode == 0, result.stderr
     assert machine.asked == {
-        f"debian-packages mmdebstrap{more} install-apptainer-needs slurm-node-needs", "install-apptainer ", "slurm-node start",
-        "python3 --version", "python3 -m venv --clear .venv-mongo", "pip install -q -r tests/mongo-server.txt",
-    }  # fmt: skip
+        f"debian-packages mmdebstrap{more} install-apptainer-needs slurm-node-needs",
+        "install-apptainer ",
+        "slurm-node start",
+        "python3 --version",
+        "python3 -m venv --clear .venv-mongo",
+        "pip install -q -r tests/mongo-server.txt",
+    }
 
 
 def test_it_installs_triton_where_torch_has_brought_none(machine: Machine) -> None:
@@ -189,7 +193,8 @@ def test_only_missing_debian_packages_are_installed_after_one_update(
     tmp_path: Path, installed: str, asked: list[str]
 ) -> None:
     for name, script in {
-        "dpkg-query": f'for last; do :; done; case " {installed} " in *" $last "*) echo installed ;; *) exit 1 ;; esac',
+        "dpkg-query": "for last; do :; done; "
+        f'case " {installed} " in *" $last "*) echo installed ;; *) exit 1 ;; esac',
         "apt-get": 'echo "$*" >>asked',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")

@@ -162,7 +162,7 @@ def test_the_search_finds_what_is_cited(name: str, text: str, expected: list[str
         ("docs/method.md", "Replay-memory", False),
         ("docs/method.md", "replay", False),
         ("docs/fidelity.md", "imagined-rollouts-figs-6-and-7", True),
-        ("docs/methods.md", "", False),
+        ("docs/methodology.md", "", False),
         ("docs/tasks.png", "tasks", False),
     ],
 )

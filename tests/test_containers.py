@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from dima.cell.cards import CARDS
-from dima.cell.commands import FINISHED_SINCE
-from dima.cell.sibling_seeds import SEEDS_BESIDE
 from dima.cli import main
 from dima.containers.environment import container_environment
 from dima.containers.recipe import arguments, recipe, require_built
@@ -92,7 +89,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "containers/dima.def",
         "containers/harl.def",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -109,7 +106,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("containers/harl.def", {"harl"}),
         ("containers/harl.arguments", {"harl"}),
         ("README.md", set()),
-        ("dima/__pycache__/cell.pyc", set()),
+        ("dima/cell/__pycache__/run.pyc", set()),
         ("containers/images.lock", set()),
     ],
 )
@@ -117,7 +114,7 @@ def test_an_image_is_stale_when_what_it_is_made_from_has_changed(
     sources: Path, changed: str, stale: set[str]
 ) -> None:
     before = {name: recipe(name) for name in ("dima", "harl")}
-    (sources / changed).parent.mkdir(exist_ok=True)
+    (sources / changed).parent.mkdir(parents=True, exist_ok=True)
     (sources / changed).write_text("base=another\n")
     assert {name for name in before if recipe(name) != before[name]} == stale
 
@@ -139,7 +136,10 @@ def apptainer(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
 
 
-BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done; echo content >"$image"'
+BUILD = (
+    'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done;'
+    ' echo content >"$image"'
+)
 
 
 def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(
@@ -290,10 +290,10 @@ def test_a_cell_is_called_with_a_clean_environment_no_home_and_explicit_folders(
     assert container_environment(environ, tmp_path, gpu=True)["APPTAINER_NV"] == "1"
 
 
-def test_what_the_workflow_tells_cells_reaches_into_images(tmp_path: Path) -> None:
-    told = {FINISHED_SINCE: "1e9", SEEDS_BESIDE: "1,2", CARDS: "GPU-1=81559", "CUDA_VISIBLE_DEVICES": "0"}
-    environ = container_environment(told, tmp_path, gpu=True)
-    assert {name: environ[f"APPTAINERENV_{name}"] for name in told} == told
+def test_a_cell_in_an_image_sees_its_job_and_its_gpu(tmp_path: Path) -> None:
+    given = {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}
+    environ = container_environment(given, tmp_path, gpu=True)
+    assert {name: environ[f"APPTAINERENV_{name}"] for name in given} == given
 
 
 def test_the_private_file_of_a_database_is_brought_in_for_reading(tmp_path: Path) -> None:

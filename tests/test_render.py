@@ -297,9 +297,9 @@ def test_without_opengl_no_film_is_begun(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(graphics, "BACKENDS", {"egl": (("NoSuchLibrary",),)})
     assert main(["render", "halfcheetah-2x3"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        said
-        == "dima: No picture can be drawn, since egl cannot be loaded: install the Debian packages libegl1 and libgl1, or libosmesa6."
+    assert said == (
+        "dima: No picture can be drawn, since egl cannot be loaded:"
+        " install the Debian packages libegl1 and libgl1, or libosmesa6."
     )
     assert not any(path.suffix == ".mp4" or path.name.startswith(".") for path in tmp_path.iterdir())
 

@@ -180,13 +180,13 @@ def no_study(grid: Grid, key: CellKey, study: str) -> str | None:
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:
-    """The grid's cells of the task whose method is DIMA or a variant of it.
+    """The grid's cells of the task whose world model predicts global states: DIMA and its variants.
 
     Raises UserError as the grid does.
 
     A method without a configuration file does not exist yet, and has none.
     """
-    return _cells_of_methods(grid, task, lambda config: config.parameters.algorithm == "dima")
+    return _cells_of_methods(grid, task, lambda config: config.parameters.imagines == "states")
 
 
 def cells_with_frames(grid: Grid, task: str) -> list[CellKey]:

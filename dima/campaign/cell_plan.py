@@ -1,4 +1,4 @@
-"""What would become of a cell if the grid were run now: finished, continued, or made anew and why."""
+"""What a run of the grid would do with each cell: skip, continue, or train it, and why."""
 
 from __future__ import annotations
 
@@ -23,30 +23,46 @@ from dima.campaign.cell_status import seconds_left
 from dima.config import CellConfig, older_method
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
-from dima.record.attempt import CHANGED, History, begun_with, why_anew, why_not_longer
+from dima.record.attempt import CHANGED, CONFIG, PROVENANCE, History, begun_with, why_not_longer
+from dima.record.cell_state import (
+    CHECKPOINT,
+    COMPLETED,
+    FINISHED,
+    STATUS,
+    SUMMARY,
+    CellFiles,
+    State,
+    Status,
+    parse_status,
+    state_of,
+)
 
 Fate = Literal["finished", "continue", "anew", "new", "unreadable", "impossible"]
 BUDGET = "task.env_steps"
 ABSENT = "none"
 KEYS_SHOWN = 6
-TORN = "the record of its attempt is not whole"
 RAISED = "with a raised budget"
-PUT_BACK = "finished, whose summary was removed and is put back (or, with -f, is made anew)"
+RESTORED = "finished, whose summary was removed and is restored (with -f it is trained again)"
+REASONS: dict[State, str] = {
+    "given up": "its last attempt was given up",
+    "torn": "the record of its attempt is not whole",
+    "both summaries lost": "its summary was removed",
+}
 
 
 class CellPlan(NamedTuple):
-    """What would become of one cell.
+    """What a run of the grid would do with one cell.
 
     Attributes:
         key: which cell.
-        fate: it is `finished`; it would `continue` from a checkpoint, be made `anew`, though there is something of it, or be begun (`new`);
-            its record is `unreadable`, or it is `impossible`.
-        reason: why it would be made anew, what is wrong with its record, or why it is impossible; one sentence without a full stop.
-        state: of a cell that would continue: what it said last.
-        seconds_left: of such a cell: training time to come, at its own mean speed. None where nothing tells.
-        device: of such a cell: what its last process computed on.
-        summary: of what was finished, whatever configuration it had.
-        measures: whether that is the grid's configuration but for the budget, so that its speed is that of cells to come.
+        fate: it is `finished`, would `continue` from a checkpoint, be trained again (`anew`) or for the first
+            time (`new`), has an `unreadable` record, or is `impossible`.
+        reason: of `anew`, `unreadable` and `impossible`; a sentence without a full stop.
+        state: last status of a cell that would continue.
+        seconds_left: its remaining training time at its own mean speed; None where that is unknown.
+        device: of its last process.
+        summary: of a finished run, whatever its configuration.
+        measures: whether that is the grid's configuration except for the budget, so that it predicts speeds.
     """
 
     key: CellKey
@@ -72,25 +88,14 @@ class _History(Recorded):
     set_aside: str | None = None
 
 
-class _Word(Recorded):
-    """The part of `status.json` that is used here."""
-
-    state: str
-    env_steps: int
-    budget: int
-    wall_seconds: float
-
-
 def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> list[CellPlan]:
-    """Every cell of the grid, in its order, by its record, by default that in its folder in `cells_dir`, and
-    its checkpoints there.
+    """The plan of every cell of the grid, by checkpoints in `cells_dir` and records, by default there too.
 
-    A finished cell counts by the configuration's hash in its summary. Snakemake goes by its own notes (the
-    folder `.snakemake`) of the hashes that its jobs had. Where they are lost it takes any summary for
-    finished, and of a cell that `dima train` alone brought to a changed configuration it plans a job, which
-    finds the cell finished.
+    A cell is finished by the configuration's hash in its summary. Snakemake goes by its own notes in
+    `.snakemake`: where they are lost it counts any summary as finished, and for a cell that `dima train`
+    trained with a changed configuration it plans a job, which finds the cell finished.
 
-    Raises UserError where the grid's configuration is not in order.
+    Raises UserError for an invalid grid.
     """
     records = records or FileRecords(cells_dir)
     configs: dict[tuple[str, str], CellConfig | None] = {}
@@ -103,72 +108,82 @@ def cell_plans(grid: Grid, cells_dir: Path, records: Records | None = None) -> l
             plans.append(CellPlan(key, "impossible", f"there is no method {key.method} yet"))
             continue
         try:
-            plans.append(_plan(grid, key, config.model_copy(update={"seed": key.seed}), records, cells_dir))
+            seeded = config.model_copy(update={"seed": key.seed})
+            plans.append(_plan(_read_cell(grid, key, seeded, records, cells_dir)))
         except UserError as error:
             plans.append(CellPlan(key, "unreadable", str(error).removesuffix(".")))
     return plans
 
 
-def _plan(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> CellPlan:
-    summary = read_summary(grid, key, records)
-    done = summary or read_summary(grid, key, records, "completed.json")
-    begun, recorded = _begun(key, records), _read(_History, key, "provenance.json", records)
-    history = _history(recorded, begun)
-    digest, given_up = config.digest(), recorded is not None and recorded.set_aside is not None
-    if summary and summary.config_hash == digest and not given_up:
-        return CellPlan(key, "finished", summary=summary, measures=True)
-    if done and done.config_hash == digest and not given_up:
-        return CellPlan(
-            key,
-            "continue",
-            state=PUT_BACK,
-            seconds_left=0.0,
-            device=done.provenance[-1].device,
-            summary=done,
-            measures=True,
-        )
-    changes = changed_keys(begun.config, config) if begun and begun.digest != digest else {}
-    why_not = why_not_longer(history, config) if history else CHANGED
-    checkpoint = any((cells_dir / key.folder / "checkpoint").glob("[0-9]*"))
-    word = _word(key, records)
-    if recorded and why_not is None and checkpoint and not given_up:
-        return _longer(key, config, recorded, word, done)
-    reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
-    if summary and not given_up:
-        known = begun is not None and begun.digest == summary.config_hash
-        if not known:
-            reason = "configuration changed, from one that is not recorded"
-        return CellPlan(key, "anew", reason, summary=summary, measures=known and changes.keys() == {BUDGET})
-    if checkpoint and not given_up and (history is None or history["digest"] is None):
-        missing = "config.json" if history else "provenance.json"
-        return CellPlan(
-            key,
-            "unreadable",
-            f"its {missing} is missing: it continues if its checkpoint holds what was there, or is refused",
-        )
-    why = "torn" if history is None and begun else why_anew(history, config)
-    if why:
-        reasons = {
-            "finished": "its summary was removed",
-            "torn": TORN,
-            "set aside": "its last attempt was given up",
-        }
-        return CellPlan(key, "anew", reasons.get(why) or reason)
-    if recorded is None:
-        return CellPlan(key, "new")
-    state = word.state if word else "begun"
-    if config.engine == "checkout":
-        return CellPlan(key, "anew", f"{state}: the program of a checkout begins again")
-    if state != "running" and not checkpoint:
-        return CellPlan(key, "anew", f"{state}, and there is no checkpoint of it")
-    left = seconds_left(word.env_steps, word.budget, word.wall_seconds) if word else None
-    return CellPlan(
-        key,
-        "continue",
-        state=state,
-        seconds_left=left,
-        device=recorded.starts[-1].device if recorded.starts else None,
+class _Cell(NamedTuple):
+    """What was read of a cell, and the configuration that the grid has for it now."""
+
+    key: CellKey
+    config: CellConfig
+    files: CellFiles
+    begun: Begun | None
+    status: Status | None
+    summary: Summary | None
+    done: Summary | None
+    device: str | None
+
+
+def _read_cell(grid: Grid, key: CellKey, config: CellConfig, records: Records, cells_dir: Path) -> _Cell:
+    summary, completed = (read_summary(grid, key, records, name) for name in (SUMMARY, COMPLETED))
+    begun, recorded = _begun(key, records), _read(_History, key, PROVENANCE, records)
+    files = CellFiles(
+        _history(recorded, begun),
+        summary and summary.model_dump(),
+        completed and completed.model_dump(),
+        checkpoint=any((cells_dir / key.folder / CHECKPOINT).glob("[0-9]*")),
+        others=begun is not None,
     )
+    status = parse_status(records.read(key.folder, STATUS) or b"")
+    device = recorded.starts[-1].device if recorded and recorded.starts else None
+    return _Cell(key, config, files, begun, status, summary, summary or completed, device)
+
+
+def _plan(cell: _Cell) -> CellPlan:
+    key, status, done, state = cell.key, cell.status, cell.done, state_of(cell.files, cell.config)
+    if state in FINISHED and done:
+        if state == "finished":
+            return CellPlan(key, "finished", summary=done, measures=True)
+        return CellPlan(key, "continue", "", RESTORED, 0.0, done.provenance[-1].device, done, measures=True)
+    if state == "another configuration":
+        return _changed(cell)
+    if state == "unknown":
+        missing = CONFIG if cell.files.history else PROVENANCE
+        why = f"its {missing} is missing: it continues if its checkpoint has the content, or is refused"
+        return CellPlan(key, "unreadable", why)
+    if state == "empty":
+        return CellPlan(key, "new")
+    if state in REASONS:
+        return CellPlan(key, "anew", REASONS[state])
+    said = status.state if status else "begun"
+    if cell.config.engine == "checkout":
+        return CellPlan(key, "anew", f"{said}: the program of a checkout begins again")
+    if said != "running" and not cell.files.checkpoint:
+        return CellPlan(key, "anew", f"{said}, and there is no checkpoint of it")
+    left = seconds_left(status.env_steps, status.budget, status.wall_seconds) if status else None
+    return CellPlan(key, "continue", state=said, seconds_left=left, device=cell.device)
+
+
+def _changed(cell: _Cell) -> CellPlan:
+    """A cell of another configuration: its budget was raised, or it would be trained again."""
+    key, config, begun, summary, done = cell.key, cell.config, cell.begun, cell.summary, cell.done
+    why_not = why_not_longer(cell.files.history, config) if cell.files.history else CHANGED
+    if why_not is None and cell.files.checkpoint:
+        taken = done and (done.budget, done.wall_seconds)
+        taken = taken or (cell.status and (cell.status.env_steps, cell.status.wall_seconds))
+        left = seconds_left(taken[0], config.task.env_steps, taken[1]) if taken else None
+        return CellPlan(key, "continue", "", RAISED, left, cell.device, done, measures=done is not None)
+    changes = changed_keys(begun.config, config) if begun and begun.digest != config.digest() else {}
+    reason = (older_method(begun.config) if changes and begun else "") or _change(changes, why_not)
+    if summary is None:
+        return CellPlan(key, "anew", reason)
+    if begun is None or begun.digest != summary.config_hash:
+        return CellPlan(key, "anew", "configuration changed, from one that is not recorded", summary=summary)
+    return CellPlan(key, "anew", reason, summary=summary, measures=changes.keys() == {BUDGET})
 
 
 def _history(recorded: _History | None, begun: Begun | None) -> History | None:
@@ -179,37 +194,10 @@ def _history(recorded: _History | None, begun: Begun | None) -> History | None:
     return {**older, **{name: value for name, value in recorded.model_dump().items() if value is not None}}
 
 
-def _longer(
-    key: CellKey, config: CellConfig, recorded: _History, word: _Word | None, done: Summary | None
-) -> CellPlan:
-    """A cell whose budget was raised."""
-    taken = (
-        (done.budget, done.wall_seconds) if done else (word.env_steps, word.wall_seconds) if word else None
-    )
-    left = seconds_left(taken[0], config.task.env_steps, taken[1]) if taken else None
-    device = recorded.starts[-1].device if recorded.starts else None
-    return CellPlan(
-        key,
-        "continue",
-        state=RAISED,
-        seconds_left=left,
-        device=device,
-        summary=done,
-        measures=done is not None,
-    )
-
-
 def _begun(key: CellKey, records: Records) -> Begun | None:
-    """`config.json`, which is made again where it is damaged."""
+    """`config.json`, None where it is damaged: it is written again."""
     with suppress(UserError):
         return read_begun(key, records)
-    return None
-
-
-def _word(key: CellKey, records: Records) -> _Word | None:
-    """`status.json`, which is written anew, whatever it holds."""
-    with suppress(UserError):
-        return _read(_Word, key, "status.json", records)
     return None
 
 
@@ -219,9 +207,7 @@ def _read(model: type[Model], key: CellKey, name: str, records: Records) -> Mode
 
 
 def changed_keys(recorded: Mapping[str, Any], config: CellConfig) -> dict[str, tuple[str, str]]:
-    """Key path -> value that was recorded and value now, both as JSON, of the keys that decide what is
-    computed.
-    """
+    """Key path -> recorded and present value as JSON, for changed keys that decide what is computed."""
     now, shown = dict(_leaves(json.loads(config.canonical()))), dict(_leaves(config.model_dump(mode="json")))
     before = {path: value for path, value in _leaves(recorded) if path in now or path not in shown}
     return {
@@ -240,7 +226,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _change(changes: Mapping[str, tuple[str, str]], why_not: str | None) -> str:
-    """What changed; of a budget also why the cell does not continue."""
+    """What changed, and for a budget also why the cell does not continue."""
     if not changes:
         return "configuration changed, though in no key that is recorded"
     what, why = "configuration", ""

@@ -17,6 +17,8 @@ from dima.analysis.returns.exploitation import signs_of_exploitation
 from dima.campaign.progress import duration
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
+from dima.record.attempt import PROVENANCE
+from dima.record.cell_state import EVENTS, STATUS, parse_status
 
 COLUMNS = (
     "task",
@@ -35,15 +37,21 @@ WIDTH_OF_A_FILE = 200
 
 
 class CellStatus(NamedTuple):
-    """One cell; fields are None where nothing has been said of them.
+    """The progress of one cell; fields are None where they are unknown.
 
-    Attributes: key: which cell. state: `not run`, or what the cell said last: running, completed, diverged,
-        failed, interrupted. env_steps: environment steps taken, of `budget`. latest_return: mean of the
-        latest evaluation. seconds_left: of training at the mean speed so far; of a running cell. attempt:
-        number of the attempt, and `processes`, how many have worked on it. silent_seconds: since the cell
-        last said something. A running cell that is killed goes on saying `running`, and falls silent. where:
-        the machine of its process. synthetic: what a record that no run made says of itself. warning: what
-        the event log warns of.
+    Attributes:
+        key: which cell.
+        state: `not run`, or that in `status.json`; a killed cell keeps `running`.
+        budget: in environment steps.
+        env_steps: environment steps taken.
+        latest_return: mean of the latest evaluation.
+        seconds_left: of a running cell, at its mean speed so far.
+        attempt: its number.
+        processes: how many have worked on the attempt.
+        silent_seconds: since the status was updated.
+        where: the machine of its process.
+        synthetic: what a record that no run made says of itself.
+        warning: signs in the event log that the policy exploits its model.
     """
 
     key: CellKey
@@ -61,12 +69,12 @@ class CellStatus(NamedTuple):
 
 
 def cell_statuses(grid: Grid, records: Records) -> list[CellStatus]:
-    """Every cell of the grid, in its order."""
+    """The status of every cell of the grid, in its order."""
     return [_status(key, grid.task(key.task).env_steps, records) for key in grid.cells]
 
 
 def show(grid: Grid, records: Records, *, watch: bool) -> None:
-    """Print the table of the grid's cells, once, or with `watch` again and again until interrupted."""
+    """Print the table of the grid's cells once, or with `watch` until interrupted."""
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
     if not watch:
         console.print(with_warnings(cell_statuses(grid, records)))
@@ -78,7 +86,7 @@ def show(grid: Grid, records: Records, *, watch: bool) -> None:
 
 
 def as_table(statuses: Sequence[CellStatus]) -> Table:
-    """A line for each cell, and in the title how many are in which state."""
+    """A row for each cell, and the number of cells in each state as the title."""
     states = [status.state for status in statuses]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     labels = dict.fromkeys(f"{status.synthetic}\n" for status in statuses if status.synthetic)
@@ -95,7 +103,7 @@ def as_table(statuses: Sequence[CellStatus]) -> Table:
 
 
 def with_warnings(statuses: Sequence[CellStatus]) -> Group:
-    """The table, and below it a line for each cell that is to be warned of."""
+    """The table, with a line below it for each warning."""
     warnings = [f"{status.key.folder}: {status.warning}" for status in statuses if status.warning]
     return Group(as_table(statuses), *warnings)
 
@@ -106,31 +114,31 @@ def seconds_left(env_steps: int, budget: int, wall_seconds: float) -> float | No
 
 
 def _status(key: CellKey, budget: int, records: Records) -> CellStatus:
-    word, history = (read_object(records, key.folder, name) for name in ("status.json", "provenance.json"))
-    if not word:
+    status = parse_status(records.read(key.folder, STATUS) or b"")
+    if status is None:
         return CellStatus(key, "not run", budget)
-    steps = word["env_steps"]
-    left = seconds_left(steps, word["budget"], word["wall_seconds"]) if word["state"] == "running" else None
-    attempt, processes = (history["attempt"], len(history["starts"])) if history else (None, None)
-    silent = max(0.0, time.time() - word["updated"])
-    known = (
-        word["state"],
-        word["budget"],
-        steps,
-        word["latest_return"],
-        left,
-        attempt,
-        processes,
-        silent,
-        word["host"],
+    history = read_object(records, key.folder, PROVENANCE)
+    left = seconds_left(status.env_steps, status.budget, status.wall_seconds)
+    return CellStatus(
+        key,
+        status.state,
+        status.budget,
+        status.env_steps,
+        status.latest_return,
+        left if status.state == "running" else None,
+        history["attempt"] if history else None,
+        len(history["starts"]) if history else None,
+        max(0.0, time.time() - status.updated),
+        status.host,
+        status.synthetic,
+        _warning(records, key),
     )
-    return CellStatus(key, *known, word.get("synthetic"), _warning(records, key))
 
 
 def _warning(records: Records, key: CellKey) -> str:
     try:
-        return signs_of_exploitation(records.read(key.folder, "events.jsonl") or b"", "events.jsonl")
-    except UserError:  # who tabulates the cell is told of a log that cannot be read
+        return signs_of_exploitation(records.read(key.folder, EVENTS) or b"", EVENTS)
+    except UserError:  # tables refuse a log that cannot be read
         return ""
 
 

@@ -1,4 +1,4 @@
-"""`dima status`, `plan`, `pack` and `unpack`."""
+"""`dima run`, `status`, `plan`, `pack` and `unpack`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,35 @@ import sys
 from pathlib import Path
 
 from dima.analysis.records.named import places_named, records_named, results_named
-from dima.config.grid import load_grid
-from dima.options import RESULTS, Commands, add_grid_command, add_place
+from dima.config.grid import CellKey, load_grid
+from dima.options import (
+    RESULTS,
+    Commands,
+    add_device,
+    add_grid_command,
+    add_place,
+    add_plain_command,
+    add_results,
+    count,
+    seed,
+)
+
+
+def add_run(commands: Commands) -> None:
+    """Register `run`."""
+    command = add_plain_command(commands, "run", "train one cell without a grid file", _run)
+    command.add_argument("task", metavar="TASK", help="train on this task")
+    command.add_argument("method", metavar="METHOD", help="train this method")
+    command.add_argument("--seed", type=seed, default=1, help="use this seed (default: %(default)s)")
+    steps = "train for this many environment steps (default: the task's)"
+    command.add_argument("--steps", type=count, help=steps)
+    changes = "change parameters, such as denoiser.batch_size=128 or task.preset=paper"
+    command.add_argument("--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help=changes)
+    command.add_argument("--like", metavar="GRID", help="use the overrides of this grid")
+    name = "write workflow/config/NAME.yaml and results/NAME (default: run-TASK-METHOD)"
+    command.add_argument("--name", help=name)
+    add_device(command)
+    add_results(command, "--results")
 
 
 def add_campaign_commands(commands: Commands) -> None:
@@ -38,6 +65,16 @@ def add_archive_commands(commands: Commands) -> None:
     into = "restore into this results folder (default: %(default)s)"
     unpacking.add_argument("--to", type=Path, default=RESULTS, metavar="FOLDER", help=into)
     unpacking.set_defaults(interrupted="the same command goes on")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from dima.campaign.single_run import train, write_grid
+
+    key = CellKey(options.task, options.method, options.seed)
+    name = options.name or f"run-{key.task}-{key.method}"
+    grid = write_grid(key, name, options.like, options.steps, options.changes)
+    given = {"device": options.device, "threads": str(options.threads), "results": str(options.results)}
+    return train(grid, key, options.results, given)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -1,7 +1,4 @@
-"""How far the cells of a running grid are.
-
-Bars on a terminal, plain lines elsewhere, read from the cells' `status.json` alone.
-"""
+"""The progress of a running grid, from `status.json` of its cells: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from dima.config.grid import CellKey
-from dima.record.files import read_json
+from dima.record.cell_state import Status, read_status
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_TOTALS = 30.0
@@ -29,7 +26,7 @@ FAILURES = ("diverged", "failed", "interrupted")
 
 
 class PlannedCell(NamedTuple):
-    """A cell that this run will make: where it records itself, and how many environment steps it takes."""
+    """A cell that this run trains, with its folder and its budget in environment steps."""
 
     grid: str
     key: CellKey
@@ -38,46 +35,27 @@ class PlannedCell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How the cell is called on the screen."""
+        """The name on the screen."""
         return f"{self.grid}/{self.key.folder}"
-
-
-class Status(NamedTuple):
-    """What a cell last said of itself; `wall_seconds` is its training time so far, over all attempts."""
-
-    state: str
-    env_steps: int
-    wall_seconds: float
-    latest_return: float | None
-    message: str | None
 
 
 Statuses = dict[PlannedCell, Status]
 
 
-def read_status(cell: PlannedCell, since: float) -> Status | None:
-    """The cell's own word, or None when it has said nothing after `since` (Unix time).
-
-    An older word is another run's.
-    """
-    word = read_json(cell.folder / "status.json")
-    return Status(*(word[field] for field in Status._fields)) if word and word["updated"] >= since else None
-
-
 @dataclass(frozen=True)
 class Snapshot:
-    """The run at one moment: its cells, what those that have started say, and how many train at once."""
+    """The run at one moment: its cells, the statuses of those that started, and how many train at once."""
 
     cells: Sequence[PlannedCell]
     statuses: Statuses
     parallel: int
 
     def in_state(self, *states: str) -> list[PlannedCell]:
-        """The cells whose last word is one of `states`."""
+        """The cells whose status is one of `states`."""
         return [cell for cell, status in self.statuses.items() if status.state in states]
 
     def fraction(self, cell: PlannedCell) -> float:
-        """Environment steps taken over those planned; 1 for a completed cell."""
+        """Environment steps taken over the budget; 1 for a completed cell."""
         status = self.statuses.get(cell)
         if status is None:
             return 0.0
@@ -88,11 +66,10 @@ class Snapshot:
         return mean(map(self.fraction, self.cells))
 
     def seconds_left(self, cell: PlannedCell) -> float | None:
-        """The cell's training time still to come; None while nothing tells.
+        """The cell's remaining training time; None while that is unknown.
 
-        A cell that trains goes on at its own mean speed. One that waits takes as long as the mean of the
-        cells of its task and method, or of all cells where there is none. A cell that has ended needs nothing
-        more, however it ended.
+        A cell that trains continues at its own mean speed. One that waits takes as long as the mean of its
+        task and method, or of all cells. A cell that has ended needs no more time, however it ended.
         """
         status = self.statuses.get(cell)
         if status and status.state != "running":
@@ -103,23 +80,17 @@ class Snapshot:
         return mean(alike or self._durations.values()) if self._durations else None
 
     def total_seconds_left(self) -> float | None:
-        """Time until the last cell ends.
-
-        The cells' times shared out among `parallel`, but never less than the longest of them.
-        """
+        """Time until the last cell ends: the sum over `parallel`, but at least the longest."""
         left = [seconds for cell in self.cells if (seconds := self.seconds_left(cell)) is not None]
         return max(sum(left) / self.parallel, *left) if left else None
 
     @cached_property
     def _durations(self) -> dict[PlannedCell, float]:
-        """Time from start to budget of every cell that has taken a step.
-
-        Its seconds per step times its budget.
-        """
+        """Seconds per step times the budget, of every cell that has taken a step."""
         return {
-            cell: word.wall_seconds / word.env_steps * cell.budget
-            for cell, word in self.statuses.items()
-            if word.env_steps > 0
+            cell: status.wall_seconds / status.env_steps * cell.budget
+            for cell, status in self.statuses.items()
+            if status.env_steps > 0
         }
 
 
@@ -146,9 +117,7 @@ class Bars:
 
 
 class Lines:
-    """For a log: a line whenever a cell has a new return or has ended, and from time to time one for the
-    whole run.
-    """
+    """For a log: a line when a cell has a new return or has ended, and every 30 s one for the whole run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -173,7 +142,7 @@ class Lines:
 
     def _print_total(self, snapshot: Snapshot) -> None:
         total = _count(snapshot), snapshot.total_fraction(), snapshot.total_seconds_left()
-        if total != self._total:  # nothing is new while a cluster waits to say that jobs have ended
+        if total != self._total:  # unchanged while a cluster has yet to report ended jobs
             self._print(*total)
         self._total = total
         self._next_total = time.monotonic() + SECONDS_BETWEEN_TOTALS
@@ -188,10 +157,7 @@ class Lines:
 
 
 class Progress:
-    """Shows the cells of one run while they train, from a thread of its own.
-
-    Starts nothing and writes no file.
-    """
+    """Shows the cells of one run while they train, from a thread; writes no file."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -207,7 +173,7 @@ class Progress:
             self._thread.start()
 
     def stop(self) -> None:
-        """Show the last state and end; does nothing when nothing was started."""
+        """Show the last state and end, if it was started."""
         self._stopped.set()
         if self._thread:
             self._thread.join()
@@ -223,9 +189,9 @@ def _look(cells: Sequence[PlannedCell], parallel: int, statuses: Statuses, start
     """Read again every cell that has not completed, into `statuses`."""
     for cell in cells:
         if cell not in statuses or statuses[cell].state != "completed":
-            word = read_status(cell, started)
-            if word:
-                statuses[cell] = word
+            status = read_status(cell.folder)
+            if status and status.updated >= started:  # an older one is another run's
+                statuses[cell] = status
     return Snapshot(cells, dict(statuses), parallel)
 
 
@@ -245,7 +211,7 @@ def _columns(fraction: float, seconds: float | None) -> tuple[ProgressBar, str, 
 
 
 def _news(status: Status) -> str:
-    """What is worth a line: the latest return, and how a cell ended."""
+    """The latest return, and how the cell ended."""
     latest = "" if status.latest_return is None else f"return {status.latest_return:.1f}"
     ending = "" if status.state == "running" else status.state
     return ", ".join(filter(None, (latest, ending))) + (
@@ -254,7 +220,7 @@ def _news(status: Status) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time for the eye: `40 s`, `12 min`, `3.5 h`, `2.1 d`, or `?` when nothing tells."""
+    """A readable time: `40 s`, `12 min`, `3.5 h`, `2.1 d`, or `?` where it is unknown."""
     if seconds is None:
         return "?"
     if seconds < 90:

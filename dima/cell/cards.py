@@ -1,8 +1,8 @@
-"""Cells that share the GPUs of one machine: how much of a card each takes, and which card it gets.
+"""Cells that share the GPUs of one machine: how much of a GPU each takes, and which one it gets.
 
-The workflow finds the cards and limits how many cells run at once, by percent of a card
-(workflow/rules/cards.smk). A cell then takes its part of the first card that has room, which is a lock that
-ends with its process, and sees no other card.
+The workflow finds the GPUs and limits how many cells run at once, by percent of a GPU
+(workflow/rules/cards.smk). A cell takes its part of the GPU with the most room, by a lock that ends with its
+process, and sees no other GPU.
 """
 
 from __future__ import annotations
@@ -17,21 +17,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-CARDS = "DIMA_CARDS"
-"""Environment variable that the workflow sets: the cards to share, each with its MiB, as
-`GPU-1f=81559,GPU-2e=81559`."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 WHOLE = 100
-"""Percent of a card."""
+"""Percent of a GPU."""
 QUERY = ("--query-gpu=uuid,index,memory.total,name", "--format=csv,noheader,nounits")
 SECONDS = 15
 _held: list[IO[bytes]] = []  # a lock ends when its file is closed
 
 
 class Card(NamedTuple):
-    """A GPU: its UUID, which unlike its number is the same for every program, its memory in MiB, and its
-    name.
-    """
+    """A GPU: its UUID, which is the same for every program, its memory in MiB, and its name."""
 
     uuid: str
     memory: int
@@ -39,10 +34,7 @@ class Card(NamedTuple):
 
 
 def find_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
-    """The cards of this machine that `CUDA_VISIBLE_DEVICES` does not hide, as `nvidia-smi` tells them.
-
-    None where it does not answer.
-    """
+    """The GPUs of this machine that `CUDA_VISIBLE_DEVICES` does not hide; none where `nvidia-smi` fails."""
     tool = shutil.which("nvidia-smi", path=environ.get("PATH"))
     if tool is None:
         return []
@@ -67,45 +59,29 @@ def find_cards(environ: Mapping[str, str] = os.environ) -> list[Card]:
     ]
 
 
-def as_text(cards: Sequence[Card]) -> str:
-    """The value of `DIMA_CARDS`."""
-    return ",".join(f"{card.uuid}={card.memory}" for card in cards)
+def take_card(uuids: Sequence[str], percent: int) -> None:
+    """Wait until one of these GPUs has room for so many percent, and let this process see no other.
 
-
-def cards_of(environ: Mapping[str, str] = os.environ) -> list[Card]:
-    """The cards that the workflow wants to be shared; none outside of it."""
-    pairs = (pair.rsplit("=", 1) for pair in environ.get(CARDS, "").split(",") if pair)
-    return [Card(uuid, int(memory)) for uuid, memory in pairs]
-
-
-def take_card(percent: int) -> None:
-    """Where the workflow shares cards, wait for so much room on one and let this process see no other.
-
-    Call it before CUDA starts.
+    Does nothing without GPUs to share. Call it before CUDA starts.
     """
-    cards = cards_of()
-    if not cards:
+    if not uuids:
         return
     folder = Path(tempfile.gettempdir()) / f"dima-cards-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    uuid = part_of_a_card([card.uuid for card in cards], percent, folder)
+    uuid = part_of_a_card(uuids, percent, folder)
     if uuid is None:
-        print(
-            f"Waiting for room for {percent} % of a GPU: other cells hold {'it' if len(cards) == 1 else 'them'}.",
-            flush=True,
-        )
+        others = "it" if len(uuids) == 1 else "them"
+        print(f"Waiting for room for {percent} % of a GPU: other cells hold {others}.", flush=True)
     while uuid is None:
         time.sleep(1)
-        uuid = part_of_a_card([card.uuid for card in cards], percent, folder)
+        uuid = part_of_a_card(uuids, percent, folder)
     os.environ[VISIBLE] = uuid
 
 
 def part_of_a_card(uuids: Sequence[str], percent: int, folder: Path) -> str | None:
-    """Take so many percent of a card until this process ends: of the card with the fewest taken.
+    """Take so many percent of the GPU with the most room until this process ends; None where none has room.
 
-    None where no card has room.
-
-    Each card is a file in `folder`, and each percent a byte of it, which is locked.
+    Each GPU is a file in `folder`, and each percent a byte of it, which is locked.
     """
     files = {uuid: (folder / uuid).open("ab") for uuid in uuids}
     taken = None

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors in safetensors, everything else in JSON beside them, a digest over both.
+"""Checkpoints: tensors in safetensors, everything else in JSON, with a digest over both.
 
 The last two are kept. No pickle.
 """
@@ -31,9 +31,7 @@ TENSORS, CONTENT = "tensors.safetensors", "content.json"
 
 
 class Packed(NamedTuple):
-    """A state, copied: its tensors and arrays, on the host, and everything else as JSON that says where they
-    belong.
-    """
+    """A copy of a state: tensors and arrays in host memory, everything else as JSON with their paths."""
 
     tensors: dict[str, Tensor]
     content: str
@@ -58,8 +56,8 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
 def write_checkpoint(folder: Path, number: int, packed: Packed) -> None:
     """Write a state as `folder/<number>`, whole or not at all, and drop all but the last two.
 
-    Checkpoints with a larger number are damaged ones that were passed over: they go, too, or they would count
-        as the newest.
+    Checkpoints with a larger number are damaged ones that were passed over. They are removed too, or they
+    would count as the newest.
 
     Args:
         folder: of the cell's checkpoints.
@@ -85,7 +83,7 @@ def write_checkpoint(folder: Path, number: int, packed: Packed) -> None:
         aside.rename(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        in_words = re.search(r"os error (\d+)", str(error))  # all that safetensors says of the number
+        in_words = re.search(r"os error (\d+)", str(error))  # safetensors has the number in its text only
         number = getattr(error, "errno", None) or (int(in_words[1]) if in_words else errno.EIO)
         raise OSError(number, f"The checkpoint {target} could not be written: {error}") from error
     sync_folder(folder)
@@ -95,7 +93,7 @@ def write_checkpoint(folder: Path, number: int, packed: Packed) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is one, sound or not."""
+    """Whether there is a checkpoint, sound or damaged."""
     return bool(_numbered(folder))
 
 
@@ -116,14 +114,13 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
                 f"Checkpoint {path} is damaged and was passed over ({' '.join(str(error).split())})."
             )
     if faults:
-        raise UserError(
-            f"{' '.join(faults)} No sound checkpoint is left: --from-scratch starts the cell anew and keeps the log."
-        )
+        again = "start again with --from-scratch, which keeps the log"
+        raise UserError(f"{' '.join(faults)} No sound checkpoint is left: {again}.")
     return None, faults
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether it is the file system's trouble, which a file that is not there is not."""
+    """Whether the file system may recover from the error; a missing file does not come back."""
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
@@ -132,8 +129,8 @@ def _load(path: Path) -> dict[str, Any]:
     if stored["format"] != FORMAT:
         raise ValueError(f"format {stored['format']} instead of {FORMAT}")
     if stored["digest"] != _digest(path / TENSORS, stored["content"]):
-        raise ValueError("its digest does not fit its content")
-    # of their own, aligned memory: kernels round by how their operands lie
+        raise ValueError("its digest does not match its content")
+    # in memory of their own: how kernels round depends on the alignment of their operands
     tensors = {name: tensor.clone() for name, tensor in load_file(path / TENSORS).items()}
     return _unpack(json.loads(stored["content"]), tensors)
 

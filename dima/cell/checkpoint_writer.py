@@ -12,15 +12,14 @@ from dima.cell.checkpoint import Packed, pack, write_checkpoint
 
 
 class CheckpointWriter:
-    """Writes checkpoints in a thread, one at a time, each from a copy of the state as it was when it was
-    asked for.
+    """Writes checkpoints in a thread, one at a time, each from a copy of the state.
 
-    A checkpoint has its name only when it is whole on the disk, so that a kill at any moment leaves the one
-    before. On leaving the context, what is being written is finished first.
+    A checkpoint gets its name when it is complete on the disk, so that a kill at any moment leaves the one
+    before. On leaving the context, the checkpoint that is being written is finished first.
 
     Args:
         folder: of the checkpoints.
-        then: done after each of them, in the thread.
+        then: called after each of them, in the thread.
     """
 
     def __init__(self, folder: Path, then: Callable[[], None]) -> None:
@@ -29,7 +28,7 @@ class CheckpointWriter:
         self._writing: Future[None] | None = None
 
     def write(self, number: int, state: dict[str, Any]) -> None:
-        """Begin to write `state` as checkpoint `number`, once the last one is written.
+        """Start to write `state` as checkpoint `number`, once the last one is written.
 
         Raises:
             OSError: the last one could not be written (see `write_checkpoint`).
@@ -43,10 +42,7 @@ class CheckpointWriter:
         self._then()
 
     def refuse_if_failed(self) -> None:
-        """Raise OSError if the last checkpoint could not be written.
-
-        If it is still being written, return at once.
-        """
+        """Raise OSError if the last checkpoint could not be written; does not wait for one being written."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
@@ -63,5 +59,5 @@ class CheckpointWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._thread.shutdown()
-        if kind is None:  # otherwise what went wrong first is what is told
+        if kind is None:  # otherwise the first error is the one to raise
             self.wait()

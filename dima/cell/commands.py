@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
+import math
 from pathlib import Path
 
 from dima.cell.process import cell_of, environments_errors, named_cell, named_key, prepared_device
-from dima.cell.sibling_seeds import SEEDS_BESIDE, trained_beside
+from dima.cell.sibling_seeds import sibling_seeds
 from dima.config.grid import load_grid
-from dima.errors import STOPPED
 from dima.options import Commands, add_cell_command, add_results, seed
+from dima.record.cell_state import is_finished
 from dima.record.mongo.database import database_address
 
-FINISHED_SINCE = "DIMA_FINISHED_SINCE"
-"""Environment variable that the Snakefile sets: a run that finished since then (Unix seconds) is what it asks
-for, also without its summary. 0 unless cells are forced: Snakemake removes the summary of what finished while
-nobody watched. See `dima.cell.run.is_finished`."""
+FOR_SIBLINGS = (
+    "grid", "task", "method", "device", "threads", "gpu_percent", "results", "checkpoint_seconds",
+    "finished_after",
+)  # fmt: skip
 
 
 def add_train(commands: Commands) -> None:
@@ -27,6 +27,10 @@ def add_train(commands: Commands) -> None:
     command.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="SECONDS", help=interval)
     command.add_argument("--wait", action="store_true", help="wait if the cell is already running")
     command.add_argument("--from-scratch", action="store_true", help="start a new attempt; keep the old log")
+    after = "count a run that finished later as finished"
+    command.add_argument("--finished-after", type=float, default=math.inf, metavar="UNIX_SECONDS", help=after)
+    siblings = "train these seeds at the same time"
+    command.add_argument("--with-seeds", nargs="+", type=seed, default=[], metavar="SEED", help=siblings)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -42,29 +46,34 @@ def _train(options: argparse.Namespace) -> None:
     stop = StopSignal()
     if config.engine != "checkout":  # its program has no checkpoints: it is interrupted
         stop.listen()
-    finished_since = float(os.environ.get(FINISHED_SINCE, "inf"))
     execution = Execution(
-        device, options.checkpoint_seconds, options.from_scratch, options.wait, finished_since, stop
+        device,
+        options.checkpoint_seconds,
+        options.from_scratch,
+        options.wait,
+        options.finished_after,
+        stop,
     )
-    with environments_errors(), trained_beside(_unfinished_beside(options, finished_since), STOPPED):
+    with environments_errors(), sibling_seeds(_unfinished_siblings(options), _options_of_siblings(options)):
         run_cell(config, folder, execution)
 
 
-def _unfinished_beside(options: argparse.Namespace, finished_since: float) -> dict[int, Path]:
-    """The folders of the cells that this job is to train beside the one of the options, by seed."""
-    from dima.cell.run import is_finished
-
-    others = [
-        seed(text)
-        for text in os.environ.get(SEEDS_BESIDE, "").split(",")
-        if text and seed(text) != options.seed
-    ]
-    grid = load_grid(options.grid)
+def _unfinished_siblings(options: argparse.Namespace) -> dict[int, Path]:
+    """The folders of the cells to train at the same time, by seed."""
+    grid, seeds = load_grid(options.grid), set(options.with_seeds) - {options.seed}
     cells = {
-        other: cell_of(grid, named_key(options)._replace(seed=other), options.results) for other in others
+        sibling: cell_of(grid, named_key(options)._replace(seed=sibling), options.results)
+        for sibling in sorted(seeds)
     }
     return {
-        other: folder
-        for other, (config, folder) in cells.items()
-        if not is_finished(config, folder, finished_since)
+        sibling: folder
+        for sibling, (config, folder) in cells.items()
+        if not is_finished(folder, config, options.finished_after)
     }
+
+
+def _options_of_siblings(options: argparse.Namespace) -> list[str]:
+    """The options of this command that its siblings share."""
+    flags = [f"--{name.replace('_', '-')}" for name in ("wait", "from_scratch") if getattr(options, name)]
+    values = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in FOR_SIBLINGS]
+    return [*values, *flags, *(["--gpus", *options.gpus] if options.gpus else [])]

@@ -1,9 +1,8 @@
-"""One process at a time works on a cell, on whichever machine.
+"""The lock of a cell: one process at a time works on it, on any machine.
 
-The kernel's lock (`flock`) tells processes of one machine apart, and of several where the file system passes
-it on; it ends with its process, however that ends. Where it is not passed on, the lease in the locked file
-does: who holds it renews it, and a lease of another machine that is not renewed is that of a machine that
-died.
+The kernel's lock (`flock`) excludes other processes of the machine, and of other machines where the file
+system supports that; it ends with its process, however that ends. Where the file system does not, the lease
+in the locked file decides: its holder renews it, and one of another machine that is not renewed expires.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ from dima.errors import LockedError
 
 
 class Times(NamedTuple):
-    """Seconds: between two renewals of a lease, until one of another machine counts as left behind, between
-    two tries of who waits.
-    """
+    """Seconds between renewals of a lease, until one of another machine expires, and between tries."""
 
     renewal: float = 20.0
     stale: float = 180.0
@@ -48,17 +45,16 @@ class Lease:
         self._renewing = threading.Thread(target=self._renew, daemon=True, name="lease")
 
     def refuse_if_lost(self) -> None:
-        """Raise LockedError where another machine took this process for dead, as it may after a long
-        suspension: it must not go on.
-        """
-        with suppress(OSError):  # a file system that does not answer takes the lease from nobody
+        """Raise LockedError if another machine took the lease over, as it may after a long suspension."""
+        with suppress(OSError):  # where the file system does not answer, the lease is not lost
             if _read(self._path) != self._holder:
+                cell = self._path.parent
                 raise LockedError(
-                    f"{self._path.parent} was taken over by another process while this one stood still; it stops here."
+                    f"{cell} was taken over by another process while this one was suspended; it stops here."
                 )
 
     def start(self) -> None:
-        """Renew from here on."""
+        """Renew the lease from now on."""
         self._renewing.start()
 
     def end(self) -> None:
@@ -89,27 +85,27 @@ def hold(
     unwanted: Callable[[], bool] = lambda: False,
     times: Times = Times(),  # noqa: B008
 ) -> Iterator[Lease]:
-    """Hold the lock file at `path`, which stays where it is.
+    """Hold the lock file at `path`, which is not removed.
 
     Args:
         path: in the cell's folder.
-        wait: for who holds it, until it ends or dies; otherwise refuse at once.
-        unwanted: asked while waiting; true: give up.
+        wait: until its holder ends or its lease expires, instead of refusing at once.
+        unwanted: whether to stop waiting.
         times: of leases.
 
     Raises:
-        LockedError: another process holds it, and waiting was not asked for or given up.
+        LockedError: another process holds it, and this one does not wait, or stopped waiting.
     """
-    told = False
+    waits = False
     while (file := _take(path, times)) is None:
         if not wait or unwanted():
             raise LockedError(f"{path.parent} is being run by another process; nothing was done.")
-        if not told:
+        if not waits:
             print(
                 f"{path.parent} is being run by another process{_described(path)}; waiting for it.",
                 flush=True,
             )
-            told = True
+            waits = True
         time.sleep(times.retry)
     with file:
         lease = Lease(file, path, times)
@@ -124,7 +120,7 @@ def hold(
 def is_held(path: Path, times: Times = Times()) -> bool:  # noqa: B008
     """Whether a process holds the lock file at `path`.
 
-    Writes nothing, so that it may be asked of a folder that cannot be written to.
+    Writes nothing, so that it works for a folder that cannot be written to.
     """
     try:
         file = path.open(encoding="utf-8")

@@ -1,7 +1,4 @@
-"""The process that computes a cell, or something of it.
-
-Which cell, on which device, and what it says of bad environments.
-"""
+"""What commands that compute have in common: the cell, the device, and errors of environments."""
 
 from __future__ import annotations
 
@@ -23,10 +20,7 @@ if TYPE_CHECKING:  # `dima --help` runs without it
 
 
 def named_cell(options: argparse.Namespace) -> tuple[CellConfig, Path]:
-    """Configuration and folder of the cell that the options name.
-
-    Raises UserError where its grid does not have it.
-    """
+    """Configuration and folder of the cell that the options name. Raises UserError if its grid lacks it."""
     return cell_of(load_grid(options.grid), named_key(options), options.results)
 
 
@@ -36,16 +30,16 @@ def named_key(options: argparse.Namespace) -> CellKey:
 
 
 def cell_of(grid: Grid, key: CellKey, results: Path) -> tuple[CellConfig, Path]:
-    """Configuration and folder of a cell of the grid. Raises UserError where the grid does not have it."""
+    """Configuration and folder of a cell of the grid. Raises UserError if the grid lacks it."""
     return grid.resolve(key), results / grid.name / "cells" / key.folder
 
 
 def prepared_device(options: argparse.Namespace, config: CellConfig) -> torch.device:
-    """The device on which the cell is to be computed, in a process that is ready for it."""
+    """The device for the cell, after threads, GPU and kernels of this process are set up for it."""
     if options.threads < 1:
         raise UserError(f"--threads must be at least 1, not {options.threads}.")
     if options.device != "cpu":
-        take_card(options.gpu_percent)
+        take_card(options.gpus, options.gpu_percent)
     import torch
 
     from dima.learning.compiled import keep_kernels
@@ -60,7 +54,7 @@ def prepared_device(options: argparse.Namespace, config: CellConfig) -> torch.de
 
 
 def find_device(name: str) -> torch.device:
-    """The device for `--device`: auto, cpu or cuda. Raises UserError for cuda where no GPU can be used."""
+    """The device for `--device`: auto, cpu or cuda. Raises UserError for cuda without a usable GPU."""
     import torch
 
     from dima.learning.gpu import why_no_gpu
@@ -75,7 +69,7 @@ def find_device(name: str) -> torch.device:
 
 @contextmanager
 def environments_errors() -> Iterator[None]:
-    """What the environments refuse is the user's to put right."""
+    """Errors of environments as UserError: the user can correct them."""
     import envs
 
     try:

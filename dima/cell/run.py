@@ -1,7 +1,4 @@
-"""A cell: one process, one folder, one lock.
-
-One call starts it, resumes it, or finds it finished (docs/design.md#rules-of-a-cell).
-"""
+"""Running a cell: one process, one folder, one lock (docs/design.md#rules-of-a-cell)."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ import torch
 import envs
 from dima.baselines.checkout.run import run_upstream
 from dima.baselines.checkout.upstream import Upstream, find_upstream
-from dima.cell.attempts import CHECKPOINT, begin_process, continued_from, drop_earlier_checkpoints
+from dima.cell.attempts import begin_process, continued_from, drop_earlier_checkpoints
 from dima.cell.checkpoint import load_checkpoint
 from dima.cell.checkpoint_writer import CheckpointWriter
 from dima.cell.lock import Lease, hold
 from dima.cell.methods import build_learner
 from dima.cell.side_evaluation import Evaluations
 from dima.cell.stop_signal import StopSignal
-from dima.config import CellConfig, DimaParameters
+from dima.config import CellConfig
 from dima.errors import CrashedError, DivergedError, LockedError, StoppedError, UserError
 from dima.learning.compute import describe
 from dima.learning.learner import Learner, Scalars
-from dima.record.attempt import COMPLETED, SUMMARY, put_summary_back, read_history, read_summary_file
+from dima.record.cell_state import CHECKPOINT, Step, next_step, read_files, restore_summary
 from dima.record.provenance import provenance
 from dima.record.run_record import EvaluationEntry, RunRecord
 from dima.record.sacred_record import Metrics, recorded
@@ -42,12 +39,11 @@ class Execution:
 
     Attributes:
         device: of networks and replay memory.
-        checkpoint_seconds: a checkpoint is written after the first epoch that ends this long after the last one; 0: after every epoch.
+        checkpoint_seconds: least time between two checkpoints; 0: one after every epoch.
         from_scratch: begin a new attempt whatever is there.
         wait: for another process that runs the cell, instead of refusing.
-        finished_since: Unix time. A run that has finished since is what was asked for, although its summary was removed meanwhile; what
-            finished before is not, although its summary may be there still. 0, or infinite: no cell is forced (see `is_finished`).
-        stop: tells when to end at a checkpoint.
+        finished_after: Unix time; see `dima.record.cell_state.next_step`.
+        stop: says when to end at a checkpoint.
         build: makes the learner; None: `build_learner`.
         evaluations: makes what evaluates, of the arguments of `Evaluations`; None: that.
     """
@@ -56,7 +52,7 @@ class Execution:
     checkpoint_seconds: float = 300.0
     from_scratch: bool = False
     wait: bool = False
-    finished_since: float = math.inf
+    finished_after: float = math.inf
     stop: StopSignal = field(default_factory=StopSignal)
     build: Callable[[CellConfig, torch.device], Learner] | None = None
     evaluations: Callable[..., Evaluations] | None = None
@@ -66,25 +62,21 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
     """Run the cell to its budget and write its summary.
 
     Raises:
-        UserError, envs.EnvironmentsError: something the user can put right; before anything is written.
+        UserError, envs.EnvironmentsError: the user can correct it; nothing was written.
         LockedError: another process runs this cell.
-        StoppedError: it was asked to stop, and did at a checkpoint.
-        DivergedError: training is not finite any more; what was recorded stays.
-        CrashedError: the simulator or the program of a checkout broke down; likewise.
+        StoppedError: stopped at a checkpoint, as asked.
+        DivergedError: a loss, a return or a weight is not finite; the record stays.
+        CrashedError: the simulator or the program of a checkout crashed; the record stays.
     """
-    if (
-        _is_of(config, folder / SUMMARY)
-        and is_finished(config, folder, execution.finished_since)
-        and not execution.from_scratch
-    ):
+    if _next_step(config, folder, execution) == "nothing":
         print(f"{folder}: finished, nothing to do.")
         return
     upstream = find_upstream(config, execution.device) if config.engine == "checkout" else None
     learner = None if upstream else (execution.build or build_learner)(config, execution.device)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder / "lock", wait=execution.wait, unwanted=lambda: execution.stop.received) as lease:
-        if not execution.from_scratch and is_finished(config, folder, execution.finished_since):
-            put_summary_back(folder)
+        if _next_step(config, folder, execution) in ("nothing", "restore summary"):
+            restore_summary(folder)
             print(f"{folder}: finished meanwhile, nothing to do.")
             return
         history = begin_process(
@@ -96,53 +88,39 @@ def run_cell(config: CellConfig, folder: Path, execution: Execution) -> None:
             torch.set_rng_state(dropout_stream)  # Sacred seeds the global generator when its run starts
             record = RunRecord(config, folder, history, metrics)
             if upstream:
-                with _told(record, "the same command begins again"):
+                with _final_status(record, "the same command begins again"):
                     run_upstream(upstream, record)
             elif learner:
-                with _told(record, "the same command continues from the last checkpoint"):
+                with _final_status(record, "the same command continues from the last checkpoint"):
                     _Training(config, folder, execution, learner, record, lease).run()
 
         recorded("dima", config.model_dump(mode="json"), folder, run)
 
 
-def is_finished(config: CellConfig, folder: Path, since: float) -> bool:
-    """Whether a run of the cell that ended after `since` is there, or the cell's summary where `since` says
-    that no cells are forced.
-
-    A workflow removes a cell's summary before it starts the cell: to force it, as there was none yet when it
-    planned, or as an earlier workflow was killed before the cell came to its end. In between, what another
-    workflow left running may have come to it. A forced cell whose turn in its job has not come still has its
-    old summary. An attempt that is being set aside is finished for nobody.
-    """
-    if (read_history(folder) or {}).get("set_aside"):
-        return False
-    forced = 0 < since < math.inf
-    if not forced and _is_of(config, folder / SUMMARY):
-        return True
-    damaged = not forced and (folder / SUMMARY).exists() and read_summary_file(folder / SUMMARY) is None
-    return _is_of(config, folder / COMPLETED) and (damaged or (folder / COMPLETED).stat().st_mtime >= since)
-
-
-def _is_of(config: CellConfig, path: Path) -> bool:
-    """Whether the summary at `path` is of this configuration."""
-    return (read_summary_file(path) or {}).get("config_hash") == config.digest()
+def _next_step(config: CellConfig, folder: Path, execution: Execution) -> Step:
+    return next_step(
+        read_files(folder),
+        config,
+        finished_after=execution.finished_after,
+        from_scratch=execution.from_scratch,
+    )
 
 
 def _start(device: torch.device, upstream: Upstream | None) -> dict[str, Any]:
-    """What is to be known of this process: when it was started, with what, and on which machine."""
+    """What this process runs with: its start, versions and hardware."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     start = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance(device.type, accelerator)}
     return start | ({"upstream": upstream.provenance} if upstream else {})
 
 
-def _evaluates_beside(config: CellConfig, device: torch.device) -> bool:
+def _evaluates_in_parallel(config: CellConfig, device: torch.device) -> bool:
     """On a CPU training and evaluation would share the same cores; HARL's policies are not copied."""
     return config.engine == "native" and device.type == "cuda"
 
 
 @contextmanager
-def _told(record: RunRecord, again: str) -> Iterator[None]:
-    """Whatever ends the run is the last thing its status says; `again` is what the same command then does."""
+def _final_status(record: RunRecord, again: str) -> Iterator[None]:
+    """Record why the run ended, then re-raise; `again` is what the same command then does."""
     try:
         yield
     except (DivergedError, envs.NonFiniteError) as error:
@@ -165,10 +143,7 @@ def _told(record: RunRecord, again: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, in one line.
-
-    What kind of exception said so comes after it, where nobody expected it.
-    """
+    """The error in one line, with the type of an unexpected exception."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     words = " ".join(str(error).split())
@@ -188,26 +163,21 @@ class _Training:
         lease: Lease,
     ) -> None:
         self._lease = lease
-        self.config, self.folder, self.execution, self.learner, self.record = (
-            config,
-            folder,
-            execution,
-            learner,
-            record,
-        )
-        self._beside = _evaluates_beside(config, execution.device)
+        self.config, self.folder, self.execution = config, folder, execution
+        self.learner, self.record = learner, record
+        self._parallel = _evaluates_in_parallel(config, execution.device)
         self._evaluations: Evaluations
         self._checkpoints: CheckpointWriter
 
     def run(self) -> None:
-        """From where the newest checkpoint stands to the budget, then the summary."""
+        """Train from the newest checkpoint to the budget, then write the summary."""
         with closing(self.learner):
             self._restore()
             with (
                 closing(self.record),
                 closing(
                     (self.execution.evaluations or Evaluations)(
-                        self.config.task, self.config.seed, beside=self._beside
+                        self.config.task, self.config.seed, parallel=self._parallel
                     )
                 ) as self._evaluations,
                 CheckpointWriter(
@@ -224,17 +194,16 @@ class _Training:
         if state is not None:
             self.learner.load_state_dict(state["learner"])
             self.record.env_steps = self.learner.env_steps
-            print(
-                f"{self.folder}: continuing at {self.learner.env_steps:,} of {self.config.task.env_steps:,} environment steps."
-            )
+            steps, budget = self.learner.env_steps, self.config.task.env_steps
+            print(f"{self.folder}: continuing at {steps:,} of {budget:,} environment steps.")
         self.record.begin(state)
 
     def _train(self) -> None:
         learner, record, budget = self.learner, self.record, self.config.task.env_steps
         record.status("running")
         if self.config.engine == "native":
-            device, p = self.execution.device, self.config.parameters
-            denoiser = p.denoiser if isinstance(p, DimaParameters) else None
+            device = self.execution.device
+            denoiser = getattr(self.config.parameters, "denoiser", None)
             graphs = device.type == "cuda"
             print(
                 describe(
@@ -247,11 +216,10 @@ class _Training:
         while learner.env_steps < budget:
             scalars = learner.run_epoch()
             self._checkpoints.refuse_if_failed()
-            self._lease.refuse_if_lost()  # before anything is written to what may be another process's by now
+            self._lease.refuse_if_lost()  # before anything is written to what another process may hold now
             self._record_scalars(scalars)
-            if (
-                self._evaluations.pending
-            ):  # begun an epoch ago: always here, so that a run that is repeated logs in the same order
+            # started an epoch ago: recorded always here, so that a repeated run logs in the same order
+            if self._evaluations.pending:
                 self._record_evaluation()
             stop = self.execution.stop.received
             if (
@@ -261,9 +229,8 @@ class _Training:
                 saved = time.monotonic()
                 if stop:
                     self._checkpoints.wait()
-                    raise StoppedError(
-                        f"Stopped at a checkpoint at {learner.env_steps:,} environment steps; the same command continues."
-                    )
+                    steps = f"{learner.env_steps:,} environment steps"
+                    raise StoppedError(f"Stopped at a checkpoint at {steps}; the same command continues.")
             self._evaluate_where_due()
             record.status("running")
         if self._evaluations.pending:
@@ -277,15 +244,15 @@ class _Training:
         self.record.scalars(scalars, epoch=self.learner.epoch)
 
     def _evaluate_where_due(self) -> None:
-        """Evaluate the policy as it is, once for every point of the grid that has been reached.
+        """Evaluate the policy once at every point of the grid.
 
-        It is recorded at once, or an epoch later where it is played beside training. A checkpoint before it
-        is continued with it.
+        The result is recorded at once, or an epoch later where it is played during training. A run that
+        continues from an earlier checkpoint makes it again.
         """
         grid_step = self.record.reached(self.learner.env_steps)
         if grid_step is not None:
             self._evaluations.start(self.learner.frozen_policy(), grid_step, self.learner.env_steps)
-            if not self._beside:
+            if not self._parallel:
                 self._record_evaluation()
 
     def _record_evaluation(self) -> None:

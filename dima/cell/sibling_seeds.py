@@ -1,59 +1,43 @@
-"""Several seeds of a method in one job, which then share its GPU.
+"""Sibling seeds: several seeds of a method in one job, which share its GPU, each in a process of its own.
 
-Each in a process of its own beside the first one's.
-
-Snakemake runs the cells of a grouped Slurm job one after another. The first to be run starts the others, and
-these are found finished when their turn comes.
+Snakemake runs the cells of a grouped Slurm job one after another. The first starts its siblings, which are
+found finished when their turn comes.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dima.errors import StoppedError
+from dima.errors import STOPPED, StoppedError
 
-SEEDS_BESIDE = "DIMA_SEEDS_BESIDE"
-"""Environment variable that the workflow sets in such a job: the seeds of its cells, with commas."""
-OUTPUT = "beside.log"
+LOG = "sibling-seeds.log"
+"""File in a sibling's folder that its output is added to."""
 
 
 @contextmanager
-def trained_beside(folders: Mapping[int, Path], stopped_status: int) -> Iterator[None]:
-    """Meanwhile, train other seeds with this process's own options.
+def sibling_seeds(folders: Mapping[int, Path], options: Sequence[str]) -> Iterator[None]:
+    """Train other seeds at the same time, and wait for them at the end.
 
-    Their output is added to `beside.log` in their folders.
-
-    How one of them ends otherwise is its own affair: it has said so in its record, and is asked for again.
+    A sibling that fails does not fail this cell: its own record says why, and Snakemake runs it again.
 
     Args:
-        folders: of the cells, by seed.
-        stopped_status: the exit status that says "stopped at a checkpoint, as asked".
+        folders: of the siblings, by seed.
+        options: of `dima train`, but for the seed.
 
     Raises:
-        StoppedError: one of them did.
+        StoppedError: a sibling stopped at a checkpoint, as asked.
     """
-    environ = {name: value for name, value in os.environ.items() if name != SEEDS_BESIDE}
     processes: dict[int, subprocess.Popen[bytes]] = {}
     try:
         for seed, folder in folders.items():
             folder.mkdir(parents=True, exist_ok=True)
-            command = [
-                sys.executable,
-                "-m",
-                "dima",
-                *sys.argv[1:],
-                "--seed",
-                str(seed),
-            ]  # the last one counts
-            with (folder / OUTPUT).open("ab") as output:
-                processes[seed] = subprocess.Popen(
-                    command, env=environ, stdout=output, stderr=subprocess.STDOUT
-                )
+            command = [sys.executable, "-m", "dima", "train", *options, f"--seed={seed}"]
+            with (folder / LOG).open("ab") as log:
+                processes[seed] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         yield
     except KeyboardInterrupt:
         for process in processes.values():
@@ -61,8 +45,7 @@ def trained_beside(folders: Mapping[int, Path], stopped_status: int) -> Iterator
         raise
     finally:
         statuses = {seed: process.wait() for seed, process in processes.items()}
-    stopped = [str(seed) for seed, status in statuses.items() if status == stopped_status]
+    stopped = [str(seed) for seed, status in statuses.items() if status == STOPPED]
     if stopped:
-        raise StoppedError(
-            f"Stopped at a checkpoint beside this cell: seed {', '.join(stopped)}; the same command continues."
-        )
+        seeds = ", ".join(stopped)
+        raise StoppedError(f"Sibling seeds stopped at a checkpoint: {seeds}; the same command continues.")

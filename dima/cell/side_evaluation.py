@@ -1,7 +1,4 @@
-"""Evaluation where it does not hold up training.
-
-On a GPU in a process of its own, which needs a CPU core and no GPU.
-"""
+"""Evaluation during training: on a GPU in a process of its own, which needs a CPU core and no GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from dima.experience.evaluate import EpisodeResult, EvaluationWorlds, Policy
 
 
 class Evaluated(NamedTuple):
-    """What an evaluation found, and at how many environment steps its policy was taken."""
+    """The results of an evaluation, and the environment steps at which its policy was copied."""
 
     grid_step: int
     env_steps: int
@@ -27,23 +24,22 @@ class Evaluated(NamedTuple):
 
 
 class Evaluations:
-    """A run's evaluations, each from a policy that training does not change meanwhile.
+    """A run's evaluations, each with a copy of the policy.
 
-    A thread would not do: Python's lock would go back and forth between its small operators and those of
-        training.
+    A thread would slow training down: both would compete for Python's global lock with many small operators.
 
     Args:
         task: what is played.
         seed: root seed of the cell.
-        beside: in a process of their own, so that `start` returns at once; otherwise `start` plays.
+        parallel: play in another process, so that `start` returns at once; otherwise `start` plays.
     """
 
-    def __init__(self, task: TaskConfig, seed: int, *, beside: bool) -> None:
+    def __init__(self, task: TaskConfig, seed: int, *, parallel: bool) -> None:
         self._worlds = EvaluationWorlds(task, seed)
         self._begun: deque[tuple[int, int]] = deque()
         self._done: deque[list[EpisodeResult]] = deque()
         self._process = None
-        if beside:
+        if parallel:
             context = multiprocessing.get_context("spawn")  # a fork would inherit a GPU it cannot use
             self._connection, theirs = context.Pipe()
             self._process = context.Process(
@@ -54,11 +50,11 @@ class Evaluations:
 
     @property
     def pending(self) -> bool:
-        """Whether an evaluation was begun and not taken yet."""
+        """Whether an evaluation was started and not taken yet."""
         return bool(self._begun)
 
     def start(self, policy: Policy, grid_step: int, env_steps: int) -> None:
-        """Begin one. The policy must be picklable where it is played in another process."""
+        """Start an evaluation. The policy must be picklable if it is played in another process."""
         if self._process is None:
             self._done.append(self._worlds.evaluate(policy, grid_step))
         else:
@@ -69,11 +65,11 @@ class Evaluations:
         self._begun.append((grid_step, env_steps))
 
     def take(self) -> Evaluated:
-        """The oldest that was not taken, when it has ended.
+        """The oldest evaluation that was not taken, once it has ended.
 
         Raises:
             CrashedError: the process of the evaluations died.
-            Exception: what went wrong in it.
+            Exception: raised by the evaluation.
         """
         if self._process is not None:
             try:
@@ -86,12 +82,11 @@ class Evaluations:
         return Evaluated(*self._begun.popleft(), self._done.popleft())
 
     def _died(self) -> CrashedError:
-        return CrashedError(
-            "The process that evaluates beside training died; the same command continues from the last checkpoint"
-        )
+        again = "the same command continues from the last checkpoint"
+        return CrashedError(f"The process that evaluates during training died; {again}")
 
     def close(self) -> None:
-        """End the process, whatever it does, and release the worlds."""
+        """Kill the process and release the worlds."""
         self._worlds.close()
         if self._process is not None:
             self._process.kill()
@@ -100,9 +95,7 @@ class Evaluations:
 
 
 def _serve(connection: Connection, worlds: EvaluationWorlds) -> None:
-    """Play what is asked for until the other end is closed, as it is when the training process ends in
-    whatever way.
-    """
+    """Play until the training process ends, in whatever way, which closes its end of the connection."""
     for number in (signal.SIGINT, signal.SIGTERM):  # both may come to all processes of a job
         signal.signal(number, signal.SIG_IGN)  # it ends with the training process, which says what happened
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""SIGTERM: what Slurm and others send some time before they take a machine away."""
+"""SIGTERM, which Slurm and others send before they stop a job."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import time
 from types import FrameType
 
 SAME = 10.0
-"""Seconds: Slurm signals all processes of a job, and Apptainer passes its own on to those inside, so that one
-request may come twice."""
+"""Seconds within which a second signal is the same request: Slurm signals all processes of a job, and
+Apptainer passes its own signal to the processes inside."""
 
 
 class StopSignal:
-    """Remembers that SIGTERM came, so that training can end at a checkpoint.
-
-    One that comes later (`SAME`) interrupts at once.
-    """
+    """Remembers that SIGTERM came, so that training ends at a checkpoint; a later one interrupts at once."""
 
     def __init__(self) -> None:
         self._first = math.inf
 
     @property
     def received(self) -> bool:
-        """Whether it came."""
+        """Whether SIGTERM came."""
         return self._first < math.inf
 
     def listen(self) -> None:
-        """From now on, in the main thread of this process."""
+        """Handle SIGTERM from now on; call it in the main thread."""
         signal.signal(signal.SIGTERM, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

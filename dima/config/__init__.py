@@ -14,9 +14,9 @@ from dima.config.base import (
     OptimizerConfig,
     Strict,
 )
-from dima.config.cell import MARIE_EPISODES, CellConfig, EvaluationConfig, TaskConfig
+from dima.config.cell import CellConfig
 from dima.config.checkout_parameters import (
-    CheckoutParameters,
+    MARIE_EPISODES,
     HarlCheckoutParameters,
     HarlOffPolicyCheckoutParameters,
     HarlOnPolicyCheckoutParameters,
@@ -56,6 +56,7 @@ from dima.config.marie_parameters import (
     TokenWorldModelConfig,
 )
 from dima.config.older import OLDER_METHOD, older_method
+from dima.config.task import EvaluationConfig, TaskConfig
 
 __all__ = [
     "GROUP_CHANNELS",
@@ -67,7 +68,6 @@ __all__ = [
     "AggregationConfig",
     "BehaviorConfig",
     "CellConfig",
-    "CheckoutParameters",
     "CollectionConfig",
     "Compute",
     "DenoiserConfig",

@@ -1,4 +1,4 @@
-"""What the native DIMA learner is told."""
+"""The parameters of the native DIMA learner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from dima.config.base import (
     AdamWConfig,
     CollectionConfig,
-    Compute,
     Count,
     Fraction,
     NonNegativeFloat,
@@ -18,6 +17,8 @@ from dima.config.base import (
     Strict,
     require,
 )
+from dima.config.method import NativeParameters
+from dima.config.task import TaskConfig
 
 GROUP_CHANNELS = 32
 """Channels normalised together in the denoiser."""
@@ -239,11 +240,11 @@ class ScheduleConfig(CollectionConfig):
     first_epoch_update_factor: Count
 
 
-class DimaParameters(Strict):
-    """Everything the native DIMA learner is told."""
+class DimaParameters(NativeParameters):
+    """All parameters of the native DIMA learner."""
 
+    imagines = "states"
     algorithm: Literal["dima"]
-    compute: Compute
     replay: ReplayConfig
     state_decoder: StateDecoderConfig
     denoiser: DenoiserConfig
@@ -261,3 +262,6 @@ class DimaParameters(Strict):
             f"replay.capacity must be at least schedule.warmup_steps ({warmup})",
         )
         return self
+
+    def check(self, task: TaskConfig) -> None:
+        self.sampler.steps_for(task.agents)

@@ -1,4 +1,7 @@
-"""What HARL's methods are told."""
+"""The parameters of HARL's methods (docs/baselines.md#mappo-and-happo, docs/baselines.md#hasac).
+
+Names follow HARL's own YAML where it has one.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,41 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, Strict, require
+from dima.config.base import Count, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, require
+from dima.config.method import Parameters
 
 
-class HarlOnPolicySettings(Strict):
-    """HARL's on-policy methods (docs/baselines.md#mappo-and-happo).
+class HarlSettings(Parameters):
+    """What all of HARL's methods have, by its wheel unless a subclass says otherwise."""
 
-    Names follow HARL's own YAML where it has one.
-    """
-
+    engine = "harl"
     rollout_threads: Count
-    episode_length: Count
     hidden_sizes: tuple[Count, ...]
     activation: Literal["relu", "tanh"]
+    learning_rate: PositiveFloat
+    critic_learning_rate: PositiveFloat
+    linear_learning_rate_decay: bool
+    huber_delta: PositiveFloat
+    value_normalization: bool
+    proper_time_limits: bool
+    discount: Fraction
+    fixed_order: bool
+
+    @property
+    def decays_over_budget(self) -> bool:
+        return self.linear_learning_rate_decay
+
+
+class HarlOnPolicySettings(HarlSettings):
+    """HARL's on-policy methods."""
+
+    episode_length: Count
     feature_normalization: bool
     gain: PositiveFloat
     std_x_coefficient: PositiveFloat
     std_y_coefficient: PositiveFloat
-    learning_rate: PositiveFloat
-    critic_learning_rate: PositiveFloat
     adam_epsilon: PositiveFloat
     weight_decay: NonNegativeFloat
-    linear_learning_rate_decay: bool
     ppo_epochs: Count
     critic_epochs: Count
     clip: PositiveFloat
@@ -35,48 +51,32 @@ class HarlOnPolicySettings(Strict):
     entropy_coefficient: NonNegativeFloat
     value_loss_coefficient: PositiveFloat
     gradient_clip: PositiveFloat
-    huber_delta: PositiveFloat
     clipped_value_loss: bool
-    value_normalization: bool
-    proper_time_limits: bool
-    discount: Fraction
     gae_lambda: Fraction
     share_parameters: bool
-    fixed_order: bool
 
 
 class HarlOnPolicyParameters(HarlOnPolicySettings):
-    """Everything MAPPO and HAPPO by the wheel of HARL are told."""
+    """All parameters of MAPPO and HAPPO by the wheel of HARL."""
 
     algorithm: Literal["mappo", "happo"]
 
 
-class HarlOffPolicySettings(Strict):
-    """HARL's HASAC (docs/baselines.md#hasac)."""
+class HarlOffPolicySettings(HarlSettings):
+    """HARL's HASAC."""
 
-    rollout_threads: Count
     warmup_steps: NonNegativeInt
     train_interval: Count
     updates_per_vector_step: PositiveFloat
-    hidden_sizes: tuple[Count, ...]
-    activation: Literal["relu", "tanh"]
     final_activation: Literal["relu", "tanh"]
-    learning_rate: PositiveFloat
-    critic_learning_rate: PositiveFloat
-    linear_learning_rate_decay: bool
     automatic_temperature: bool
     temperature: PositiveFloat
     temperature_learning_rate: PositiveFloat
-    discount: Fraction
     replay_capacity: Count
     batch_size: Count
     polyak: Fraction
     n_step: Count
     huber_loss: bool
-    huber_delta: PositiveFloat
-    value_normalization: bool
-    proper_time_limits: bool
-    fixed_order: bool
 
     @model_validator(mode="after")
     def _vector_steps_are_whole(self) -> HarlOffPolicySettings:
@@ -97,6 +97,6 @@ class HarlOffPolicySettings(Strict):
 
 
 class HarlOffPolicyParameters(HarlOffPolicySettings):
-    """Everything HASAC by the wheel of HARL is told."""
+    """All parameters of HASAC by the wheel of HARL."""
 
     algorithm: Literal["hasac"]

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from dima.config.base import (
     CollectionConfig,
-    Compute,
     Count,
     Fraction,
     NonNegativeFloat,
@@ -17,6 +16,7 @@ from dima.config.base import (
     Strict,
     require,
 )
+from dima.config.method import NativeParameters
 
 
 class AgentAttentionConfig(Strict):
@@ -98,11 +98,11 @@ class MambaBehaviorConfig(Strict):
         return self
 
 
-class MambaParameters(Strict):
-    """Everything the native MAMBA learner is told."""
+class MambaParameters(NativeParameters):
+    """All parameters of the native MAMBA learner."""
 
+    imagines = "observations"
     algorithm: Literal["mamba"]
-    compute: Compute
     replay_capacity: Count
     reward_scale: PositiveFloat = Field(description="factor of the rewards that the world model learns")
     model: MambaModelConfig

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from dima.config.base import (
     AdamWConfig,
     CollectionConfig,
-    Compute,
     Count,
     Fraction,
     NonNegativeFloat,
@@ -17,6 +16,7 @@ from dima.config.base import (
     Strict,
     require,
 )
+from dima.config.method import NativeParameters
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -132,11 +132,11 @@ class MarieScheduleConfig(CollectionConfig):
     first_policy_epoch: Count
 
 
-class MarieParameters(Strict):
-    """Everything the native MARIE learner is told."""
+class MarieParameters(NativeParameters):
+    """All parameters of the native MARIE learner."""
 
+    imagines = "observations"
     algorithm: Literal["marie"]
-    compute: Compute
     replay_capacity: Count
     tokenizer: TokenizerConfig
     world_model: TokenWorldModelConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dima.config.grid import CONFIG_DIR, MethodSummary, method_summaries
+from dima.config.method_files import CONFIG_DIR, MethodSummary, method_summaries
 
 COLUMNS = (
     "method",

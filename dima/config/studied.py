@@ -1,11 +1,8 @@
-"""Which studies there are of a cell's world model, known from its configuration alone.
-
-Light to import, as the workflow reads it.
-"""
+"""Which studies there are of a cell's world model, by its configuration; light, as the workflow reads it."""
 
 from __future__ import annotations
 
-from dima.config import CellConfig, DimaParameters, MambaParameters, MarieParameters, TaskConfig
+from dima.config import CellConfig
 
 FRAMES = "frames"
 
@@ -17,19 +14,19 @@ def refusal(config: CellConfig, study: str) -> str | None:
         config: of the cell.
         study: one of `dima.studies.run.STUDIES`.
     """
-    method, task = config.method, config.task
-    if isinstance(config.parameters, DimaParameters):
-        return None
-    if not isinstance(config.parameters, MambaParameters | MarieParameters):
+    method, task, imagined = config.method, config.task, config.parameters.imagines
+    if imagined is None:
         return f"Method {method} has no world model to study."
+    if imagined == "states":
+        return None
     if study != FRAMES:
-        return f"Method {method} has no study {study}, since its world model predicts no global states; it has {FRAMES} alone."
-    if not observations_tell_state(task):
-        place = f"{task.name} with preset {task.preset}"
-        return f"The {FRAMES} of {method} are drawn from predicted observations, and those of {place} do not tell the state."
+        return (
+            f"Method {method} has no study {study}, since its world model predicts no global states; "
+            f"it has {FRAMES} alone."
+        )
+    if not task.observations_tell_state:
+        return (
+            f"The {FRAMES} of {method} are drawn from predicted observations, "
+            f"and those of {task.name} with preset {task.preset} do not tell the state."
+        )
     return None
-
-
-def observations_tell_state(task: TaskConfig) -> bool:
-    """Whether the task's environment has `states_seen`: MAMuJoCo's agents see the whole state, scaled."""
-    return task.suite == "mamujoco" and task.preset == "paper"

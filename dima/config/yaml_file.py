@@ -44,12 +44,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is absent, is not YAML, gives a key twice, or does not hold a mapping.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"There is no configuration file {path}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values.")
     return content
+
+
+def parse_yaml(text: str, place: str) -> Any:
+    """The value of a YAML text. Raises UserError, which names `place`, if it is not YAML."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{place} cannot be read as YAML: {' '.join(str(error).split())}.") from None

@@ -14,9 +14,7 @@ from dima.errors import UserError
 from dima.record.mongo.database import URI_FILE
 
 # what a cell reads; everything else of the host's environment stays outside
-LET_THROUGH = re.compile(
-    r"SLURM_\w+|CUDA_VISIBLE_DEVICES|DIMA_MONGO_URI(_FILE)?|DIMA_FINISHED_SINCE|DIMA_SEEDS_BESIDE|DIMA_CARDS"
-)
+LET_THROUGH = re.compile(r"SLURM_\w+|CUDA_VISIBLE_DEVICES|DIMA_MONGO_URI(_FILE)?")
 # of the host: variables for the inside of containers, and options that would make an image writable
 UNWANTED = re.compile(
     r"(APPTAINER|SINGULARITY)(ENV_\w+|_WRITABLE|_WRITABLE_TMPFS|_OVERLAY|_CONTAINLIBS|_ENV_FILE)"

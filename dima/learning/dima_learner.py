@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dima.behavior.actor_critic import ActorCritic
 from dima.behavior.imagination import imagine
-from dima.behavior.networks import DirectPolicy, MeanPolicy
+from dima.behavior.networks import DirectPolicy, MeanPolicy, SampledPolicy
 from dima.config import CellConfig, DimaParameters
 from dima.experience.collect import Collector
 from dima.experience.random import RandomStreams, stream_seed
@@ -20,9 +20,10 @@ from dima.experience.replay import Episode, Replay
 from dima.learning.compute import why_not_compiled, why_not_fused
 from dima.learning.gpu import needed_memory, require_memory
 from dima.learning.graphs import Updates
-from dima.learning.learner import Scalars
+from dima.learning.learner import Imagined, Past, Scalars
 from dima.learning.native_learner import NativeLearner
 from dima.world_model.denoiser import Denoiser
+from dima.world_model.open_loop import observe, open_loop, own_order_first
 from dima.world_model.optimizer import ModelOptimizer
 from dima.world_model.world_model import WorldModel
 
@@ -63,6 +64,7 @@ class DimaLearner(NativeLearner):
         if not isinstance(config.parameters, DimaParameters):
             raise TypeError(f"{config.method} has no DIMA parameters")
         self.parameters = p = config.parameters
+        self.past, self._device = p.denoiser.conditioning_states, device
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         shapes = (spec.state_dim, spec.n_agents, spec.obs_dim, spec.act_dim)
@@ -198,6 +200,25 @@ class DimaLearner(NativeLearner):
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting_actor))
+
+    def exploring_policy(self, seed: int) -> SampledPolicy:
+        """A copy of the actor; nothing follows from `seed`, as it has no latent states."""
+        return SampledPolicy(copy.deepcopy(self.actor_critic.actor).cpu())
+
+    def imagine_along(
+        self, past: Past, actions: Float[np.ndarray, "horizon agents action"], seed: int
+    ) -> dict[str, Imagined]:
+        """One rollout for every order of the agents, the model's own first."""
+        model, given = self.world_model, (past.state[-self.past :], past.action[1 - self.past :], actions)
+        history, before, following = (
+            torch.from_numpy(values).float().to(self._device)[None] for values in given
+        )
+        rollouts = {}
+        for order, sampler in own_order_first(model).items():
+            scaled = open_loop(model, sampler, history, before, following, seed)
+            predicted = observe(model, scaled), model.unscale(scaled)
+            rollouts[order] = Imagined(*(values[0].double().cpu().numpy() for values in predicted))
+        return rollouts
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """The actor alone."""

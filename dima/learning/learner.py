@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from dima.experience.collect import Sampling
 from dima.experience.evaluate import Policy
 
 Scalars = dict[str, dict[str, float]]
@@ -70,4 +71,46 @@ class Learner(Protocol):
 
     def close(self) -> None:
         """Release the environment."""
+        ...
+
+
+class Past(NamedTuple):
+    """A real episode up to where imagination begins, in raw units."""
+
+    state: Float[np.ndarray, "states state"]
+    observation: Float[np.ndarray, "states agents observation"]
+    action: Float[np.ndarray, "states-1 agents action"]
+
+
+class Imagined(NamedTuple):
+    """Predictions in raw units after each step that a world model reaches; None where it has no states."""
+
+    observation: Float[np.ndarray, "reached agents observation"]
+    state: Float[np.ndarray, "reached state"] | None = None
+
+
+@runtime_checkable
+class Imagining(Learner, Protocol):
+    """A learner with a world model.
+
+    Attributes:
+        past: the fewest states of an episode that its world model can start from.
+    """
+
+    past: int
+
+    def exploring_policy(self, seed: int) -> Sampling:
+        """The policy that collects, as a copy on the CPU for one episode; latent states follow `seed`."""
+        ...
+
+    def imagine_along(
+        self, past: Past, actions: Float[np.ndarray, "horizon agents action"], seed: int
+    ) -> dict[str, Imagined]:
+        """What the world model predicts along given actions, by the order of the agents (`NO_ORDER` if none).
+
+        Args:
+            past: the episode up to the start, at least `past` states.
+            actions: from the start on, as sampled: not clipped.
+            seed: of everything that the model draws.
+        """
         ...

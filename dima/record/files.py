@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under another name, flushed to the disk, renamed."""
+"""Atomic writes: under another name, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden file in the folder of `path`, with its ending, to be written in the block.
-
-    It becomes `path`, or is gone if the block fails.
+    """A hidden file to write in the block, which then replaces `path`, or is removed if the block fails.
 
     A reader, and a kill at any moment, sees the old file or the new one.
     """
@@ -30,18 +28,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`, as `replacing`."""
+    """Replace the content of `path` by `text`, atomically."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """`content` as indented JSON, atomically. Raises ValueError for a number that is not finite."""
+    """Write `content` as indented JSON, atomically. Raises ValueError for a number that is not finite."""
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of `path`, or None where it is absent or no JSON."""
+    """The content of `path`, or None where it is absent or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):

@@ -1,8 +1,7 @@
 """Where a number comes from: code, lock, image, machine, versions.
 
-Where there is no git, a file says what git said: `build.json`, which an image has from its build. For a
-checkout that is copied to another machine, `python -m dima.record.provenance` writes it first, to be copied
-along.
+Without git, `build.json` has the commit: an image has it from its build, and for a copy of a checkout
+`python -m dima.record.provenance` writes it.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from dima.record.image import image_of_process
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "build.json"
 SOURCES = ("dima", "envs", "benchmarks", "workflow")
-"""Folders of a checkout whose files are compared with those that a copied `build.json` was written for."""
+"""Folders of the sources whose digest `build.json` holds."""
 PACKAGES = (
-    "gymnasium", "gymnasium-robotics", "harl-aht", "mujoco", "numpy", "sacred", "safetensors", "snakemake", "torch",
-    "vector-quantize-pytorch",
+    "gymnasium", "gymnasium-robotics", "harl-aht", "mujoco", "numpy", "sacred", "safetensors", "snakemake",
+    "torch", "vector-quantize-pytorch",
 )  # fmt: skip
 
 
 def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
-    """What a row of a table carries about its origin.
+    """The origin of a number: commit, image, lock, hardware and versions.
 
     Args:
         device: where the cell computes.
@@ -51,12 +50,10 @@ def provenance(device: str, accelerator: str | None) -> dict[str, Any]:
 
 
 def commit_of(root: Path) -> tuple[str | None, bool | None]:
-    """The commit of the sources in `root`, and whether tracked files differ from it.
+    """The commit of the sources in `root`, and whether tracked files differ from it; None where unknown.
 
-    None for what cannot be told.
-
-    images.lock is passed over: every build changes it. Without git, `build.json` tells; a copied one also
-    what the sources were, so that a copy that was changed since counts as different.
+    images.lock is ignored: every build changes it. Without git both come from `build.json`; sources that were
+    changed since it was written count as different.
     """
     if not (root / ".git").exists():  # git itself would answer for a repository around this folder
         built = read_json(root / BUILD) or {"commit": None, "dirty": None}
@@ -72,10 +69,7 @@ def commit_of(root: Path) -> tuple[str | None, bool | None]:
 
 
 def note_commit(root: Path) -> tuple[str | None, bool | None]:
-    """Write `build.json` for a copy of the checkout in `root`.
-
-    Returns what it says of the commit: None where git says none.
-    """
+    """Write `build.json` for a copy of the checkout in `root`; returns what `commit_of` does."""
     commit, dirty = commit_of(root)
     if commit is not None:
         write_json(root / BUILD, {"commit": commit, "dirty": dirty, "sources": _digest_of_sources(root)})
@@ -129,14 +123,13 @@ def _processor() -> str:
 
 
 def main() -> int:
-    """Note the commit for a copy of this checkout; 2 where git tells none."""
+    """Write `build.json` for a copy of this checkout; 2 where git has no commit."""
     commit, dirty = note_commit(ROOT)
     if commit is None:
         print("No commit can be read here: run this in a clone, with git installed.", file=sys.stderr)
         return 2
-    print(
-        f"{BUILD}: {commit}{', but tracked files differ from it' if dirty else ''}. Copy it along with the checkout."
-    )
+    differs = ", but tracked files differ from it" if dirty else ""
+    print(f"{BUILD}: {commit}{differs}. Copy it along with the checkout.")
     return 0
 
 

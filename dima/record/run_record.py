@@ -1,7 +1,4 @@
-"""What one process writes of a run while it lasts.
-
-Events, status, Sacred's scalars, and the summary at the end.
-"""
+"""What one process records of a run: events, status, Sacred's scalars, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +15,8 @@ import numpy as np
 
 from dima.config import CellConfig
 from dima.errors import DivergedError
-from dima.record.attempt import COMPLETED, PROVENANCE, SUMMARY, History
+from dima.record.attempt import PROVENANCE, History
+from dima.record.cell_state import COMPLETED, EVENTS, STATUS, SUMMARY, RunState, Status
 from dima.record.events import Event, EventLog, logged, read_events
 from dima.record.files import write_json
 from dima.record.sacred_record import Metrics
@@ -26,10 +24,9 @@ from dima.record.summary import summarize
 
 
 class EvaluationEntry(NamedTuple):
-    """What is known of an evaluation: an episode of it, or only the mean over `episodes`.
+    """An episode of an evaluation, or the mean over `episodes` (None for a single episode).
 
-    `length` and `success` are None where they are unknown or mean nothing; `episodes` is None for a single
-    episode.
+    `length` and `success` are None where they are unknown or do not apply.
     """
 
     episode_return: float
@@ -39,11 +36,11 @@ class EvaluationEntry(NamedTuple):
 
 
 class RunRecord:
-    """The record of a run in its cell's folder, from the point that the run begins or continues at.
+    """The record of a run in its cell's folder.
 
     Attributes:
-        history: of the attempt, with this process in it: what `provenance.json` says.
-        env_steps: environment steps taken in training, as the status tells them; set by the run.
+        history: the content of `provenance.json`, with this process in it.
+        env_steps: environment steps taken in training; set by the run.
         latest_return: mean of the latest evaluation.
     """
 
@@ -59,24 +56,19 @@ class RunRecord:
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds this attempt has run, earlier processes of it included (what a kill lost is not
-        counted).
-        """
+        """Seconds this attempt has run, over all its processes, without what a kill lost."""
         return self._seconds_before + time.monotonic() - self._started
 
     def begin(self, state: dict[str, Any] | None = None) -> None:
-        """Open the event log at the run's start, or where `state_dict()` was taken.
-
-        Raises UserError as `EventLog` does.
-        """
+        """Open the event log at its start or where `state` was taken. Raises UserError as `EventLog`."""
         if state is not None:
             self._seconds_before = float(state["wall_seconds"])
             self._last_grid_step = int(state["last_grid_step"])
             self.latest_return = state["latest_return"]
-        self._log = EventLog(self.folder / "events.jsonl", int(state["events"]) if state else 0)
+        self._log = EventLog(self.folder / EVENTS, int(state["events"]) if state else 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `begin` continues from, after what is logged has reached the disk."""
+        """The state that `begin` continues from, once the log has reached the disk."""
         self._log.sync()
         return {
             "events": self._log.position,
@@ -91,10 +83,7 @@ class RunRecord:
         self._log.close()
 
     def reached(self, env_steps: int) -> int | None:
-        """The newest point of the evaluation grid at these steps, once; None when it was given before.
-
-        The budget is a point.
-        """
+        """The newest point of the evaluation grid (the budget is one), or None if it was returned before."""
         every, budget = self.config.task.evaluation.every, self.config.task.env_steps
         grid_step = budget if env_steps >= budget else env_steps // every * every
         if grid_step <= self._last_grid_step:
@@ -103,7 +92,7 @@ class RunRecord:
         return grid_step
 
     def scalars(self, groups: Mapping[str, Mapping[str, float]], **place: int) -> None:
-        """Numbers by group and name at the steps taken so far; `place` says further where they belong."""
+        """Log numbers by group and name at the steps taken so far, with further coordinates in `place`."""
         self._log.scalars(self.wall_seconds, {"env_steps": self.env_steps, **place}, groups)
         for group, values in groups.items():
             for name, value in values.items():
@@ -111,7 +100,7 @@ class RunRecord:
                 self._metrics(f"{group}.{name}", value if number is None else number, self.env_steps)
 
     def evaluation(self, grid_step: int, env_steps: int, entries: Sequence[EvaluationEntry]) -> None:
-        """One evaluation of the policy at `env_steps`, for a point of the grid.
+        """Log one evaluation of the policy at `env_steps`, for a point of the grid.
 
         Raises DivergedError for a mean that is not finite.
         """
@@ -128,38 +117,34 @@ class RunRecord:
         self._metrics("evaluation.return", mean, env_steps)
         print(f"{env_steps:>9,} environment steps, {self.wall_seconds:7.0f} s: return {mean:.1f}", flush=True)
 
-    def status(self, state: str, message: str | None = None) -> None:
-        """What the cell says of itself, for who watches it."""
-        content = {
-            "state": state,
-            "env_steps": self.env_steps,
-            "budget": self.config.task.env_steps,
-            "latest_return": self.latest_return,
-            "wall_seconds": round(self.wall_seconds, 3),
-            "updated": time.time(),
-            "process": os.getpid(),
-            "host": platform.node(),
-            "message": message,
-        }
-        write_json(self.folder / "status.json", content)
+    def status(self, state: RunState, message: str | None = None) -> None:
+        """Write `status.json`, which `dima status` and the progress display read."""
+        status = Status(
+            state=state,
+            env_steps=self.env_steps,
+            budget=self.config.task.env_steps,
+            latest_return=self.latest_return,
+            wall_seconds=round(self.wall_seconds, 3),
+            updated=time.time(),
+            process=os.getpid(),
+            host=platform.node(),
+            message=message,
+        )
+        write_json(self.folder / STATUS, status.model_dump(exclude={"synthetic"}))
 
-    def last_status(self, state: str, message: str) -> None:
-        """The status at the end of a run that failed.
-
-        A disk that cannot take it must not hide what went wrong.
-        """
+    def last_status(self, state: RunState, message: str) -> None:
+        """Write the status of a run that failed; a full disk must not hide the first error."""
         with suppress(OSError):
             self.status(state, message)
 
     def finish(self, lineage: str, epochs: int | None) -> None:
-        """Summary first, by rename; then the mark that tells a forced run (no summary, finished) from an
-        interrupted one.
+        """Write the summary and mark the attempt as finished, in the order of `dima.record.cell_state`.
 
         Args:
             lineage: of the environment: physics engine and versions.
-            epochs: rounds of collecting and learning; None where the method does not tell.
+            epochs: rounds of collecting and learning; None where the method does not count them.
         """
-        events: list[Event] = read_events(self.folder / "events.jsonl")
+        events: list[Event] = read_events(self.folder / EVENTS)
         summary = summarize(self.config, events, self.history, lineage, epochs, self.wall_seconds)
         self.status("completed")
         write_json(self.folder / SUMMARY, summary)

@@ -1,7 +1,4 @@
-"""The last thing a cell writes.
-
-Its final evaluation and where it comes from, for tables that read nothing else.
-"""
+"""The summary of a finished cell: its final evaluation and provenance, all that tables read."""
 
 from __future__ import annotations
 
@@ -25,12 +22,15 @@ def summarize(
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
-    Of a final evaluation that is known by its mean alone, deviation and single returns are null.
+    Where only the mean of the final evaluation is known, deviation and single returns are null.
 
-    Args: config: of the cell. events: effective events of the finished run. history: `provenance.json` of the
-        attempt: its number, one entry for every process of it, and what it continues. lineage: of the
-        environment: physics engine and version. epochs: rounds of collecting and learning; None where the
-        method does not tell. wall_seconds: of all processes together.
+    Args:
+        config: of the cell.
+        events: effective events of the finished run.
+        history: the content of `provenance.json`.
+        lineage: of the environment: physics engine and version.
+        epochs: rounds of collecting and learning; None where the method does not count them.
+        wall_seconds: of all processes together.
     """
     evaluations: dict[int, list[Event]] = {}
     for event in events:

@@ -5,7 +5,6 @@ Whole episodes, and pieces of them with the past a model needs.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 import envs
-from dima.behavior.networks import SampledPolicy
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.experience.collect import Sampling
@@ -54,8 +52,10 @@ class Segments:
     observation: Float[Tensor, "segments horizon agents observation"]
     """after each step"""
 
-    def __len__(self) -> int:
-        return len(self.history)
+    @property
+    def given(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a model is given: states up to the start, the actions between them, and those from there."""
+        return self.history, self.past_action, self.action
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ def held_out_episodes(
     learner: DimaLearner, task: TaskConfig, seed: int, count: int, *, keep_simulations: bool = False
 ) -> list[RealEpisode]:
     """New episodes of the stochastic policy: the world model has seen none of them."""
-    policy = SampledPolicy(copy.deepcopy(learner.actor_critic.actor).cpu())
-    return play(policy, task, seed, count, keep_simulations=keep_simulations)
+    return play(learner.exploring_policy(seed), task, seed, count, keep_simulations=keep_simulations)
 
 
 def play(

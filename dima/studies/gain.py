@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dima.analysis.returns.statistics import bootstrap_interval
-from dima.studies.episodes import Segments, Study, cut
-from dima.studies.open_loop import NO_ORDER, open_loop, samplers_of
+from dima.studies.episodes import Study, cut
+from dima.world_model.open_loop import NO_ORDER, open_loop, samplers_of
 
 CHANGE = 0.3
 """Size of the change of each number of an action; actions are moved this far inside [-1, 1] first, so that no
@@ -53,7 +53,14 @@ def gain_rows(study: Study) -> list[dict[str, Any]]:
         )
         for agent, change in changes.items():
             up, down = (
-                open_loop(world_model, sampler, _with_action(segments, base + sign * change), seed)[:, 0]
+                open_loop(
+                    world_model,
+                    sampler,
+                    segments.history,
+                    segments.past_action,
+                    base + sign * change,
+                    seed,
+                )[:, 0]
                 .double()
                 .cpu()
                 .numpy()
@@ -92,10 +99,6 @@ def regression(
         "correlation": float(together / size) if size > 0 else 0.0,
         "segments": len(model),
     }
-
-
-def _with_action(segments: Segments, action: Tensor) -> Segments:
-    return Segments(segments.history, segments.past_action, action, segments.state, segments.observation)
 
 
 def _simulated(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dima.studies.episodes import RealEpisode, Segments, Study
-from dima.studies.open_loop import observe, open_loop, samplers_of
+from dima.world_model.open_loop import observe, open_loop, samplers_of
 
 Row = dict[str, Any]
 HORIZON = 20
@@ -31,7 +31,7 @@ def prediction_rows(study: Study, training: list[RealEpisode]) -> list[Row]:
     for split, episodes in {"train": training, "held-out": study.episodes}.items():
         segments = study.segments(episodes, HORIZON)
         states = {
-            "model": open_loop(model, model.sampler, segments, study.seed),
+            "model": open_loop(model, model.sampler, *segments.given, study.seed),
             "decoder": model.scale(segments.state),
         }
         for kind, scaled in states.items():
@@ -49,7 +49,7 @@ def order_rows(study: Study) -> list[Row]:
     """Errors of the same new segments under every order, averaged over the dimensions."""
     model, segments, rows = study.world_model, study.segments(study.episodes, HORIZON), []
     for name, sampler in samplers_of(model).items():
-        predicted = observe(model, open_loop(model, sampler, segments, study.seed))
+        predicted = observe(model, open_loop(model, sampler, *segments.given, study.seed))
         rows += [
             {"order": name} | summary
             for summary in by_horizon(cumulative_error(predicted, segments).mean(axis=-1))

@@ -9,14 +9,13 @@ import torch
 
 from dima.cell.checkpoint import load_checkpoint
 from dima.cell.methods import build_learner
-from dima.config import CellConfig, DimaParameters, older_method
+from dima.config import CellConfig, older_method
 from dima.errors import UserError
-from dima.learning.dima_learner import DimaLearner
-from dima.learning.learner import Learner
+from dima.learning.learner import Imagining
 from dima.record.files import read_json
 
 
-def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
+def restored(config: CellConfig, folder: Path, device: torch.device) -> Imagining:
     """Everything, on the kind of device that the cell was trained on.
 
     Raises UserError where there is no checkpoint, or that of an older method.
@@ -24,17 +23,12 @@ def restored(config: CellConfig, folder: Path, device: torch.device) -> Learner:
     state = _saved(folder)
     if state is None:
         raise UserError(f"{folder} has no checkpoint to study.")
-    # nothing is learned, so that no CUDA graph pays
-    learner = (
-        DimaLearner(config, device, graphs=False)
-        if isinstance(config.parameters, DimaParameters)
-        else build_learner(config, device)
-    )
+    learner = _built(config, device)
     learner.load_state_dict(state["learner"])
     return learner
 
 
-def acting(config: CellConfig, folder: Path) -> Learner:
+def acting(config: CellConfig, folder: Path) -> Imagining:
     """What acting needs, on the CPU, whatever device the cell was trained on.
 
     Raises UserError as `restored`.
@@ -44,8 +38,15 @@ def acting(config: CellConfig, folder: Path) -> Learner:
         raise UserError(
             f"{folder} has no checkpoint: its policy acts in the frames of every method with its task and seed."
         )
-    learner = build_learner(config, torch.device("cpu"))
+    learner = _built(config, torch.device("cpu"))
     learner.load_policy(state["learner"])
+    return learner
+
+
+def _built(config: CellConfig, device: torch.device) -> Imagining:
+    learner = build_learner(config, device)
+    if not isinstance(learner, Imagining):
+        raise TypeError(f"{type(learner).__name__} has no world model")
     return learner
 
 

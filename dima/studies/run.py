@@ -66,7 +66,7 @@ def run_study(
     ):
         if name == FRAMES:
             scene = play_scene(*(lead or (config, folder)))
-            rollouts = imagined(learner, environment, scene, device, config.seed)
+            rollouts = imagined(learner, environment, scene, config.seed)
             return save_frames(folder / "studies" / f"{FRAMES}.npz", environment, scene, rollouts)
         rows = _rows(name, learner, environment, config, segments, device)
     path = folder / "studies" / f"{name}.csv"

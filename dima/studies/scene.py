@@ -5,7 +5,6 @@ One real episode, where they begin in it, and the actions from there.
 
 from __future__ import annotations
 
-import copy
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from dima.baselines.mamba.learner import MambaLearner
-from dima.baselines.mamba.policy import SampledRecurrentPolicy
-from dima.baselines.marie.learner import MarieLearner
-from dima.baselines.marie.networks import ReconstructingActor
-from dima.behavior.networks import SampledPolicy
-from dima.config import CellConfig, DimaParameters
+from dima.config import CellConfig
 from dima.errors import UserError
-from dima.experience.collect import Sampling
 from dima.experience.random import stream_seed
-from dima.learning.dima_learner import DimaLearner
-from dima.learning.learner import Learner
+from dima.learning.learner import Past
 from dima.studies.episodes import RealEpisode, play
 from dima.studies.restore import acting
 
@@ -51,6 +43,12 @@ class Scene:
         return [step for step in SHOWN if step <= self.horizon]
 
     @property
+    def past(self) -> Past:
+        """The episode up to the start."""
+        episode, end = self.episode, self.start + 1
+        return Past(episode.state[:end], episode.observation[:end], episode.action[: self.start])
+
+    @property
     def state(self) -> Float[np.ndarray, "horizon state"]:
         """The real states after each step."""
         return self.episode.state[self.start + 1 : self.start + self.horizon + 1]
@@ -75,11 +73,8 @@ def play_scene(config: CellConfig, folder: Path) -> Scene:
         UserError: the cell has no checkpoint, or the episode is too short.
     """
     with closing(acting(config, folder)) as learner:
-        (episode,) = play(stochastic_policy(learner, config.seed), config.task, config.seed, 1)
-    past = (
-        config.parameters.denoiser.conditioning_states if isinstance(config.parameters, DimaParameters) else 1
-    )
-    start, horizon = choose_start(episode.observation, past, config)
+        (episode,) = play(learner.exploring_policy(config.seed), config.task, config.seed, 1)
+        start, horizon = choose_start(episode.observation, learner.past, config)
     return Scene(episode, start, horizon, f"{config.method} seed-{config.seed}")
 
 
@@ -112,22 +107,3 @@ def choose_start(
     raise UserError(
         f"The episode of {config.method} on {config.task.name} ended after {length} steps: too few to imagine any of them."
     )
-
-
-def stochastic_policy(learner: Learner, seed: int) -> Sampling:
-    """The policy that collects, as a copy on the CPU; it is good for one episode.
-
-    Args:
-        learner: of a method with a world model.
-        seed: of the cell; a recurrent policy draws its latent states from a stream of it.
-    """
-    if isinstance(learner, MambaLearner):
-        model, actor = copy.deepcopy(learner.model).cpu(), copy.deepcopy(learner.actor_critic.actor).cpu()
-        return SampledRecurrentPolicy(model, actor, stream_seed(seed, "study latent")).sample
-    if isinstance(learner, MarieLearner):
-        return SampledPolicy(
-            copy.deepcopy(ReconstructingActor(learner.tokenizer, learner.actor_critic.actor)).cpu()
-        )
-    if isinstance(learner, DimaLearner):
-        return SampledPolicy(copy.deepcopy(learner.actor_critic.actor).cpu())
-    raise TypeError(f"{type(learner).__name__} has no world model")

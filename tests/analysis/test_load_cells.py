@@ -203,6 +203,6 @@ def test_the_event_log_of_another_cell_is_refused(grid: Any, results: Path, writ
     shutil.copy(first / "events.jsonl", second / "events.jsonl")
     with pytest.raises(
         UserError,
-        match=r"seed-2/events\.jsonl does not hold the final evaluation that the summary beside it gives",
+        match=r"seed-2/events\.jsonl does not hold the final evaluation of the cell.s summary",
     ):
         write_tables(grid, results)

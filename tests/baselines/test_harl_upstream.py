@@ -331,7 +331,7 @@ def test_harl_runs_on_the_configuration_for_a_checkout_and_writes_what_is_read(
     }
     content["parameters"] |= {"algorithm": f"{method}-checkout", "commit": "d539bad"}
     of_checkout = validate(CellConfig, content, "test")
-    program = HarlProgram(of_checkout, of_checkout.parameters, torch.device("cpu"))
+    program = HarlProgram(of_checkout, torch.device("cpu"))
     (tmp_path / "source").symlink_to(Path(harl.__file__).parents[1])
     program.check(tmp_path / "source")
     command = program.prepare(tmp_path)

@@ -15,11 +15,8 @@ from dima.campaign.cards import percent_of_a_card
 from dima.campaign.speed import Speeds, SpeedTable, read_speeds
 from dima.cell import cards as module
 from dima.cell.cards import (
-    CARDS,
     VISIBLE,
     Card,
-    as_text,
-    cards_of,
     find_cards,
     part_of_a_card,
     take_card,
@@ -55,8 +52,6 @@ def test_cards_are_those_that_are_not_hidden_in_their_order(machine) -> None:
         ("NoDevFiles", []),
     ):
         assert find_cards(environ | {VISIBLE: visible}) == found
-    assert cards_of({CARDS: as_text([one, two])}) == [Card("GPU-aa", 81559), Card("GPU-bb", 24564)]
-    assert cards_of({}) == []
 
 
 @pytest.mark.parametrize(
@@ -139,11 +134,9 @@ def test_a_cell_waits_for_room_and_then_sees_its_card_alone(
         module, "part_of_a_card", lambda *arguments: (asked.append(arguments), next(answers))[1]
     )
     monkeypatch.setenv(VISIBLE, "0,1")
-    monkeypatch.setenv(CARDS, "")
-    take_card(40)
+    take_card([], 40)
     assert (os.environ[VISIBLE], asked) == ("0,1", [])
-    monkeypatch.setenv(CARDS, "GPU-aa=81559,GPU-bb=81559")
-    take_card(40)
+    take_card(["GPU-aa", "GPU-bb"], 40)
     assert os.environ[VISIBLE] == "GPU-bb"
     assert asked == [(["GPU-aa", "GPU-bb"], 40, tmp_path / f"dima-cards-{os.getuid()}")] * 3
     assert capsys.readouterr().out == "Waiting for room for 40 % of a GPU: other cells hold them.\n"

@@ -1,4 +1,4 @@
-"""`dima status`: how the cells of a grid stand."""
+"""`dima status`: the progress of every cell of a grid."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dima.campaign.progress import Bars, Lines, PlannedCell, Progress, Snapshot, Status, duration, read_status
+from dima.campaign.progress import Bars, Lines, PlannedCell, Progress, Snapshot, duration
 from dima.config.grid import CellKey
+from dima.record.cell_state import RunState, Status
 
 FAST = [
     PlannedCell("quick", CellKey("push-mass", "dima", seed), Path(f"fast-{seed}"), 1000) for seed in (1, 2, 3)
@@ -20,13 +21,19 @@ SLOW = [PlannedCell("quick", CellKey("walk", "mappo", seed), Path(f"slow-{seed}"
 
 
 def status(
-    state: str,
+    state: RunState,
     env_steps: int,
     wall_seconds: float,
     latest_return: float | None = None,
     message: str | None = None,
 ) -> Status:
-    return Status(state, env_steps, wall_seconds, latest_return, message)
+    return Status(
+        state=state,
+        env_steps=env_steps,
+        wall_seconds=wall_seconds,
+        latest_return=latest_return,
+        message=message,
+    )
 
 
 def test_each_cell_goes_on_at_its_own_speed_and_waiting_ones_at_that_of_their_like() -> None:
@@ -37,7 +44,7 @@ def test_each_cell_goes_on_at_its_own_speed_and_waiting_ones_at_that_of_their_li
     }
     snapshot = Snapshot([*FAST, *SLOW], statuses, parallel=2)
     left = [snapshot.seconds_left(cell) for cell in snapshot.cells]
-    # 0.3 s a step for 750 more; then the mean of 100 s and 300 s; 2 s a step for 1500 more; then 4000 s like the only one of its kind
+    # 0.3 s a step for 750 more; the mean of 100 s and 300 s; 2 s a step for 1500 more; 4000 s as the other
     assert left == pytest.approx([0, 225, 200, 3000, 4000])
     assert snapshot.total_seconds_left() == pytest.approx(
         4000
@@ -152,13 +159,14 @@ def write_status(folder: Path, updated: float) -> None:
     )
 
 
-def test_the_word_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path) -> None:
-    cell = FAST[0]._replace(folder=tmp_path)
-    assert read_status(cell, since=1000.0) is None
-    write_status(tmp_path, updated=999.0)
-    assert read_status(cell, since=1000.0) is None
-    write_status(tmp_path, updated=1001.0)
-    assert read_status(cell, since=1000.0) == status("running", 500, 50.0, 1.5)
+def test_the_status_of_an_earlier_run_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress()
+    write_status(tmp_path, updated=time.time() - 1)
+    progress.start([FAST[0]._replace(folder=tmp_path)], parallel=4)
+    progress.stop()
+    assert capsys.readouterr().err.splitlines() == ["0 of 1 cells done: 0%"]
 
 
 def test_progress_reads_the_cells_until_it_is_stopped(

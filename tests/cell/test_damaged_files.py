@@ -104,8 +104,8 @@ def test_what_an_older_version_left_is_refused_by_the_files_name_until_it_is_bac
     before = contents(half)
     status, printed = command()
     assert status == 1
-    assert f"UserError: {half / name} is damaged, and the checkpoint beside it does not say" in printed
-    assert "--from-scratch begins anew, and keeps the checkpoint" in printed
+    assert f"UserError: {half / name} is damaged, and the checkpoint in its folder does not say" in printed
+    assert "start again with --from-scratch, which keeps the checkpoint" in printed
     assert {**contents(half), "lock": b""} == {**before, "lock": b""}
     (half / name).write_text(whole)
     status, printed = command()

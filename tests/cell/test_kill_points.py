@@ -88,7 +88,7 @@ class Case(NamedTuple):
 CASES = {
     "a finished cell from scratch": Case(True, {"from_scratch": True}, {}),
     "a finished cell forced by a workflow": Case(
-        True, {"finished_since": 1e12}, {"finished_since": 0.0}, without_summary=True
+        True, {"finished_after": 1e12}, {"finished_after": 0.0}, without_summary=True
     ),
     "half a cell from scratch": Case(False, {"from_scratch": True}, {}),
     "a finished cell with a smaller budget": Case(True, {}, {}, FIRST // 2),
@@ -98,8 +98,7 @@ CASES = {
 
 
 def shown(grid: Grid, results: Path) -> str:
-    """What tables read of the cell, as whoever makes them does: they refuse the whole grid for one cell that
-    is not in order."""
+    """What tables read of the cell; they refuse the whole grid for an invalid cell."""
     (record,) = load_cells(grid, [KEY], results)
     if record.summary:
         read_curve(record)

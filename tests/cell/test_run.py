@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from dima.cell.checkpoint import load_checkpoint
-from dima.cell.commands import FINISHED_SINCE
 from dima.record.events import read_events
 
 CELL = Path("results/tiny/cells/push-mass")
@@ -235,27 +234,28 @@ def test_a_process_that_was_taken_for_dead_writes_nothing_more_of_the_cell(workp
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 75
     assert errors.strip().endswith(
-        "was taken over by another process while this one stood still; it stops here."
+        "was taken over by another process while this one was suspended; it stops here."
     )
     assert last_epoch(folder) == epoch  # the next one was trained, and is not in the log
-    assert json.loads((folder / "status.json").read_text())["state"] == "running"  # the other's word
+    assert (
+        json.loads((folder / "status.json").read_text())["state"] == "running"
+    )  # the other process's status
 
 
 @pytest.mark.slow
 @pytest.mark.remembered
-def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace, monkeypatch):
+def test_what_finished_after_the_workflow_was_started_is_not_trained_again(workplace):
     """A workflow plans a cell that another still trains, and removes its summary before its own job for the
     cell starts."""
-    monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
-    assert train().returncode == 0
+    started = ["--finished-after", str(time.time())]
+    assert train("dima", *started).returncode == 0
     summary = CELL / "dima/seed-1/summary.json"
     content = summary.read_text()
     summary.unlink()
-    assert train().stdout.strip().endswith("finished meanwhile, nothing to do.")
+    assert train("dima", *started).stdout.strip().endswith("finished meanwhile, nothing to do.")
     assert summary.read_text() == content
-    monkeypatch.setenv(FINISHED_SINCE, str(time.time()))
     summary.unlink()
-    assert train().returncode == 0  # forced
+    assert train("dima", "--finished-after", str(time.time())).returncode == 0  # forced
     assert json.loads(summary.read_text())["attempts"] == 2
 
 

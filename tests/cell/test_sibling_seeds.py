@@ -1,4 +1,4 @@
-"""Seeds that share a job: real processes side by side, which end as they would alone."""
+"""Sibling seeds of one job: real processes at the same time, which end as they would alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from dima.cell.commands import FINISHED_SINCE
-from dima.cell.sibling_seeds import SEEDS_BESIDE
 from dima.record.events import read_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.remembered]
@@ -39,10 +37,12 @@ def command(seed: int, method: str) -> list[str]:
     return [sys.executable, "-m", "dima", "train", *options]
 
 
-def together(seed: int, method: str, **variables: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, SEEDS_BESIDE: "1,2", **variables}
+def together(seed: int, method: str, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(seed, method), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command(seed, method), "--with-seeds", "1", "2", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -54,13 +54,13 @@ def evaluations(cell: Path) -> list[tuple]:
     ]
 
 
-def test_the_first_cell_of_a_job_trains_the_others_beside_itself_as_if_alone(workplace) -> None:
+def test_the_first_cell_of_a_job_trains_its_siblings_as_if_each_were_alone(workplace) -> None:
     with together(1, "mappo") as process:
         printed, _ = process.communicate(timeout=100)
     assert process.returncode == 0, printed
     found = [evaluations(cell) for cell in QUICK_CELLS]
-    assert not (QUICK_CELLS[0] / "beside.log").exists()
-    assert "400 environment steps" in (QUICK_CELLS[1] / "beside.log").read_text()
+    assert not (QUICK_CELLS[0] / "sibling-seeds.log").exists()
+    assert "400 environment steps" in (QUICK_CELLS[1] / "sibling-seeds.log").read_text()
 
     with together(2, "mappo") as process:  # its turn
         printed, _ = process.communicate(timeout=100)
@@ -73,15 +73,15 @@ def test_the_first_cell_of_a_job_trains_the_others_beside_itself_as_if_alone(wor
     assert found[1] == evaluations(Path("alone", *QUICK_CELLS[1].parts[1:])) != found[0]
 
 
-def test_forced_seeds_are_trained_anew_side_by_side_and_once(workplace) -> None:
+def test_forced_seeds_are_trained_again_at_the_same_time_and_once(workplace) -> None:
     """Snakemake removes the summary of a forced cell when its turn in the job comes; the others' are there
     still."""
     for seed in (1, 2):
         subprocess.run(command(seed, "mappo"), capture_output=True, timeout=100, check=True)
-    forced = {FINISHED_SINCE: str(time.time())}
+    forced = ["--finished-after", str(time.time())]
     for seed in (1, 2):
         (QUICK_CELLS[seed - 1] / "summary.json").unlink()
-        with together(seed, "mappo", **forced) as process:
+        with together(seed, "mappo", *forced) as process:
             printed, _ = process.communicate(timeout=100)
         assert process.returncode == 0, printed
         assert [json.loads((cell / "summary.json").read_text())["attempts"] for cell in QUICK_CELLS] == [2, 2]
@@ -98,12 +98,12 @@ def test_a_job_whose_seed_was_stopped_says_so_and_its_next_start_continues(workp
     assert process.returncode == 99
     assert (
         printed.strip().splitlines()[-1]
-        == "dima: Stopped at a checkpoint beside this cell: seed 2; the same command continues."
+        == "dima: Sibling seeds stopped at a checkpoint: 2; the same command continues."
     )
     assert [(cell / "summary.json").exists() for cell in CELLS] == [True, False]
     with together(1, "dima") as process:
         printed, _ = process.communicate(timeout=100)
     assert process.returncode == 0, printed
     assert "finished, nothing to do" in printed
-    assert "continuing at" in (CELLS[1] / "beside.log").read_text()
+    assert "continuing at" in (CELLS[1] / "sibling-seeds.log").read_text()
     assert (CELLS[1] / "summary.json").exists()

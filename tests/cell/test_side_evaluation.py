@@ -45,7 +45,7 @@ def test_the_results_are_those_of_an_evaluation_in_turn(tiny_cell):
     """Of the policy as it was when the evaluation began, whatever training does meanwhile."""
     learner = DimaLearner(tiny_cell, CPU)
     expected = evaluate(learner.act, tiny_cell.task, 1, 200)
-    with closing(Evaluations(tiny_cell.task, 1, beside=True)) as evaluations:
+    with closing(Evaluations(tiny_cell.task, 1, parallel=True)) as evaluations:
         evaluations.start(learner.frozen_policy(), 200, 210)
         with torch.no_grad():
             learner._acting_actor.mean.weight.fill_(1.0)
@@ -56,7 +56,7 @@ def test_the_results_are_those_of_an_evaluation_in_turn(tiny_cell):
 
 
 def test_what_goes_wrong_beside_is_raised_in_training(tiny_cell):
-    with closing(Evaluations(tiny_cell.task, 1, beside=True)) as evaluations:
+    with closing(Evaluations(tiny_cell.task, 1, parallel=True)) as evaluations:
         evaluations.start(Constant(float("nan")), 0, 0)
         with pytest.raises(NonFiniteError, match="finite") as caught:
             evaluations.take()
@@ -64,15 +64,15 @@ def test_what_goes_wrong_beside_is_raised_in_training(tiny_cell):
 
 
 def test_a_dead_process_is_named(tiny_cell):
-    with closing(Evaluations(tiny_cell.task, 1, beside=True)) as evaluations:
+    with closing(Evaluations(tiny_cell.task, 1, parallel=True)) as evaluations:
         evaluations.start(Slow(0.0), 0, 0)
         os.kill(evaluations._process.pid, signal.SIGKILL)
-        with pytest.raises(CrashedError, match="evaluates beside training died"):
+        with pytest.raises(CrashedError, match="evaluates during training died"):
             evaluations.take()
 
 
 def test_closing_does_not_wait_for_an_evaluation(tiny_cell):
-    evaluations = Evaluations(tiny_cell.task, 1, beside=True)
+    evaluations = Evaluations(tiny_cell.task, 1, parallel=True)
     evaluations.start(Slow(0.0), 0, 0)
     started = time.monotonic()
     evaluations.close()
@@ -87,7 +87,7 @@ from dima.config.grid import CellKey, load_grid
 
 if __name__ == "__main__":
     task = load_grid("quick").resolve(CellKey("push-mass", "dima", 1)).task
-    evaluations = Evaluations(task, 1, beside=True)
+    evaluations = Evaluations(task, 1, parallel=True)
     print(evaluations._process.pid, flush=True)
     time.sleep(100)
 """
@@ -119,8 +119,8 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     """Another order within the log, since a result is recorded an epoch later; a killed and continued run
     repeats that order."""
     run_cell(tiny_cell, tmp_path / "in_turn", Execution(CPU))
-    monkeypatch.setattr(dima.cell.run, "_evaluates_beside", lambda config, device: True)
-    run_cell(tiny_cell, tmp_path / "beside", Execution(CPU))
+    monkeypatch.setattr(dima.cell.run, "_evaluates_in_parallel", lambda config, device: True)
+    run_cell(tiny_cell, tmp_path / "parallel", Execution(CPU))
 
     class KilledError(BaseException):
         pass
@@ -139,15 +139,15 @@ def test_a_cell_logs_the_same_either_way(tiny_cell, tmp_path, monkeypatch):
     run_cell(tiny_cell, tmp_path / "continued", Execution(CPU, checkpoint_seconds=0))
 
     logs = {
-        name: read_events(tmp_path / name / "events.jsonl") for name in ("in_turn", "beside", "continued")
+        name: read_events(tmp_path / name / "events.jsonl") for name in ("in_turn", "parallel", "continued")
     }
     bare = {
         name: [{key: value for key, value in event.items() if key not in VARYING} for event in log]
         for name, log in logs.items()
     }
-    assert bare["beside"] == bare["continued"]
-    assert bare["beside"] != bare["in_turn"]
-    assert sorted(map(repr, bare["beside"])) == sorted(map(repr, bare["in_turn"]))
+    assert bare["parallel"] == bare["continued"]
+    assert bare["parallel"] != bare["in_turn"]
+    assert sorted(map(repr, bare["parallel"])) == sorted(map(repr, bare["in_turn"]))
     finals = [read_json(tmp_path / name / "summary.json")["final"] for name in logs]
     assert finals[0] == finals[1] == finals[2]
 
@@ -158,7 +158,7 @@ def test_a_cell_that_is_evaluated_after_every_epoch_is_saved_after_every_epoch(
     tiny_cell, tmp_path, monkeypatch
 ):
     """No checkpoint waits for an evaluation that never ends before the next begins."""
-    monkeypatch.setattr(dima.cell.run, "_evaluates_beside", lambda config, device: True)
+    monkeypatch.setattr(dima.cell.run, "_evaluates_in_parallel", lambda config, device: True)
     saved = []
     write = CheckpointWriter.write
     monkeypatch.setattr(

@@ -7,10 +7,12 @@ import re
 import pytest
 from conftest import CONFIG, ROOT
 
-from dima.cell.methods import LEARNERS
+from dima.baselines.harl_learner import HarlLearner
 from dima.cli import main
 from dima.config import method_table
-from dima.config.grid import CellKey, load_grid, method_summaries
+from dima.config.grid import CellKey, load_grid, plain_grid
+from dima.config.method_files import method_summaries
+from dima.config.registry import LEARNERS, load
 from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 
@@ -31,7 +33,7 @@ def rows() -> dict[str, dict[str, str]]:
 
 
 def test_the_readme_carries_the_table() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     found = re.findall(r"<!-- methods -->\n(.*?)\n<!-- /methods -->", readme, re.DOTALL)
     assert found == [method_table.markdown()], (
         "run `dima methods --markdown` and put its output between the markers"
@@ -51,8 +53,11 @@ def test_it_says_what_runs() -> None:
     for name, row in rows().items():
         if name in CHECKOUTS:
             continue
-        algorithm = read_yaml(CONFIG / f"methods/{name}.yaml")["parameters"]["algorithm"]
-        assert LEARNERS[algorithm].__name__.startswith("_harl") == (row["engine"] == "harl")
+        parameters = (
+            plain_grid(["push-mass"], [name], (1,), CONFIG).resolve(CellKey("push-mass", name, 1)).parameters
+        )
+        learner = load(LEARNERS[type(parameters)])
+        assert issubclass(learner, HarlLearner) == (row["engine"] == "harl")
         assert (
             ("harl-aht 0.1.0" in row["source"])
             == ("Apache-2.0" in row["licence of what is run"])
@@ -97,9 +102,7 @@ def test_the_command_prints_it(workplace, capsys) -> None:
 def test_a_cell_that_its_method_cannot_run_is_refused(workplace, capsys) -> None:
     path = workplace / "workflow/config/methods/mamba.yaml"
     path.write_text(
-        path.read_text(encoding="utf-8").replace(
-            "about:\n", "about:\n  suites: [toy, mamujoco]\n"
-        )
+        path.read_text(encoding="utf-8").replace("about:\n", "about:\n  suites: [toy, mamujoco]\n")
     )
     sentence = "Method mamba does not run on pen of suite bidexhands; it runs on toy, mamujoco."
     with pytest.raises(UserError, match=re.escape(sentence)):

@@ -148,7 +148,7 @@ def test_training_begins_anew_and_says_why(
     before = (old_cell / "config.json").read_text()
     (old_cell / "checkpoint/000000000400").mkdir(parents=True)
     begin_process(tiny_cell, old_cell, {}, from_scratch=False)
-    assert capsys.readouterr().out == f"{old_cell} begins anew: it was {SENTENCE}.\n"
+    assert capsys.readouterr().out == f"{old_cell} starts again: it was {SENTENCE}.\n"
     assert (old_cell / "attempts/1/config.json").read_text() == before
     assert not (old_cell / "checkpoint").exists()
     begin_process(tiny_cell, old_cell, {}, from_scratch=False)

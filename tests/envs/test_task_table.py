@@ -21,7 +21,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_readme_carries_the_table() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
     found = re.findall(r"<!-- tasks -->\n(.*?)\n<!-- /tasks -->", readme, re.DOTALL)
     assert found == [task_table.markdown()], (
         "run `dima tasks --markdown` and put its output between the markers"

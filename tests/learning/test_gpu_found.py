@@ -69,7 +69,7 @@ def test_a_driver_that_is_too_old_is_refused_or_said(driver, monkeypatch, tmp_pa
     with pytest.raises(UserError, match="CUDA 11.4"):
         process.find_device("cuda")
     (tmp_path / "nvidiactl").touch()
-    monkeypatch.setattr("dima.containers.environment.GPU", tmp_path / "nvidiactl")
+    monkeypatch.setattr("dima.cell.process.GPU", tmp_path / "nvidiactl")
     assert process.find_device("auto") == torch.device("cpu")
     assert capsys.readouterr().out == f"This machine's GPU is not used: {TOO_OLD}.\n"
     assert process.find_device("cpu") == torch.device("cpu")

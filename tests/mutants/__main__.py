@@ -56,13 +56,16 @@ def _result(outcomes: Sequence[Outcome], caught: int, seconds: float) -> str:
     lines = [
         "# Mutants",
         "",
-        f"`python -m tests.mutants`: {caught} of {len(outcomes)} caught in {seconds:.0f} s, {JOBS} at a time.",
-        f"Commit {origin['commit']}{dirty}; {origin['hardware']}; Python {origin['python']}, torch {origin['versions']['torch']}.",
+        f"`python -m tests.mutants`: {caught} of {len(outcomes)} caught in {seconds:.0f} s,"
+        f" {JOBS} at a time.",
+        f"Commit {origin['commit']}{dirty}; {origin['hardware']};"
+        f" Python {origin['python']}, torch {origin['versions']['torch']}.",
         "",
         "| mutant | in | what it does | outcome | by | seconds |",
         "|---|---|---|---|---|---:|",
         *(
-            f"| {one.mutant.name} | `{one.mutant.place}` | {one.mutant.harm} | {one.word} | {one.told} | {one.seconds:.0f} |"
+            f"| {one.mutant.name} | `{one.mutant.place}` | {one.mutant.harm}"
+            f" | {one.word} | {one.told} | {one.seconds:.0f} |"
             for one in outcomes
         ),
     ]

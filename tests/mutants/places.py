@@ -31,8 +31,8 @@ class Mutant:
 
     Attributes:
         name: of the mutant.
-        place: of what is changed: a function, `Class.method`, a module's constant, or `rule NAME` of a Snakefile; after as much of its
-            module as tells it from others.
+        place: of what is changed: a function, `Class.method`, a module's constant, or `rule NAME` of a
+            Snakefile, after as much of its module as distinguishes it from others.
         replace: a part of its source, which stands there once.
         by: what stands there instead.
         tests: functions, named like `place`, that should catch it.

@@ -1,14 +1,12 @@
-"""When an attempt is continued, and when a run of a larger budget continues it."""
+"""When a run of a larger budget continues an attempt."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dima.config import CellConfig
 from dima.config.grid import CellKey, Grid
-from dima.record.attempt import why_anew, why_not_longer
+from dima.record.attempt import why_not_longer
 
 
 def history_of(config: CellConfig, **changes: Any) -> dict[str, Any]:
@@ -24,25 +22,6 @@ def history_of(config: CellConfig, **changes: Any) -> dict[str, Any]:
 
 def with_task(config: CellConfig, **changes: Any) -> CellConfig:
     return config.model_copy(update={"task": config.task.model_copy(update=changes)})
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({}, None),
-        ({"finished": True}, "finished"),
-        ({"digest": "another"}, "configuration"),
-        ({"digest": "another", "finished": True}, "configuration"),
-        ({"digest": None}, "torn"),
-        ({"set_aside": "from scratch"}, "set aside"),
-        ({"set_aside": "configuration", "digest": "another", "finished": True}, "set aside"),
-    ],
-)
-def test_an_attempt_is_continued_if_it_is_unfinished_of_the_configuration_and_not_given_up(
-    tiny_cell: CellConfig, changes: dict[str, Any], why: str | None
-) -> None:
-    assert why_anew(history_of(tiny_cell, **changes), tiny_cell) == why
-    assert why_anew(None, tiny_cell) is None
 
 
 def test_a_raised_budget_alone_makes_an_attempt_longer(tiny: Grid, tiny_cell: CellConfig) -> None:

@@ -14,7 +14,6 @@ import envs
 from dima.cell.run import Execution, run_cell
 from dima.config import CellConfig, EvaluationConfig, TaskConfig
 from dima.config.grid import CellKey, load_grid, merge, validate
-from dima.config.studied import observations_tell_state
 from dima.errors import UserError
 from dima.studies.episodes import RealEpisode
 from dima.studies.frames import SIDE, frames_of, observation_error, save_frames
@@ -204,7 +203,7 @@ def test_which_observations_tell_the_state_is_what_the_environments_say(task, pr
         told = False
     finally:
         environment.close()
-    assert told == observations_tell_state(config)
+    assert told == config.observations_tell_state
 
 
 @pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1", "walker2d-3x2"])

@@ -8,14 +8,17 @@ import pytest
 import torch
 from counting_model import AGENTS, TOKENS, CountingTokenizer, CountingWorld
 
+from dima.baselines.mamba.imagination import filtered
+from dima.baselines.mamba.imagination import imagine_along as along_latents
 from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned
+from dima.baselines.marie.imagination import imagine_along as along_tokens
 from dima.cell.methods import build_learner
 from dima.config.grid import CellKey, merge, validate
 from dima.errors import UserError
 from dima.studies.episodes import RealEpisode, play
-from dima.studies.rollouts import decoded, filtered, imagined, mamba_observations, marie_observations
+from dima.studies.rollouts import imagined
 from dima.studies.scene import Scene
 
 CPU = torch.device("cpu")
@@ -33,6 +36,29 @@ def scene(start=6, horizon=10, length=30):
         states, observations, ((time + agent) / 10)[..., None], time[:, 0], np.zeros_like(ends), ends
     )
     return Scene(episode, start, horizon, "dima seed-1")
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(array).float() for array in arrays]
+
+
+def known(model, scene):
+    """MAMBA's latent state at the start of the scene."""
+    return filtered(model, *tensors(*scene.past[1:]))
+
+
+def mamba_observations(model, scene, seed):
+    actions, generator = torch.from_numpy(scene.action), torch.Generator().manual_seed(seed)
+    return along_latents(model, known(model, scene), actions, generator)
+
+
+def marie_observations(world_model, most, scene, seed):
+    start, actions = tensors(scene.past.observation[-1, :, :1], scene.action[:most])
+    return along_tokens(CountingTokenizer(), world_model, start, actions, torch.Generator().manual_seed(seed))
+
+
+def decoded(model, state):
+    return model.observation_head(model.decoder(state.feature))
 
 
 class Adding(RecurrentModel):
@@ -59,7 +85,7 @@ class Adding(RecurrentModel):
 
 def test_mamba_is_told_the_past_and_imagines_along_clipped_actions():
     model = Adding()
-    found = mamba_observations(model, scene(), CPU, 1)
+    found = mamba_observations(model, scene(), 1)
     torch.testing.assert_close(
         torch.tensor(model.told), torch.tensor([[0.0, 0.0], *([t / 10, (t + 1) / 10] for t in range(6))])
     )
@@ -93,7 +119,7 @@ def test_the_filtered_state_is_the_last_of_the_posterior_chain_that_training_unr
     flags = torch.zeros(1, 7, dtype=torch.bool)
     sequence = Aligned(observations, previous, flags, flags, torch.zeros(1, 7), flags)
     states = model.unroll(sequence, torch.Generator().manual_seed(3)).states
-    found = filtered(model, given, CPU)
+    found = known(model, given)
     torch.testing.assert_close(found.deterministic, states.deterministic[:, -1])
     torch.testing.assert_close(found.stochastic, states.stochastic[:, -1])
     torch.testing.assert_close(
@@ -104,9 +130,9 @@ def test_the_filtered_state_is_the_last_of_the_posterior_chain_that_training_unr
 @torch.no_grad()
 def test_mamba_imagines_by_its_prior(mamba):
     model, given = decided(mamba.model), scene(horizon=5)
-    found = mamba_observations(model, given, CPU, 1)
-    torch.testing.assert_close(mamba_observations(model, given, CPU, 2), found)  # nothing is left to chance
-    state = filtered(model, given, CPU)
+    found = mamba_observations(model, given, 1)
+    torch.testing.assert_close(mamba_observations(model, given, 2), found)  # nothing is left to chance
+    state = known(model, given)
     for step, action in enumerate(torch.from_numpy(given.action).clamp(-1, 1)):
         deterministic = model.advance(state, action[None])
         most_likely = (
@@ -119,7 +145,7 @@ def test_mamba_imagines_by_its_prior(mamba):
 
 
 def test_mambas_latent_states_follow_from_the_seed(mamba):
-    first, again, other = (mamba_observations(mamba.model, scene(), CPU, seed) for seed in (1, 1, 2))
+    first, again, other = (mamba_observations(mamba.model, scene(), seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -129,14 +155,14 @@ def test_the_filter_knows_what_the_deterministic_policy_remembers(mamba, tiny):
     (episode,) = play(lambda observations, _noise: policy(observations), tiny.task("push-mass"), 1, 1)
     last = len(episode) - 1
     state, _ = policy._memory
-    found = filtered(mamba.model, Scene(episode, last, 0, "mamba seed-1"), CPU)
+    found = known(mamba.model, Scene(episode, last, 0, "mamba seed-1"))
     torch.testing.assert_close(found.feature, state.feature)
 
 
 @pytest.mark.parametrize(("most", "reached"), [(3, 3), (10, 10), (14, 10)])
 def test_marie_goes_on_from_the_start_along_the_actions_and_no_further_than_it_can(most, reached):
     world = CountingWorld()
-    found = marie_observations(CountingTokenizer(), world, most, scene(), CPU, 1)
+    found = marie_observations(world, most, scene(), 1)
     np.testing.assert_array_equal(found[..., 0], np.array([600, 610]) + np.arange(1, reached + 1)[:, None])
     actions, uniform = (torch.stack(values) for values in list(zip(*world.given, strict=True))[1:])
     np.testing.assert_allclose(
@@ -147,7 +173,7 @@ def test_marie_goes_on_from_the_start_along_the_actions_and_no_further_than_it_c
 
     again, other = CountingWorld(), CountingWorld()
     for model, seed in ((again, 1), (other, 2)):
-        marie_observations(CountingTokenizer(), model, most, scene(), CPU, seed)
+        marie_observations(model, most, scene(), seed)
     assert torch.equal(again.given[0][2], world.given[0][2])
     assert not torch.equal(other.given[0][2], world.given[0][2])
 
@@ -168,7 +194,7 @@ def test_the_order_that_the_model_is_used_with_comes_first(tiny_cell, order, nam
         "test",
     )
     learner = build_learner(cell, CPU)
-    rollouts = imagined(learner, learner._collector.environment, scene(), CPU, 1)
+    rollouts = imagined(learner, learner._collector.environment, scene(), 1)
     assert [rollout.name for rollout in rollouts] == names
     assert {rollout.state.shape for rollout in rollouts} == {(10, 6)}
     assert {rollout.observation.shape for rollout in rollouts} == {(10, 2, 5)}
@@ -180,5 +206,5 @@ def test_a_model_that_is_given_more_than_has_happened_is_refused(tiny_cell):
     with pytest.raises(
         UserError, match="The model is given 3 states, and the frames of dima seed-1 begin after step 1"
     ):
-        imagined(learner, learner._collector.environment, scene(start=1), CPU, 1)
+        imagined(learner, learner._collector.environment, scene(start=1), 1)
     learner.close()

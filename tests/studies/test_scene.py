@@ -10,7 +10,7 @@ from dima.cell.methods import build_learner
 from dima.config.grid import CellKey
 from dima.errors import UserError
 from dima.studies.episodes import held_out_episodes, play
-from dima.studies.scene import Scene, choose_start, stochastic_policy
+from dima.studies.scene import Scene, choose_start
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_the_actions_of_a_scene_lead_from_one_of_its_states_to_the_next(tiny_cel
     from envs.push_mass import next_state
 
     learner = build_learner(tiny_cell, CPU)
-    (episode,) = play(stochastic_policy(learner, 1), tiny_cell.task, 1, 1)
+    (episode,) = play(learner.exploring_policy(1), tiny_cell.task, 1, 1)
     scene = Scene(episode, 4, 10, "dima seed-1")
     assert scene.steps == [1, 5, 10]
     before = np.concatenate([episode.state[4:5], scene.state[:-1]])
@@ -63,7 +63,7 @@ def test_the_actions_of_a_scene_lead_from_one_of_its_states_to_the_next(tiny_cel
 
 def test_the_episode_is_the_first_of_the_held_out_ones(tiny_cell):
     learner = build_learner(tiny_cell, CPU)
-    (episode,) = play(stochastic_policy(learner, 1), tiny_cell.task, 1, 1)
+    (episode,) = play(learner.exploring_policy(1), tiny_cell.task, 1, 1)
     first, second = held_out_episodes(learner, tiny_cell.task, 1, 2)
     np.testing.assert_array_equal(episode.state, first.state)
     np.testing.assert_array_equal(episode.action, first.action)
@@ -74,9 +74,9 @@ def test_the_episode_is_the_first_of_the_held_out_ones(tiny_cell):
 def test_a_recurrent_policy_acts_by_what_it_remembers(tiny):
     cell = tiny.resolve(CellKey("push-mass", "mamba", 1))
     learner = build_learner(cell, CPU)
-    episodes = [play(stochastic_policy(learner, 1), cell.task, 1, 1)[0] for _ in range(2)]
+    episodes = [play(learner.exploring_policy(1), cell.task, 1, 1)[0] for _ in range(2)]
     np.testing.assert_array_equal(episodes[0].action, episodes[1].action)
-    policy = stochastic_policy(learner, 1)
+    policy = learner.exploring_policy(1)
     noise = np.zeros((1, 2, 1), dtype=np.float32)
     same = [policy(episodes[0].observation[:1], noise) for _ in range(3)]
     assert (same[0] != same[1]).any()

@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = sys.path.pop(0)  # python -m looks here first; without it `dima` is the package
 
 
-def train(grid: str, task: str, method: str, seed: str) -> None:
+def train(grid: str, task: str, method: str, seed: str, **_: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}")
     folder.mkdir(parents=True, exist_ok=True)
     failing = os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}"
@@ -91,12 +91,17 @@ held-out,model,0,1,0.75,0.1,4
 held-out,model,mean,1,0.75,0.1,4
 """,
     "orders": "order,horizon,error,std,segments\ndescending,1,0.5,0.1,4\n",
-    "gain": "order,agent,position,gain,low,high,correlation,segments\ndescending,1,2,0.9,0.8,1.0,0.9,4\ndescending,2,1,0.1,0.0,0.2,0.5,4\n",
-    "calibration": "kind,low,high,predicted,observed,observed_low,observed_high,count\nreward,0.0,1.0,0.5,0.6,0.5,0.7,4\n",
+    "gain": """order,agent,position,gain,low,high,correlation,segments
+descending,1,2,0.9,0.8,1.0,0.9,4
+descending,2,1,0.1,0.0,0.2,0.5,4
+""",
+    "calibration": """kind,low,high,predicted,observed,observed_low,observed_high,count
+reward,0.0,1.0,0.5,0.6,0.5,0.7,4
+""",
 }
 
 
-def study(name: str, grid: str, task: str, method: str, seed: str, threads: str) -> None:
+def study(name: str, grid: str, task: str, method: str, seed: str, **_: str) -> None:
     folder = Path("results", grid, "cells", task, method, f"seed-{seed}", "studies")
     folder.mkdir(parents=True, exist_ok=True)
     if os.environ.get("FAILING") == f"{task}/{method}/seed-{seed}/{name}":
@@ -147,9 +152,12 @@ if __name__ == "__main__":
     if command == "build-image":
         build_image(*arguments)
     names = [arguments.pop(0)] if command in ("study", "render") else []
-    options = {
-        name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)
-    }
+    options: dict[str, str] = {}
+    for word in arguments:
+        if word.startswith("--"):
+            name = word.removeprefix("--")
+        else:
+            options[name] = f"{options.get(name, '')} {word}".strip()
     if command == "train":
         train(**options)
     elif command == "study":

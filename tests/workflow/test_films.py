@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 QUICK = "experiments: {final_returns: [{tasks: [push-mass], methods: [dima, mappo], seeds: [1]}]}\n"
-CHECKOUT = "experiments: {final_returns: [{tasks: [halfcheetah-2x3], methods: [mappo, mappo-checkout], seeds: [1]}]}\n"
+CHECKOUT = QUICK.replace("push-mass", "halfcheetah-2x3").replace("dima, mappo", "mappo, mappo-checkout")
 FILM = "results/quick/cells/push-mass/mappo/seed-1/film.mp4"
 
 

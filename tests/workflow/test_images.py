@@ -77,7 +77,8 @@ def test_a_cell_runs_in_the_image_of_its_engine_with_nothing_secret_on_the_comma
     surroundings = set((site.folder / "surroundings").read_text().splitlines())
     folder, uri = site.folder, host["DIMA_MONGO_URI"]
     assert {
-        "APPTAINER_CLEANENV=1", "APPTAINER_NO_HOME=1", "APPTAINERENV_SLURM_JOB_ID=7", f"APPTAINERENV_DIMA_MONGO_URI={uri}",
+        "APPTAINER_CLEANENV=1", "APPTAINER_NO_HOME=1", "APPTAINERENV_SLURM_JOB_ID=7",
+        f"APPTAINERENV_DIMA_MONGO_URI={uri}",
         f"APPTAINER_BIND={folder}:{folder}:ro,{folder}/results:{folder}/results",
     } <= surroundings  # fmt: skip
     assert not [

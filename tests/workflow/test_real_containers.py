@@ -29,10 +29,11 @@ MISSING = [name for name in ("apptainer", "mmdebstrap") if shutil.which(name) is
 )
 PROVENANCE = {"commits", "dirty", "image", "wall_seconds"}
 MAY_BE_INSIDE = {
-    "HOME", "PATH", "PWD", "SHLVL", "TERM", "LANG", "LC_CTYPE", "_", "PS1", "PROMPT_COMMAND", "LD_LIBRARY_PATH",
-    "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "XDG_CACHE_HOME",
+    "HOME", "PATH", "PWD", "SHLVL", "TERM", "LANG", "LC_CTYPE", "_", "PS1", "PROMPT_COMMAND",
+    "LD_LIBRARY_PATH", "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR",
+    "XDG_CACHE_HOME",
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES",
-    "DIMA_MONGO_URI", "DIMA_FINISHED_SINCE", "DIMA_SEEDS_BESIDE",
+    "DIMA_MONGO_URI",
 }  # fmt: skip
 
 WHAT_IS_INSIDE = """
@@ -40,7 +41,8 @@ import json, os, sys
 import dima
 
 writable = [path for path in (".", "results", "/srv/dima", "/") if os.access(path, os.W_OK)]
-print(json.dumps({"environ": dict(os.environ), "writable": writable, "dima": dima.__file__, "python": sys.executable}))
+inside = {"environ": dict(os.environ), "writable": writable}
+print(json.dumps({**inside, "dima": dima.__file__, "python": sys.executable}))
 """
 
 
@@ -239,9 +241,9 @@ def test_the_quick_grid_under_slurm_in_images_survives_signals_and_kills(
         assert status == 0, printed.read_text() + logs
         for done in others:
             done.result()
-        alone, beside = killed.result()
+        alone, sibling = killed.result()
     assert starts(alone) == 3
-    assert starts(beside) in (
+    assert starts(sibling) in (
         2,
         3,
     )  # where Slurm tracks processes by their groups, the other seed goes on to its end alone

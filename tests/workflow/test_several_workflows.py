@@ -55,8 +55,13 @@ class Workplace:
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             [*command, "--snakefile", ROOT / "Snakefile", "--profile", "local", "--cores", "1"],
-            cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def run(self, *arguments: str) -> str:
         """What a workflow printed that ended well."""

@@ -11,9 +11,9 @@ import pytest
 from made_frames import write_frames
 
 from dima.cell.attempts import begin_process
-from dima.cell.run import is_finished
 from dima.cli import main
 from dima.config.grid import CellKey, Grid, load_grid
+from dima.record.cell_state import is_finished
 from dima.record.provenance import provenance
 from dima.record.run_record import EvaluationEntry, RunRecord
 
@@ -65,7 +65,7 @@ def test_cells_that_were_unpacked_are_finished_and_give_the_same_tables(
     for name in ARCHIVES:  # the one whose policy acts in the other's frames comes last
         assert main(["unpack", "--grid", "quick", "--from", f"../records/{name}"]) == 0
     assert "results/quick: 2 cells put back, 0 there already" in capsys.readouterr().out
-    assert all(is_finished(grid.resolve(key), CELLS / key.folder, math.inf) for key in grid.cells)
+    assert all(is_finished(CELLS / key.folder, grid.resolve(key), math.inf) for key in grid.cells)
     whole = stage.folder
     stage.folder = fresh
     made = ["quick", "quick_figures", "quick_report", "quick_tables", "quick_world_model_figures"]

@@ -1,4 +1,4 @@
-"""Images for cells, built when what they are made from has changed, and what cells in them see of the host: with --sdm apptainer."""
+"""With --sdm apptainer: images for cells, and what cells in them see of the host."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ if IN_IMAGES:
 
 @cache
 def image_of_method(grid_name: str, method: str) -> str:
-    """The image that holds the method's engine, or "": a checkout's program has a Python of its own, which no image holds."""
+    """The image with the method's engine; "" for a checkout's program, whose Python is in no image."""
     engine = (GRIDS.get(grid_name) or load_grid(grid_name)).engine(method)
     return "" if engine == "checkout" else str(image_path("harl" if engine == "harl" else "dima"))
 
@@ -41,7 +41,7 @@ def image_of(wildcards) -> str:
 
 
 def refuse_unbuilt(jobs) -> None:
-    """Exit with one sentence if one of the jobs is to run in an image that is missing or older than what it is made from."""
+    """Exit with one sentence if the image of a job is missing or older than its sources."""
     try:
         for image in sorted(
             {str(job.container_img_url) for job in jobs if job.container_img_url} if IN_IMAGES else ()
@@ -52,7 +52,7 @@ def refuse_unbuilt(jobs) -> None:
 
 
 def recipe_of(wildcards) -> str:
-    """The digest of what the image is made from; refuses, in one sentence, an image without a definition."""
+    """The digest of the image's sources; exits, in one sentence, for an image without a definition."""
     try:
         return recipe(wildcards.image)
     except UserError as error:
@@ -60,7 +60,7 @@ def recipe_of(wildcards) -> str:
 
 
 def base_of(wildcards) -> list[str]:
-    """The image that this one is built on, if it is one of ours."""
+    """The image of ours that this one is built on, if any."""
     return [str(image_path(name)) for name in [BUILT_ON.get(wildcards.image)] if name]
 
 

@@ -1,4 +1,4 @@
-"""Films of trained policies, which the report shows where they are; made when asked for by name."""
+"""Films of trained policies, made when asked for by name and shown in the report."""
 
 from functools import partial
 
@@ -6,24 +6,24 @@ from dima.analysis.paths import film_path
 
 
 def films(grid_name: str) -> list[Path]:
-    """The films of the grid's cells whose policies can be loaded here: those of a checkout's program cannot."""
+    """The films of the grid's cells, except those of a checkout's program: its policies cannot be loaded."""
     grid = GRIDS[grid_name]
     methods = {method for method in {key.method for key in grid.cells} if grid.engine(method) != "checkout"}
     return [film_path(grid, RESULTS, key) for key in grid.cells if key.method in methods]
 
 
 def films_there(grid_name: str, wildcards) -> list[str]:
-    """Those that have been made: no reason to make others, but to make the report again."""
+    """The films that exist; a new one makes the report again."""
     return [str(path) for path in films(grid_name) if path.exists()]
 
 
 def films_of_grid(grid_name: str, wildcards) -> list[str]:
-    """All of them."""
+    """All films of the grid."""
     return [str(path) for path in films(grid_name)]
 
 
 def summary_to_film(wildcards) -> str:
-    """The summary that says that the cell is trained; refuses, in one sentence, a cell that its grid does not hold."""
+    """The summary of the cell; exits, in one sentence, for a cell that is not in its grid."""
     require_cell(wildcards)
     return f"results/{wildcards.grid}/cells/{key_of(wildcards).folder}/summary.json"
 
@@ -41,7 +41,8 @@ rule film:
     params:
         folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python -m dima render {wildcards.task:q} --policy {params.folder:q} --output {output:q} --overwrite > {log:q} 2>&1"
+        "python -m dima render {wildcards.task:q} --policy {params.folder:q} --output {output:q} --overwrite"
+        " > {log:q} 2>&1"
 
 
 for grid in GRIDS.values():

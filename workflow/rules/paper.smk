@@ -1,4 +1,4 @@
-"""Tables, figures and report of every grid: what rests on the records of its cells alone, and what rests on studies of world models."""
+"""Tables, figures and report of every grid, of returns and of studies of world models."""
 
 import sys
 from functools import partial
@@ -17,12 +17,6 @@ from dima.analysis.paths import (
 
 RESULTS = Path("results")
 REFERENCE = sorted(glob("workflow/reference/*.csv"))
-# Snakemake's own report takes a whole folder into a ZIP file, into a single HTML file the first page alone
-REPORT_PAGES = (
-    {"htmlindex": "index.html"}
-    if any(word.endswith(".zip") for word in sys.argv)
-    else {"patterns": ["{page,index}.html"]}
-)
 
 
 def table_files(grid_name: str, of: Part | None = None) -> list[str]:
@@ -41,13 +35,13 @@ def report_files(grid_name: str) -> list[str]:
 
 
 def predictions(grid_name: str, wildcards) -> list[str]:
-    """The studies that the table of prediction errors is made of, and their cells' summaries: a removed one asks for its cell again."""
+    """The studies in the table of prediction errors, and their cells' summaries."""
     studies = prediction_studies(GRIDS[grid_name], RESULTS)
     return [*map(str, studies), *(str(path.parents[1] / "summary.json") for path in studies)]
 
 
 def pictured(grid_name: str, wildcards) -> list[str]:
-    """Likewise of the figures of world models; they also show cells without a study. Exits with one sentence, as cells do."""
+    """The studies in the figures of world models, and the summaries of all cells in these."""
     grid = GRIDS[grid_name]
     cells = dict.fromkeys(key for name in WORLD_MODEL_FIGURES for key in grid.experiments.get(name, ()))
     try:
@@ -60,7 +54,7 @@ def pictured(grid_name: str, wildcards) -> list[str]:
 
 
 def studies_to_show(grid_name: str, wildcards) -> list[str]:
-    """What the report tells of studies: all of them in a run of everything, which makes them, else those that have been made."""
+    """The studies in the report: all of them in a run of the whole grid, else those that exist."""
     studies = [
         path
         for path in (*predictions(grid_name, wildcards), *pictured(grid_name, wildcards))
@@ -70,12 +64,12 @@ def studies_to_show(grid_name: str, wildcards) -> list[str]:
 
 
 def everything_is_made(grid_name: str) -> bool:
-    """Whether this run was asked for the whole grid. What its jobs start is asked for less."""
+    """Whether this run was asked for the whole grid."""
     targets = workflow.dag_settings.targets or {"all"}
     return workflow.is_main_process and {"paper": "all"}.get(grid_name, grid_name) in targets
 
 
-# a job of every grid by the name of its rule: command, part, and caption in Snakemake's own report
+# rules of every grid, by name: command, part, and caption in Snakemake's own report
 ASSEMBLIES = {
     "tables": ("tables", "returns", "table"),
     "prediction_error": ("tables", "world-models", "prediction_error"),
@@ -85,7 +79,7 @@ ASSEMBLIES = {
 
 
 def outputs(grid_name: str, command: str, of: Part, caption: str) -> list[str]:
-    """What the command makes of the part, its CSV or PNG files marked for Snakemake's own report."""
+    """The files that the command makes; CSV and PNG files also go into Snakemake's own report."""
     files, ending = {"tables": (table_files, ".csv"), "figures": (figure_files, ".png")}[command]
     marked = partial(report, caption=f"../report/{caption}.rst", category=command.capitalize())
     return [
@@ -95,7 +89,7 @@ def outputs(grid_name: str, command: str, of: Part, caption: str) -> list[str]:
 
 
 def inputs(grid: Grid, name: str) -> list:
-    """What the job of that name reads."""
+    """The input of the job of that name."""
     if name == "world_model_figures":
         return [partial(pictured, grid.name)]
     return [partial(predictions, grid.name) if name == "prediction_error" else summaries(grid), REFERENCE]
@@ -122,7 +116,8 @@ for grid in GRIDS.values():
                     grid=grid.name,
                     of=of,
                 shell:
-                    "python -m dima {params.command:q} --grid {params.grid:q} --of {params.of:q} > {log:q} 2>&1"
+                    "python -m dima {params.command:q} --grid {params.grid:q} --of {params.of:q}"
+                    " > {log:q} 2>&1"
 
     rule:
         name:
@@ -138,7 +133,7 @@ for grid in GRIDS.values():
                 caption="../report/report.rst",
                 category="Report",
                 labels={"page": "first page"},
-                **REPORT_PAGES,
+                **report_pages(),
             ),
         log:
             f"results/{grid.name}/logs/report.log",

@@ -1,19 +1,15 @@
-"""What a run says: a refusal before it starts, its progress, the tables at its end, and the last lines of what failed."""
+"""What a run prints: refusals before it starts, progress, tables at its end, and the ends of failed logs."""
 
-import logging
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import envs
-from dima.cell.commands import FINISHED_SINCE
 from dima.campaign.progress import PlannedCell, Progress
 
-STARTED = time.time()
 PROGRESS = Progress()
-JOBS = []  # what this run is to make, known when it starts
+JOBS = []  # of this run, known when it starts
 
 
 def refuse_missing(keys: list[CellKey]) -> None:
@@ -30,13 +26,13 @@ def refuse_missing(keys: list[CellKey]) -> None:
     ]
     if missing:
         sys.exit(
-            f"Nothing was run: there is {' and '.join(missing)} yet; the tasks are {', '.join(sorted(envs.TASKS))},"
-            f" the methods {', '.join(methods)}."
+            f"Nothing was run: there is {' and '.join(missing)} yet;"
+            f" the tasks are {', '.join(sorted(envs.TASKS))}, the methods {', '.join(methods)}."
         )
 
 
 def planned(job) -> PlannedCell:
-    """What the progress display is told of a cell's job."""
+    """A cell's job for the progress display."""
     key = key_of(job.wildcards)
     return PlannedCell(
         job.wildcards.grid,
@@ -46,22 +42,6 @@ def planned(job) -> PlannedCell:
     )
 
 
-def is_forced(job) -> bool:
-    """Whether the job was asked for with -f, -F or -R; Snakemake also calls forced what it did not see the end of."""
-    settings = workflow.dag_settings
-    return workflow.dag.reason(job).forced and bool(
-        settings.forceall or settings.forcetargets or settings.forcerun
-    )
-
-
-def calm_snakemake() -> None:
-    """Leave Snakemake's own lines below a warning to its log file, and send the others through the progress display."""
-    for handler in logging.getLogger("snakemake.logging").handlers:
-        if handler.name == "DefaultStreamHandler":
-            handler.setLevel(logging.WARNING)
-            handler.setStream(sys.stderr)
-
-
 def made_by_rules() -> list[str]:
     """The tables, figures and reports among this run's jobs."""
     made = ("_tables", "_prediction_error", "_figures", "_report", "_over_seeds")
@@ -69,9 +49,10 @@ def made_by_rules() -> list[str]:
 
 
 def made_again() -> list[str]:
-    """Tables, figures and reports made again because this run was asked for cells or studies alone and made one that they rest on.
+    """Tables, figures and reports made again after a run that was asked for cells or studies alone.
 
-    Snakemake makes what a target needs, not what needs it; without this, one cell made again by its name would leave old tables behind.
+    Snakemake makes what a target needs, not what needs it: a cell trained again by its name would leave old
+    tables.
     """
     paths = []
     for name in sorted({job.wildcards.grid for job in JOBS if job.rule.name in ("cell", "study", "frames")}):
@@ -89,7 +70,7 @@ def made_again() -> list[str]:
 
 
 def assembled(grid_name: str, files: list[str], *command: str) -> bool:
-    """Make the files again, where they are there and no job of this run made them; returns whether they were."""
+    """Make existing files again that no job of this run made; returns whether it did."""
     if not files or set(files) & set(made_by_rules()) or not all(map(os.path.exists, files)):
         return False
     subprocess.run(
@@ -101,7 +82,7 @@ def assembled(grid_name: str, files: list[str], *command: str) -> bool:
 
 
 def report_without_studies() -> None:
-    """The reports that this run was to make after studies, of which one failed: returns are shown all the same, and what is missing is said."""
+    """Make the reports of this run without the studies that failed."""
     for name, grid in GRIDS.items():
         (folder,) = report_files(name)
         page = Path(folder, "index.html")
@@ -113,7 +94,7 @@ def report_without_studies() -> None:
 
 
 def print_results() -> None:
-    """The tables of final returns that follow from this run, and where their figures and report are."""
+    """Print the tables of final returns of this run, and the paths of its figures and reports."""
     made = [Path(path) for path in made_by_rules() + made_again()]
     for path in made:
         if path.name == "final_returns.md":
@@ -127,7 +108,7 @@ def print_results() -> None:
 
 
 def print_ends_of_logs() -> None:
-    """The last lines of the logs of this run's jobs that did not make what they should."""
+    """Print the last lines of the logs of jobs that did not make their output."""
     for job in JOBS:
         for log in map(Path, job.log):
             started = log.exists() and log.stat().st_mtime >= STARTED
@@ -137,16 +118,14 @@ def print_ends_of_logs() -> None:
 
 
 onstart:
-    JOBS.extend(workflow.dag.needrun_jobs())
+    JOBS.extend(jobs_to_run())
     cells = [job for job in JOBS if job.rule.name == "cell"]
     refuse_missing([key_of(job.wildcards) for job in cells])
     refuse_unbuilt(JOBS)
-    # jobs inherit it, also through Slurm
-    os.environ[FINISHED_SINCE] = str(STARTED if any(map(is_forced, cells)) else 0)
+    os.environ[FINISHED_AFTER] = finished_after()
     say_who_shares(cells)
-    at_once = min(workflow.cores, cells_at_once(cells)) if workflow.local_exec else workflow.nodes
-    PROGRESS.start([planned(job) for job in cells], at_once)
-    calm_snakemake()
+    PROGRESS.start([planned(job) for job in cells], jobs_at_once(cells_at_once(cells)))
+    quiet_snakemake()
 
 
 onsuccess:

@@ -1,6 +1,7 @@
-"""A cell that Slurm asked to stop has written a checkpoint: its job goes back into the queue under its own number, and continues there.
+"""A job that Slurm asked to stop, and that stopped at a checkpoint, is requeued and continues.
 
-Slurm requeues a preempted job by itself only when it has to kill it; a job that ends in time counts as failed.
+Slurm requeues a preempted job only if it had to kill it; a job that ends in time counts as failed. Snakemake
+(9.27) has no hook in the processes that Slurm starts, so this runs when such a process exits.
 """
 
 import atexit
@@ -8,22 +9,22 @@ import os
 import subprocess
 from pathlib import Path
 
-from dima.record.files import read_json
+from dima.record.cell_state import read_status
 
 
 def stopped_cells() -> list[str]:
-    """Folders of this job's cells that were stopped by a signal since it started: an older word is another process's."""
-    folders = [Path(job.output[0]).parent for job in workflow.dag.jobs if job.rule.name == "cell"]
-    words = {str(folder): read_json(folder / "status.json") for folder in folders}
+    """Folders of this job's cells that a signal stopped since it started."""
+    folders = [Path(job.output[0]).parent for job in jobs_of_process() if job.rule.name == "cell"]
+    statuses = {str(folder): read_status(folder) for folder in folders}
     return [
         folder
-        for folder, word in words.items()
-        if word and word["state"] == "interrupted" and word["updated"] >= STARTED
+        for folder, status in statuses.items()
+        if status and status.state == "interrupted" and status.updated >= STARTED
     ]
 
 
 def requeue() -> None:
-    """Put this job back, unless it is being cancelled or has run out of time."""
+    """Requeue this job, unless it is being cancelled or ran out of time."""
     job = os.environ["SLURM_JOB_ID"]
     cells = stopped_cells()
     if not cells:

@@ -1,4 +1,4 @@
-"""Studies of trained world models: one of a cell, their tables and figures over the seeds of every DIMA variant of a task, and frames."""
+"""Studies of trained world models: of a cell, over the seeds of a task's DIMA variants, and frames."""
 
 import sys
 from functools import cache, partial
@@ -20,7 +20,7 @@ wildcard_constraints:
 
 @cache
 def studied_cells(grid_name: str, task: str) -> list[CellKey]:
-    """The task's cells whose studies are assembled over seeds. Exits with one sentence where the grid is not in order."""
+    """The task's cells with a world model. Exits with one sentence for an invalid grid."""
     try:
         return cells_with_world_model(grid_called(grid_name), task)
     except UserError as error:
@@ -28,24 +28,24 @@ def studied_cells(grid_name: str, task: str) -> list[CellKey]:
 
 
 def grid_called(name: str) -> Grid:
-    """The grid, also one that there is not: raises UserError for it."""
+    """The grid. Raises UserError for one that does not exist."""
     return GRIDS.get(name) or load_grid(name)
 
 
 def summary_to_study(wildcards) -> str:
-    """The summary that says that the cell is trained; refuses, in one sentence, a cell of which there is no such study."""
+    """The summary of the cell; exits, in one sentence, for a cell without such a study."""
     return require_study(wildcards, wildcards.study)
 
 
 def summaries_to_draw(wildcards) -> list[str]:
-    """Likewise for frames, with the summary of the cell whose policy acts in them."""
+    """The summaries of the cell and of the cell whose policy acts in its frames."""
     own = require_study(wildcards, FRAMES)
     lead = lead_cell(grid_called(wildcards.grid), key_of(wildcards))
     return list(dict.fromkeys([own, f"results/{wildcards.grid}/cells/{lead.folder}/summary.json"]))
 
 
 def require_study(wildcards, study: str) -> str:
-    """The cell's summary; exits, in one sentence, where there is no such cell or no such study of it."""
+    """The cell's summary; exits, in one sentence, without such a cell or such a study of it."""
     require_cell(wildcards)
     key = key_of(wildcards)
     try:
@@ -66,7 +66,7 @@ def studies_of_task(wildcards) -> list[str]:
 
 
 def studies_of_grid(grid_name: str, wildcards) -> list[str]:
-    """Everything that studies of the grid's cells give, and the cells' summaries: a removed one asks for its cell again."""
+    """All results of studies of the grid, and the cells' summaries: a removed one runs its cell again."""
     grid = GRIDS[grid_name]
     cells = {task: studied_cells(grid_name, task) for task in dict.fromkeys(key.task for key in grid.cells)}
     tables = [
@@ -96,8 +96,9 @@ rule study:
     resources:
         gpu_percent=gpu_percent,
     shell:
-        "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
+        "python -m dima study {wildcards.study:q} --grid {wildcards.grid:q} --task {wildcards.task:q}"
+        " --method {wildcards.method:q} --seed {wildcards.seed:q} --threads {threads}"
+        " --gpu-percent {resources.gpu_percent} {GPUS} > {log:q} 2>&1"
 
 
 rule frames:
@@ -113,8 +114,9 @@ rule frames:
     resources:
         gpu_percent=gpu_percent,
     shell:
-        "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q} --method {wildcards.method:q}"
-        " --seed {wildcards.seed:q} --threads {threads} --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
+        "python -m dima study frames --grid {wildcards.grid:q} --task {wildcards.task:q}"
+        " --method {wildcards.method:q} --seed {wildcards.seed:q} --threads {threads}"
+        " --gpu-percent {resources.gpu_percent} {GPUS} > {log:q} 2>&1"
 
 
 rule study_over_seeds:
@@ -126,7 +128,8 @@ rule study_over_seeds:
         "results/{grid}/logs/studies/{task}-{study}.log",
     threads: 1
     shell:
-        "python -m dima studies --grid {wildcards.grid:q} --task {wildcards.task:q} --study {wildcards.study:q} > {log:q} 2>&1"
+        "python -m dima studies --grid {wildcards.grid:q} --task {wildcards.task:q}"
+        " --study {wildcards.study:q} > {log:q} 2>&1"
 
 
 for grid in GRIDS.values():

@@ -1,8 +1,7 @@
-"""Reading recorded cells: what state each is in, its summary, and its learning curve.
+"""Reading recorded cells: the state of each, its summary, and its learning curve.
 
-A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never
-averaged. One that says of itself that it is synthetic is read like any other, but never together with real
-ones.
+A record that is unreadable, of another cell, or claimed twice is refused by name and never averaged. A
+synthetic record is read like any other, but never together with real ones.
 """
 
 from __future__ import annotations
@@ -21,23 +20,15 @@ from dima.analysis.records.files import FileRecords, Records
 from dima.config import OLDER_METHOD, older_method
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
+from dima.record.cell_state import CONFIG, EVENTS, STATUS, SUMMARY, RunState, Status
 from dima.record.events import parse_events
 
-State = Literal[
-    "completed",
-    "stale",
-    "trained by an older method",
-    "diverged",
-    "failed",
-    "interrupted",
-    "running",
-    "not run",
-]
+State = Literal[RunState, "stale", "trained by an older method", "not run"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Recorded(BaseModel):
-    """Base of what is read of a cell: strict types; keys that no table needs are passed over."""
+    """Base of what is read of a cell: strict types; keys that no table needs are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -50,7 +41,7 @@ class FinalEvaluation(Recorded):
 
 
 class Provenance(Recorded):
-    """What one of the processes that worked on a cell ran with."""
+    """What one process of a cell ran with."""
 
     commit: str | None
     dirty: bool | None
@@ -82,19 +73,12 @@ class Summary(Recorded):
 
     @property
     def key(self) -> CellKey:
-        """The cell that the summary says it belongs to."""
+        """The cell of the summary."""
         return CellKey(self.task, self.method, self.seed)
 
 
-class Status(Recorded):
-    """The part of `status.json` that tables use."""
-
-    state: Literal["running", "completed", "diverged", "failed", "interrupted"]
-    synthetic: str | None = None
-
-
 class Begun(Recorded):
-    """`config.json`: what the attempt was begun with."""
+    """The content of `config.json`: the configuration of the attempt."""
 
     digest: str
     config: dict[str, Any]
@@ -102,11 +86,9 @@ class Begun(Recorded):
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older
-    method`.
+    """One planned cell; it has a summary if it is `completed`, `stale` or `trained by an older method`.
 
-    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is
-    none.
+    `synthetic` is what a record that no run made says of itself, None for a real one and without a record.
     """
 
     key: CellKey
@@ -124,9 +106,8 @@ def load_cells(
 ) -> list[CellRecord]:
     """The records of `keys`, in their order.
 
-    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives
-    for its cell, is `stale`; where the configuration beside it is that of an older method, `trained by an
-    older method`.
+    A summary with another budget than the grid's, or another configuration hash than in `config_hashes`, is
+    `stale`, or `trained by an older method` where its configuration is of one.
 
     Args:
         grid: of the cells.
@@ -135,8 +116,8 @@ def load_cells(
         config_hashes: the current configuration's hash by cell.
 
     Raises:
-        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the evaluation at the end of its budget,
-            or two places claim one cell.
+        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the
+            evaluation at the end of its budget, or two folders claim one cell.
     """
     records = FileRecords(source / grid.name / "cells") if isinstance(source, Path) else source
     _refuse_second_records(grid, keys, records)
@@ -146,12 +127,10 @@ def load_cells(
 
 
 def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
-    """What everything made of these cells must say: that the records are synthetic, in their own words.
-
-    None for real ones.
+    """The label for everything made of these cells if they are synthetic, None for real ones.
 
     Raises:
-        UserError: some are synthetic and some are not, or not in the same way.
+        UserError: some are synthetic and some are not, or they have different labels.
     """
     by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
     if len(by_label) > 1:
@@ -166,29 +145,25 @@ def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
 
 
 def read_curve(record: CellRecord) -> dict[int, float]:
-    """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a
-    summary.
+    """Grid step -> mean return of that evaluation, by growing step, of a cell with a summary.
 
-    Raises: UserError: the event log holds an evaluation without a step or a return, or does not end in the
-        return that the summary gives.
+    Raises:
+        UserError: the log has an evaluation without a step or a return, or does not end with the summary's.
     """
     curve = read_evaluations(record)
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
-        place = record.records.place(record.key.folder, "events.jsonl")
-        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
+        place = record.records.place(record.key.folder, EVENTS)
+        raise UserError(f"{place} does not hold the final evaluation of the cell's summary.")
     return curve
 
 
 def read_evaluations(record: CellRecord) -> dict[int, float]:
-    """`read_curve` of a cell in any state, as far as it came.
-
-    Raises UserError for an evaluation without a step or a return.
-    """
-    place = record.records.place(record.key.folder, "events.jsonl")
+    """`read_curve` of a cell in any state. Raises UserError for an evaluation without a step or a return."""
+    place = record.records.place(record.key.folder, EVENTS)
     returns: dict[int, list[float]] = defaultdict(list)
     for event in parse_events(
-        record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"
+        record.records.read(record.key.folder, EVENTS) or b"", place, kind="evaluation"
     ):
         step, value = event.get("grid_step"), event.get("return")
         if not isinstance(step, int) or not isinstance(value, int | float):
@@ -197,7 +172,7 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
     return {step: sum(values) / len(values) for step, values in sorted(returns.items())}
 
 
-def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
+def read_summary(grid: Grid, key: CellKey, records: Records, name: str = SUMMARY) -> Summary | None:
     """The cell's summary in the file `name`, None without one.
 
     Raises UserError as `load_cells` does for one that cannot be trusted.
@@ -212,9 +187,8 @@ def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summar
             f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}."
         )
     if summary.final.grid_step != summary.budget:
-        raise UserError(
-            f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps."
-        )
+        last = f"its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps"
+        raise UserError(f"{place} says completed, but {last}.")
     return summary
 
 
@@ -231,7 +205,7 @@ def _load_cell(
 
 
 def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
-    """How a summary is out of date, by the configuration that was recorded with it, if any."""
+    """How a summary is outdated, by the configuration recorded with it, if any."""
     begun = read_begun(key, records)
     if begun is None or begun.digest != summary.config_hash:
         return "stale"
@@ -239,13 +213,13 @@ def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
 
 
 def read_begun(key: CellKey, records: Records) -> Begun | None:
-    """The cell's `config.json`, None without one. Raises UserError for one that cannot be read."""
-    content = records.read(key.folder, "config.json")
-    return None if content is None else parse(Begun, content, records.place(key.folder, "config.json"))
+    """The cell's `config.json`, None without one. Raises UserError for an invalid one."""
+    content = records.read(key.folder, CONFIG)
+    return None if content is None else parse(Begun, content, records.place(key.folder, CONFIG))
 
 
 def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
-    """The JSON object in a cell's file; empty where there is none that can be read."""
+    """The JSON object in a cell's file, empty where there is none."""
     try:
         content = json.loads(records.read(folder, name) or b"null")
     except ValueError:
@@ -254,41 +228,33 @@ def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
 
 
 def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
-    """The state, and what a synthetic record says of itself."""
-    content = records.read(folder, "status.json")
+    """The state, and the label of a synthetic record."""
+    content = records.read(folder, STATUS)
     if content is None:
         return "not run", None
-    status = parse(Status, content, records.place(folder, "status.json"))
-    # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary
-    # was removed
+    status = parse(Status, content, records.place(folder, STATUS))
+    # the summary is written after the status: without it the cell did not finish, or its summary was removed
     return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
-    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record
-    belongs elsewhere.
-    """
+    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary is of a planned cell."""
     planned = {key.folder for key in keys}
     if len(planned) < len(keys):
-        raise UserError(
-            f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}."
-        )
+        twice = next(key.folder for key in keys if list(keys).count(key) > 1)
+        raise UserError(f"Grid {grid.name} lists a cell twice: {twice}.")
     for parent in dict.fromkeys(str(PurePosixPath(key.folder).parent) for key in keys):
         for folder in records.with_summary(parent):
             if folder in planned:
                 continue
-            summary = parse(
-                Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json")
-            )
+            summary = parse(Summary, records.read(folder, SUMMARY) or b"", records.place(folder, SUMMARY))
             if summary.grid == grid.name and summary.key.folder in planned:
-                place = records.place(folder)
-                raise UserError(
-                    f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place."
-                )
+                second = f"remove or move {records.place(folder)}, which is not its place"
+                raise UserError(f"Two folders claim the cell {summary.key.folder}: {second}.")
 
 
 def parse(model: type[Model], content: bytes, place: str) -> Model:
-    """`content`, JSON, as a `model`. Raises UserError naming `place` and the first fault."""
+    """JSON as a `model`. Raises UserError with `place` and the first fault."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

@@ -29,15 +29,17 @@ class HarlProgram(Program):
     `episodes` episodes, and over those beyond them that end in the same step.
 
     Args:
-        config: of the cell.
-        parameters: of the cell.
+        config: of the cell; its parameters are `HarlCheckoutParameters`.
         device: where HARL's networks are.
     """
 
     name = "HARL"
     modules = ("torch", "yaml", "tensorboardX", "setproctitle", "absl", "gym")
 
-    def __init__(self, config: CellConfig, parameters: HarlCheckoutParameters, device: torch.device) -> None:
+    def __init__(self, config: CellConfig, device: torch.device) -> None:
+        parameters = config.parameters
+        if not isinstance(parameters, HarlCheckoutParameters):
+            raise TypeError(f"HARL's program cannot read {type(parameters).__name__}")
         self.commit = parameters.commit
         self.episodes = config.task.evaluation.episodes
         self._config, self._parameters, self._device = config, parameters, device

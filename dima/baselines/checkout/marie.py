@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from dima.baselines.checkout.foreign_pickle import TruncatedError, load_plain
 from dima.baselines.checkout.program import Command, Program, UnreadableError, UpstreamEvaluation, scenario
 from dima.config import MARIE_EPISODES, CellConfig, MarieCheckoutParameters
@@ -17,8 +19,7 @@ class MarieProgram(Program):
     chooses its device itself.
 
     Args:
-        config: of the cell.
-        parameters: of the cell.
+        config: of the cell; its parameters are `MarieCheckoutParameters`.
     """
 
     name = "MARIE"
@@ -26,7 +27,10 @@ class MarieProgram(Program):
     files = ("train.py", "configs/EnvConfigs.py")
     modules = ("torch", "ray", "wandb", "gym")
 
-    def __init__(self, config: CellConfig, parameters: MarieCheckoutParameters) -> None:
+    def __init__(self, config: CellConfig, _device: torch.device) -> None:
+        parameters = config.parameters
+        if not isinstance(parameters, MarieCheckoutParameters):
+            raise TypeError(f"MARIE's program cannot read {type(parameters).__name__}")
         self.commit = parameters.commit
         name, partition = scenario(config.task.name)
         self._arguments = [

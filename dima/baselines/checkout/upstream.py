@@ -10,17 +10,11 @@ from typing import Any
 
 import torch
 
-from dima.baselines.checkout.harl import HarlProgram
 from dima.baselines.checkout.interpreter import Interpreter, ask
-from dima.baselines.checkout.marie import MarieProgram
 from dima.baselines.checkout.program import Program
 from dima.baselines.checkout.repository import Repository
-from dima.config import (
-    CellConfig,
-    HarlOffPolicyCheckoutParameters,
-    HarlOnPolicyCheckoutParameters,
-    MarieCheckoutParameters,
-)
+from dima.config import CellConfig
+from dima.config.registry import LEARNERS, load
 from dima.errors import UserError
 
 
@@ -51,7 +45,7 @@ def find_upstream(config: CellConfig, device: torch.device) -> Upstream:
     Raises:
         UserError: a variable is not set, or what it names cannot run this cell.
     """
-    program = _program(config, device)
+    program: Program = load(LEARNERS[type(config.parameters)])(config, device)
     variable = f"DIMA_{program.name}_CHECKOUT"
     place = os.environ.get(variable)
     if not place:
@@ -67,12 +61,3 @@ def find_upstream(config: CellConfig, device: torch.device) -> Upstream:
     if os.sep in python:
         python = os.path.abspath(python)  # not resolved: a virtual environment's Python is a link
     return Upstream(program, repository, ask(python, variable, program.name, program.modules, folder), device)
-
-
-def _program(config: CellConfig, device: torch.device) -> Program:
-    parameters = config.parameters
-    if isinstance(parameters, MarieCheckoutParameters):
-        return MarieProgram(config, parameters)
-    if isinstance(parameters, HarlOnPolicyCheckoutParameters | HarlOffPolicyCheckoutParameters):
-        return HarlProgram(config, parameters, device)
-    raise TypeError(f"no checkout can be told {type(parameters).__name__}")

@@ -63,3 +63,35 @@ def imagine(
         reward=reward.mean(dim=-1),
         continuation=continuation.sigmoid(),
     )
+
+
+@torch.no_grad()
+def filtered(
+    model: RecurrentModel,
+    observations: Float[Tensor, "states agents observation"],
+    actions: Float[Tensor, "states-1 agents action"],
+) -> LatentState:
+    """The latent state after an episode so far, for one world: at every step the posterior's most likely one.
+
+    The model is given actions as the environments clip them, as in training.
+    """
+    state = model.initial(1, observations.shape[1])
+    previous = torch.cat([actions.new_zeros(1, *actions.shape[1:]), actions.clamp(-1, 1)])
+    for observation, action in zip(observations, previous, strict=True):
+        state = model.observe_step(state, action[None], observation[None], None)
+    return state
+
+
+@torch.no_grad()
+def imagine_along(
+    model: RecurrentModel,
+    start: LatentState,
+    actions: Float[Tensor, "horizon agents action"],
+    generator: torch.Generator,
+) -> Float[Tensor, "horizon agents observation"]:
+    """Observations decoded from the latent states that the prior gives from `start` on."""
+    state, observations = start, []
+    for action in actions.clamp(-1, 1):
+        state = model.imagine_step(state, action[None], generator)
+        observations.append(model.observation_head(model.decoder(state.feature))[0])
+    return torch.stack(observations)

@@ -13,18 +13,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dima.baselines.mamba.actor_critic import MambaActorCritic
-from dima.baselines.mamba.imagination import imagine
+from dima.baselines.mamba.imagination import filtered, imagine, imagine_along
 from dima.baselines.mamba.latent import LatentState
 from dima.baselines.mamba.losses import model_losses
 from dima.baselines.mamba.policy import RecurrentPolicy, SampledRecurrentPolicy
 from dima.baselines.mamba.recurrent_model import RecurrentModel
 from dima.baselines.mamba.sequences import Aligned, aligned, stored
 from dima.config import CellConfig, MambaParameters, ReplayConfig
-from dima.experience.collect import Collector
+from dima.experience.collect import Collector, Sampling
 from dima.experience.random import RandomStreams, stream_seed
 from dima.experience.replay import Episode, Replay
-from dima.learning.learner import Scalars
+from dima.learning.learner import Imagined, Past, Scalars
 from dima.learning.native_learner import NativeLearner
+from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "absorbing", "latent", "policy", "minibatches")
@@ -39,6 +40,7 @@ class MambaLearner(NativeLearner):
     Rewards and returns are reported in scaled units.
     """
 
+    past = 1
     REPORTED = {
         "model": ("reconstruction", "reward", "continuation", "divergence", "information"),
         "behavior": (
@@ -55,7 +57,7 @@ class MambaLearner(NativeLearner):
     def __init__(self, config: CellConfig, device: torch.device) -> None:
         if not isinstance(config.parameters, MambaParameters):
             raise TypeError(f"{config.method} has no MAMBA parameters")
-        self.parameters = p = config.parameters
+        self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
@@ -144,6 +146,24 @@ class MambaLearner(NativeLearner):
     def frozen_policy(self) -> RecurrentPolicy:
         """A copy that training does not change and that remembers nothing yet."""
         return RecurrentPolicy(copy.deepcopy(self._acting_model), copy.deepcopy(self._acting_actor))
+
+    def exploring_policy(self, seed: int) -> Sampling:
+        """A copy of model and actor that remembers nothing yet."""
+        model, actor = copy.deepcopy(self.model).cpu(), copy.deepcopy(self.actor_critic.actor).cpu()
+        return SampledRecurrentPolicy(model, actor, stream_seed(seed, "study latent")).sample
+
+    def imagine_along(
+        self, past: Past, actions: Float[np.ndarray, "horizon agents action"], seed: int
+    ) -> dict[str, Imagined]:
+        """Observations that follow from the whole episode so far."""
+        observed, before, following = (
+            torch.from_numpy(values).float().to(self._device)
+            for values in (past.observation, past.action, actions)
+        )
+        generator = torch.Generator(self._device).manual_seed(seed)
+        start = filtered(self.model, observed, before)
+        predicted = imagine_along(self.model, start, following, generator)
+        return {NO_ORDER: Imagined(predicted.double().cpu().numpy())}
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """The model, whose latent states the actor sees, and the actor."""

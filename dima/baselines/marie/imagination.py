@@ -80,3 +80,21 @@ def _unroll(
         observations.append(tokenizer.decode(tokens))
     action, reward, continuation = (torch.stack(part, dim=1) for part in zip(*steps, strict=True))
     return torch.stack(observations, dim=1), action, reward, continuation
+
+
+@torch.no_grad()
+def imagine_along(
+    tokenizer: Tokenizer,
+    world_model: TokenWorldModel,
+    start: Float[Tensor, "agents observation"],
+    actions: Float[Tensor, "horizon agents action"],
+    generator: torch.Generator,
+) -> Float[Tensor, "horizon agents observation"]:
+    """Observations decoded from the tokens that follow those of `start`; the model's bins clip the actions."""
+    tokens = tokenizer.encode(start[None])
+    uniform = torch.rand(len(actions), *tokens.shape, generator=generator, device=start.device)
+    unrolling, observations = world_model.unroll(), []
+    for action, numbers in zip(actions, uniform, strict=True):
+        _, _, tokens = unrolling.step(tokens, action[None], numbers)
+        observations.append(tokenizer.decode(tokens)[0])
+    return torch.stack(observations)

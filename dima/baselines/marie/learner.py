@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dima.baselines.marie.actor_critic import MarieActorCritic
-from dima.baselines.marie.imagination import imagine
+from dima.baselines.marie.imagination import imagine, imagine_along
 from dima.baselines.marie.networks import ReconstructingActor
 from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
@@ -23,8 +23,9 @@ from dima.config import CellConfig, MarieParameters, ReplayConfig
 from dima.experience.collect import Collector
 from dima.experience.random import RandomStreams, stream_seed
 from dima.experience.replay import Episode, Replay
-from dima.learning.learner import Scalars
+from dima.learning.learner import Imagined, Past, Scalars
 from dima.learning.native_learner import NativeLearner
+from dima.world_model.open_loop import NO_ORDER
 from dima.world_model.optimizer import ModelOptimizer
 
 STREAMS = ("replay", "starts", "policy", "tokens")
@@ -37,6 +38,7 @@ class MarieLearner(NativeLearner):
         The environment is stepped with a copy of tokenizer and actor on the CPU.
     """
 
+    past = 1
     REPORTED = {
         "tokenizer": ("reconstruction", "commitment"),
         "world_model": ("tokens", "reward", "continuation"),
@@ -54,7 +56,7 @@ class MarieLearner(NativeLearner):
     def __init__(self, config: CellConfig, device: torch.device) -> None:
         if not isinstance(config.parameters, MarieParameters):
             raise TypeError(f"{config.method} has no MARIE parameters")
-        self.parameters = p = config.parameters
+        self.parameters, self._device = (p := config.parameters), device
         super().__init__(Collector(config, p.schedule))
         spec = self._collector.spec
         torch.manual_seed(stream_seed(config.seed, "initialisation"))
@@ -144,6 +146,22 @@ class MarieLearner(NativeLearner):
     def frozen_policy(self) -> MeanPolicy:
         """A copy that training does not change."""
         return MeanPolicy(copy.deepcopy(self._acting))
+
+    def exploring_policy(self, seed: int) -> SampledPolicy:
+        """A copy of tokenizer and actor; nothing follows from `seed`, as it has no latent states."""
+        return SampledPolicy(copy.deepcopy(self._trained).cpu())
+
+    def imagine_along(
+        self, past: Past, actions: Float[np.ndarray, "horizon agents action"], seed: int
+    ) -> dict[str, Imagined]:
+        """Observations that follow from the last one, as far as the context reaches."""
+        start, following = (
+            torch.from_numpy(values).float().to(self._device)
+            for values in (past.observation[-1], actions[: self.parameters.behavior.horizon - 1])
+        )
+        generator = torch.Generator(self._device).manual_seed(seed)
+        predicted = imagine_along(self.tokenizer, self.world_model, start, following, generator)
+        return {NO_ORDER: Imagined(predicted.double().cpu().numpy())}
 
     def load_policy(self, state: dict[str, Any]) -> None:
         """Tokenizer and actor alone."""

@@ -167,13 +167,13 @@ def test_another_suite_is_refused(upstreams, capsys, method, task, suite) -> Non
             "happo-checkout",
             r"commit: .*",
             "commit: 1234567",
-            ["'parameters.commit'", "it must stand in quotes: YAML reads 1234567 as a number"],
+            ["'parameters.commit'", "it needs quotes: YAML reads 1234567 as a number"],
         ),
         (
             "happo-checkout",
             r"commit: .*",
             "commit: 82556e0",
-            ["'parameters.commit'", "it must stand in quotes: YAML reads 82556.0 as a number"],
+            ["'parameters.commit'", "it needs quotes: YAML reads 82556.0 as a number"],
         ),
         (
             "marie-checkout",

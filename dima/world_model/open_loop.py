@@ -8,25 +8,37 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dima.studies.episodes import Segments
 from dima.world_model.deterministic import DirectSampler
 from dima.world_model.sampler import EulerSampler
 from dima.world_model.world_model import WorldModel
 
 NO_ORDER = "none"
+"""Name of the rollout of a model that samples without an order of the agents."""
 
 
 @torch.no_grad()
 def open_loop(
-    world_model: WorldModel, sampler: EulerSampler | DirectSampler, segments: Segments, seed: int
-) -> Float[Tensor, "segments horizon state"]:
-    """Predicted states after each step, in scaled units; noise and orders follow from `seed` alone."""
-    generator = torch.Generator(segments.history.device).manual_seed(seed)
-    history = world_model.scale(segments.history)
-    actions = segments.past_action
-    predicted = []
-    for step in range(segments.action.shape[1]):
-        actions = torch.cat([actions, segments.action[:, step : step + 1]], dim=1)
+    world_model: WorldModel,
+    sampler: EulerSampler | DirectSampler,
+    history: Float[Tensor, "batch past state"],
+    past_action: Float[Tensor, "batch past-1 agents action"],
+    action: Float[Tensor, "batch horizon agents action"],
+    seed: int,
+) -> Float[Tensor, "batch horizon state"]:
+    """Predicted states after each step, in scaled units; noise and orders follow from `seed` alone.
+
+    Args:
+        world_model: scales the states.
+        sampler: of the model, with its own order or another.
+        history: raw states up to the start.
+        past_action: the actions between them.
+        action: those from the start on.
+        seed: of one generator for all steps.
+    """
+    generator = torch.Generator(history.device).manual_seed(seed)
+    history, actions, predicted = world_model.scale(history), past_action, []
+    for step in range(action.shape[1]):
+        actions = torch.cat([actions, action[:, step : step + 1]], dim=1)
         order = sampler.draw_order(len(history), generator)
         noise = sampler.draw_noise(len(history), history.shape[-1], generator)
         state = sampler.sample(history, actions, order, noise)
@@ -65,8 +77,8 @@ def own_order_first(world_model: WorldModel) -> dict[str, EulerSampler | DirectS
 
 
 def observe(
-    world_model: WorldModel, scaled: Float[Tensor, "segments horizon state"]
-) -> Float[Tensor, "segments horizon agents observation"]:
+    world_model: WorldModel, scaled: Float[Tensor, "batch horizon state"]
+) -> Float[Tensor, "batch horizon agents observation"]:
     """Every agent's observation of the predicted states."""
     with torch.no_grad():
         return world_model.observe(scaled.flatten(0, 1)).unflatten(0, scaled.shape[:2])
