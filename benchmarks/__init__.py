@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat; what they gave once stands under evidence/."""
+"""Measurements that anyone can repeat; results of some runs are in evidence/."""

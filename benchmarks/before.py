@@ -1,16 +1,14 @@
-"""The CPU time of an epoch's learning beside another checkout of this repository.
-
-A process each on one thread, calls taking turns.
+"""The CPU time of an epoch's learning in this checkout over that in another checkout of this repository.
 
     python -m benchmarks.before ../dima-before --grid cpu --json before.json
 
-Each part of the method is called with random data of the grid's sizes, as in `python -m benchmarks`; an epoch
-is the sum of its calls of each part, without environment steps, sampling of the replay memory and evaluation.
+Each checkout runs in a process of its own on one thread; their calls alternate. Each part of the method is
+called with random data of the grid's sizes, as in `python -m benchmarks`; an epoch is the sum of its calls of
+each part, without environment steps, replay sampling and evaluation.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -24,10 +22,7 @@ TASK, SHAPES = "halfcheetah-2x3", (17, 2, 19, 3)
 
 
 def work(grid: str) -> None:
-    """In the process of one checkout.
-
-    Say how many calls an epoch has, then answer the name of a part with the CPU seconds of a call.
-    """
+    """In a checkout's process: print an epoch's calls, then a call's CPU seconds for each part read."""
     import torch
 
     from benchmarks.contenders import Dima
@@ -48,12 +43,7 @@ def work(grid: str) -> None:
 
 
 class Checkout:
-    """A process with the code of a checkout.
-
-    Args:
-        folder: of the checkout.
-        grid: whose sizes are measured.
-    """
+    """A process with the code of the checkout in `folder`, at the sizes of a grid."""
 
     def __init__(self, folder: Path, grid: str) -> None:
         environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
@@ -82,9 +72,7 @@ class Checkout:
 
 
 def compare(before: Checkout, now: Checkout, rounds: int) -> dict[str, Any]:
-    """Median seconds of a call of each part, and the ratio of now over before with its extremes, of parts and
-    of the epoch.
-    """
+    """Seconds of a call before and now, and their ratio (`spread`), by part and for the epoch."""
     from benchmarks.timing import spread
 
     taken: dict[str, list[tuple[float, float]]] = {part: [] for part in PARTS}
@@ -111,36 +99,30 @@ def compare(before: Checkout, now: Checkout, rounds: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.before", description="An epoch's CPU time beside another checkout."
-    )
+    """Measure, print a table, write JSON."""
+    from benchmarks.timing import command, print_head, shown, write_result
+
+    parser = command(".before", "Compare an epoch's CPU time with another checkout.")
     parser.add_argument("checkout", type=Path, help="a checkout of the version to compare with")
     parser.add_argument("--grid", default="cpu", help="whose sizes (default: %(default)s)")
     parser.add_argument(
         "--rounds", type=int, default=7, help="pairs of calls of every part (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     if not (options.checkout / "benchmarks" / "contenders.py").is_file():
         parser.error(f"{options.checkout} is no checkout of this repository")
-    from benchmarks.timing import shown, write_result
-
     sides = [
         Checkout(folder.resolve(), options.grid) for folder in (options.checkout, Path(__file__).parents[1])
     ]
     found = compare(sides[0], sides[1], options.rounds)
     for side in sides:
         side.close()
-    print("part | before s | now s | now over before (least to greatest)\n---|---|---|---")
+    print_head("part | before s | now s | now over before (least to greatest)")
     for part, row in found.items():
-        print(
-            f"{part} | {row['before_seconds']['median']:.4f} | {row['now_seconds']['median']:.4f} | {shown(row['ratio'], '.2f')}"
-        )
-    if options.json:
-        write_result(
-            options.json, {"grid": options.grid, "task": TASK, "rounds": options.rounds, "parts": found}
-        )
+        seconds = (f"{row[side]['median']:.4f}" for side in ("before_seconds", "now_seconds"))
+        print(" | ".join([part, *seconds, shown(row["ratio"], ".2f")]))
+    result = {"grid": options.grid, "task": TASK, "rounds": options.rounds, "parts": found}
+    write_result(options.json, result)
 
 
 if __name__ == "__main__":

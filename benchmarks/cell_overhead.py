@@ -1,31 +1,26 @@
-"""How much of a MAPPO cell's wall time is neither learner nor evaluation.
-
-The log, the status, the checkpoints and the record.
+"""The share of a MAPPO cell's wall time outside learner and evaluation: log, status, checkpoints, record.
 
     python -m benchmarks.cell_overhead --json cell_overhead.json
 
-The cell runs with the parameters of the paper's grid to a smaller budget, in a folder that is removed, with a
-checkpoint after every epoch instead of one in five minutes. What happens once, before its first epoch and
-after its last, is counted apart.
+The cell has the parameters of the paper's grid, a smaller budget, and a checkpoint after every epoch instead
+of one in five minutes. What happens once, before its first epoch and after its last, is counted apart.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.harl import TASKS, cell
 from benchmarks.timed_cell import TimedCell
-from benchmarks.timing import write_result
+from benchmarks.timing import command, write_result
 from dima.config import CellConfig
 
 
 def measure(config: CellConfig) -> dict[str, Any]:
-    """Wall seconds of the cell, its epochs, its evaluations, the rest between them, and once before and after.
+    """Wall seconds: whole, epochs, evaluations, the rest between them, and once before and after.
 
     `rest_share` is the rest's part of the running cell.
     """
@@ -51,19 +46,12 @@ def measure(config: CellConfig) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cell_overhead",
-        description="What a cell costs beside learner and evaluation.",
-    )
+    """Measure, print, write JSON."""
+    parser = command(".cell_overhead", "Time what a cell does besides learning and evaluating.")
     parser.add_argument("--task", choices=TASKS, default="halfcheetah-2x3")
     parser.add_argument(
-        "--steps",
-        type=int,
-        default=40_000,
-        help="the cell's budget of environment steps (default: %(default)s)",
+        "--steps", type=int, default=40_000, help="environment steps of the cell (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     config = cell(options.task)
@@ -71,11 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config.model_copy(update={"task": config.task.model_copy(update={"env_steps": options.steps})})
     )
     print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found["seconds"].items()))
-    print(
-        f"neither learner nor evaluation: {found['rest_share']:.2%} of the wall time of {found['epochs']} epochs"
-    )
-    if options.json:
-        write_result(options.json, found)
+    share = f"{found['rest_share']:.2%} of the wall time of {found['epochs']} epochs"
+    print(f"neither learner nor evaluation: {share}")
+    write_result(options.json, found)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,21 @@
-"""What environment steps cost a DIMA cell: seconds for 1,000, the environment's share, their share of an epoch.
+"""Wall time of 1,000 environment steps of a DIMA cell, the environment's share, and their share of an epoch.
 
     python -m benchmarks.collecting --json collecting.json
 
-One world, stepped with the cell's actor, untrained, which acts as fast as a trained one. Only cells of the grid
-`quick` also run epochs: one of `paper` takes most of an hour on a CPU.
+One world, stepped with the cell's actor, untrained, which acts as fast as a trained one. Only cells of the
+grid `quick` also run epochs: one of `paper` takes most of an hour on a CPU.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.stages import watched
-from benchmarks.timing import Stopwatch, shown, spread, write_result
+from benchmarks.timing import Stopwatch, command, print_head, shown, spread, write_result
 from benchmarks.workload import CONFIG
 from dima.behavior.networks import DirectPolicy
 from dima.config import CellConfig
@@ -87,26 +85,22 @@ def table_line(row: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.collecting", description="What stepping the environment costs a DIMA cell."
-    )
+    """Measure, print a table, write JSON."""
+    parser = command(".collecting", "Time the environment steps of a DIMA cell.")
     parser.add_argument("--grids", nargs="+", choices=CELLS, default=tuple(CELLS))
     parser.add_argument(
         "--epochs", type=int, default=3, help="measured epochs of every cell (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), sep="\n", flush=True)
+    print_head(HEAD)
     rows = []
     for grid in options.grids:
         for task in CELLS[grid]:
             config = load_grid(grid, CONFIG).resolve(CellKey(task, "dima", 1))
             rows.append(measure(config, options.epochs, learning=grid == LEARNING))
             print(table_line(rows[-1]), flush=True)
-    if options.json:
-        write_result(options.json, {"rows": rows})
+    write_result(options.json, {"rows": rows})
 
 
 if __name__ == "__main__":

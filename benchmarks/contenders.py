@@ -1,12 +1,8 @@
-"""The two that are compared: `dima` as it trains, and the reference.
-
-A call of a part is one update, or one batch of rollouts.
-"""
+"""The two sides: `dima` as it trains, and the reference. A call is one update or one batch of rollouts."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,32 +20,12 @@ Results = dict[str, Tensor]
 GRADIENT = "gradient of "
 
 
-class Contender(Protocol):
-    """One method for each part, which returns what both must agree on; every call has the same noise."""
+class Dima:
+    """`dima`.
 
-    def state_decoder(self) -> Results:
-        """One update: loss and gradients."""
-        ...
-
-    def denoiser(self) -> Results:
-        """One update: loss and gradients."""
-        ...
-
-    def reward_model(self) -> Results:
-        """One update: losses and gradients."""
-        ...
-
-    def imagination(self) -> Results:
-        """A batch of rollouts with reward and continuation."""
-        ...
-
-    def behavior(self) -> Results:
-        """One policy update: the last losses and the new weights."""
-        ...
-
-
-class Dima(Contender):
-    """`dima`."""
+    Every part's method makes one call and returns what both sides must agree on: losses and gradients,
+    rollouts, or the policy's new weights. Every call has the same noise.
+    """
 
     def __init__(self, sizes: Sizes, data: Data) -> None:
         self._data, self._config = data, (p := sizes.parameters).behavior
@@ -98,8 +74,8 @@ class Dima(Contender):
         return {name: losses[name] for name in ("actor_loss", "critic_loss")} | _weights(self.actor_critic)
 
 
-class Plain(Contender):
-    """The reference, on weights of its own that start as those of `Dima`."""
+class Plain:
+    """The reference, whose weights start like `Dima`'s."""
 
     def __init__(self, sizes: Sizes, data: Data) -> None:
         self._data, self._shapes, self._config = data, sizes.shapes, (p := sizes.parameters).behavior
@@ -163,8 +139,11 @@ class Plain(Contender):
         return {"actor_loss": actor_loss, "critic_loss": critic_loss} | _weights(self.actor_critic)
 
 
+Contender = Dima | Plain
+
+
 def relative_error(ours: Results, reference: Results) -> float:
-    """|a - b| / |b| of everything put into one vector; 0 of nothing."""
+    """|a - b| / |b| of all values as one vector; 0 of none."""
     if not reference:
         return 0.0
     difference = sum((ours[name] - reference[name]).double().square().sum().item() for name in reference)

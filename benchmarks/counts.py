@@ -1,6 +1,4 @@
-"""Numbers without noise: floating-point operations, operator calls, kernels, and how often the host waits for
-the device.
-"""
+"""Numbers without noise: floating-point operations, operator calls, kernels, waits of the host."""
 
 from __future__ import annotations
 
@@ -78,17 +76,12 @@ class HostQuestions(TorchDispatchMode):
 
 
 def flops(call: Callable[[], Any]) -> int:
-    """Floating-point operations of matrix products, convolutions and attention, two for a multiplication with
-    its addition.
-    """
-    aten: Any = torch.ops.aten
-    cpu_attention = {  # torch's counter knows attention on GPUs alone
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
-            query, key, value
-        ),
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, query, key, value, *_, **__: (
-            sdpa_backward_flop_count(gradient, query, key, value)
-        ),
+    """FLOPs of matrix products, convolutions and attention; a multiply-add counts as two."""
+    attention: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    backward: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    cpu_attention = {  # torch's counter knows attention on GPUs only
+        attention: lambda *inputs, **_: sdpa_flop_count(*inputs[:3]),
+        backward: lambda *inputs, **_: sdpa_backward_flop_count(*inputs[:4]),
     }
     with FlopCounterMode(display=False, custom_mapping=cpu_attention) as counter:
         call()
@@ -103,21 +96,20 @@ def operator_calls(call: Callable[[], Any]) -> int:
 
 
 class Launches(NamedTuple):
-    """Kernels of compiled code: a library's products of matrices, and those that the compiler has written."""
+    """Kernels of compiled code: matrix products of a library, and those that the compiler wrote."""
 
     products: int
     written: int
 
 
 def launches(call: Callable[[], Any]) -> Launches:
-    """How many kernels the compiled code launches that `call` compiles, on the way forward and back, as it
-    says itself.
+    """Kernels in the code that `call` compiles, forward and backward.
 
-    On a CPU the compiler writes C++ where it would write Triton on a GPU; what it fuses is nearly the same.
+    On a CPU the compiler writes C++ instead of Triton; what it fuses is nearly the same.
     """
     from torch._inductor import config, utils  # take seconds to import
 
-    with config.patch(force_disable_caches=True):  # what is found in a cache is not generated
+    with config.patch(force_disable_caches=True):  # cached code is not generated
         _, codes = utils.run_and_get_code(call)
     bodies = [code[code.index("def call(") :] for code in codes]
     return Launches(*(sum(len(pattern.findall(body)) for body in bodies) for pattern in (PRODUCT, WRITTEN)))
@@ -145,17 +137,14 @@ def flops_per_epoch(sizes: Sizes, counted: Mapping[str, Counted]) -> tuple[float
 
 
 def host_questions_of_an_epoch(learner: DimaLearner) -> int:
-    """How often the next epoch's learning waits for the device; collecting before it computes on the host."""
+    """How often the next epoch's learning waits for the device; environment steps run on the host."""
     with watched(learner, learning(learner.collect())), HostQuestions() as questions:
         learner.run_epoch()
     return len(questions.names)
 
 
 def host_questions_per_epoch(updates: int) -> int:
-    """The same of a learner on push-mass whose epochs have `updates` updates of every part.
-
-    A count that should not depend on them.
-    """
+    """The same for push-mass with `updates` updates of every part, of which it should be independent."""
     changes = {part: {"updates_per_epoch": updates} for part in PARTS[:3]} | {
         "behavior": {"policy_updates_per_epoch": updates}
     }

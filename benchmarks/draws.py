@@ -1,7 +1,4 @@
-"""The random numbers that `dima` draws from a generator, in its order.
-
-So that the reference is given the same ones.
-"""
+"""The random numbers that `dima` draws, in its order, for the reference."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def imagination_draws(
 ) -> ImaginationDraws:
     """What `imagine` draws, for shapes (D, N, O, A).
 
-    What the configuration has no use for comes from a stream of its own, so that it moves nothing else.
+    Unused draws come from streams of their own, so they change nothing else.
     """
     states, agents, _, actions = shapes
     return ImaginationDraws(

@@ -1,24 +1,17 @@
-"""MAMuJoCo's cost beside other ways to the same observations.
-
-Gymnasium's vector environments and HARL-style single ones.
+"""MAMuJoCo's CPU time compared with gymnasium's vector environments, HARL-style ones and gymnasium-robotics.
 
     python -m benchmarks.environments --json environments.json
 
 For every task, pairs of runs alternate in one process; a ratio is the other's CPU time, its worker processes
-included, over ours for the same actions in as many worlds. The preset gymnasium-robotics runs beside that
-package's own environments.
+included, over ours for the same actions in as many worlds. The preset gymnasium-robotics is compared with
+that package's own environments.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -27,7 +20,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium_robotics import mamujoco_v1
 
 import envs
-from dima.record.provenance import provenance
+from benchmarks.timing import command, print_head, shown, spread, write_result
 from envs.mujoco_process import as_python_warnings
 
 ROBOTS = {  # gymnasium's robot with the rules of the preset `paper`, and the zeros that its state ends in
@@ -91,9 +84,7 @@ class Vector(Contender):
 
 
 class Single(Contender):
-    """One gymnasium environment after the other, the id and the scaling added agent by agent, as HARL's
-    wrapper does.
-    """
+    """Gymnasium's environments in turn; id and scaling are added agent by agent, as in HARL's wrapper."""
 
     def __init__(self, task: str, worlds: int) -> None:
         robot, arguments, self._zeros = ROBOTS[task.split("-")[0]]
@@ -120,10 +111,7 @@ class Single(Contender):
 
 
 class Parallel(Contender):
-    """The environments of gymnasium-robotics, one after the other, their dicts turned into arrays.
-
-    Equal views only.
-    """
+    """The environments of gymnasium-robotics in turn, their dicts of equal views turned into arrays."""
 
     def __init__(self, task: str, worlds: int) -> None:
         robot, split = task.split("-")
@@ -147,9 +135,7 @@ class Parallel(Contender):
 
 
 class Rival(NamedTuple):
-    """A way to the same observations, the preset it compares with and how it is made for a task and a number
-    of worlds.
-    """
+    """Another source of the same observations: `make` takes a task and a number of worlds."""
 
     name: str
     preset: str
@@ -171,9 +157,7 @@ RIVALS = (
 
 
 def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dict[str, Any]:
-    """Median, least and greatest of the rival's CPU time over ours, for `pairs` pairs of `steps` steps in
-    `worlds` worlds.
-    """
+    """The rival's CPU time over ours (`spread`), from `pairs` pairs of `steps` steps in `worlds` worlds."""
     with as_python_warnings(dropped="settotalmass"):
         theirs = rival.make(task, worlds)  # first, because it may fork
         ours = Ours(task, rival.preset, worlds)
@@ -188,7 +172,6 @@ def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dic
             order = (ours, theirs) if pair % 2 else (theirs, ours)
             seconds = {contender: _cpu_seconds(contender, chunk) for contender in order}
             ratios.append(seconds[theirs] / seconds[ours])
-    found = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
     return {
         "task": task,
         "preset": rival.preset,
@@ -196,7 +179,7 @@ def compare(task: str, rival: Rival, worlds: int, steps: int, pairs: int) -> dic
         "worlds": worlds,
         "steps": steps,
         "pairs": pairs,
-    } | found
+    } | spread(ratios)
 
 
 def _cpu_seconds(contender: Contender, actions: np.ndarray) -> float:
@@ -215,38 +198,28 @@ def clock_of(process: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        description="MAMuJoCo's CPU time beside other ways to the same observations."
-    )
+    """Measure, print a table, write JSON."""
+    parser = command(".environments", "Compare MAMuJoCo's CPU time with other environments.")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument(
         "--worlds", nargs="+", type=int, default=(1, 10, 64), help="numbers of worlds (default: 1 10 64)"
     )
     parser.add_argument(
-        "--steps",
-        type=int,
-        default=2000,
-        help="steps of one run, of all its worlds together (default: %(default)s)",
+        "--steps", type=int, default=2000, help="of one run, summed over worlds (default: %(default)s)"
     )
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pairs", type=int, default=7, help="pairs of runs (default: %(default)s)")
     options = parser.parse_args(arguments)
+    print_head("CPU time over ours | task | preset | worlds | median (least to greatest)")
     rows = []
-    print("CPU time over ours | task | preset | worlds | median (least to greatest)\n---|---|---|---|---")
     for worlds in options.worlds:
         for task in options.tasks:
             for rival in RIVALS:
                 if task in rival.tasks:
                     row = compare(task, rival, worlds, max(1, options.steps // worlds), options.pairs)
                     rows.append(row)
-                    numbers = f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
-                    print(" | ".join([row["rival"], task, row["preset"], str(worlds), numbers]), flush=True)
-    if options.json:
-        origin = provenance("cpu", None)
-        named = {name: origin[name] for name in ("commit", "dirty", "hardware", "python", "versions")}
-        result = named | {"processors": len(os.sched_getaffinity(0)), "rows": rows}
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                    words = [row["rival"], task, row["preset"], str(worlds), shown(row, ".2f")]
+                    print(" | ".join(words), flush=True)
+    write_result(options.json, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
-"""The verdict on the grid `fewer-steps` by the rule in its file.
+"""Which training recipe needs fewer environment steps than DIMA, by the rules of the grid `fewer-steps`.
 
-Which training recipe needs fewer environment steps than DIMA.
-
-`python -m benchmarks.fewer_steps --from results` prints it.
+python -m benchmarks.fewer_steps --from results
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.timing import write_result
+from benchmarks.timing import command, print_head, write_result
 from benchmarks.workload import CONFIG
 from dima.analysis.records.load import CellRecord, load_cells, read_curve, read_evaluations
 from dima.analysis.records.sources import records_in
@@ -36,9 +33,7 @@ Scores = Mapping[str, Mapping[int, float]]
 
 
 class Improvement(NamedTuple):
-    """The probability that a seed of one arm has the larger score than a seed of the other, with its 95 %
-    interval.
-    """
+    """Probability, with its 95 % interval, that a seed of one arm scores higher than one of the other."""
 
     probability: float
     low: float
@@ -51,9 +46,9 @@ class Improvement(NamedTuple):
 
 
 def score(record: CellRecord, steps: Sequence[int]) -> float | None:
-    """The area under the curve at `steps`; a diverged cell goes on standing still.
+    """Area under the learning curve at `steps`; None for a cell that has not ended.
 
-    None for a cell that has not ended.
+    A diverged cell counts as standing still from then on.
     """
     if record.state not in ("completed", "diverged"):
         return None
@@ -84,7 +79,7 @@ def improvement(arm: Mapping[int, float], other: Mapping[int, float]) -> Improve
 
 
 def dropped(scores: Scores) -> list[str]:
-    """Rule 3: the arms whose first seeds all lie below all first seeds of another."""
+    """Rule 3: the arms whose first seeds are all below all first seeds of another."""
     first = {
         arm: [seeds[seed] for seed in range(1, SEEDS_AT_FIRST + 1)]
         for arm, seeds in scores.items()
@@ -104,7 +99,7 @@ def winner(scores: Scores) -> str | None:
 
 
 def deciding_part(scores: Scores) -> str:
-    """Rule 4, its last sentence, in words."""
+    """The last sentence of rule 4, in words."""
     if not all(_has(scores[arm], SEEDS) for arm in KEPT):
         return "undecided: seeds are missing"
     alone = [part for part in PARTS if improvement(scores[part], scores[BASE]).beats]
@@ -120,9 +115,7 @@ def deciding_part(scores: Scores) -> str:
 
 
 def conclude(scores: Scores) -> dict[str, Any]:
-    """Every arm's scores and improvement over dima, which arms are dropped, the winner and the deciding
-    part.
-    """
+    """Every arm's scores and improvement over dima, the dropped arms, the winner and the deciding part."""
     arms = {
         arm: {
             "scores": dict(seeds),
@@ -145,36 +138,31 @@ def _values(seeds: Mapping[int, float]) -> Float[np.ndarray, " seeds"]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the arms and the verdict, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fewer_steps", description="The verdict on the grid fewer-steps."
-    )
+    """Print the arms and the verdict, write JSON."""
+    parser = command(".fewer_steps", "Judge the arms of the grid fewer-steps.")
     parser.add_argument(
         "--from",
         dest="places",
         type=Path,
         nargs="+",
         default=[Path("results")],
-        help="folders or archives of records",
+        help="folders or archives of records (default: results)",
     )
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     try:
         scores = read_scores(load_grid(GRID, CONFIG), options.places)
     except UserError as error:
         sys.exit(str(error))
     found = conclude(scores)
-    print("arm | seeds | mean area | probability of improvement over dima", "---|---|---|---", sep="\n")
+    print_head("arm | seeds | mean area | probability of improvement over dima")
     for arm, row in found["arms"].items():
         over = row["over_dima"]
         chance = f"{over['probability']:.2f} ({over['low']:.2f} to {over['high']:.2f})" if over else "-"
         mean = "-" if row["mean"] is None else f"{row['mean']:.0f}"
-        print(
-            f"{arm}{' (dropped)' if arm in found['dropped'] else ''} | {len(row['scores'])} | {mean} | {chance}"
-        )
+        name = f"{arm} (dropped)" if arm in found["dropped"] else arm
+        print(f"{name} | {len(row['scores'])} | {mean} | {chance}")
     print(f"winner: {found['winner'] or 'none, or seeds are missing'}; {found['part']}")
-    if options.json:
-        write_result(options.json, found)
+    write_result(options.json, found)
 
 
 if __name__ == "__main__":

@@ -20,27 +20,18 @@ ROWS = {
     "cuda": {"imagined": 600, "predicted": 64, "trained": 192},
     "cpu": {"imagined": 5, "predicted": 3, "trained": 2},
 }
-"""Of a policy update, and of predictions and the loss in an update of the denoiser; a few on a CPU, where the
-interpreter takes seconds."""
+"""Of a policy update, and of predictions and the loss in a denoiser update; few for the slow interpreter."""
 CHECKED = {"cuda": (37, 20), "cpu": (2, 2)}
-"""Rows that are compared, and calls that must give the same bits."""
+"""Rows to compare, and calls that must give the same bits."""
 CALLS, REPLAYS, TAKEN = 10, 5, 7
-"""In a graph, of a graph in one time, and times."""
+"""Calls in a graph, replays of it in one measurement, and measurements."""
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """`Denoiser.network`."""
 
 
 class Bench:
-    """A denoiser of the paper's sizes with random weights, and tensors for it.
-
-    Args:
-        device: of all.
-        state_dim: of a state.
-
-    Attributes:
-        layout: of the denoiser's network.
-    """
+    """A denoiser of the paper's sizes with random weights, the layout of its network, and inputs for it."""
 
     def __init__(self, device: torch.device, state_dim: int) -> None:
         self.device, self.state_dim = device, state_dim
@@ -56,19 +47,19 @@ class Bench:
 
     @property
     def device_name(self) -> str:
-        """Of the card, or "cpu"."""
+        """The card's name, or "cpu"."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
     def plain(self) -> Network:
-        """Layer by layer."""
+        """The network layer by layer."""
         return self.denoiser.prepared()
 
     def compile_plain(self) -> None:
-        """From now on the plain network is compiled, as a learner of the preset `fast` has it."""
+        """Compile the plain network, like a learner with the preset `fast`."""
         self.denoiser.compile_network()
 
     def fused(self, launch: Launch) -> Callable[[], Network]:
-        """Likewise, fused."""
+        """Prepares the fused network."""
         return FusedNetwork(self.layout, launch).prepared
 
     def inputs(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,17 +69,14 @@ class Bench:
         return noisy, history, modulation
 
     def without_gradients(self, prepared: Callable[[], Network], rows: int) -> Callable[[], Tensor]:
-        """A call of weights that were prepared before."""
+        """A call with weights that are already prepared."""
         inputs = self.inputs(rows)
         with torch.no_grad():
             network = prepared()
         return torch.no_grad()(lambda: network(*inputs))
 
     def with_gradients(self, prepared: Callable[[], Network], rows: int) -> Callable[[], tuple[Tensor, ...]]:
-        """A call forward and backward, weights prepared in it.
-
-        Gradients of the modulation and of every weight, as an update takes them.
-        """
+        """A call that prepares weights, runs forward, and returns gradients of modulation and all weights."""
         noisy, history, modulation = self.inputs(rows)
         modulation.requires_grad_()
         weight = torch.randn_like(noisy)
@@ -98,7 +86,7 @@ class Bench:
     def each_call(
         self, prepared: Callable[[], Network], *, gradients: bool = True
     ) -> dict[str, Callable[[], Any]]:
-        """Every call that is timed, made once."""
+        """Every call to time; each has run once."""
         rows = ROWS[self.device.type]
         calls: dict[str, Callable[[], Any]] = {
             use: self.without_gradients(prepared, rows[use]) for use in ("imagined", "predicted")
@@ -111,11 +99,9 @@ class Bench:
 
 
 def errors(bench: Bench, launch: Launch) -> dict[str, Any]:
-    """Relative errors of the output and, with float32 weights, of the worst gradient.
+    """Whether calls give the same bits; relative errors of the output and, in float32, the worst gradient.
 
-    And whether calls give the same bits.
-
-    Gradients in float16 would need their loss scaled.
+    Gradients in float16 would need a scaled loss.
     """
     fused, (rows, calls) = bench.fused(launch), CHECKED[bench.device.type]
     call, wanted = alike(lambda prepared: bench.without_gradients(prepared, rows), fused, bench.plain)
@@ -132,7 +118,7 @@ def errors(bench: Bench, launch: Launch) -> dict[str, Any]:
 def alike(
     make: Callable[[Callable[[], Network]], Callable[[], Any]], *networks: Callable[[], Network]
 ) -> list[Callable[[], Any]]:
-    """A call of each network, all with the same numbers."""
+    """A call of each network, all with the same inputs."""
     calls = []
     for prepared in networks:
         torch.manual_seed(1)
@@ -154,10 +140,7 @@ def times(bench: Bench, prepared: Callable[[], Network], *, gradients: bool = Tr
 
 
 def microseconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Of one call: the median of several times of a CUDA graph of `CALLS` calls.
-
-    On a CPU, of the one that follows.
-    """
+    """Of one call: the median over replays of a CUDA graph of `CALLS` calls; on a CPU a single call."""
     if device.type == "cpu":
         started = time.perf_counter()
         call()
@@ -176,7 +159,7 @@ def microseconds(call: Callable[[], Any], device: torch.device) -> float:
 
 
 def graph_of(call: Callable[[], Any]) -> torch.cuda.CUDAGraph:
-    """`CALLS` calls, recorded after some on a stream of their own, as recording needs it; replayed once."""
+    """A graph of `CALLS` calls, recorded after warm-up calls on a side stream; replayed once."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

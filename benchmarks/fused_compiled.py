@@ -1,7 +1,4 @@
-"""Compiles the fused network's kernels for a GPU without one.
-
-Registers, spilled bytes, shared memory, and which instructions they use.
-"""
+"""Compile the fused network's kernels without a GPU: registers, spills, shared memory, instructions."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.int32: "i32"}
 
 
 class Recorder:
-    """Stands in the place of a kernel and notes what it is launched with."""
+    """Replaces a kernel and records the arguments of its launches."""
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
@@ -45,7 +42,7 @@ class Recorder:
 
 @contextmanager
 def recorded() -> Iterator[dict[str, Recorder]]:
-    """Within it no kernel runs."""
+    """Record launches instead of running kernels."""
     with ExitStack() as patches:
         recorders = {}
         for name, kernel in KERNELS.items():
@@ -56,11 +53,11 @@ def recorded() -> Iterator[dict[str, Recorder]]:
 
 
 def compiled_kernels(network: FusedNetwork, capability: int = HOPPER) -> dict[str, dict[str, Any]]:
-    """What became of the kernels of a training pass and of a call without gradients, by name.
+    """What the kernels of a training pass and of a call without gradients use, by name.
 
     Args:
-        network: on a CPU; it need not be able to run.
-        capability: of the GPU, ten times its version.
+        network: on a CPU.
+        capability: ten times the GPU's compute capability.
     """
     signal, modulation = torch.zeros(5, 4, network.layout.sizes[-1]), torch.zeros(5, network.layout.modulated)
     with recorded() as recorders, torch.no_grad():
@@ -79,7 +76,7 @@ def compiled_kernels(network: FusedNetwork, capability: int = HOPPER) -> dict[st
 def compiled(
     kernel: Any, arguments: Mapping[str, Any], options: Mapping[str, Any], capability: int
 ) -> dict[str, Any]:
-    """One kernel, for arguments of these types."""
+    """What one kernel uses, for arguments of these types."""
     import triton  # pyright: ignore[reportMissingImports]
     from triton.backends.compiler import GPUTarget  # pyright: ignore[reportMissingImports]
     from triton.compiler import ASTSource  # pyright: ignore[reportMissingImports]
@@ -110,7 +107,7 @@ def compiled(
 
 
 def assembled(ptx: str, capability: int) -> dict[str, int]:
-    """Registers a thread, and bytes of them that do not fit, by Triton's own assembler."""
+    """Registers a thread and spilled bytes, by Triton's assembler."""
     import triton  # pyright: ignore[reportMissingImports]
 
     assembler = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"

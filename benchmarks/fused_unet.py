@@ -1,15 +1,13 @@
-"""The denoiser's network as one Triton kernel, on one GPU.
-
-First whether it computes the same, then how long a call takes.
+"""The denoiser's network as one Triton kernel on one GPU: is it right, and how long does a call take?
 
     python -m benchmarks.fused_unet --json fused-unet.json
 
 For each way to launch the kernels: errors of the output and of the worst gradient against the plain network
 in float32, and whether 20 calls give the same bits (a race would show). Then microseconds a call without
 gradients for the rows of a policy update (600) and of a prediction in training (64), and forward and backward
-for the rows of a training update (192), each from CUDA graphs of several calls; of the plain network too, as
-it is and compiled. It ends with 1 where a launch computed something else. Nothing begins after `--seconds`,
-and what there was no time for is null.
+for the rows of a training update (192), from CUDA graphs of several calls; the same for the plain network,
+eager and compiled. Exit status 1: a launch computed something else. Nothing starts after `--seconds`; what
+had no time is null.
 
 Without a GPU, `--compile-only` compiles the kernels for one, and TRITON_INTERPRET=1 with `--device cpu` shows
 that the command works.
@@ -27,14 +25,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from benchmarks.fused_calls import CALLS, Bench, errors, times
 from benchmarks.fused_compiled import compiled_kernels
-from benchmarks.timing import write_result
+from benchmarks.timing import command, write_result
 from dima.learning.compute import prepare_process
 from dima.world_model.fused.network import FusedNetwork, Launch
 
@@ -42,7 +39,8 @@ from dima.world_model.fused.network import FusedNetwork, Launch
 def name_of(launch: Launch) -> str:
     """Its sizes in words."""
     weights = str(launch.weights).removeprefix("torch.")
-    sizes = f"{launch.rows} rows, {launch.warps} warps, {launch.terms} products, {launch.stages} stages, {weights}"
+    widths = f"{launch.rows} rows, {launch.warps} warps, {launch.terms} products, {launch.stages} stages"
+    sizes = f"{widths}, {weights}"
     return sizes if launch.precision == "tf32" else f"{sizes} products"
 
 
@@ -59,20 +57,17 @@ LAUNCHES = {
         Launch(stages=1),
     )
 }
-"""The most telling first, and before all the project's own."""
+"""The project's own first, then by importance."""
 EXACT = {name_of(launch): launch for launch in (Launch(terms=1, precision="ieee"),)}
 MOST = {"ieee": 1e-4, "tf32": 2e-2}
-"""Relative error, by the precision of products; float16 rounds as TF32 does."""
+"""Largest relative error, by the precision of products; float16 rounds like TF32."""
 CHECKING_SHARE = 0.55
-"""Of the time, for errors and for compiling."""
+"""Share of the time for errors and for compiling."""
 Result = TypeVar("Result")
 
 
 def is_right(found: Mapping[str, Any] | None, launch: Launch) -> bool:
-    """Whether a launch computes the same, and the same bits twice.
-
-    No error may be NaN, which is not below anything.
-    """
+    """Whether a launch's errors are small (NaN is not) and its calls give the same bits."""
     if found is None or "failed" in found:
         return False
     return found["same_bits"] and all(
@@ -81,7 +76,7 @@ def is_right(found: Mapping[str, Any] | None, launch: Launch) -> bool:
 
 
 def tried(measurement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What it found, or the last line of why it failed."""
+    """The result, or the last line of the error."""
     try:
         return measurement()
     except Exception as error:
@@ -90,7 +85,7 @@ def tried(measurement: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def measure(bench: Bench, seconds: float) -> dict[str, Any]:
-    """Errors of every launch, then times of those that compute the same, and of the plain network."""
+    """Errors of every launch, then times of the right ones and of the plain network."""
     began = time.monotonic()
     found: dict[str, Any] = {"errors": {}, "microseconds": {}}
 
@@ -117,12 +112,12 @@ def measure(bench: Bench, seconds: float) -> dict[str, Any]:
 
 
 def fused_times(bench: Bench, launch: Launch) -> dict[str, float]:
-    """Microseconds of the calls that have the launch's weights."""
+    """Microseconds of a launch's calls, with gradients if its weights are float32."""
     return times(bench, bench.fused(launch), gradients=launch.weights == torch.float32)
 
 
 def start_compiler(bench: Bench) -> subprocess.Popen[bytes] | None:
-    """A process that compiles the plain network for the caches; None on a CPU, where that is not compiled."""
+    """Start a process that compiles the plain network into the caches; None on a CPU."""
     if bench.device.type == "cpu":
         return None
     command = [
@@ -137,10 +132,7 @@ def start_compiler(bench: Bench) -> subprocess.Popen[bytes] | None:
 
 
 def has_compiled(compiler: subprocess.Popen[bytes] | None, seconds: float) -> bool:
-    """Whether the process has filled the caches within these seconds.
-
-    It has ended afterwards, so that it disturbs no time.
-    """
+    """Whether the process filled the caches within these seconds; it is ended either way."""
     if compiler is None:
         return False
     with suppress(subprocess.TimeoutExpired):
@@ -150,7 +142,7 @@ def has_compiled(compiler: subprocess.Popen[bytes] | None, seconds: float) -> bo
 
 
 def warm_caches(state_dim: int) -> None:
-    """Compile the plain network, so that another process finds it in the compiler's caches."""
+    """Compile the plain network into the compiler's caches."""
     prepare_process("fast", torch.device("cuda"))
     bench = Bench(torch.device("cuda"), state_dim)
     bench.compile_plain()
@@ -158,7 +150,7 @@ def warm_caches(state_dim: int) -> None:
 
 
 def compile_only(state_dim: int) -> dict[str, Any]:
-    """What the kernels of every launch become on a GPU of compute capability 9.0."""
+    """Compile the kernels of every launch for compute capability 9.0; returns what they use."""
     found: dict[str, Any] = {}
     layout = Bench(torch.device("cpu"), state_dim).layout
     for name, launch in LAUNCHES.items():
@@ -168,12 +160,12 @@ def compile_only(state_dim: int) -> dict[str, Any]:
 
 
 def refusal(device: str, *, compile_only: bool) -> str | None:
-    """Why it cannot run here."""
+    """Why the command cannot run here; None if it can."""
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     try:
         version("triton")
     except PackageNotFoundError:
-        return "Triton is not installed: `pip install -e '.[triton]'`, at the version that this build of torch asks for."
+        return "Triton is not installed: `pip install -e '.[triton]'`, at the version that this torch needs."
     if compile_only:
         return (
             "TRITON_INTERPRET=1 is set, under which nothing is compiled: unset it." if interpreted else None
@@ -187,22 +179,21 @@ def refusal(device: str, *, compile_only: bool) -> str | None:
     return (
         None
         if interpreted
-        else "On a CPU the kernels run in Triton's interpreter alone: set TRITON_INTERPRET=1."
+        else "On a CPU the kernels run only in Triton's interpreter: set TRITON_INTERPRET=1."
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fused_unet", description=(__doc__ or "").partition("\n\n")[0]
-    )
+    """Measure or compile, print, write JSON; returns 1 if a launch is wrong."""
+    parser = command(".fused_unet", "Check and time the fused network on a GPU.")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--state-dim", type=int, default=17, help="numbers of a state, 17 as HalfCheetah has")
-    parser.add_argument("--seconds", type=float, default=65, help="nothing begins after these")
     parser.add_argument(
-        "--compile-only", action="store_true", help="compile for an H100, with or without a GPU"
+        "--state-dim", type=int, default=17, help="size of a state (default: HalfCheetah's %(default)s)"
     )
-    parser.add_argument("--json", type=Path, help="where to write what was found")
+    parser.add_argument(
+        "--seconds", type=float, default=65, help="nothing starts after this (default: %(default)s)"
+    )
+    parser.add_argument("--compile-only", action="store_true", help="compile for an H100; needs no GPU")
     parser.add_argument("--warm-caches", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.state_dim < 1:
@@ -217,8 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         bench = Bench(torch.device(options.device), options.state_dim)
         found = {"device": bench.device_name, "calls_in_a_graph": CALLS} | measure(bench, options.seconds)
-    if options.json:
-        write_result(options.json, {"triton": version("triton"), "state_dim": options.state_dim} | found)
+    write_result(options.json, {"triton": version("triton"), "state_dim": options.state_dim} | found)
     launches = EXACT | LAUNCHES
     wrong = [
         name

@@ -1,27 +1,24 @@
-"""How fast methods learn on one GPU.
-
-DIMA against its targets, the pace of any methods, or a profile of the kernels.
+"""How fast methods learn on one GPU: DIMA's targets, the pace of any methods, or a profile of kernels.
 
     python -m benchmarks.gpu --json gpu.json
     python -m benchmarks.gpu --method dima-fast mamba mappo
     python -m benchmarks.gpu --method dima dima-swift --compute fast
     python -m benchmarks.gpu --profile
 
-Every measurement is made in a process of its own, the most important first. One that fails leaves its reason
-in its place and the others go on; one for which `--minutes` leaves no time is said to be missing. The first
-takes at most 25 s, at toy size: where that fails, nothing else is begun.
+Every measurement runs in a process of its own, the most important first. One that fails reports its reason
+and the others continue; one for which `--minutes` leaves no time is reported as missing. The first takes at
+most 25 s, at toy size; if it fails, nothing else starts.
 
-Against the targets (`benchmarks.gpu_learner`, `benchmarks.gpu_targets`) the paths are the preset `reference`
-or `fast`, and plain eager execution or CUDA graphs (with compiled parts where the preset has them). The
-epochs learn from a full replay memory, the cell from what it has collected; its minutes are extrapolated from
-at most 100 epochs. Kernels are compiled for the first path that needs them and kept for the other processes
-of the command, except for the cell, which compiles its own. Four seeds are trained at once with and without
-CUDA's MPS.
+Targets (`benchmarks.gpu_learner`, `benchmarks.gpu_targets`): presets `reference` and `fast`, each run eagerly
+and as CUDA graphs (with compiled parts in `fast`). Epochs learn from a full replay memory, the cell from what
+it has collected; its minutes are extrapolated from at most 100 epochs. Kernels are compiled for the first
+path that needs them and reused by the other processes, except for the cell, which compiles its own. Four
+seeds train at once with and without CUDA's MPS.
 
-`--method` (`benchmarks.gpu_pace`) times whole epochs of methods as their files have them and prints rows for
-workflow/reference/speed.yaml; `--profile` (`benchmarks.gpu_profile`) looks into the updates of one.
+`--method` (`benchmarks.gpu_pace`) times whole epochs of methods as configured and prints rows for
+workflow/reference/speed.yaml; `--profile` (`benchmarks.gpu_profile`) profiles the updates of one.
 
-Without a GPU, `--device cpu --sizes toy` shows that all this works; nothing is a graph there.
+Without a GPU, `--device cpu --sizes toy` shows that the command works; no graphs are recorded there.
 """
 
 from __future__ import annotations
@@ -61,16 +58,15 @@ from benchmarks.gpu_targets import (
     verdicts,
 )
 from benchmarks.method_cells import TASKS, method_cell
-from benchmarks.timing import shown, spread, write_result
+from benchmarks.timing import command, shown, spread, write_result
 from dima.errors import UserError
 
 EPOCHS = 5
 FIRST_SECONDS, METHOD_SECONDS = 25.0, 300.0
-"""That the first part, and one method of `--method` or `--profile`, may take."""
+"""Limits of the first part, and of one method of `--method` or `--profile`."""
 CELL_SECONDS = 90.0
 CELL_STEPS = {"paper": (5_000, 1_000, 100), "toy": (100, 50, 6)}
-"""Environment steps of the cell's first epoch and of each that follows, and how many follow where they do not
-take longer than that."""
+"""Environment steps of the cell's first epoch and of each later one, and the most later ones."""
 TIMED = {
     FIRST: ["--sizes", "toy", "--compute", "reference", "--epochs", "2"],
     BEST: ["--compute", "fast", "--epochs", str(EPOCHS)],
@@ -84,17 +80,17 @@ TASK_OF_PEN = {"paper": "pen", "toy": TASKS["toy"]}
 
 
 class Measurements:
-    """What has been found so far, by name; each is printed as soon as it has ended.
+    """Results by name, each printed as soon as it is there.
 
     Attributes:
-        found: numbers, or under `missing` or `failed` the reason why there are none.
+        found: numbers, or the reason for none under `missing` or `failed`.
     """
 
     def __init__(self) -> None:
         self.found: dict[str, Found] = {}
 
     def take(self, name: str, measurement: Callable[[], Found], line: Callable[[str, Found], str]) -> bool:
-        """Make a measurement, and print it by `line`. Returns whether it has numbers."""
+        """Make a measurement and print it with `line`; returns whether it has numbers."""
         started = time.monotonic()
         try:
             found = measurement()
@@ -140,17 +136,14 @@ def against_targets(bench: Bench, sizes: str) -> dict[str, Found]:
 
 
 def cell_steps(sizes: str, best: Found) -> int:
-    """Environment steps of the cell that is run.
-
-    As many epochs as fit into its time, by what one of `best` took.
-    """
+    """Environment steps of the cell: as many epochs as fit into `CELL_SECONDS` at the pace of `best`."""
     first, each, most = CELL_STEPS[sizes]
     fit = most if reason_without(best) else int(CELL_SECONDS / epoch(best))
     return first + each * max(5, min(most, fit))
 
 
 def line_of(name: str, found: Found) -> str:
-    """What is printed of a measurement of the targets."""
+    """A measurement of the targets, as it is printed."""
     words = [found["path"]] if "path" in found else [f"{'with' if found['mps'] else 'without'} CUDA MPS"]
     if name in (TOGETHER, SERVED):
         words += [f"{len(seconds)} epochs in {sum(seconds):.2f} s" for seconds in found["epoch_seconds"]]
@@ -165,16 +158,15 @@ def line_of(name: str, found: Found) -> str:
         ]
         words.append(f"host waits {found['host_synchronisations']['epoch']} times an epoch")
     if name == CELL:
-        words.append(
-            f"{found['env_steps']:,} steps, {found['waiting_for_evaluation_seconds']:.1f} s of them waiting for evaluations"
-        )
+        waiting = f"{found['waiting_for_evaluation_seconds']:.1f} s of them waiting for evaluations"
+        words.append(f"{found['env_steps']:,} steps, {waiting}")
     return f"{name}: " + "; ".join(words + found["remarks"])
 
 
 def of_methods(
     bench: Bench, module: str, options: argparse.Namespace, line: Callable[[str, Found], str]
 ) -> dict[str, Found]:
-    """What the module measures of every method, in the order given."""
+    """Run the module for every method, in the order given."""
     taken = Measurements()
     for method in options.method:
         given = {"--method": method, "--task": options.task, "--compute": options.compute}
@@ -188,7 +180,7 @@ def _of_method(bench: Bench, module: str, arguments: Sequence[str]) -> Found:
 
 
 def driver() -> str | None:
-    """Version of NVIDIA's driver, where its tool is installed."""
+    """Version of NVIDIA's driver, if nvidia-smi is installed."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
@@ -198,10 +190,7 @@ def driver() -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write it as JSON where asked to.
-
-    Returns 1 where a measurement failed, 2 for bad input or without a GPU, else 0.
-    """
+    """Measure, print, write JSON; returns 1 if a measurement failed, 2 for bad input or no GPU, else 0."""
     options = _options(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         print(
@@ -227,22 +216,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"\n{', '.join(f'{name} {value}' for name, value in machine.items() if value)}; {minutes:.1f} minutes"
     )
-    if options.json:
-        write_result(options.json, machine | {"sizes": options.sizes, "minutes": minutes} | written)
+    write_result(options.json, machine | {"sizes": options.sizes, "minutes": minutes} | written)
     return int(any("failed" in one for one in found.values()))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Speed on one GPU.")
+    parser = command(".gpu", "Measure how fast methods learn on one GPU.")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument(
         "--sizes",
         choices=TASKS,
         default="paper",
-        help="the paper's, or ones of seconds (default: %(default)s)",
+        help="the paper's, or toy sizes that take seconds (default: %(default)s)",
     )
     parser.add_argument(
-        "--minutes", type=float, default=9.0, help="that everything may take (default: %(default)s)"
+        "--minutes", type=float, default=9.0, help="limit of everything (default: %(default)s)"
     )
     parser.add_argument("--method", nargs="+", help="time epochs of these methods instead")
     parser.add_argument("--task", help="for --method (default: halfcheetah-2x3, or push-mass at toy sizes)")
@@ -251,12 +239,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=("reference", "fast"),
         help="preset of computing for --method (default: the method's own)",
     )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="show the kernels of the updates instead, of --method or dima-fast",
-    )
-    parser.add_argument("--json", type=Path, help="write what was found to this file")
+    parser.add_argument("--profile", action="store_true", help="profile --method, or dima-fast, instead")
     options = parser.parse_args(arguments)
     options.method = options.method or (["dima-fast"] if options.profile else None)
     if (options.task or options.compute) and not options.method:
@@ -265,7 +248,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measured(bench: Bench, options: argparse.Namespace) -> Found:
-    """What the command was asked for, printed, and as it is written."""
+    """Measure and print what the options ask for; returns the result."""
     if options.profile:
         return {"measurements": of_methods(bench, PROFILE, options, profile_text)}
     if options.method:

@@ -12,7 +12,7 @@ from dima.config import CellConfig
 from dima.config.grid import merge, validate
 
 WARM_UP = 2
-"""Epochs in which kernels are compiled and graphs recorded."""
+"""Epochs in which kernels are compiled and graphs are recorded."""
 
 
 def whole_cell(config: CellConfig, device: torch.device, steps: int) -> dict[str, Any]:
@@ -39,9 +39,7 @@ def whole_cell(config: CellConfig, device: torch.device, steps: int) -> dict[str
 
 
 def peak_bytes(device: torch.device) -> dict[str, int]:
-    """Most memory so far: of tensors and of what torch holds for them on a GPU (its context is not in it), of
-    the process on a CPU.
-    """
+    """Peak memory so far: of tensors and of what torch holds on a GPU; on a CPU of the process."""
     if device.type == "cuda":
         return {
             "allocated": torch.cuda.max_memory_allocated(device),

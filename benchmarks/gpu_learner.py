@@ -1,10 +1,8 @@
-"""One measurement of `benchmarks.gpu`, in a process of its own.
+"""One measurement of `benchmarks.gpu`, in a process of its own; its last line is the result as JSON.
 
-The last line it prints is what it found, as JSON.
-
-An epoch is timed without its environment steps: the replay memory is filled once, with the real steps of a
-warm-up stored again and again until it is full, as it is in most of a long run, and every epoch learns from
-that. The policy learns from the first epoch on.
+An epoch is timed without its environment steps: the replay memory is filled once with repeated steps of a
+warm-up, since it is full in most of a long run, and every epoch learns from that. The policy learns from the
+first epoch on.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from benchmarks.counts import HostQuestions
 from benchmarks.gpu_cell import WARM_UP, peak_bytes, whole_cell
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.stages import learning, watched
+from benchmarks.timing import measured_on, seconds_of
 from dima.config import CellConfig
 from dima.experience.replay import Replay
 from dima.experience.transitions import Episode
@@ -49,13 +48,12 @@ def cell(sizes: str, compute: str, seed: int, task: str | None = None) -> CellCo
 def epochs(
     config: CellConfig, device: torch.device, count: int, *, eager: bool, waits: bool
 ) -> dict[str, Any]:
-    """Seconds of whole epochs and of their stages, host synchronisations, peak memory, first losses, digest
-    of the weights after warm-up.
+    """Seconds of epochs and stages, waits of the host, peak memory, first losses, digest of warm weights.
 
     Args:
         config: of the cell.
         device: where it learns.
-        count: epochs that are timed; 0: losses and digest alone.
+        count: timed epochs; 0: losses and digest only.
         eager: neither graphs nor compiled parts.
         waits: say "ready" after the warm-up and wait for a line, so that several processes begin together.
     """
@@ -101,21 +99,6 @@ def fill(replay: Replay) -> None:
             replay.append(episode)
 
 
-def seconds_of(call: Callable[[], Any], device: torch.device) -> float:
-    """Wall time of a call, until the device has done what it was given."""
-    finish(device)
-    started = time.perf_counter()
-    call()
-    finish(device)
-    return time.perf_counter() - started
-
-
-def finish(device: torch.device) -> None:
-    """Wait until the device has nothing left to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def keeping(losses: dict[str, list[Tensor]]) -> Watch:
     """Keep what the first updates of every part report."""
 
@@ -143,9 +126,7 @@ def timing(seconds: dict[str, list[float]], device: torch.device) -> Watch:
 def host_synchronisations(
     learner: DimaLearner, collected: dict[str, float], device: torch.device
 ) -> dict[str, int]:
-    """How often the host waits for the device in the updates of an epoch, and in a whole one, whose end reads
-    losses and the new actor.
-    """
+    """How often the host waits for the device in an epoch's updates, and in all of it with its final read."""
     inside = 0
     with waits_of_the_host(device) as waits:
 
@@ -163,10 +144,7 @@ def host_synchronisations(
 
 @contextmanager
 def waits_of_the_host(device: torch.device) -> Iterator[Callable[[], Sequence[str]]]:
-    """A function that names the waits so far.
-
-    Those that the driver's calls warn of on a GPU, the operators that would wait on a CPU.
-    """
+    """A function that names the waits so far: CUDA's warnings, or on a CPU operators that would wait."""
     if device.type != "cuda":
         with HostQuestions() as questions:
             yield lambda: questions.names
@@ -202,13 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compute", choices=("reference", "fast"), required=True)
     parser.add_argument("--eager", action="store_true", help="neither CUDA graphs nor compiled parts")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=0, help="how many are timed")
-    parser.add_argument(
-        "--waits",
-        action="store_true",
-        help="say that it is ready, and wait for a line before anything is timed",
-    )
-    parser.add_argument("--cell-steps", type=int, help="run a cell of so many environment steps instead")
+    parser.add_argument("--epochs", type=int, default=0, help="number of timed epochs")
+    parser.add_argument("--waits", action="store_true", help="print ready and wait for a line before timing")
+    parser.add_argument("--cell-steps", type=int, help="run a cell of this many environment steps instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     dima.learning.compute.prepare_process(options.compute, options.device)
@@ -221,14 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = whole_cell(config, options.device, options.cell_steps)
         else:
             found = epochs(config, options.device, options.epochs, eager=options.eager, waits=options.waits)
-    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
-    origin = {
-        "path": described,
-        "task": config.task.name,
-        "device": name,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-    }
+    origin = {"path": described, "task": config.task.name} | measured_on(options.device)
     print(json.dumps(origin | found), flush=True)
 
 

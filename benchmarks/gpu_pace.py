@@ -1,11 +1,9 @@
-"""Seconds of whole epochs of any method: one measurement of `benchmarks.gpu --method`.
+"""Seconds of whole epochs of any method, for `benchmarks.gpu --method`; the last line is the result as JSON.
 
-Its last line is what it found, as JSON.
-
-Every part learns from the first epoch on. After two epochs, in which kernels are compiled and graphs
-recorded, a replay memory of ours is filled with what is in it, as it is in most of a long run, and epochs are
-timed with their environment steps. Of a method of our own the environment steps are also timed apart: a task
-whose episodes are short has more epochs, not more steps.
+Every part learns from the first epoch on. After two epochs, in which kernels are compiled and graphs are
+recorded, our methods' replay memory is filled with copies of its content, and epochs are timed with their
+environment steps. For our methods, environment steps are also timed separately: a task with short episodes
+has more epochs, not more steps.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ import yaml
 
 import dima.learning.compute
 from benchmarks.gpu_cell import WARM_UP, peak_bytes
-from benchmarks.gpu_learner import fill, seconds_of, waits_of_the_host
+from benchmarks.gpu_learner import fill, waits_of_the_host
 from benchmarks.method_cells import TASKS, learning_at_once, method_cell
 from benchmarks.stages import learning, watched
-from benchmarks.timing import Stopwatch, shown, spread
+from benchmarks.timing import Stopwatch, measured_on, seconds_of, shown, spread
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
 from dima.experience.replay import Replay
@@ -35,15 +33,14 @@ from dima.record.provenance import ROOT, commit_of
 
 EPOCHS = 5
 SECONDS = 60.0
-"""Once epochs have taken so long together, no other is timed."""
+"""No further epoch is timed after this long."""
 
 
 def pace(config: CellConfig, device: torch.device) -> dict[str, Any]:
-    """What epochs take.
+    """Seconds, environment steps, waits of the host and memory of epochs.
 
-    Returns: `first_epoch_seconds`, with compilation; `epoch_seconds` and `epoch_steps` of every timed epoch;
-        `collecting_seconds`, those of all of them that environment steps took, None where they cannot be told
-        apart; `host_waits`; `peak_bytes`.
+    `first_epoch_seconds` includes compilation; `epoch_seconds` and `epoch_steps` are of every timed epoch;
+    `collecting_seconds` is the sum for environment steps, None for HARL's methods.
     """
     with closing(build_learner(config, device)) as learner:
         first = [seconds_of(learner.run_epoch, device) for _ in range(WARM_UP)]
@@ -81,12 +78,10 @@ def _timed_epochs(learner: Learner, device: torch.device) -> dict[str, Any]:
 
 
 def host_waits(learner: Learner, device: torch.device) -> int:
-    """How often the host waits for the device in one more epoch.
+    """How often the host waits for the device in one more epoch, without environment steps for our methods.
 
-    Of a method of our own without the environment steps.
-
-    On a CPU operators are counted that would wait on a GPU if their numbers were there: of HARL's methods
-    many are not, and `one_hot` looks at its numbers on a CPU alone.
+    On a CPU this counts the operators that would wait on a GPU if their numbers were there; many numbers of
+    HARL's methods are not, and `one_hot` reads its numbers on a CPU only.
     """
     own = (
         watched(learner, learning(learner.collect())) if isinstance(learner, NativeLearner) else nullcontext()
@@ -97,10 +92,11 @@ def host_waits(learner: Learner, device: torch.device) -> int:
 
 
 def pace_line(name: str, found: Mapping[str, Any]) -> str:
-    """What is printed of a method."""
+    """A method's pace, as it is printed."""
+    seconds, steps = shown(spread(found["epoch_seconds"]), ".3f"), statistics.mean(found["epoch_steps"])
     words = [
         f"{found['task']}, preset {found['compute']}",
-        f"an epoch {shown(spread(found['epoch_seconds']), '.3f')} s of {statistics.mean(found['epoch_steps']):.0f} environment steps",
+        f"an epoch {seconds} s of {steps:.0f} environment steps",
         f"1,000 steps {1000 * sum(found['epoch_seconds']) / sum(found['epoch_steps']):.3f} s",
         f"first epoch {found['first_epoch_seconds']:.1f} s",
         f"host waits {'at most ' if found['device'] == 'CPU' else ''}{found['host_waits']} times an epoch",
@@ -117,11 +113,9 @@ def collecting_of_1000(found: Mapping[str, Any]) -> float:
 
 
 def speed_row(found: Mapping[str, Any]) -> str:
-    """A row of `dima.campaign.speed` as YAML.
-
-    Learning by the epoch, and environment steps apart where they were timed apart.
-    """
+    """A row of `dima.campaign.speed` as YAML, with environment steps separate if they were timed."""
     commit, _ = commit_of(ROOT)
+    origin = f"commit {commit or 'unknown'}, torch {found['torch']}"
     own = found["collecting_seconds"] is not None
     learning = sum(found["epoch_seconds"]) - (found["collecting_seconds"] if own else 0.0)
     on_gpu = found["cuda"] is not None and found["device"] != "CPU"
@@ -136,7 +130,7 @@ def speed_row(found: Mapping[str, Any]) -> str:
         "thousand_steps_seconds": round(collecting_of_1000(found), 3) if own else None,
         "gigabytes": round(found["peak_bytes"]["held"] / 1e9, 1) if on_gpu else None,
         "of": "epochs",
-        "source": f"python -m benchmarks.gpu --method {found['method']}, commit {commit or 'unknown'}, torch {found['torch']}",
+        "source": f"python -m benchmarks.gpu --method {found['method']}, {origin}",
     }
     return "  - " + yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=1000).strip()
 
@@ -146,10 +140,7 @@ def print_found(
     module: str,
     arguments: Sequence[str] | None,
 ) -> None:
-    """The command line of a module that measures one method.
-
-    `measure` a cell of it and print what it found, as JSON.
-    """
+    """The command line of a module that measures one method: `measure` its cell, print the result as JSON."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}", description="One measurement of benchmarks.gpu."
     )
@@ -165,12 +156,8 @@ def print_found(
     )
     dima.learning.compute.prepare_process(config.compute, options.device)
     found = measure(config, options.device)
-    name = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU"
     origin = {"method": options.method, "task": config.task.name, "compute": config.compute}
-    print(
-        json.dumps(origin | {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda} | found),
-        flush=True,
-    )
+    print(json.dumps(origin | measured_on(options.device) | found), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

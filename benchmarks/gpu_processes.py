@@ -1,7 +1,4 @@
-"""The processes of `benchmarks.gpu`.
-
-One measurement each, a limit of time, and several at once, also with CUDA's MPS.
-"""
+"""The processes of `benchmarks.gpu`: one measurement each, with a time limit, or several at once."""
 
 from __future__ import annotations
 
@@ -46,14 +43,14 @@ class NoTimeError(NotMeasuredError):
 
 
 class Child:
-    """A process that measures, ended with all that it started when its time is over.
+    """A process that measures; it and its children are killed when its time is over.
 
     Args:
-        arguments: of its command line: the module, then what that is told.
+        arguments: the module and its arguments.
         environment: its variables.
-        seconds: that are left to the command.
+        seconds: left to the whole command.
         errors: file for its standard error.
-        longest: seconds that it may take itself.
+        longest: seconds that this measurement may take.
     """
 
     def __init__(
@@ -99,21 +96,21 @@ class Child:
         self._process.wait()
 
     def wait_until_ready(self) -> None:
-        """Read until it says so. Raises what `result` does where it ends instead."""
+        """Read until it prints "ready". If it ends instead, raises like `result`."""
         if not any(line == "ready\n" for line in self._output):
             self.result()
 
     def go(self) -> None:
-        """Let it go on from where it is ready; where it has ended, `result` says so."""
+        """Let it continue; if it has ended, `result` reports it."""
         with suppress(BrokenPipeError):
             print(file=self._input, flush=True)
 
     def result(self) -> dict[str, Any]:
-        """What it found, when it has ended.
+        """Wait for its end and return the result.
 
         Raises:
             NoTimeError: the command's time is over.
-            FailedError: it failed, with the last line of its standard error, or took too long.
+            FailedError: it took too long, or failed: the last line of its standard error.
         """
         try:
             said = self._output.read().splitlines()
@@ -133,14 +130,7 @@ class Child:
 
 
 class Bench:
-    """Starts measurements as long as there is time.
-
-    Args:
-        device: of the measurements.
-        sizes: of the cell.
-        minutes: that all of them may take.
-        folder: for compiled kernels and what the processes complain of.
-    """
+    """Starts measurements until `minutes` are over; `folder` is for compiled kernels and standard errors."""
 
     def __init__(self, device: str, sizes: str, minutes: float, folder: Path) -> None:
         self._common = ["--device", device, "--sizes", sizes]
@@ -162,11 +152,10 @@ class Bench:
         seconds: float | None = None,
         **variables: str,
     ) -> Child:
-        """A measurement in its process, which finds the kernels that others with the same `cache` have
-        compiled.
+        """Start a measurement, which reuses kernels that others with the same `cache` have compiled.
 
         Args:
-            arguments: of the module, beside device and sizes; those given here count.
+            arguments: of the module; they override device and sizes.
             module: that measures.
             cache: of compiled kernels.
             seconds: that it may take (default: `LONGEST`).
@@ -186,9 +175,7 @@ class Bench:
         )
 
     def together(self, arguments: Sequence[str], *, service: bool) -> dict[str, Any]:
-        """The same measurement for all seeds at once, their epochs beginning together.
-
-        With `service` by CUDA's MPS.
+        """The same measurement for all seeds at once; with `service` under CUDA's MPS.
 
         Raises:
             NotMeasuredError: the service is not there, or does not start.
@@ -217,9 +204,7 @@ class Bench:
 
 @contextmanager
 def mps(folder: Path) -> Iterator[dict[str, str]]:
-    """CUDA's Multi-Process Service, started for this command alone and ended after it.
-
-    The variables of processes that use it.
+    """CUDA's Multi-Process Service, for this command only; yields the variables of processes that use it.
 
     Raises:
         NotMeasuredError: it is not there, or does not start.

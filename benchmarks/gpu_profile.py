@@ -1,14 +1,11 @@
-"""The kernels of a method's updates by part, its attention by shape, and how far streams overlap.
+"""Kernels of a method's updates by part, attention by shape, overlap of streams: `benchmarks.gpu --profile`.
 
-`benchmarks.gpu --profile`.
+The last line is the result as JSON. On a CPU, operators that no other operator called take the place of
+kernels, all on one stream.
 
-The last line is what was found, as JSON. On a CPU operators are shown in the place of kernels, those that no
-other operator called, all of them on one stream.
-
-A part is one update of a learner of ours, called by itself. Attention by
-torch's function is found in a first, uncompiled call of each, and every shape of it is then timed alone:
-inside graphs and compiled parts no shape can be seen. An epoch that is looked at has few updates, since every
-kernel costs the profiler time.
+A part is one update of one of our learners, called by itself. Calls of torch's attention are found in a
+first, uncompiled update, and every shape is then timed by itself: inside graphs and compiled parts no shape
+is visible. The profiled epoch has few updates, since every kernel costs the profiler time.
 """
 
 from __future__ import annotations
@@ -27,9 +24,10 @@ from torch import Tensor
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.gpu_learner import fill, finish, seconds_of
+from benchmarks.gpu_learner import fill
 from benchmarks.gpu_pace import print_found
 from benchmarks.stages import learning, watched
+from benchmarks.timing import finish, seconds_of
 from dima.cell.methods import build_learner
 from dima.config import CellConfig
 from dima.config.grid import merge, validate
@@ -38,9 +36,9 @@ from dima.experience.replay import Replay
 from dima.learning.native_learner import NativeLearner
 
 UPDATES = {"updates_per_epoch": 20, "policy_updates_per_epoch": 2}
-"""In an epoch that is looked at, at most."""
+"""At most, in the profiled epoch."""
 MILLISECONDS = 100.0
-"""A part is looked at for so long, but for one update at least and `UPDATES` at most."""
+"""How long a part is profiled: at least one update, at most `UPDATES`."""
 WARM_UP, REPEATS, SHOWN = 3, 20, 14
 
 Update = Callable[[], Tensor]
@@ -56,9 +54,7 @@ class Kernel(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """A call of attention: shapes of queries and of keys, precision, whether it has a mask, dropout, or
-    gradients, and is causal.
-    """
+    """What decides the cost of a call of attention."""
 
     query: tuple[int, ...]
     key: tuple[int, ...]
@@ -71,9 +67,7 @@ class Attention(NamedTuple):
 
 @contextmanager
 def attention_calls() -> Iterator[Counter[Attention]]:
-    """The calls of `scaled_dot_product_attention` meanwhile, those of torch's own layers too, by what decides
-    their cost.
-    """
+    """Counts the calls of `scaled_dot_product_attention`, also those of torch's own layers."""
     calls: Counter[Attention] = Counter()
     attend = F.scaled_dot_product_attention
 
@@ -104,12 +98,12 @@ def profiled(config: CellConfig, device: torch.device) -> dict[str, Any]:
     """What `profile_text` shows: `attention`, `parts` and one whole `epoch`.
 
     Raises:
-        UserError: the learner is none of ours.
+        UserError: it is one of HARL's methods.
     """
     with closing(build_learner(config, device)) as learner:
         if not isinstance(learner, NativeLearner):
             raise UserError(
-                f"Method {config.method} learns in HARL's code; a profile is made of methods of this project's own."
+                f"Method {config.method} learns in HARL's code; only our own methods have a profile."
             )
         collected = learner.collect()
         memory = getattr(learner, "replay", None)
@@ -249,19 +243,17 @@ def covered(kernels: Iterable[Kernel]) -> float:
 
 
 def profile_text(name: str, found: Mapping[str, Any]) -> str:
-    """What is printed of a method."""
+    """A method's profile, as it is printed."""
     lines = [f"{name}: {found['task']}, preset {found['compute']}"]
     for part, one in found["parts"].items():
-        lines.append(
-            f"\n{part}: {one['wall_ms']:.3f} ms an update, {one['busy_ms']:.3f} of them in {one['kernels']:.0f} kernels"
-        )
+        busy_ms = f"{one['busy_ms']:.3f} of them in {one['kernels']:.0f} kernels"
+        lines.append(f"\n{part}: {one['wall_ms']:.3f} ms an update, {busy_ms}")
         lines += [
             f"{kernel['ms']:9.3f} ms {kernel['calls']:8.1f} x  {kernel['name'][:100]}"
             for kernel in one["largest"]
         ]
-    lines.append(
-        "\nattention, each shape timed by itself: part | calls an update | queries | keys | precision | ms a call"
-    )
+    columns = "part | calls an update | queries | keys | precision | ms a call"
+    lines.append(f"\nattention, each shape timed by itself: {columns}")
     for call in found["attention"]:
         with_gradients = " with gradients" if call["gradients"] else ""
         shapes = f"{tuple(call['query'])} | {tuple(call['key'])} | {call['dtype']}"
@@ -269,9 +261,10 @@ def profile_text(name: str, found: Mapping[str, Any]) -> str:
             f"{call['part']} | {call['calls']} | {shapes} | {call['milliseconds']:.3f}{with_gradients}"
         )
     epoch = found["epoch"]
+    at_once = epoch["busy_ms"] / max(epoch["covered_ms"], 1e-9)
     lines.append(
-        f"\nan epoch of few updates: {epoch['wall_ms']:.1f} ms, a kernel runs in {epoch['covered_ms']:.1f} of them, "
-        f"{epoch['busy_ms'] / max(epoch['covered_ms'], 1e-9):.2f} at a time; {epoch['kernels']} kernels"
+        f"\nan epoch of few updates: {epoch['wall_ms']:.1f} ms, a kernel runs in {epoch['covered_ms']:.1f} of"
+        f" them, {at_once:.2f} at a time; {epoch['kernels']} kernels"
     )
     lines.append(
         "streams: " + ", ".join(f"{stream}: {ms:.1f} ms" for stream, ms in epoch["stream_ms"].items())
@@ -291,7 +284,7 @@ def few_updates(config: CellConfig) -> CellConfig:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Look at one method and print what was found."""
+    """Profile one method."""
     print_found(
         lambda config, device: profiled(few_updates(config), device), "benchmarks.gpu_profile", arguments
     )

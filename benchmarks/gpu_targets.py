@@ -1,4 +1,4 @@
-"""The numbers that `benchmarks.gpu` is made for, with their bounds, and what was found of each."""
+"""The targets of `benchmarks.gpu`: numbers, their bounds, and the verdict on what was measured."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.contenders import relative_error
+from benchmarks.timing import VERDICT
 
 Found = dict[str, Any]
 FIRST, BEST, PLAIN, CELL = "first part, at toy size", "fast, graphs", "reference, eager", "cell"
 TOGETHER, SERVED = "four seeds", "four seeds by MPS"
 GRAPHS, AGAIN, FAST_EAGER = "reference, graphs", "reference, graphs, again", "fast, eager"
 WARM, PEN = "fast, graphs, compiled before", "fast, graphs, pen"
-VERDICT = {None: "", True: "yes", False: "no"}
 
 
 class Target(NamedTuple):
-    """A number and the measurements that it is made of.
+    """A number computed from measurements.
 
     Attributes:
         what: in words, with the unit.
         needs: names of measurements, the arguments of `value`.
-        value: of what they found.
-        bound: that the number is to reach; None: it is only shown.
-        must: that it has to reach in any case, where that is another.
-        at_least: the bounds are from below.
-        of_speed: it says something on a GPU at the paper's sizes alone.
+        value: of their results.
+        bound: to reach; None: the number is only shown.
+        must: a weaker bound that it has to reach in any case.
+        at_least: the bounds are lower bounds.
+        of_speed: meaningful only on a GPU at the paper's sizes.
     """
 
     what: str
@@ -97,8 +97,8 @@ TARGETS = (
     Target("plain eager epoch (reference) over the first", (PLAIN, BEST), times_faster, 12.0, at_least=True),
     Target("four seeds at once over one, without MPS", (TOGETHER, BEST), slowest_over, 2.0),
     Target("four seeds at once over one, with MPS", (SERVED, BEST), slowest_over, 2.0),
-    Target("GB of one seed beside CUDA's context, fast with graphs", (BEST,), gigabytes, 4.0),
-    Target("GB of one seed beside CUDA's context, reference with graphs", (GRAPHS,), gigabytes, 4.0),
+    Target("GB of one seed without CUDA's context, fast with graphs", (BEST,), gigabytes, 4.0),
+    Target("GB of one seed without CUDA's context, reference with graphs", (GRAPHS,), gigabytes, 4.0),
     Target("seconds of the first epoch, nothing compiled before", (BEST,), first_epoch, 45.0),
     Target("seconds of the first epoch, compiled before", (WARM,), first_epoch, 10.0),
     Target("seconds of an epoch's learning on pen, fast with graphs", (PEN,), epoch, 1.2),
@@ -123,15 +123,12 @@ TARGETS = (
 
 
 def reason_without(found: Found) -> str | None:
-    """Why a measurement has no numbers; None where it has."""
+    """Why a measurement has no numbers; None if it has."""
     return found.get("missing") or found.get("failed")
 
 
 def verdicts(found: Mapping[str, Found], *, comparable: bool) -> list[Found]:
-    """A row for every target; those of speed, memory and graphs have a verdict where `comparable`.
-
-    The paper's sizes on a GPU.
-    """
+    """A row for every target; if `comparable` (a GPU, the paper's sizes), also a verdict on speed."""
     rows = []
     for target in TARGETS:
         reasons = [f"{name}: {reason}" for name in target.needs if (reason := reason_without(found[name]))]

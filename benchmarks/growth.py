@@ -1,21 +1,18 @@
-"""How cost grows: the sizes that are varied, one at a time, and exponents of what was measured at them.
+"""How cost grows: the sizes that are varied one at a time, and exponents of what was measured at them.
 
-An exponent is the slope of log cost over log size by least squares. What is expected of it at most:
+An exponent is the slope of log cost over log size by least squares. The expected maxima are:
 
-- agents, time: K = N denoising steps (2N for two agents), each of a fixed cost; N conditions; N observations
-  in each imagined step. All of that is linear. Squares of N have small weight: each of the N conditions
-  attends to the 3N actions of all, the action token of the reward model to N, and N observations have N + 3
-  numbers each, which linear layers read and write.
-- agents, memory: linear, likewise: each of the N conditions is a query of its own, but they share the 3N
-keys.
-- state, time and memory: linear, since the state enters and leaves through first and last layers alone;
-nothing else depends on it.
-- rollouts, time and memory: linear, since rollouts do not interact.
+- agents, time: 1. K = N denoising steps (2N for two agents) of a fixed cost, N conditions, N observations in
+each
+  imagined step. Terms in N^2 have small weight: each of the N conditions attends to all 3N actions, the
+  action token of the reward model to N, and N observations of N + 3 numbers go through linear layers.
+- agents, memory: 1. Each of the N conditions is a query of its own, but they share the 3N keys.
+- state, time and memory: 1. Only the first and last layers depend on the size of the state.
+- rollouts, time and memory: 1. Rollouts do not interact.
 
-The products of matrices that make those squares are counted, so that time is expected to grow at most
-linearly or, where that is more, as the counted operations do between the last two sizes, where they are
-steepest; a part with the same operations at all sizes should not grow at all. TOLERANCE is allowed for the
-noise of measured numbers.
+The matrix products behind the N^2 terms are counted: time may grow linearly or, if that is steeper, like the
+counted operations between the last two sizes. A part with the same operations at all sizes should not grow.
+TOLERANCE covers the noise of measurements.
 """
 
 from __future__ import annotations
@@ -33,8 +30,7 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "state": (6, 17, 54, 105, 211, 420),
     "rollouts": (75, 150, 300, 600),
 }
-"""Agents of push-mass-N, numbers in a state (those of the tasks, and between them), rollouts of one imagined
-batch."""
+"""Agents of push-mass-N, size of the state (the tasks' and some between), rollouts of one imagined batch."""
 TOLERANCE = 0.1
 
 
@@ -45,7 +41,7 @@ class Point(NamedTuple):
     size: int
 
     def sizes(self, start: Sizes) -> Sizes:
-        """Those of `start`, which is push-mass, with nothing changed but this."""
+        """The sizes `start` of push-mass with only this one changed."""
         parameters, (states, agents, observations, actions), _ = start
         if self.axis == "rollouts":
             behavior = parameters.behavior.model_copy(update={"rollouts": self.size})
@@ -75,10 +71,7 @@ class Line(NamedTuple):
 
 
 def fit(sizes: Sequence[float], costs: Sequence[float]) -> Line:
-    """The power law of least squares in the logarithms.
-
-    Raises ValueError where there are not two positive points.
-    """
+    """The power law by least squares of logarithms. Raises ValueError without two positive points."""
     if len(sizes) < 2 or min(*sizes, *costs) <= 0:
         raise ValueError(f"a power law needs two points, all positive, not {list(costs)} at {list(sizes)}")
     exponent, logarithm = np.polyfit(np.log(sizes), np.log(costs), 1)
@@ -88,14 +81,14 @@ def fit(sizes: Sequence[float], costs: Sequence[float]) -> Line:
 def growth(
     quantity: str, unit: str, axis: str, measured: Mapping[int, Sequence[float]], expected: float
 ) -> dict[str, Any]:
-    """What a table and a figure say of one quantity along one axis.
+    """One quantity along one axis, for the table and the figure.
 
     Args:
-        quantity: what costs.
-        unit: of the measured numbers.
-        axis: what is varied.
-        measured: by size, all repetitions.
-        expected: the exponent is held to be at most this.
+        quantity: the measured cost.
+        unit: of `measured`.
+        axis: the varied size.
+        measured: all repetitions by size.
+        expected: largest exponent.
     """
     axis_sizes = list(measured)
     medians = [float(np.median(repetitions)) for repetitions in measured.values()]
@@ -116,10 +109,7 @@ def growth(
 
 
 def expected_of_time(sizes: Sequence[int], operations: Sequence[float]) -> float:
-    """The larger of 1 and of the exponent of the counted operations between the last two sizes.
-
-    0 where all sizes have the same.
-    """
+    """max(1, exponent of the counted operations between the last two sizes); 0 if they are all equal."""
     if len(set(operations)) == 1:
         return 0.0
     return max(1.0, fit(sizes[-2:], operations[-2:]).exponent)
@@ -134,7 +124,8 @@ def table_row(found: Mapping[str, Any]) -> str:
     """A line below HEAD."""
     axis_sizes, medians, unit = found["sizes"], found["median"], found["unit"]
     return " | ".join([
-        found["quantity"], found["axis"], f"{axis_sizes[0]} to {axis_sizes[-1]}", f"{medians[0]:.3g} {unit}", f"{medians[-1]:.3g} {unit}",
+        found["quantity"], found["axis"], f"{axis_sizes[0]} to {axis_sizes[-1]}",
+        f"{medians[0]:.3g} {unit}", f"{medians[-1]:.3g} {unit}",
         *(f"{found[name]:.2f}" for name in ("exponent", "exponent_of_the_last_two", "expected_at_most")),
         "at most expected" if found["at_most_expected"] else "more than expected",
     ])  # fmt: skip

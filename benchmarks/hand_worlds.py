@@ -1,26 +1,21 @@
-"""How many steps a second the Bi-DexHands port makes in many worlds.
-
-MuJoCo Warp, beside MuJoCo's own engine in the same run.
+"""Steps a second of the Bi-DexHands port in many worlds: MuJoCo Warp and MuJoCo's own engine in one run.
 
     python -m benchmarks.hand_worlds --json hand_worlds.json
 
-Control steps (each two of the simulation's) with random actions, observation, reward and restarts included.
-Meant for a GPU, where absolute numbers mean something; on a CPU it only shows that it runs.
+Control steps (two simulation steps each) with random actions, including observation, reward and restarts.
+Absolute numbers mean something on a GPU only; on a CPU this shows that the command works.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
-import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.timing import command, seconds_of, write_result
 from envs.bidexhands.environment import BiDexHands
 from envs.bidexhands.presets import DEFAULT
 from envs.bidexhands.tasks import KINDS
@@ -30,9 +25,7 @@ WARM_UP = 5
 
 
 def measure(tasks: Sequence[str], worlds: Sequence[int], steps: int, device: torch.device) -> dict[str, Any]:
-    """World steps a second for every task and number of worlds, and of the C engine in `engine_worlds` worlds
-    on all cores.
-    """
+    """World steps a second by task and number of worlds; `engine`: MuJoCo's on all cores."""
     rows = []
     for task in tasks:
         engine_worlds = min(64, max(worlds))
@@ -46,15 +39,8 @@ def measure(tasks: Sequence[str], worlds: Sequence[int], steps: int, device: tor
             env = WarpBiDexHands(task, count, 0, DEFAULT, device)
             env.reset()
             rate = count * _steps_per_second(env.step, count, steps, device)
-            rows.append(
-                {
-                    "task": task,
-                    "worlds": count,
-                    "warp": rate,
-                    "engine_worlds": engine_worlds,
-                    "engine": engine,
-                }
-            )
+            row = {"task": task, "worlds": count, "warp": rate}
+            rows.append(row | {"engine_worlds": engine_worlds, "engine": engine})
     return {
         "hardware": _hardware(device),
         "versions": {name: version(name) for name in ("mujoco", "mujoco-warp", "torch")},
@@ -69,17 +55,12 @@ def _steps_per_second(
     actions = torch.rand(WARM_UP + steps, worlds, 2, 26, generator=generator, device=device) * 2 - 1
     for action in actions[:WARM_UP]:
         step(action)
-    _wait(device)
-    started = time.perf_counter()
-    for action in actions[WARM_UP:]:
-        step(action)
-    _wait(device)
-    return steps / (time.perf_counter() - started)
 
+    def run() -> None:
+        for action in actions[WARM_UP:]:
+            step(action)
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return steps / seconds_of(run, device)
 
 
 def _hardware(device: torch.device) -> str:
@@ -91,13 +72,12 @@ def _hardware(device: torch.device) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Measure, print a table, write JSON."""
+    parser = command(".hand_worlds", "Time the Bi-DexHands port in many worlds.")
     parser.add_argument("--tasks", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
     parser.add_argument("--worlds", nargs="+", type=int, default=(64, 512, 4096))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     result = measure(options.tasks, options.worlds, options.steps, torch.device(options.device))
     print(result["hardware"])
@@ -105,8 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ratio = row["warp"] / row["engine"]
         own = f"{ratio:7.2f} times MuJoCo's {row['engine_worlds']} worlds"
         print(f"{row['task']:20} {row['worlds']:6,} worlds {row['warp']:12,.0f} steps/s, {own}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(options.json, result)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,40 @@
-"""Our HARL cells beside HARL alone.
-
-CPU and wall time of one update, and how much of ours is stepping the environment.
+"""Time of an update of our HARL cells compared with HARL alone, and the environment's share of ours.
 
     python -m benchmarks.harl --json harl.json
 
-An update is `episode_length` steps of every world and the learning from them, with the parameters of the
-cell. Updates of the two sides alternate in one process; a ratio is HARL's time over ours, with its worlds in
-one process and in a process each. No evaluation, no files.
+An update is `episode_length` steps of every world and the learning from them, with the cell's parameters.
+Updates of the two sides alternate in one process; a ratio is HARL's time over ours, with HARL's worlds in one
+process and in one process each. No evaluation, no files.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.environments import clock_of
 from benchmarks.harl_alone import VECTORS, HarlAlone
-from benchmarks.timing import Stopwatch, shown, spread, write_result
+from benchmarks.timing import VERDICT, Elapsed, Stopwatch, command, print_head, shown, spread, write_result
 from benchmarks.workload import CONFIG
 from dima.baselines.harl_on_policy import HarlOnPolicyLearner
 from dima.config import CellConfig, HarlOnPolicyParameters
-from dima.config.grid import CellKey, Grid, GridFile, validate
+from dima.config.grid import CellKey, plain_grid
 
 TASKS = ("push-mass", "halfcheetah-2x3", "ant-4x2")
 LEAST_RATIO = 1.0
 MOST_STEPPING = 0.5
-HEAD = "HARL's worlds | task | CPU over ours | at least 1 | wall over ours | at least 1 | steps of our wall time | below 50 % | of HARL's"
+HEAD = (
+    "HARL's worlds | task | CPU over ours | at least 1 | wall over ours | at least 1 | steps of our wall time"
+    " | below 50 % | of HARL's"
+)
 
 
 class Seconds(NamedTuple):
-    """One update: CPU time, worker processes included, wall time and the part of it that stepped the
-    worlds.
-    """
+    """Of one update: CPU time with worker processes, wall time, and its part that stepped the worlds."""
 
     cpu: float
     wall: float
@@ -64,10 +60,7 @@ class Side(NamedTuple):
 
 def cell(task: str) -> CellConfig:
     """MAPPO on the task as in the paper's grid, seed 1."""
-    content = {"experiments": {"speed": [{"tasks": [task], "methods": ["mappo"], "seeds": [1]}]}}
-    return Grid("benchmark", validate(GridFile, content, "benchmark"), CONFIG).resolve(
-        CellKey(task, "mappo", 1)
-    )
+    return plain_grid([task], ["mappo"], [1], CONFIG).resolve(CellKey(task, "mappo", 1))
 
 
 def our_side(learner: HarlOnPolicyLearner) -> Side:
@@ -133,42 +126,31 @@ def summary(taken: Sequence[tuple[Seconds, Seconds]]) -> dict[str, Any]:
 
 def table_line(row: dict[str, Any]) -> str:
     """A row of `compare` as a line of the table whose head is `HEAD`."""
-    verdicts = {True: "yes", False: "no"}
     cells = [
         row["vector"], row["task"],
-        shown(row["cpu_ratio"], ".2f"), verdicts[row["cpu_met"]],
-        shown(row["wall_ratio"], ".2f"), verdicts[row["wall_met"]],
-        shown(row["stepping_share"], ".0%"), verdicts[row["stepping_met"]],
+        shown(row["cpu_ratio"], ".2f"), VERDICT[row["cpu_met"]],
+        shown(row["wall_ratio"], ".2f"), VERDICT[row["wall_met"]],
+        shown(row["stepping_share"], ".0%"), VERDICT[row["stepping_met"]],
         shown(row["stepping_share_of_harl"], ".0%"),
     ]  # fmt: skip
     return " | ".join(cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.harl", description="Our HARL cells' time beside HARL alone."
-    )
+    """Measure, print a table, write JSON."""
+    parser = command(".harl", "Compare the time of our HARL cells with HARL alone.")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--pairs", type=int, default=7, help="pairs of updates (default: %(default)s)")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    started, load = time.time(), os.getloadavg()
-    print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), sep="\n", flush=True)
+    elapsed = Elapsed()
+    print_head(HEAD)
     rows = []
     for task in options.tasks:
         for row in compare([task], options.pairs):
             rows.append(row)
             print(table_line(row), flush=True)
-    minutes, load_after = (time.time() - started) / 60, os.getloadavg()
-    print(
-        f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {load_after[0]:.1f} after, {os.cpu_count()} cores"
-    )
-    if options.json:
-        write_result(
-            options.json, {"minutes": minutes, "load_before_and_after": [load, load_after], "rows": rows}
-        )
+    write_result(options.json, elapsed.printed() | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """HARL alone: its own `run()` on its own vectors of single environments, one update a call.
 
-Where HARL's wrapper of MAMuJoCo (which needs `gym` and `mujoco-py`) computes the same observation twice or
-hands on what training never reads, the worlds here do not: what differs from it is in its favour. So are the
-log that stays in memory and the steps without evaluation.
+HARL's wrapper of MAMuJoCo (which needs `gym` and `mujoco-py`) computes the same observation twice and returns
+what training never reads; the worlds here do not. All differences are in HARL's favour, also the log in
+memory and the missing evaluation.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ VECTORS: Mapping[str, type[ShareVecEnv]] = {
 """HARL takes the second for more than one world."""
 
 Shown = tuple[list[np.ndarray], list[np.ndarray], None]
-"""Observations and global states, a list entry for each agent, and no available actions: they are for
-discrete ones."""
+"""Observations and states by agent, and no available actions, which are for discrete ones."""
 
 
 class Single:
@@ -63,9 +62,7 @@ class Single:
         return self._show(self._begin(seed))
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
-        """Actions [agents, action] to observations, states, rewards, ends, infos and available actions of
-        every agent.
-        """
+        """From actions [agents, action] to every agent's observation, state, reward, end, info, actions."""
         state, gain, terminated, truncated = self._advance(actions)
         done = terminated or truncated
         info = {"bad_transition": truncated and not terminated} if done else {}
@@ -124,9 +121,7 @@ class SinglePushMass(Single):
 
 
 class SingleRobot(Single):
-    """Gymnasium's robot, the agent's id and the scaling added agent by agent as in HARL's wrapper of
-    MAMuJoCo.
-    """
+    """Gymnasium's robot; id and scaling are added agent by agent, as in HARL's wrapper of MAMuJoCo."""
 
     def __init__(self, spec: EnvSpec, seed: int) -> None:
         super().__init__(spec, seed)
@@ -136,9 +131,7 @@ class SingleRobot(Single):
             self._env = gymnasium.make(robot, disable_env_checker=True, **arguments)
         self._zeros = np.zeros(zeros)
         self._ids = np.eye(spec.n_agents)
-        self._dying_bonus = V2_BODIES[
-            name
-        ].dying_bonus  # of the older rules, which gymnasium's robots of today do not pay
+        self._dying_bonus = V2_BODIES[name].dying_bonus  # of the older rules; gymnasium pays none today
 
     def _begin(self, seed: int | None) -> np.ndarray:
         return np.concatenate([self._env.reset(seed=seed)[0], self._zeros])
@@ -172,12 +165,13 @@ class LogInMemory(BaseLogger):
 
 
 class HarlAlone(InProcessMappo):
-    """HARL's MAPPO with all that its `run()` reads; the global generators are seeded as HARL seeds them.
+    """HARL's MAPPO with all that its `run()` reads; seeds the global generators as HARL does.
 
-    Its learning rate does not decay, whatever the cell says: HARL counts updates by calls of `run()`.
+    Its learning rate never decays, since HARL counts updates by calls of `run()`.
 
-    Args: config: a cell whose parameters are `HarlOnPolicyParameters`; world j gets the seed of world j of
-        the cell. vector: a key of `VECTORS`.
+    Args:
+        config: a cell with `HarlOnPolicyParameters`; worlds get its seeds.
+        vector: a key of `VECTORS`.
 
     Attributes:
         workers: the worlds' processes.
@@ -193,11 +187,8 @@ class HarlAlone(InProcessMappo):
         self.workers = [process.pid for process in getattr(worlds, "ps", ())]
         settings = on_policy_settings(config.parameters)
         one_update = settings["train"]["episode_length"] * settings["train"]["n_rollout_threads"]
-        settings["train"] |= {
-            "num_env_steps": one_update,
-            "log_interval": 2,
-            "eval_interval": 2,
-        }  # after the only update: never
+        never = {"log_interval": 2, "eval_interval": 2}  # after the only update
+        settings["train"] |= {"num_env_steps": one_update} | never
         settings |= {"render": {"use_render": False}, "eval": {"use_eval": False}}
         random.seed(config.seed)
         np.random.seed(config.seed)
@@ -207,13 +198,13 @@ class HarlAlone(InProcessMappo):
         self._warm = False
 
     def warmup(self) -> None:
-        """Start the worlds once: every later `run()` goes on where the last one ended."""
+        """Start the worlds once: every later `run()` continues where the last one ended."""
         if not self._warm:
             super().warmup()
         self._warm = True
 
     def update(self) -> None:
-        """One round of HARL's `run()`, which says each time that it starts."""
+        """One round of HARL's `run()`, without its greeting."""
         with redirect_stdout(io.StringIO()):
             self.run()
 

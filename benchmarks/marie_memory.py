@@ -1,19 +1,18 @@
-"""What MARIE needs of a GPU's memory at the sizes of its configuration, reckoned and measured without one.
+"""The GPU memory that MARIE needs at the sizes of its configuration, computed and measured without a GPU.
 
     python -m benchmarks.marie_memory halfcheetah-2x3 pen
 
-The peak of a training step of the world model, forward and backward, is measured by torch's own tracker of
-live tensors on tensors without content: at full size, in seconds, on any machine. Attention is the plain one,
-which keeps its weights; the fused kernels that the preset `fast` finds on a GPU keep less. Beside the peak
-stands what a formula says that the layers keep for the backward pass, and the keys and values of the rollouts
-that are imagined at once. Workspaces of libraries and the allocator's own losses are not in it.
+torch's tracker of live tensors measures the peak of a training step of the world model, forward and backward,
+on tensors without content: at full size, in seconds, on any machine. Attention is the plain one, which keeps
+its weights; the fused kernels that the preset `fast` finds on a GPU keep less. The table also has what the
+layers keep for the backward pass by a formula, and the keys and values of the rollouts that are imagined at
+once. Workspaces of libraries and losses of the allocator are not included.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -21,6 +20,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 import envs
+from benchmarks.timing import print_head
+from benchmarks.workload import CONFIG
 from dima.baselines.marie.networks import AttentionCritic
 from dima.baselines.marie.tokenizer import Tokenizer
 from dima.baselines.marie.world_model import TokenWorldModel
@@ -29,22 +30,11 @@ from dima.config import Compute, MarieParameters
 from dima.config.grid import CellKey, load_grid
 from dima.experience.transitions import Sequences
 
-CONFIG = Path(__file__).parents[1] / "workflow" / "config"
 FLOAT, BFLOAT = 4, 2
 CARD = 24e9
-HEAD = " | ".join(
-    (
-        "task",
-        "rows x tokens",
-        "weights, moments",
-        "replay",
-        "kept (formula)",
-        "peak",
-        "checkpointed",
-        "keys, values",
-        "at most",
-        "fits 24 GB",
-    )
+HEAD = (
+    "task | rows x tokens | weights, moments | replay | kept (formula) | peak | checkpointed | keys, values"
+    " | at most | fits 24 GB"
 )
 
 
@@ -122,10 +112,7 @@ def kept_by_layers(sizes: Sizes) -> int:
 
 
 def training_peak(sizes: Sizes, compute: Compute) -> int:
-    """Bytes at most alive in a training step of the world model besides its weights.
-
-    Gradients and all that lies between.
-    """
+    """Peak bytes of a training step of the world model: activations and gradients, without its weights."""
     batch, horizon = sizes.parameters.world_model.batch_size, sizes.parameters.behavior.horizon
     with FakeTensorMode():
         model = sizes.world_model(compute).train()
@@ -165,9 +152,7 @@ def with_checkpointing(sizes: Sizes, on: bool) -> Sizes:
 
 
 def table_line(task: str) -> str:
-    """One row for a task: with the precision, checkpointing and chunk of its configuration in the last two
-    columns.
-    """
+    """A task's row; the last two columns are with its own precision, checkpointing and chunk."""
     sizes = of_task(task)
     compute = sizes.parameters.compute
     fixed, replay, cache = weights_and_moments(sizes), replay_bytes(sizes), keys_and_values(sizes, compute)
@@ -182,13 +167,13 @@ def table_line(task: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, in gigabytes."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.marie_memory", description="What MARIE needs of a GPU's memory."
+        prog="python -m benchmarks.marie_memory", description="Compute the GPU memory that MARIE needs."
     )
     parser.add_argument(
         "tasks", nargs="*", default=["halfcheetah-2x3", "halfcheetah-6x1", "ant-4x2", "pen", "bottle-cap"]
     )
     options = parser.parse_args(arguments)
-    print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), sep="\n")
+    print_head(HEAD)
     for task in options.tasks:
         print(table_line(task), flush=True)
 

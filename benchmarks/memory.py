@@ -1,13 +1,11 @@
-"""Peak memory of an epoch's learning on a CPU, beyond what the process held before.
-
-Each point in a fresh process. Linux alone.
+"""Peak memory of an epoch's learning on a CPU, beyond what the process held before. Linux only.
 
     python -m benchmarks.memory agents 24
 
-prints the bytes of one point; `python -m benchmarks.scaling` asks for all. A small point is run first, so
-that code which is loaded, or compiled, once is not counted; then the kernel's high-water mark starts anew,
-and every part of an epoch is called once. The C library is told to give freed blocks back at once, or the
-mark would show what it hoards.
+prints the bytes of one point, measured in a fresh process; `python -m benchmarks.scaling` asks for all
+points. A small point runs first, so that code which is loaded or compiled once is not counted; then the
+kernel's high-water mark is reset, and every part of an epoch is called once. The C library has to return
+freed blocks at once, or the mark would include what it keeps.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ def measured_apart(point: Point) -> int:
     """`peak` of the point in bytes, from a process of its own.
 
     Raises:
-        CalledProcessError: it failed; what it said stands on the standard error.
+        CalledProcessError: it failed; its standard error is shown.
     """
     command = [sys.executable, "-m", "benchmarks.memory", point.axis, str(point.size)]
     done = subprocess.run(command, env=os.environ | ALLOCATOR, check=True, stdout=subprocess.PIPE, text=True)
@@ -42,12 +40,10 @@ def measured_apart(point: Point) -> int:
 
 
 def peak(sizes: Sizes) -> int:
-    """Bytes of resident memory that weights, data and one call of every part need at most at once, beyond
-    those held before.
-    """
+    """Peak resident bytes of weights, data and one call of every part, beyond those held before."""
     gc.collect()
     before = _resident("VmRSS")
-    (PROCESS / "clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
+    (PROCESS / "clear_refs").write_text("5", encoding="ascii")  # resets the high-water mark
     _call_every_part(sizes)
     return _resident("VmHWM") - before
 
@@ -71,7 +67,7 @@ def _few_rows(sizes: Sizes) -> Sizes:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the bytes of one point."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.memory", description="Peak memory of an epoch's learning at one size."
+        prog="python -m benchmarks.memory", description="Measure the peak memory of learning."
     )
     parser.add_argument("axis", choices=AXES)
     parser.add_argument("size", type=int)

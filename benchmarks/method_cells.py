@@ -1,7 +1,4 @@
-"""Cells of any method for `benchmarks.gpu`.
-
-At the paper's sizes, and at toy sizes with the same mechanics that take seconds.
-"""
+"""Cells of any method for `benchmarks.gpu`: at the paper's sizes, or at toy sizes that take seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from dima.config.method_files import method_summaries
 from dima.errors import UserError
 
 TASKS = {"paper": "halfcheetah-2x3", "toy": "push-mass"}
-"""The task that is measured unless another is asked for."""
+"""The default tasks."""
 TOY_TASK: dict[str, Any] = {"env_steps": 1000, "evaluation": {"every": 100, "episodes": 2}}
 COLLECTION = {"min_new_steps": 50, "warmup_steps": 100}
 ON_POLICY: dict[str, Any] = {
@@ -33,18 +30,19 @@ TOY: dict[str, dict[str, Any]] = {
             "blocks": [1],
             "condition_dim": 128,
             "action_encoder": {
-                "token_dim": 64, "latents": 4, "latent_dim": 64, "depth": 1, "cross_heads": 4, "cross_head_dim": 16, "heads": 2,
-                "head_dim": 32, "feed_forward_multiplier": 2,
+                "token_dim": 64, "latents": 4, "latent_dim": 64, "depth": 1, "cross_heads": 4,
+                "cross_head_dim": 16, "heads": 2, "head_dim": 32, "feed_forward_multiplier": 2,
             },
             "batch_size": 8,
             "updates_per_epoch": 3,
         },
         "reward_model": {
-            "dim": 64, "layers": 2, "heads": 2, "action_layers": 1, "action_heads": 2, "action_head_dim": 32, "feed_forward_multiplier": 1,
-            "batch_size": 8, "updates_per_epoch": 3,
+            "dim": 64, "layers": 2, "heads": 2, "action_layers": 1, "action_heads": 2, "action_head_dim": 32,
+            "feed_forward_multiplier": 1, "batch_size": 8, "updates_per_epoch": 3,
         },
         "behavior": {
-            "horizon": 3, "rollouts": 8, "policy_updates_per_epoch": 2, "actor_hidden": [128, 128], "critic_hidden": [128, 128],
+            "horizon": 3, "rollouts": 8, "policy_updates_per_epoch": 2,
+            "actor_hidden": [128, 128], "critic_hidden": [128, 128],
         },
         "schedule": COLLECTION | {"first_epoch_update_factor": 1},
     },
@@ -52,7 +50,8 @@ TOY: dict[str, dict[str, Any]] = {
         "replay_capacity": 1000,
         "model": {
             "hidden": 16, "embedding": 16, "recurrent": 16, "categoricals": 4, "classes": 4,
-            "attention": {"layers": 1, "heads": 2, "feed_forward": 16}, "sequence_length": 5, "batch_size": 4, "updates_per_epoch": 2,
+            "attention": {"layers": 1, "heads": 2, "feed_forward": 16},
+            "sequence_length": 5, "batch_size": 4, "updates_per_epoch": 2,
         },
         "behavior": {
             "horizon": 3, "policy_updates_per_epoch": 2, "actor_hidden": [16], "critic_hidden": 16,
@@ -62,48 +61,50 @@ TOY: dict[str, dict[str, Any]] = {
     },
     "marie": {
         "replay_capacity": 1000,
-        "tokenizer": {"tokens": 2, "codebook_size": 8, "codebook_dim": 4, "hidden": 16, "batch_size": 8, "updates_per_epoch": 2},
+        "tokenizer": {
+            "tokens": 2, "codebook_size": 8, "codebook_dim": 4, "hidden": 16,
+            "batch_size": 8, "updates_per_epoch": 2,
+        },
         "world_model": {
             "dim": 16, "layers": 1, "heads": 2, "action_bins": 8, "batch_size": 4, "updates_per_epoch": 2,
             "aggregation": {"layers": 1, "heads": 2, "head_dim": 8, "feed_forward_multiplier": 1},
         },
         "behavior": {
-            "horizon": 3, "rollouts": 8, "rollout_chunk": 4, "policy_updates_per_epoch": 2, "actor_hidden": [16],
-            "critic_dim": 16, "critic_heads": 2, "critic_feed_forward": 16, "critic_hidden": [16], "ppo_epochs": 2,
+            "horizon": 3, "rollouts": 8, "rollout_chunk": 4, "policy_updates_per_epoch": 2, "ppo_epochs": 2,
+            "actor_hidden": [16], "critic_dim": 16, "critic_heads": 2, "critic_feed_forward": 16,
+            "critic_hidden": [16],
         },
         "schedule": COLLECTION,
     },
     "mappo": ON_POLICY,
     "happo": ON_POLICY,
     "hasac": {
-        "rollout_threads": 2, "warmup_steps": 40, "train_interval": 5, "hidden_sizes": [16, 16], "replay_capacity": 1000, "batch_size": 8,
+        "rollout_threads": 2, "warmup_steps": 40, "train_interval": 5, "hidden_sizes": [16, 16],
+        "replay_capacity": 1000, "batch_size": 8,
     },
 }  # fmt: skip
-"""What makes a method small, by its algorithm: variants of a method keep what makes them differ."""
+"""Toy sizes by algorithm; a variant keeps its own differences."""
 
 
 def measurable_methods() -> list[str]:
-    """The methods that this project computes, by its own code or by the wheel of HARL.
-
-    Not the programs of other checkouts.
-    """
+    """The methods of our own code and of HARL's wheel, without other checkouts' programs."""
     return [method.name for method in method_summaries(CONFIG) if method.engine != "checkout"]
 
 
 def method_cell(
     method: str, sizes: str, *, task: str | None = None, seed: int = 1, compute: str | None = None
 ) -> CellConfig:
-    """A cell of the method at the sizes of its file (`paper`) or at toy sizes, with its own preset of
-    computing or another.
+    """A cell of the method at the paper's or toy sizes; `compute` overrides its preset.
 
-    Raises: UserError: there is no such method or task, the method is another checkout's program, or it has no
-        presets.
+    Raises:
+        UserError: there is no such method or task, it is another checkout's program, or it has no presets.
     """
     key = CellKey(task or TASKS[sizes], method, seed)
     values = plain_grid([key.task], [method], [seed], CONFIG).resolve(key).model_dump(mode="json")
     if values["engine"] == "checkout":
+        known = ", ".join(measurable_methods())
         raise UserError(
-            f"Method {method} is another checkout's program; the methods that can be timed are {', '.join(measurable_methods())}."
+            f"Method {method} is another checkout's program; the methods that can be timed are {known}."
         )
     if compute and "compute" not in values["parameters"]:
         raise UserError(f"Method {method} has no presets of computing: it runs HARL's code.")
@@ -113,9 +114,7 @@ def method_cell(
 
 
 def learning_at_once(config: CellConfig) -> CellConfig:
-    """The same cell, but every part of it learns from the first epoch on, and as much in that as in any
-    other.
-    """
+    """The same cell with every part learning in the first epoch as much as in any other."""
     schedule = config.parameters.model_dump().get("schedule", {})
     firsts = {name: 1 for name in schedule if name.startswith("first_")}
     return validate(

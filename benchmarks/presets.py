@@ -1,18 +1,15 @@
-"""Whether the presets of computing learn the same.
-
-Final returns on push-mass over the seeds of the grid `presets`.
+"""Do the presets of computing learn the same? Final returns on push-mass, seeds of the grid `presets`.
 
     snakemake --cores 2 results/presets/tables/final_returns.csv
     python -m benchmarks.presets --json presets.json
 
 `reference` is in float32, `fast` in bfloat16 where that is safe. Equal means here that the 95 % bootstrap
-intervals of the two means overlap, over at least eight seeds; it is no proof that no difference exists, and
-the interval of the difference says how large one may be.
+intervals of the two means overlap, over at least eight seeds. That does not prove that there is no
+difference; the interval of the difference says how large it may be.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.timing import write_result
+from benchmarks.timing import command, write_result
 from benchmarks.workload import CONFIG
 from dima.analysis.returns.statistics import bootstrap_interval, probability_of_improvement
 from dima.config.grid import Grid, load_grid
@@ -90,10 +87,8 @@ def _difference(values: Mapping[str, Float[np.ndarray, " seeds"]]) -> list[float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, print, write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.presets", description="Final returns of the presets of computing."
-    )
+    """Compare, print, write JSON."""
+    parser = command(".presets", "Compare final returns of the presets of computing.")
     parser.add_argument(
         "--from",
         dest="results",
@@ -101,22 +96,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=Path("results"),
         help="folder of all grids (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     try:
         found = compare(read_returns(load_grid("presets", CONFIG), options.results))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     for preset, (low, high) in found["interval"].items():
-        print(
-            f"{preset}: {found['mean'][preset]:.1f} ({low:.1f} to {high:.1f}) over {found['seeds'][preset]} seeds"
-        )
+        mean, seeds = found["mean"][preset], found["seeds"][preset]
+        print(f"{preset}: {mean:.1f} ({low:.1f} to {high:.1f}) over {seeds} seeds")
     low, high = found["difference"]["interval"]
     print(f"fast minus reference: {found['difference']['mean']:.1f} ({low:.1f} to {high:.1f})")
     few = "" if found["enough_seeds"] else f", but there are fewer than {FEWEST_SEEDS} seeds"
     print(f"the intervals {'overlap' if found['overlap'] else 'do not overlap'}{few}")
-    if options.json:
-        write_result(options.json, found)
+    write_result(options.json, found)
 
 
 if __name__ == "__main__":

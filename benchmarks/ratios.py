@@ -17,7 +17,7 @@ from benchmarks.workload import PARTS, Data, Sizes
 from dima.learning.compute import has_bfloat16
 
 PRESETS = {"float32": "reference", "bfloat16": "fast"}
-"""Precision of ours, and the preset that has it. The reference is always in float32."""
+"""Our precisions and their presets; the reference is always in float32."""
 TARGETS = {
     ("imagination", "float32"): 2.0,
     ("epoch", "float32"): 1.5,
@@ -27,15 +27,14 @@ TARGETS = {
 }
 """Least ratio, on one thread."""
 GEMM_TARGET = 0.75
-"""Least share of the speed of a matrix product in float32 that the whole epoch reaches."""
+"""Least share of the speed of a float32 matrix product that the whole epoch should reach."""
 GEMM_SIZE = 1536
 PRODUCTS = ("mm", "convolution", "attention")
-"""What the names of operators that multiply matrices contain."""
+"""In the names of operators that multiply matrices."""
 
 
 class Round(NamedTuple):
-    """One call of each side in seconds of CPU time, and the speed of a matrix product beside them in
-    operations a second.
+    """CPU seconds of one call of each side, and operations a second of a matrix product (`gemm`).
 
     `ours` and `gemm` are by precision.
     """
@@ -46,10 +45,9 @@ class Round(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """All rounds of a part, and the operations of one call of the reference and of ours.
+    """All rounds of a part, and the FLOPs of one call of the reference and of ours.
 
-    By precision: the relative errors of one call's results and of its gradients, and the seconds of one call
-        by operator.
+    By precision: relative errors of one call's results and gradients, and its seconds by operator.
     """
 
     rounds: Sequence[Round]
@@ -65,11 +63,9 @@ def precisions() -> tuple[str, ...]:
 
 
 def measure(part: str, sizes: Sizes, data: Data, rounds: int) -> Measured:
-    """A first call of each from the same weights, compared and counted; one with a clock at every operator.
+    """Compare and count a first call of each from the same weights, time operators, then take the rounds.
 
-    Then the rounds.
-
-    The order of the calls of a round rotates.
+    The order of the calls rotates from round to round.
     """
     plain = getattr(Plain(sizes, data), part)
     ours = {
@@ -126,10 +122,7 @@ def gemm_speed(precision: torch.dtype) -> float:
 
 
 def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
-    """The parts' calls weighted by how many of them an epoch has, round by round.
-
-    Without environment steps and replay sampling.
-    """
+    """The parts weighted by their calls in an epoch; no environment steps, no replay sampling."""
     weights = {part: sizes.calls_per_epoch(part) for part in PARTS}
     parts = [(weights[part], measured[part]) for part in PARTS]
     names = parts[0][1].rounds[0].ours.keys()
@@ -160,10 +153,7 @@ def whole_epoch(sizes: Sizes, measured: Mapping[str, Measured]) -> Measured:
 
 
 def rows(part: str, measured: Measured, *, targets: bool) -> list[dict[str, Any]]:
-    """What a table says of a part, one row a precision.
-
-    Median seconds, the ratio with its extremes, target, verdict and reason.
-    """
+    """One row a precision: median seconds, ratio (`spread`), target, verdict and reason."""
     return [_row(part, precision, measured, targets) for precision in measured.rounds[0].ours]
 
 
@@ -195,7 +185,7 @@ def _row(part: str, precision: str, measured: Measured, targets: bool) -> dict[s
 
 
 def reason(measured: Measured, precision: str) -> str:
-    """What bounds a ratio or a share, as measured: the ratio of operations, and where our time goes."""
+    """What limits a ratio: the ratio of FLOPs, and the operators that take our time."""
     spent = measured.operators[precision]
     products = sum(seconds for name, seconds in spent.items() if any(word in name for word in PRODUCTS))
     others = [
@@ -204,4 +194,5 @@ def reason(measured: Measured, precision: str) -> str:
     whole = spent.total()
     largest = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in others)
     more = measured.flops[0] / measured.flops[1]
-    return f"the reference has {more:.2f} times our FLOPs; {products / whole:.0%} of our time are products of matrices, then {largest}"
+    products_share = f"{products / whole:.0%} of our time are products of matrices"
+    return f"the reference has {more:.2f} times our FLOPs; {products_share}, then {largest}"

@@ -1,6 +1,4 @@
-"""How the cost of an epoch's learning on a CPU grows with agents, state and rollouts.
-
-Times, peak memory, and fitted exponents.
+"""How CPU time and peak memory of an epoch's learning grow with agents, state and rollouts, with exponents.
 
     python -m benchmarks.scaling --json scaling.json --figure scaling
 
@@ -12,10 +10,6 @@ sampling. All points take turns, sweep after sweep, and a point's cost is the me
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +31,9 @@ from benchmarks.growth import (
     table_row,
 )
 from benchmarks.ratios import cpu_seconds
+from benchmarks.timing import Elapsed, command, print_head, write_result
 from benchmarks.workload import PARTS, Sizes, random_data
 from dima.learning.compute import prepare_process
-from dima.record.provenance import provenance
 
 LEAST_SECONDS = 0.15
 """Of one measurement, which repeats a short call until then."""
@@ -120,35 +114,20 @@ def peaks(axes: Mapping[str, Sequence[int]], sweeps: int) -> list[dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table, write it as JSON and as a figure where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling", description="How DIMA's cost grows on a CPU."
-    )
+    """Measure, print the table, write JSON and the figure."""
+    parser = command(".scaling", "Measure how DIMA's cost grows on a CPU.")
     parser.add_argument(
         "--sweeps", type=int, default=3, help="measurements of every point (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, metavar="STEM", help="write STEM.png and STEM.pdf")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     prepare_process("reference", torch.device("cpu"))
-    started, load = time.time(), os.getloadavg()
+    elapsed = Elapsed()
     found = times(base(), AXES, options.sweeps) + peaks(AXES, options.sweeps)
-    print(HEAD, "|".join(["---"] * (HEAD.count("|") + 1)), *map(table_row, found), sep="\n")
-    minutes = (time.time() - started) / 60
-    print(
-        f"\n{minutes:.1f} minutes; load {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {os.cpu_count()} cores"
-    )
-    origin = provenance("cpu", None)
-    result = {name: origin[name] for name in ("commit", "dirty", "hardware", "python", "versions")}
-    result |= {
-        "sweeps": options.sweeps,
-        "growth": found,
-        "minutes": minutes,
-        "load_before_and_after": [load, os.getloadavg()],
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print_head(HEAD)
+    print(*map(table_row, found), sep="\n")
+    write_result(options.json, {"sweeps": options.sweeps, "growth": found} | elapsed.printed())
     if options.figure:
         scaling_figure.save(found, options.figure)
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling_figure scaling.json scaling
 
-draws it from the JSON file alone.
+redraws it from the JSON file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from dima.analysis.figures.style import save_figure, style
 
-# Okabe and Ito's palette, told apart with any colour vision, each with a mark of its own
+# Okabe and Ito's palette for any colour vision, each colour with its own marker
 LOOKS = {
     "time of epoch": ("#000000", "o", "whole epoch"),
     "time of imagination": ("#0072B2", "s", "imagination"),
@@ -38,8 +38,8 @@ ROWS = (
 )
 AXIS_LABELS = {"agents": "agents", "state": "numbers in the state", "rollouts": "imagined rollouts"}
 TITLE = (
-    "Cost of learning in push-mass-N, small networks: medians, bars from least to greatest, fitted power laws\n"
-    "in the legends: exponent of the fit / of the last two sizes"
+    "Cost of learning in push-mass-N, small networks: medians, bars from least to greatest, "
+    "fitted power laws\nin the legends: exponent of the fit / of the last two sizes"
 )
 
 
@@ -104,7 +104,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def save(found: Sequence[Mapping[str, Any]], stem: Path) -> list[Path]:
-    """Write STEM.png and STEM.pdf, whose bytes depend on the numbers alone."""
+    """Write STEM.png and STEM.pdf, whose bytes depend on the numbers only."""
     with style():
         return save_figure(
             draw(found), [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]

@@ -1,14 +1,11 @@
-"""DIMA's policy trained in the simulator itself in the place of the world model.
-
-What would a perfect model be worth?
+"""DIMA's policy trained in the simulator instead of the world model: what would a perfect model be worth?
 
     python -m benchmarks.simulated_imagination --grid fewer-steps-tasks --task ant-2x4 --method dima-swift
     --steps 40000 --json ant.jsonl
 
-Starts, horizon, rollouts, number of updates and PPO are the method's. Where this learns and the method does
-not, the world model or its reward model holds the method back; where this does not learn either, the critic,
-the horizon or the number of policy updates does. MAMuJoCo tasks alone: their worlds can be set to a stored
-state.
+Starts, horizon, rollouts, number of updates and PPO are the method's. If this learns and the method does not,
+the world model or its reward model holds the method back; if this does not learn either, the critic, the
+horizon or the number of policy updates does. For MAMuJoCo tasks, whose worlds can be set to a stored state.
 """
 
 from __future__ import annotations
@@ -46,15 +43,7 @@ from envs.mamujoco.reconstruction import reconstruct
 
 
 class SimulatedWorlds:
-    """As many worlds of a MAMuJoCo task as rollouts, which continue real states.
-
-    Args:
-        config: of the cell.
-        worlds: how many.
-
-    Raises:
-        UserError: the task is of another suite.
-    """
+    """`worlds` worlds of a MAMuJoCo task, which continue real states. Raises UserError for another suite."""
 
     def __init__(self, config: CellConfig, worlds: int) -> None:
         task = config.task
@@ -72,7 +61,7 @@ class SimulatedWorlds:
         self._environment = cast(MultiAgentMujoco, made)
 
     def start(self, states: Float[np.ndarray, "batch state"]) -> None:
-        """Put every world into its state; the place on the ground, which a state does not tell, is 0."""
+        """Put every world into its state; the place on the ground is 0, since no state has it."""
         robots = self._environment.robots
         self._environment.reset()
         for world, state in enumerate(states):
@@ -87,12 +76,10 @@ class SimulatedWorlds:
     def imagine(
         self, model: WorldModel, actor: Actor, starts: Windows, horizon: int, generator: torch.Generator
     ) -> Rollout:
-        """What `dima.behavior.imagination.imagine` does, with real steps.
-
-        Where an episode ends, the next step is the first of another.
+        """`dima.behavior.imagination.imagine` with real steps; after an end, the next episode begins.
 
         Args:
-            model: scales the states, and does nothing else.
+            model: only scales the states.
             actor: acts for every agent.
             starts: one window of real steps for each world.
             horizon: steps of each rollout.
@@ -100,14 +87,8 @@ class SimulatedWorlds:
         """
         self.start(starts.state[:, -1].numpy())
         state, observation, last_action = starts.state[:, -1], starts.observation, starts.action[:, -2]
-        states, last_actions, observations, taken, rewards, continuations = (
-            [state],
-            [last_action],
-            [],
-            [],
-            [],
-            [],
-        )
+        states, last_actions = [state], [last_action]
+        observations, taken, rewards, continuations = [], [], [], []
         for _ in range(horizon):
             action = actor.sample(observation, generator)
             result = self._environment.step(action.numpy())
@@ -130,12 +111,12 @@ class SimulatedWorlds:
         )
 
     def close(self) -> None:
-        """Release what the worlds hold."""
+        """Close the worlds."""
         self._environment.close()
 
 
 class SimulatedLearner(DimaLearner):
-    """DIMA without its world model: it collects as DIMA does, and its policy learns in `SimulatedWorlds`."""
+    """DIMA without its world model: its policy learns in `SimulatedWorlds`."""
 
     def __init__(self, config: CellConfig) -> None:
         super().__init__(config, torch.device("cpu"))
@@ -162,16 +143,13 @@ class SimulatedLearner(DimaLearner):
         return self._reported("behavior", self.actor_critic.update(rollout))
 
     def close(self) -> None:
-        """Release all worlds."""
+        """Close all worlds."""
         self._worlds.close()
         super().close()
 
 
 def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]]:
-    """A row for every evaluation.
-
-    Environment steps, seconds, mean return, and the last epoch's numbers of the policy.
-    """
+    """A row for every evaluation: environment steps, seconds, mean return, the policy's last numbers."""
     rows: list[dict[str, Any]] = []
     started, due, scalars = time.monotonic(), 0, {}
     with (
@@ -197,17 +175,15 @@ def train(config: CellConfig, env_steps: int, every: int) -> list[dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, print every evaluation, write all as JSON lines where asked to."""
+    """Train, print every evaluation, write JSON lines."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.simulated_imagination", description="A policy trained in the simulator."
+        prog="python -m benchmarks.simulated_imagination", description="Train DIMA's policy in the simulator."
     )
     parser.add_argument("--grid", default="fewer-steps-tasks")
     parser.add_argument("--task", default="ant-2x4")
     parser.add_argument("--method", default="dima-swift")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--steps", type=int, default=40000, help="environment steps of the real world (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=int, default=40000, help="environment steps (default: %(default)s)")
     parser.add_argument(
         "--every", type=int, default=5000, help="environment steps between evaluations (default: %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""What is measured: sizes, weights and random data of every hot part."""
+"""Sizes, weights and random data of every measured part."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ PARTS = ("state_decoder", "denoiser", "reward_model", "imagination", "behavior")
 
 
 class Sizes(NamedTuple):
-    """What decides the cost: parameters, (D, N, O, A) and the rows of one call of each part, which may be
-    fewer than the parameters'.
-    """
+    """Parameters, dimensions, and rows of one call of each part, which may be fewer than configured."""
 
     parameters: DimaParameters
     shapes: Dimensions
     rows: Mapping[str, int]
 
     def calls_per_epoch(self, part: str) -> float:
-        """How many calls of these rows hold as much work as one epoch has of this part."""
+        """Calls of these rows that have as much work as one epoch of this part."""
         updates = {name: getattr(self.parameters, name).updates_per_epoch for name in PARTS[:3]}
         calls = updates.get(part, self.parameters.behavior.policy_updates_per_epoch)
         return calls * full_rows(self.parameters)[part] / self.rows[part]
@@ -53,7 +51,7 @@ def full_rows(parameters: DimaParameters) -> dict[str, int]:
 
 
 def sizes(name: str, **rows: int) -> Sizes:
-    """Those of the grid `name` of DIMA, with other numbers of rows for some parts."""
+    """DIMA's sizes in the grid `name`; `rows` overrides those of some parts."""
     task, shapes = SIZES[name]
     parameters = load_grid(name, CONFIG).resolve(CellKey(task, "dima", 1)).parameters
     if not isinstance(parameters, DimaParameters):
@@ -62,7 +60,7 @@ def sizes(name: str, **rows: int) -> Sizes:
 
 
 def models(parameters: DimaParameters, shapes: Dimensions) -> tuple[WorldModel, ActorCritic]:
-    """Seeded weights, none of them zero: training has left nothing where it started."""
+    """Seeded weights, none of them zero, as after training."""
     torch.manual_seed(0)
     world_model = WorldModel(shapes, parameters, torch.device("cpu")).eval()
     actor_critic = ActorCritic(shapes, parameters.behavior, torch.device("cpu"))
@@ -77,10 +75,7 @@ def models(parameters: DimaParameters, shapes: Dimensions) -> tuple[WorldModel, 
 
 @dataclass(frozen=True)
 class Data:
-    """One minibatch for each part.
-
-    A quarter of the windows begin before their episode, and episodes end inside segments.
-    """
+    """A minibatch for each part; some windows begin before their episode, some episodes end in segments."""
 
     states: Tensor
     observations: Tensor

@@ -1,6 +1,4 @@
-"""Seeds, checks, episode bookkeeping and same-step autoreset, shared by the environments that run on the
-CPU.
-"""
+"""Episodes, seeds and same-step autoreset, shared by the environments that run on the CPU."""
 
 from __future__ import annotations
 
@@ -10,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from envs import checks
 from envs.interface import (
     Acting,
     BatchedEnvironment,
     EnvSpec,
     InvalidArgumentError,
-    NonFiniteError,
     Played,
     SimState,
     SimStateMismatchError,
@@ -24,14 +22,10 @@ from envs.interface import (
 
 
 class EpisodicEnvironment(BatchedEnvironment):
-    """A batched environment around six hooks.
-
-    The engine's random draws all come from `self._random`, one stream a world.
-    """
+    """A batched environment around six hooks; draws come from `self._random`, one stream a world."""
 
     def __init__(self, spec: EnvSpec, num_envs: int, seed: int) -> None:
-        if not _is_whole(num_envs) or num_envs < 1:
-            raise InvalidArgumentError(f"num_envs is {num_envs!r}, it must be a whole number of at least 1")
+        checks.require_worlds(num_envs)
         self.spec = spec
         self.num_envs = num_envs
         self._random = [np.random.default_rng(0) for _ in range(num_envs)]
@@ -51,13 +45,11 @@ class EpisodicEnvironment(BatchedEnvironment):
         """Step the engine; returns the rewards and where the task ended the episode."""
 
     def _engine_settings(self) -> AbstractContextManager[object]:
-        """What has to hold while `_advance` is called; entered once for many calls."""
+        """Entered around `_advance`, once for many calls."""
         return nullcontext()
 
     def _task_info(self) -> dict[str, np.ndarray]:
-        """What the step's `info` says beyond the shared entries, before an ended episode gives way to the
-        next: `success`.
-        """
+        """More entries of the step's `info`, such as `success`; read before an ended episode is replaced."""
         return {}
 
     @abstractmethod
@@ -72,7 +64,7 @@ class EpisodicEnvironment(BatchedEnvironment):
 
     @abstractmethod
     def _save_engine(self) -> dict[str, np.ndarray]:
-        """Copies of what the engine itself needs to go on bit for bit."""
+        """Copies of what the engine needs to continue bit for bit."""
 
     @abstractmethod
     def _restore_engine(self, saved: dict[str, np.ndarray]) -> None:
@@ -116,7 +108,8 @@ class EpisodicEnvironment(BatchedEnvironment):
         if broken.any():
             worlds = np.flatnonzero(broken).tolist()
             what = "the state" if worlds[0] in broken_states else "the reward"
-            raise self._non_finite(what, worlds, int(info["episode_length"][worlds[0]]), result)
+            step = int(info["episode_length"][worlds[0]])
+            raise checks.non_finite(self.spec, what, worlds, step, result)
         return result
 
     def play(
@@ -127,7 +120,7 @@ class EpisodicEnvironment(BatchedEnvironment):
         state: Float[np.ndarray, "batch state"],
     ) -> Played:
         self._require_started()
-        self._require_single_world()
+        checks.require_single_world(self.num_envs)
         spec = self.spec
         steps = min(steps, spec.episode_limit - int(self._lengths[0]))
         states = np.empty((steps + 1, 1, spec.state_dim), dtype=np.float32)
@@ -163,7 +156,7 @@ class EpisodicEnvironment(BatchedEnvironment):
         rewards: Float[np.ndarray, " time"],
         terminated: bool,
     ) -> Played:
-        """What `play` returns, after the checks and with the next episode begun where one ended."""
+        """Check the steps, begin the next episode if one ended, and return what `play` returns."""
         self._require_finite(actions, states[1:, 0], rewards)
         self._returns[0] = np.concatenate([self._returns, rewards]).cumsum()[-1]
         truncated = not terminated and bool(self._lengths[0] >= self.spec.episode_limit)
@@ -182,9 +175,7 @@ class EpisodicEnvironment(BatchedEnvironment):
         successors: Float[np.ndarray, "time state"],
         rewards: Float[np.ndarray, " time"],
     ) -> None:
-        """Begin a new episode and raise NonFiniteError, naming what came first, unless all numbers of the
-        last steps are finite.
-        """
+        """Begin a new episode and raise NonFiniteError, naming the first culprit, unless all are finite."""
         found = {
             "the action": ~np.isfinite(actions).all(axis=(1, 2)),
             "the state": ~np.isfinite(successors).all(axis=1),
@@ -195,13 +186,12 @@ class EpisodicEnvironment(BatchedEnvironment):
             first = int(broken[0])
             step = int(self._lengths[0]) - len(rewards) + first + 1
             self._begin(np.arange(1))
-            raise self._non_finite(
-                next(what for what, of_steps in found.items() if of_steps[first]), [0], step
-            )
+            what = next(what for what, of_steps in found.items() if of_steps[first])
+            raise checks.non_finite(self.spec, what, [0], step)
 
     def get_sim_state(self) -> SimState:
         self._require_started()
-        return self._identity() | {
+        return checks.identity(self.spec, self.num_envs) | {
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
             "random": {str(world): random.bit_generator.state for world, random in enumerate(self._random)},
@@ -209,7 +199,7 @@ class EpisodicEnvironment(BatchedEnvironment):
         }
 
     def set_sim_state(self, saved: SimState) -> None:
-        require_same(self._identity(), saved)
+        checks.require_same(checks.identity(self.spec, self.num_envs), saved)
         own = {name: getattr(value, "shape", None) for name, value in self._save_engine().items()}
         found = {name: getattr(value, "shape", None) for name, value in saved.get("engine_state", {}).items()}
         if (
@@ -231,49 +221,30 @@ class EpisodicEnvironment(BatchedEnvironment):
         self, world: int = 0, height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "height width 3"]:
         self._require_started()
-        if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(
-                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
-            )
-        _check_size(height, width)
+        checks.require_world(world, self.num_envs)
+        checks.require_size(height, width)
         return self._draw_world(world, height, width)
 
     def render_states(
         self, states: Float[np.ndarray, "time state"], height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "time height width 3"]:
-        _check_size(height, width)
-        if states.ndim != 2 or states.shape[1] != self.spec.state_dim:
-            message = f"the states have shape {states.shape}, {self.spec.task} draws (time, state) = (any, {self.spec.state_dim})"
-            raise InvalidArgumentError(message)
-        broken = np.flatnonzero(~np.isfinite(states).all(axis=1))
-        if broken.size:
-            raise InvalidArgumentError(f"state {broken[0]} of the {len(states)} to draw is not finite")
+        checks.require_size(height, width)
+        checks.require_states(states, self.spec)
         return self._draw_states(states, height, width)
 
     def _draw_world(self, world: int, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-        """`render` with arguments that make sense."""
+        """`render` with checked arguments."""
         return super().render(world, height, width)
 
     def _draw_states(
         self, states: Float[np.ndarray, "time state"], height: int, width: int
     ) -> UInt8[np.ndarray, "time height width 3"]:
-        """`render_states` with arguments that make sense."""
+        """`render_states` with checked arguments."""
         return super().render_states(states, height, width)
 
-    def _identity(self) -> SimState:
-        return {
-            "task": self.spec.task,
-            "preset": self.spec.preset,
-            "lineage": self.spec.lineage,
-            "num_envs": self.num_envs,
-        }
-
     def _seed_worlds(self, seed: int) -> None:
-        if not _is_whole(seed) or seed < 0:
-            raise InvalidArgumentError(
-                f"the seed is {seed!r}, it must be a whole number that is not negative"
-            )
-        # In place, because an engine may hold a reference to its world's generator.
+        checks.require_seed(seed)
+        # in place: an engine may hold a reference to its world's generator
         for world, random in enumerate(self._random):
             random.bit_generator.state = np.random.PCG64(seed * 1000 + world).state
 
@@ -285,10 +256,6 @@ class EpisodicEnvironment(BatchedEnvironment):
     def _read(self) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
         state = self._engine_state()
         return self._observe(state).astype(np.float32), state.astype(np.float32)
-
-    def _require_single_world(self) -> None:
-        if self.num_envs != 1:
-            raise InvalidArgumentError(f"play steps a single world, this environment has {self.num_envs}")
 
     def _require_started(self) -> None:
         if not self._started:
@@ -305,36 +272,9 @@ class EpisodicEnvironment(BatchedEnvironment):
             raise InvalidArgumentError(
                 f"the actions cannot be read as an array of numbers: {error}"
             ) from error
-        expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
-        if actions.shape != expected:
-            message = f"the actions have shape {actions.shape}, {self.spec.task} takes (worlds, agents, action) = {expected}"
-            raise InvalidArgumentError(message)
+        checks.require_actions(actions.shape, self.spec, self.num_envs)
         broken = np.flatnonzero(~np.isfinite(actions).all(axis=(1, 2)))
         if broken.size:
-            raise self._non_finite("the action", broken.tolist(), int(self._lengths[broken[0]]) + 1)
+            step = int(self._lengths[broken[0]]) + 1
+            raise checks.non_finite(self.spec, "the action", broken.tolist(), step)
         return actions
-
-    def _non_finite(
-        self, what: str, worlds: list[int], step: int, result: StepResult | None = None
-    ) -> NonFiniteError:
-        others = f" (nor are those of worlds {', '.join(map(str, worlds[1:]))})" if len(worlds) > 1 else ""
-        message = f"{self.spec.task}: {what} of world {worlds[0]} is not finite at step {step} of its episode{others}"
-        return NonFiniteError(message, worlds, step, result)
-
-
-def require_same(own: SimState, saved: SimState) -> None:
-    """Raises SimStateMismatchError where `saved` says something else than `own`, or nothing."""
-    for name, value in own.items():
-        if saved.get(name) != value:
-            raise SimStateMismatchError(
-                f"the saved simulation has {name} {saved.get(name)!r}, this environment has {value!r}"
-            )
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
-
-
-def _check_size(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise InvalidArgumentError(f"a picture of {width} x {height} pixels cannot be drawn")

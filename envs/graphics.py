@@ -1,7 +1,4 @@
-"""The OpenGL library that MuJoCo draws with: headless, found when the first picture is asked for.
-
-Imports no simulator.
-"""
+"""The headless OpenGL library that MuJoCo draws with, found at the first picture; imports no simulator."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 
 from envs.interface import MissingGraphicsError
 
-# For each of MuJoCo's headless backends, what PyOpenGL loads: one library of every group.
+# MuJoCo's headless backends, and what PyOpenGL loads for each: one library of every group.
 BACKENDS = {"egl": (("EGL",), ("OpenGL", "GL")), "osmesa": (("OSMesa",),)}
 
 
@@ -37,8 +34,7 @@ def import_mujoco() -> None:
 def choose_backend() -> None:
     """Have `mujoco.Renderer` draw with EGL, else with OSMesa, unless MUJOCO_GL names its backend.
 
-    MuJoCo itself would fall back on a window system, and PyOpenGL stays with the first library it tried: so
-        look before it does.
+    MuJoCo would fall back on a window system, and PyOpenGL keeps the first library it tries: look before.
 
     Raises:
         MissingGraphicsError: none of them can be loaded.
@@ -52,9 +48,7 @@ def choose_backend() -> None:
             chosen: Any = import_module("mujoco.rendering.classic.gl_context")
             try:
                 chosen.GLContext = import_module(f"mujoco.{backend}").GLContext
-            except (
-                Exception
-            ) as error:  # PyOpenGL may have been told of another platform, by PYOPENGL_PLATFORM for instance
+            except Exception as error:  # for instance PYOPENGL_PLATFORM may name another platform
                 raise MissingGraphicsError(
                     f"no picture can be drawn with {backend} ({error}): {remedy()}"
                 ) from error
@@ -65,7 +59,7 @@ def choose_backend() -> None:
 
 
 def remedy() -> str:
-    """What to do where there is no OpenGL to draw with."""
+    """What to do without OpenGL."""
     install = "install the Debian packages libegl1 and libgl1, or libosmesa6"
     return f"unset MUJOCO_GL, which is {_wanted()!r}, or {install}" if _wanted() else install
 

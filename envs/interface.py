@@ -1,7 +1,4 @@
-"""What every environment offers.
-
-B worlds stepped together, n agents in each, one reward per world shared by its agents.
-"""
+"""What every environment offers: B worlds stepped together, n agents and one shared reward in each."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 SimState = dict[str, Any]
-"""Everything a simulation needs to go on bit for bit: numpy arrays, ints and strings, in nested dicts with
-string keys."""
+"""What a simulation continues from bit for bit: arrays, ints and strings in nested dicts with string keys."""
 
 
 class EnvironmentsError(ValueError):
-    """Base of this package's errors; the message is one sentence for the person at the keyboard."""
+    """Base of this package's errors; the message is one sentence for the user."""
 
 
 class UnknownTaskError(EnvironmentsError):
@@ -39,25 +35,23 @@ class MissingExtraError(EnvironmentsError):
 
 
 class InvalidArgumentError(EnvironmentsError):
-    """A number of worlds, a seed, an action shape or the order of calls that makes no sense."""
+    """A number of worlds, a seed, a shape or an order of calls that cannot be used."""
 
 
 class MissingGraphicsError(EnvironmentsError):
-    """No OpenGL library is there to render with, or nobody has written how to draw the task."""
+    """There is no OpenGL library to render with, or the task has no drawing."""
 
 
 class UntoldStateError(EnvironmentsError):
-    """The task's observations do not tell its state."""
+    """The task's observations do not determine its state."""
 
 
 class NonFiniteError(EnvironmentsError):
-    """An action, a state or a reward is NaN or infinite in `world`, at `step` of its episode.
+    """An action, state or reward is NaN or infinite in `world` at `step` of its episode (`worlds`: in all).
 
-    `worlds` are all such worlds.
-
-    A non-finite action stops the step before anything moves, and `result` is None. Where a simulation broke,
-    `result` is the step that the other worlds made; the broken world has begun a new episode, and its rows
-    are truncated, with reward 0 and whatever came out of the simulation in `final_obs` and `final_state`.
+    A non-finite action stops the step before anything moves, and `result` is None. If a simulation broke,
+    `result` is the step of the other worlds; the broken one has begun a new episode, and its row is
+    truncated, with reward 0 and the simulation's numbers in `final_obs` and `final_state`.
     """
 
     def __init__(
@@ -70,19 +64,16 @@ class NonFiniteError(EnvironmentsError):
         self.result = result
 
     def __reduce__(self) -> tuple[type[NonFiniteError], tuple[str, tuple[int, ...], int, StepResult | None]]:
-        """What it is made anew from in another process."""
+        """Its arguments, for another process."""
         return type(self), (str(self), self.worlds, self.step, self.result)
 
 
 class EngineError(EnvironmentsError):
-    """The simulator cannot go on, since its process ended for instance."""
+    """The simulator cannot continue, for instance because its process ended."""
 
 
 class CrowdedError(NonFiniteError):
-    """`world` had more contacts than its engine has room for and is broken for that.
-
-    All else is as in NonFiniteError.
-    """
+    """A NonFiniteError of a world that had more contacts than its engine has room for."""
 
 
 class SimStateMismatchError(EnvironmentsError):
@@ -95,10 +86,9 @@ class UnsupportedSimStateError(EnvironmentsError):
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """The fixed facts of an environment; dimensions count float32 numbers, `episode_limit` counts steps.
+    """The sizes and origin of an environment; `episode_limit` counts steps.
 
-    `engine` is the simulator with its version; environments of one `lineage` (and task and preset) give
-    comparable returns.
+    `engine` is the simulator with its version; returns are comparable within one task, preset and `lineage`.
     """
 
     task: str
@@ -114,13 +104,12 @@ class EnvSpec:
 
 
 class StepResult(NamedTuple):
-    """One step of every world. Where an episode ended, `obs` and `state` are already those of the next
-    episode.
+    """One step of every world; after an end, `obs` and `state` are the first of the next episode.
 
-    `terminated`: the task ended the episode. `truncated`: the episode limit did. Never both. `info`, all for
-    every world: `final_obs` [B, n, o] and `final_state` [B, s], the true successors of this step;
-    `episode_return` (float64) and `episode_length` (int64) [B], of the running episode, so complete where one
-    ended; `success` [B] bool, only where the task defines it.
+    `terminated`: the task ended the episode; `truncated`: the episode limit did; never both. `info` has
+    `final_obs` [B, n, o] and `final_state` [B, s], the true successors of this step; `episode_return`
+    (float64) and `episode_length` (int64) [B] of the episode so far, this step included; `success` [B] bool,
+    if the task defines it.
     """
 
     obs: Float[np.ndarray, "batch agents observation"]
@@ -132,13 +121,12 @@ class StepResult(NamedTuple):
 
 
 class Played(NamedTuple):
-    """T consecutive steps of the only world, all of one episode.
+    """T consecutive steps of one episode of the only world.
 
     `state` [T + 1, s]: before each step, and the true successor of the last. `observation` [T, n, o],
-    `action` [T, n, a] and `reward` [T]: of each step. `terminated`, `truncated`: whether the last step ended
-    the episode, and how. `episode_return`: of the episode so far, summed in float64. `next_obs` [1, n, o] and
-    `next_state` [1, s]: what the next step begins with, which is the start of the next episode where this one
-    ended.
+    `action` [T, n, a], `reward` [T]: of each step. `terminated`, `truncated`: how the last step ended the
+    episode, if it did. `episode_return`: so far, summed in float64. `next_obs` [1, n, o], `next_state` [1,
+    s]: where the next step begins, in the next episode if this one ended.
     """
 
     state: Float[np.ndarray, "states state"]
@@ -165,30 +153,24 @@ class BatchedEnvironment(ABC):
     spec: EnvSpec
     num_envs: int
     steps_per_second: float = 10.0
-    """Steps in a second of simulated time; a task without units is watched at 10."""
+    """Steps in a second of simulated time; 10 for a task without units."""
     observation_bound: float = np.inf
     """No entry of an observation or a state is larger in size."""
     starts_afresh: bool = False
-    """Whether nothing is left of earlier episodes after `reset(seed)`: all that follows is that of new worlds
-    of this seed, bit for bit."""
+    """Whether worlds after `reset(seed)` are those of a new environment with this seed, bit for bit."""
 
     @abstractmethod
     def reset(
         self, seed: int | None = None
     ) -> tuple[Float[np.ndarray, "batch agents observation"], Float[np.ndarray, "batch state"]]:
-        """Start a new episode in every world and return (obs, state).
-
-        Without a seed the random streams go on.
-        """
+        """Start a new episode in every world and return (obs, state); without a seed, streams continue."""
 
     @abstractmethod
     def step(self, actions: Float[np.ndarray, "batch agents action"]) -> StepResult:
-        """Advance every world by one step.
+        """Advance every world by one step; a world whose episode ends starts its next one in the same call.
 
-        A world whose episode ends starts its next one within the same call.
-
-        Raises InvalidArgumentError (shape, no reset yet) and NonFiniteError, after which the other worlds can
-        go on.
+        Raises InvalidArgumentError (shape, no reset yet), and NonFiniteError, after which the others can go
+        on.
         """
 
     def play(
@@ -198,12 +180,10 @@ class BatchedEnvironment(ABC):
         obs: Float[np.ndarray, "batch agents observation"],
         state: Float[np.ndarray, "batch state"],
     ) -> Played:
-        """Step the only world until its episode ends, at most `steps` times, from what `reset` or the last
-        step returned.
+        """Step the only world from its last (obs, state) until its episode ends, at most `steps` times.
 
-        The same numbers as from `step`, bit for bit, and the same errors. Environments may check actions,
-        states and rewards at the end of all steps: where one is not finite, the world has then gone on after
-        it, and begun a new episode.
+        The same numbers as from `step`, bit for bit, and the same errors. An environment may check for
+        non-finite numbers after all steps; it then raises after the end, with a new episode begun.
         """
         if self.num_envs != 1:
             raise InvalidArgumentError(f"play steps a single world, this environment has {self.num_envs}")
@@ -230,19 +210,16 @@ class BatchedEnvironment(ABC):
 
     @abstractmethod
     def get_sim_state(self) -> SimState:
-        """Everything needed to go on bit for bit, the random streams included.
+        """A copy of what the simulation and its random streams continue from bit for bit.
 
-        Later steps leave it unchanged.
-
-        Raises UnsupportedSimStateError, as does `set_sim_state`, in an engine that cannot do it.
+        Raises UnsupportedSimStateError, like `set_sim_state`, in an engine that cannot do it.
         """
 
     @abstractmethod
     def set_sim_state(self, saved: SimState) -> None:
-        """Continue from `get_sim_state()` of an environment with the same task, preset, lineage and number of
-        worlds.
+        """Continue from `get_sim_state()`.
 
-        Raises SimStateMismatchError where one of these differs.
+        Raises SimStateMismatchError: it is of another task, preset, lineage or number of worlds.
         """
 
     def render(
@@ -257,22 +234,21 @@ class BatchedEnvironment(ABC):
     def render_states(
         self, states: Float[np.ndarray, "time state"], height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "time height width 3"]:
-        """Pictures of consecutive global states, predicted ones for instance, in RGB.
+        """Pictures of consecutive, perhaps predicted global states, in RGB. Raises like `render`.
 
-        What a state leaves out, such as how far a robot has come, is integrated from 0. Raises like `render`.
+        What a state leaves out, such as the distance covered by a robot, is integrated from 0.
         """
         raise MissingGraphicsError(f"{self.spec.task} draws no pictures in engine {self.spec.engine}")
 
     def states_seen(
         self, observations: Float[np.ndarray, "time agents observation"]
     ) -> Float[np.ndarray, "time state"]:
-        """The global states (float64) that observations show, predicted ones for instance.
+        """The global states (float64) behind perhaps predicted observations.
 
-        Raises UntoldStateError where observations leave out or blend what the state holds, and
-        InvalidArgumentError (shape).
+        Raises UntoldStateError, if observations do not determine them, and InvalidArgumentError (shape).
         """
         raise UntoldStateError(
-            f"the observations of {self.spec.task} with preset {self.spec.preset} do not tell its state"
+            f"the observations of {self.spec.task} with preset {self.spec.preset} do not determine its state"
         )
 
     @abstractmethod

@@ -1,7 +1,4 @@
-"""What MuJoCo keeps once for the whole process: its handler of warnings and its clock.
-
-Threads that change them share the change.
-"""
+"""What MuJoCo has once in a process, shared by all threads: its handler of warnings, its clock, its cores."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -9,6 +6,7 @@ Threads that change them share the change.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,18 +17,14 @@ from typing import Any
 import mujoco
 
 BROKEN = "Nan, Inf or huge value"
-"""What MuJoCo says of a world that broke: environments name the world themselves."""
+"""MuJoCo's warning of a broken world; environments name the world themselves."""
 
-# The C pointer `mjcb_time`: MuJoCo's clock for profiles of its own stages, which its Python bindings switch
-# on and cannot switch off.
+# The C pointer `mjcb_time`: MuJoCo's profiling clock, which its Python bindings switch on but not off.
 TIMER = ctypes.c_void_p.in_dll(ctypes.CDLL(mujoco._functions.__file__), "mjcb_time")
 
 
 class _Changed:
-    """Another value while at least one thread is inside.
-
-    The first to enter changes it, the last to leave restores it.
-    """
+    """Sets another value while at least one thread is inside, and restores the old one after the last."""
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> None:
         self._read, self._write, self._value = read, write, value
@@ -59,23 +53,23 @@ def _set_timer(value: int | None) -> None:
 _listeners: dict[int, list[str]] = {}
 
 
-def _tell(message: str) -> None:
+def _pass_on(message: str) -> None:
     for listener in list(_listeners.values()):
         listener.append(message)
 
 
 clock_off = _Changed(lambda: TIMER.value, _set_timer, None)
-"""Reading the clock takes a tenth to a sixth of a step; nothing but `MjData.timer` depends on it."""
+"""Reading the clock takes a tenth to a sixth of a step; only `MjData.timer` depends on it."""
 
-_handled = _Changed(mujoco.get_mju_user_warning, mujoco.set_mju_user_warning, _tell)
+_handled = _Changed(mujoco.get_mju_user_warning, mujoco.set_mju_user_warning, _pass_on)
 
 
 @contextmanager
 def as_python_warnings(dropped: str) -> Iterator[None]:
-    """Give MuJoCo's warnings as Python's when the block has ended, but for those that contain `dropped`.
+    """Issue MuJoCo's warnings as Python's after the block, except those that contain `dropped`.
 
-    MuJoCo would append them to a file in the working folder. None is raised where MuJoCo calls, because an
-    exception there, from a filter that makes errors of warnings, ends the process.
+    MuJoCo would append them to a file in the working folder. They are not issued inside its callback, where
+    an exception (from a filter that turns warnings into errors) ends the process.
     """
     messages: list[str] = []
     _listeners[id(messages)] = messages
@@ -87,3 +81,8 @@ def as_python_warnings(dropped: str) -> Iterator[None]:
     for message in messages:
         if dropped not in message:
             warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

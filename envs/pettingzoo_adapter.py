@@ -1,4 +1,4 @@
-"""One world as a PettingZoo `ParallelEnv`, for libraries that speak that interface."""
+"""One world as a PettingZoo `ParallelEnv`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def as_parallel_env(
     """
     if engine == "mujoco-warp":
         raise InvalidArgumentError(
-            "engine 'mujoco-warp' speaks in torch tensors, PettingZoo in NumPy arrays: choose another engine"
+            "engine 'mujoco-warp' has torch tensors, PettingZoo NumPy arrays: choose another engine"
         )
     return ParallelWorld(make(task, 1, seed, preset, engine), render_mode)
 
@@ -51,10 +51,9 @@ def as_parallel_env(
 class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
     """The only world of a batched environment; its agents are called agent_0, agent_1 and so on.
 
-    All agents get the same reward, and an episode ends for all of them at once: `step` then returns its final
-    observations, `state` its final state, and `agents` is empty until the next `reset`. Episodes follow one
-    another as in the batched environment, so that `reset` without a seed goes on with the episode that the
-    batched environment has begun by itself.
+    Agents share rewards and ends of episodes: `step` then returns the final observations, `state` the final
+    state, and `agents` is empty until `reset`, which without a seed continues with the episode that the
+    batched environment has already begun.
 
     Args:
         environment: with one world; closed with the adapter.
@@ -99,10 +98,7 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ByAgent, ByAgent]:
-        """Observations and empty infos of a new episode.
-
-        No `options` exist, and any are ignored, as PettingZoo asks.
-        """
+        """Observations and empty infos of a new episode; `options` are ignored, as PettingZoo asks."""
         if seed is not None or self._next is None:
             self._next = self.environment.reset(seed)
         observations, states = self._next
@@ -116,7 +112,7 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
     ) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]:
         """Observations, rewards, terminations, truncations and infos by agent.
 
-        The infos hold what the batched environment's `info` says of the world, final observations aside.
+        The infos have the batched `info` of the world, without final observations and states.
 
         Raises:
             InvalidArgumentError: no episode is running, or an agent's action is missing or of another shape.
@@ -125,8 +121,9 @@ class ParallelWorld(ParallelEnv[str, np.ndarray, np.ndarray]):
         if not self.agents:
             raise InvalidArgumentError(f"{self.spec.task} has no running episode: call reset() first")
         if set(actions) != set(self.agents):
+            given = ", ".join(actions) or "none"
             raise InvalidArgumentError(
-                f"there must be one action each for {', '.join(self.agents)}, not {', '.join(actions) or 'none'}"
+                f"there must be one action each for {', '.join(self.agents)}, not {given}"
             )
         shapes = {agent: np.shape(action) for agent, action in actions.items()}
         if set(shapes.values()) != {(self.spec.act_dim,)}:

@@ -1,18 +1,17 @@
-"""Agents push one mass to a goal: a closed-form task, the oracle of the world model's tests.
+"""Agents push one mass to a goal: a closed-form task, the oracle in tests of world models.
 
 State (p_x, p_y, v_x, v_y, g_x, g_y) without units; 50 steps. In `push-mass` agent 0 has the force along x,
 agent 1 along y.
 
 `push-mass-N` has N agents in the same plane, agent i along d_i, the unit vector at the angle pi i / N, and f
-= (2 / N) sum a_i d_i. The directions are spread so evenly that sum d_i d_i^T = N / 2: whatever the number of
-agents, a_i = d_i . u gives f = u, so that every force of length 1 is within reach, and none longer than sqrt
-2 is. (2 / N) sum a_i^2 is then |f|^2, and more where agents push against each other. With two agents all of
-it is `push-mass`, number by number.
+= (2 / N) sum a_i d_i. Since sum d_i d_i^T = N / 2, a_i = d_i . u gives f = u for any N: every force of length
+1 can be reached, and none longer than sqrt 2. (2 / N) sum a_i^2 is then |f|^2, and more if agents push
+against each other. With two agents it is `push-mass`, number by number.
 
 In `push-mass-coupled` both of two agents act on both axes, f = ((2 a_0 + a_1) / sqrt 5, (a_0 + 2 a_1) / sqrt
-5), and both observe everything: it is for asking whether a world model that is shown one agent's action at a
-time loses the other's. The directions are 37 degrees apart: with perpendicular ones it would be `push-mass`
-turned. Across them the mass moves only as the two push against each other.
+5), and both observe everything: does a world model that sees one agent's action at a time lose the other's?
+The directions are 37 degrees apart (perpendicular ones would be `push-mass` rotated); across them the mass
+moves only if the agents push against each other.
 """
 
 from __future__ import annotations
@@ -83,10 +82,7 @@ def force(
 def force_between(
     state: Float[np.ndarray, "batch 6"], successor: Float[np.ndarray, "batch 6"]
 ) -> Float[np.ndarray, "batch 2"]:
-    """The f that leads from `state` to `successor`, by `next_state` solved for it.
-
-    Whatever explains a predicted one. In float64.
-    """
+    """The f from `state` to a perhaps predicted `successor`: `next_state` solved for f, in float64."""
     unforced = next_state(state, np.zeros((len(state), AGENTS, 1)))
     return (successor[:, 2:4].astype(np.float64) - unforced[:, 2:4]) / 0.1
 
@@ -94,9 +90,8 @@ def force_between(
 class PushMass(EpisodicEnvironment):
     """p and g start uniform in [-1, 1]^2, v at 0.
 
-    Agent i observes (p_i, v_i, g_i, one-hot i), where p_i = d_i . p and so on.
-
-    In `push-mass-coupled` it observes (p, v, g, one-hot i).
+    Agent i observes (p_i, v_i, g_i, one-hot i) with p_i = d_i . p etc.; in `push-mass-coupled` (p, v, g,
+    one-hot i).
     """
 
     starts_afresh = True
@@ -118,11 +113,10 @@ class PushMass(EpisodicEnvironment):
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)
-        # Kept as returned, in float32, so that `next_state` of a returned state is exactly the state that
-        # follows it.
+        # float32, as returned: `next_state` of a returned state is exactly its successor
         self._worlds = np.zeros((num_envs, spec.state_dim), dtype=np.float32)
         self._directions = COUPLED if self._coupled else directions(agents)
-        # Who pushed last and how much, for pictures alone.
+        # the last pushes, for pictures only
         self._pushes = np.zeros((num_envs, agents))
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:
@@ -163,7 +157,7 @@ class PushMass(EpisodicEnvironment):
     def _draw_states(
         self, states: Float[np.ndarray, "time 6"], height: int, width: int
     ) -> UInt8[np.ndarray, "time height width 3"]:
-        # of all pushes that give the force, those of the least effort
+        # the pushes of least effort that give the force
         seen = np.zeros((len(states), self.spec.n_agents))
         seen[1:] = force_between(states[:-1], states[1:]) @ np.linalg.pinv(
             2 / self.spec.n_agents * self._directions

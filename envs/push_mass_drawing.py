@@ -1,6 +1,4 @@
-"""A picture of push-mass: the walls, the goal as a ring, the mass as a disc, and the push of each agent as an
-arrow.
-"""
+"""A picture of push-mass: walls, goal (ring), mass (disc), and each agent's push (arrow)."""
 
 from __future__ import annotations
 
@@ -11,15 +9,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 PAPER, GRID, WALL, GOAL, MASS = "#ffffff", "#e8e8e8", "#555555", "#009e73", "#333333"
-# With the goal's green the Okabe-Ito palette, told apart by colour-blind eyes; more agents than colours take
-# turns.
+# the Okabe-Ito palette for colour-blind eyes; colours repeat for more agents
 AGENTS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
-HALF_SIDE = 1.75  # of what is seen around the origin; the walls stand at 1.5
+HALF_SIDE = 1.75  # of the picture around the origin
 WALLS = 1.5
 RADIUS = 0.11
-FORCE_LENGTH = (
-    0.6  # of the arrow of a force of 1, from the rim of the mass; longer ones are cut at twice that
-)
+FORCE_LENGTH = 0.6  # of the arrow of a force of 1 from the rim of the mass; at most twice that
 SUPERSAMPLING = 4
 
 
@@ -30,9 +25,7 @@ def draw_scene(
     height: int,
     width: int,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw one state and the pushes that led to it, each along its agent's direction, x to the right and y
-    upwards, in RGB.
-    """
+    """Draw a state and the pushes that led to it along the agents' directions; x right, y up; RGB."""
     canvas = _Canvas(height, width)
     for line in np.arange(-1.0, 1.01, 0.5):
         canvas.line((-WALLS, line), (WALLS, line), 0.01, GRID)
@@ -48,9 +41,7 @@ def draw_scene(
 
 
 class _Canvas:
-    """Shapes in the task's own units, drawn larger than asked for and scaled down, which smooths their
-    edges.
-    """
+    """Shapes in the task's units, drawn larger and scaled down for smooth edges."""
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (width, height)

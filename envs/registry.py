@@ -29,10 +29,8 @@ from envs.retry import tried_again
 class Engine:
     """A simulator that runs a task.
 
-    `factory` is "module:callable", called with task, num_envs, seed and preset.
-
-    `extra` names the optional dependencies it needs, `caveat` what a reader of its numbers has to know.
-    `presets` are those of an engine that has others than its task.
+    `factory` is "module:callable", called with task, num_envs, seed and preset; `extra` names its optional
+    dependencies; `caveat` is what readers of its numbers have to know; `presets` replace the task's.
     """
 
     factory: str
@@ -41,8 +39,9 @@ class Engine:
     presets: tuple[str, ...] = ()
 
     def load(self) -> Callable[[str, int, int, str], BatchedEnvironment]:
-        """Import the factory; raises ModuleNotFoundError (its simulator is not installed) and
-        MissingGraphicsError.
+        """Import the factory.
+
+        Raises ModuleNotFoundError (its simulator is not installed) and MissingGraphicsError.
         """
         if self.extra in ("mujoco", "gpu"):
             import_mujoco()
@@ -77,7 +76,8 @@ _HAND_ENGINES = {
     "mujoco": Engine(
         "envs.bidexhands.environment:BiDexHands",
         extra="mujoco",
-        caveat="the port shares observation, action and reward definitions with Bi-DexHands, not the contact physics",
+        caveat="the port shares observation, action and reward definitions with Bi-DexHands, "
+        "not the contact physics",
     ),
     "mujoco-warp": Engine(
         "envs.bidexhands.warp_environment:WarpBiDexHands",
@@ -126,10 +126,8 @@ def make(
 ) -> BatchedEnvironment:
     """Build `num_envs` worlds of `task` in `engine` with `preset` (None: the first).
 
-    World j is seeded with `seed * 1000 + j`.
-
-    So more than 1,000 worlds share seeds with those of the next `seed`. What fails without being refused, as
-    MuJoCo's loader does once in a thousand times, is tried again.
+    World j is seeded with `seed * 1000 + j`: more than 1,000 worlds share seeds with the next `seed`. Passing
+    faults, such as of MuJoCo's loader once in a thousand times, are retried.
 
     Raises UnknownTaskError, UnknownPresetError, UnknownEngineError, InvalidArgumentError (num_envs or seed),
     MissingExtraError, and MissingGraphicsError where MUJOCO_GL keeps MuJoCo from being imported.
@@ -151,8 +149,10 @@ def make(
     except ModuleNotFoundError as error:
         if chosen.extra is None:
             raise
-        message = f"task {task!r} in engine {name!r} needs {error.name}, which is not installed: pip install -e '.[{chosen.extra}]'"
-        raise MissingExtraError(message) from error
+        needs = f"task {task!r} in engine {name!r} needs {error.name}"
+        raise MissingExtraError(
+            f"{needs}, which is not installed: pip install -e '.[{chosen.extra}]'"
+        ) from error
 
 
 def imported(path: str) -> Callable[..., Any]:
@@ -174,10 +174,7 @@ def _preset(task: str, registration: Registration, engine: str, asked: str | Non
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether it is neither a refusal nor a missing package.
-
-    Worlds are built from files alone, which are there.
-    """
+    """Whether a retry may help: it is neither a refusal nor a missing package."""
     return not isinstance(error, EnvironmentsError | ImportError)
 
 

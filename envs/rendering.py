@@ -1,4 +1,4 @@
-"""Pictures of a MuJoCo model in given positions, beside the simulation and without a screen."""
+"""Pictures of a MuJoCo model in given positions, without a screen."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -17,12 +17,7 @@ from envs.interface import MissingGraphicsError
 
 
 class ModelCamera:
-    """One of a model's cameras. Works on copies of its own, so a simulation of the model never notices.
-
-    Args:
-        model: what is drawn; copied with the first picture.
-        camera: by its name in the model.
-    """
+    """A camera of a model, by its name; works on a copy, so the simulation is not affected."""
 
     def __init__(self, model: mujoco.MjModel, camera: str) -> None:
         self._original = model
@@ -69,8 +64,7 @@ class ModelCamera:
         try:
             self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:
-            # What MuJoCo, PyOpenGL and the driver raise here ranges from ImportError to FatalError and
-            # AttributeError.
+            # MuJoCo, PyOpenGL and drivers raise anything from ImportError to FatalError here
             reason = " ".join(str(error).split()).rstrip(".")
             raise MissingGraphicsError(
                 f"MuJoCo found no OpenGL to draw with ({reason}): {remedy()}"

@@ -1,4 +1,4 @@
-"""Another try for what can fail for a moment: a file that is read, a socket, a library's loader."""
+"""Retries of what can fail for a moment: reading a file, a socket, a library's loader."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Result = TypeVar("Result")
 
 
 def tried_again(call: Callable[[], Result], passes: Callable[[Exception], bool]) -> Result:
-    """What `call` returns, called again after each of `PAUSES` while it raises what `passes` says may pass.
+    """What `call` returns, retried after each of `PAUSES` while `passes` says that its error may pass.
 
-    Every new try is announced on the standard error.
+    Every retry is announced on the standard error.
 
     Raises:
-        Exception: what the last call raised, or the first that will not pass.
+        Exception: of the last call, or the first that will not pass.
     """
     for pause in PAUSES:
         try:

@@ -57,10 +57,7 @@ def push_to_goal(
 def push_to_goal_together(
     state: Float[np.ndarray, "batch 6"], _: Int[np.ndarray, " batch"]
 ) -> Float[np.ndarray, "batch 2 1"]:
-    """The actions for push-mass-coupled whose force is 8 (g - p) - 6 v, clipped.
-
-    That of `push_to_goal` where nothing is clipped.
-    """
+    """The actions for push-mass-coupled whose force is 8 (g - p) - 6 v, then clipped."""
     position, velocity, goal = np.split(state, 3, axis=1)
     return np.clip((8 * (goal - position) - 6 * velocity) @ np.linalg.inv(COUPLED), -1, 1)[:, :, None].astype(
         np.float32
@@ -69,8 +66,7 @@ def push_to_goal_together(
 
 @dataclass(frozen=True)
 class Gait:
-    """a_j(t) = clip(middle_j + amplitude_j sin(2 pi (frequency t + phase_j)), -1, 1), one entry an actuator
-    in XML order.
+    """a_j(t) = clip(middle_j + amplitude_j sin(2 pi (frequency t + phase_j)), -1, 1), actuators in XML order.
 
     `frequency` in Hz, `step_seconds` the simulated time of a step. Found by random search for distance on
     gymnasium's v5 robots.
@@ -83,7 +79,7 @@ class Gait:
     phase: tuple[float, ...]
 
     def controller(self, spec: EnvSpec) -> Controller:
-        """The gait with its actuators shared out among the task's agents."""
+        """The gait with its actuators split among the task's agents."""
 
         def act(
             _: Float[np.ndarray, "batch state"], step: Int[np.ndarray, " batch"]

@@ -1,4 +1,4 @@
-"""The registered tasks as a table, made from the registry and from the environments themselves."""
+"""The registered tasks as a table, from the registry and the environments."""
 
 from __future__ import annotations
 
@@ -51,10 +51,7 @@ def _line(cells: Iterator[str] | tuple[str, ...]) -> str:
 
 
 def _rows() -> Iterator[tuple[str, ...]]:
-    """A row for each task and preset, in the registry's order.
-
-    A short one where the task's extra is not installed.
-    """
+    """A row for each task and preset, in the registry's order; a short one if its extra is not installed."""
     for task, registration in TASKS.items():
         for preset in registration.presets:
             yield (task, preset, registration.suite, *_facts(task, preset, registration))
@@ -78,18 +75,12 @@ def _facts(task: str, preset: str, registration: Registration) -> tuple[str, ...
 
 
 def _note(engine: Engine) -> str:
-    """What has to be known of an engine beside the first one.
-
-    Its presets, where it has its own, and its caveat.
-    """
+    """An engine's own presets and its caveat."""
     return "; ".join([*(f"preset {preset}" for preset in engine.presets), engine.caveat])
 
 
 def _caveats() -> list[str]:
-    """One line for each caveat of a first engine, with the tasks it holds for.
-
-    Those of others stand beside their names.
-    """
+    """One line for each caveat of a first engine, with its tasks."""
     tasks: dict[tuple[str, str], list[str]] = {}
     for task, registration in TASKS.items():
         name, engine = next(iter(registration.engines.items()))

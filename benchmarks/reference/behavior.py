@@ -144,9 +144,7 @@ def value_errors(
     target: Float[Tensor, "batch time"],
     config: BehaviorConfig,
 ) -> Float[Tensor, "batch time"]:
-    """(V - target)^2 (eq. 20), or the larger Huber error of V and of V kept within `clip` of its old value
-    (release).
-    """
+    """(V - target)^2 (eq. 20), or the larger Huber error of V and of V clipped to its old value +- `clip`."""
     if config.critic_loss == "mse":
         return (values - target) ** 2
     clipped = old_values + (values - old_values).clamp(-config.clip, config.clip)

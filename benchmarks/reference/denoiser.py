@@ -29,10 +29,9 @@ class DenoisingDraws(NamedTuple):
     offset_noise: Float[Tensor, "batch substeps state"]
     noise: Float[Tensor, "batch substeps state"]
     agent: Int[Tensor, "batch substeps"]
-    """whose action is revealed, from 0; where conditioning is cumulative, how many agents' are beside the
-    first one's"""
+    """whose action is revealed, from 0; with cumulative conditioning, how many besides the first one's"""
     rank: Int[Tensor, "batch substeps agents"]
-    """each agent's place in a random order, read where conditioning is cumulative"""
+    """each agent's place in a random order, read with cumulative conditioning"""
 
 
 def denoiser_loss(
@@ -95,10 +94,9 @@ def sample_next_state(
     order: Int[Tensor, "batch denoising"],
     noise: Float[Tensor, "batch state"],
 ) -> Float[Tensor, "batch state"]:
-    """x <- x + (x - D(x; sigma_j)) / sigma_j (sigma_{j+1} - sigma_j), from standard normal `noise` down to
-    sigma = 0.
+    """x <- x + (x - D(x; sigma_j)) / sigma_j (sigma_{j+1} - sigma_j), from normal `noise` to sigma = 0.
 
-    Step j is told the action of agent `order[:, j]` (from 0).
+    Step j is conditioned on the action of agent `order[:, j]` (from 0).
     """
     levels = noise_levels(order.shape[1], config)
     x = noise * levels[0] if config.initial_noise == "scaled" else noise
@@ -110,9 +108,7 @@ def sample_next_state(
 
 
 def noise_levels(steps: int, config: SamplerConfig) -> list[float]:
-    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho for i < K, then
-    0.
-    """
+    """sigma_i = (sigma_max^(1/rho) + i/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho; sigma_K = 0."""
     high, low = config.sigma_max ** (1 / config.rho), config.sigma_min ** (1 / config.rho)
     return [(high + i / max(1, steps - 1) * (low - high)) ** config.rho for i in range(steps)] + [0.0]
 

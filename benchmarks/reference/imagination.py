@@ -1,6 +1,4 @@
-"""Imagined rollouts: every step samples the next state and scores reward and termination over all that has
-happened so far.
-"""
+"""Imagined rollouts: every step samples the next state and scores reward and termination of the prefix."""
 
 from __future__ import annotations
 
@@ -50,8 +48,8 @@ def imagine(
     sigma_data, (batch, n) = model.sigma_data, windows.state.shape[:2]
     z = model.normalizer(windows.state)
     frames = [sigma_data * z[:, i] * windows.valid[:, i, None] for i in range(n)]
-    told = [windows.action[:, i] for i in range(n - 1)]
-    states, last_actions, taken = [frames[-1]], [told[-1]], []
+    past_actions = [windows.action[:, i] for i in range(n - 1)]
+    states, last_actions, taken = [frames[-1]], [past_actions[-1]], []
     observations: list[Tensor] = []
     rewards: list[Tensor] = []
     continuations: list[Tensor] = []
@@ -66,7 +64,7 @@ def imagine(
         observations.append(observation)
         mean, std = policy(actor, observation)
         taken.append(mean + std * draws.policy[t])
-        told.append(taken[-1])
+        past_actions.append(taken[-1])
 
         # scored over the whole prefix, of which only the last step is new
         states_so_far, actions_so_far, episode = (
@@ -79,20 +77,20 @@ def imagine(
         continuations.append(continuation(model.reward_model, logits[:, -1], draws.ends[t]))
 
         order = agent_order(model.sampler.config, draws.order[t])
-        history, actions = torch.stack(frames[-n:], dim=1), torch.stack(told[-n:], dim=1)
+        history, actions = torch.stack(frames[-n:], dim=1), torch.stack(past_actions[-n:], dim=1)
         frames.append(
             sample_next_state(model.denoiser, model.sampler.config, history, actions, order, draws.noise[t])
         )
-        frames, told = frames[-n:], told[1 - n :]
+        frames, past_actions = frames[-n:], past_actions[1 - n :]
         begins = [False] * batch
         if restarts is not None and t + 1 < config.horizon:
             begins = [goes_on == 0 for goes_on in continuations[-1].tolist()]
             fresh = restarts.rows(t * batch, (t + 1) * batch)
-            begin_anew(model, [row for row in range(batch) if begins[row]], fresh, frames, told)
+            restart(model, [row for row in range(batch) if begins[row]], fresh, frames, past_actions)
             real = fresh.observation
         numbers.append(numbers[-1] + torch.tensor(begins))
         states.append(frames[-1])
-        last_actions.append(told[-1])
+        last_actions.append(past_actions[-1])
     return Rollout(
         state=torch.stack(states, dim=1),
         last_action=torch.stack(last_actions, dim=1),
@@ -103,18 +101,16 @@ def imagine(
     )
 
 
-def begin_anew(
-    model: WorldModel, rows: list[int], fresh: Windows, frames: list[Tensor], told: list[Tensor]
+def restart(
+    model: WorldModel, rows: list[int], fresh: Windows, frames: list[Tensor], past_actions: list[Tensor]
 ) -> None:
-    """Put what `fresh` holds in the place of `rows` in `frames`, the last n states, and in `told`, the last n
-    - 1 actions.
-    """
+    """Replace `rows` of `frames` (last n states) and `past_actions` (last n - 1) by those of `fresh`."""
     for row in rows:
         states = model.sigma_data * model.normalizer(fresh.state[row]) * fresh.valid[row, :, None]
         for i in range(len(frames)):
             frames[i] = replaced(frames[i], row, states[i])
-        for i in range(len(told)):
-            told[i] = replaced(told[i], row, fresh.action[row, i])
+        for i in range(len(past_actions)):
+            past_actions[i] = replaced(past_actions[i], row, fresh.action[row, i])
 
 
 def replaced(values: Tensor, row: int, value: Tensor) -> Tensor:

@@ -1,6 +1,4 @@
-"""The transformer that scores reward and termination (eq. 23), over the whole prefix at every step it is
-asked about.
-"""
+"""The transformer that scores reward and termination (eq. 23), over the whole prefix at every step."""
 
 from __future__ import annotations
 
@@ -79,9 +77,7 @@ def transformer_block(
     dropout: float,
     read: slice = EVERY,
 ) -> Float[Tensor, "batch time dim"]:
-    """x + Attention(LN x), then x + MLP(LN x) with a GELU, dropout after each (of the tokens that anything
-    will `read`).
-    """
+    """x + Attention(LN x), then x + MLP(LN x) with a GELU; dropout after each, of the tokens to `read`."""
     tokens = tokens + self_attention(block.attention, block.attention_norm(tokens), visible, dropout, read)
     hidden = mlp(block.feed_forward, block.feed_forward_norm(tokens), F.gelu)
     return tokens + dropped(hidden, dropout, read)

@@ -1,4 +1,4 @@
-"""The versioned constants, read from `constants/vN.yaml` and checked key by key."""
+"""The versioned constants, read from `constants/vN.yaml` and validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class ConstantsError(EnvironmentsError):
-    """A file of constants that cannot be read: a key too many or too few, or a value that makes no sense."""
+    """A file of constants cannot be used: an unknown or missing key, or a value out of range."""
 
 
 class _Section(BaseModel):
@@ -51,7 +51,7 @@ class Hand(_Section):
 
 
 class Observation(_Section):
-    """Scales, the clip, and the points that stand for a palm and a fingertip."""
+    """Scales, the clip, and the points that represent a palm and a fingertip."""
 
     joint_velocity_scale: Positive
     force_scale: Positive
@@ -62,7 +62,7 @@ class Observation(_Section):
 
 
 class TaskConstants(_Section):
-    """What the four tasks have in common; a task's `reset_thumb` takes the place of the hand's."""
+    """Common to the four tasks; a task's `reset_thumb` replaces the hand's."""
 
     reset_thumb: Thumb | None = None
     episode_limit: Annotated[int, Field(gt=0)]
@@ -148,7 +148,7 @@ class Pen(TaskConstants):
 
 
 class Constants(_Section):
-    """One file."""
+    """The content of a file."""
 
     version: Annotated[int, Field(ge=0)]
     simulation: Simulation
@@ -165,12 +165,10 @@ class Constants(_Section):
 
 
 def load_constants(path: Path) -> Constants:
-    """The constants in a file, which holds all of them, or names an earlier version as `based_on` and what
-    differs from it.
+    """The constants in a file, which has all of them, or an earlier version as `based_on` and what differs.
 
     Raises:
-        ConstantsError: the file is absent, is not YAML, is based on no earlier version, or a key is unknown, missing or out of
-            range; the message names it.
+        ConstantsError: the file is absent, is not YAML, is based on no earlier version, or has a bad key.
     """
     try:
         constants = Constants.model_validate(_read(path))
@@ -179,14 +177,13 @@ def load_constants(path: Path) -> Constants:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConstantsError(f"{path.name}: {where}: {first['msg'].lower()}") from None
     if path.name != f"v{constants.version}.yaml":
-        raise ConstantsError(
-            f"{path.name} calls itself version {constants.version}: its name must be v{constants.version}.yaml"
-        )
+        version = constants.version
+        raise ConstantsError(f"{path.name} calls itself version {version}: its name must be v{version}.yaml")
     return constants
 
 
 def _read(path: Path) -> Any:
-    """What a file says, with the rest from the version it is based on."""
+    """The content of a file, completed from the version it is based on."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""From actions to what drives a scene: joint targets for the actuators, a wrench on each forearm."""
+"""From actions to joint targets of the actuators and a wrench on each forearm."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -17,13 +17,12 @@ from envs.bidexhands.hand import ACTUATED, named
 from envs.bidexhands.scene import HANDS
 
 FORCE, TORQUE, TARGETS = slice(0, 3), slice(3, 6), slice(6, 26)
-"""Where in a hand's action, all of it in [-1, 1], the forearm's force and torque and the joints' targets
-are."""
+"""Parts of a hand's action in [-1, 1]: the forearm's force and torque, the joints' targets."""
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Where actions go in a model, and how much 1 stands for; hands as in HANDS, joints as in ACTUATED."""
+    """Where actions go in a model, and their scales; hands as in HANDS, joints as in ACTUATED."""
 
     actuators: Int[np.ndarray, "hands actuated"]
     ranges: Float[np.ndarray, "hands actuated 2"]

@@ -20,12 +20,11 @@ from envs.rendering import ModelCamera
 
 
 class BiDexHands(EpisodicEnvironment):
-    """Two hands and an object; actions beyond [-1, 1] are clipped, and seen clipped.
+    """Two hands and an object; actions are clipped to [-1, 1], also in observations.
 
     Every episode starts from exactly the same state. (The original's first observation comes after one step
-    with actions of at most 0.01, which is noise that its configuration asks for nowhere.) A failed task
-    terminates the episode, the episode limit truncates it, and success stays in `info` from the step it is
-    reached until the episode ends.
+    with actions of at most 0.01, noise that its configuration does not ask for.) A failed task terminates the
+    episode, the episode limit truncates it, and success stays in `info` once it is reached.
     """
 
     starts_afresh = True
@@ -46,7 +45,7 @@ class BiDexHands(EpisodicEnvironment):
         self._success = np.zeros(num_envs, dtype=np.bool_)
 
     def readings(self) -> Readings:
-        """What observations and rewards are made of, of every world as the last step or reset left it."""
+        """The quantities of observations and rewards, of every world after its last step or reset."""
         return read(self.worlds.arrays(), self._addresses)
 
     def _begin_episodes(self, worlds: Int[np.ndarray, " ended"]) -> None:

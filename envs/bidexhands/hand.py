@@ -21,14 +21,15 @@ from envs.interface import MissingExtraError
 
 FINGERS = ("ff", "mf", "rf", "lf", "th")
 JOINTS = (
-    "WRJ1", "WRJ0", "FFJ3", "FFJ2", "FFJ1", "FFJ0", "MFJ3", "MFJ2", "MFJ1", "MFJ0", "RFJ3", "RFJ2", "RFJ1", "RFJ0",
+    "WRJ1", "WRJ0", "FFJ3", "FFJ2", "FFJ1", "FFJ0", "MFJ3", "MFJ2", "MFJ1", "MFJ0",
+    "RFJ3", "RFJ2", "RFJ1", "RFJ0",
     "LFJ4", "LFJ3", "LFJ2", "LFJ1", "LFJ0", "THJ4", "THJ3", "THJ2", "THJ1", "THJ0",
 )  # fmt: skip
 COUPLED = ("FFJ0", "MFJ0", "RFJ0", "LFJ0")
 ACTUATED = tuple(joint for joint in JOINTS if joint not in COUPLED)
 
 RIGHT_BIT, LEFT_BIT, OBJECT_BIT, FIXED_BIT = 1, 2, 4, 8
-"""Collision groups; shapes of one group never touch each other, so a hand passes through itself."""
+"""Collision groups; shapes of one group never collide, so a hand passes through itself."""
 ALL_BITS = RIGHT_BIT | LEFT_BIT | OBJECT_BIT | FIXED_BIT
 
 _ASSETS = "envs/assets/hand"
@@ -91,7 +92,7 @@ def build_hand(hand: str, constants: Hand) -> mujoco.MjSpec:
 
 
 def _document(folder: Path) -> str:
-    """A model around the package's three files, with their meshes found wherever they are."""
+    """A model around the package's three files and meshes."""
     shared, assets, robot, meshes = (quoteattr(str(folder / name)) for name in (*_FILES, _MESHES))
     return f"""
     <mujoco>

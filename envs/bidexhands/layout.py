@@ -1,9 +1,7 @@
-"""Where each quantity is in the global state.
+"""Layout of the global state: 199 numbers for each hand, the object's pose and velocity, the task's points.
 
-199 numbers for each hand, the object's pose and velocity, the task's points.
-
-Sizes, order and scales are the original's. Which frame its fingertip sensors and Euler angles are in, and
-where the angles wrap, cannot be told without Isaac Gym: the choices are the port's.
+Sizes, order and scales are the original's. The frames of fingertip sensors and Euler angles, and where angles
+wrap, are the port's choice: only Isaac Gym could show the original's.
 """
 
 from __future__ import annotations
@@ -18,12 +16,11 @@ HAND_FIELDS: dict[str, int] = {
     "joint_positions": JOINTS,  # the range of each joint to [-1, 1]
     "joint_velocities": JOINTS,
     "joint_forces": JOINTS,
-    "fingertips": FINGERTIPS
-    * FINGERTIP_STATE,  # for each: position, quaternion xyzw, linear and angular velocity
+    # each: position, quaternion xyzw, linear and angular velocity
+    "fingertips": FINGERTIPS * FINGERTIP_STATE,
     "fingertip_wrenches": FINGERTIPS * 6,  # for each: force and torque in the frame of the fingertip's link
     "palm_point": 3,
-    # roll, pitch, yaw of the mount in the world, in (-pi, pi]: beyond 5 the clip would take some turns for
-    # others
+    # roll, pitch, yaw of the mount in the world, in (-pi, pi], which the clip at 5 leaves as it is
     "base_euler": 3,
     "last_action": ACTION,
 }

@@ -1,4 +1,4 @@
-"""The things to be handled, built from primitives with the original's measures.
+"""The objects to handle, built from primitives with the original's measures.
 
 Every object is one body named "object", the original's root frame, with moving parts below it. The door's
 leaves keep the original's link frames: x across the leaf, y along the hinge, z through the leaf.
@@ -74,10 +74,7 @@ def add_table(world: mujoco.MjsBody, constants: BottleCap | Pen) -> None:
 
 
 def _add_handle(leaf: mujoco.MjsBody, constants: Door, side: int, face: int, plane: float) -> None:
-    """A bar along the hinge's direction on two feet, so that fingers fit behind it.
-
-    `plane` is the leaf's middle.
-    """
+    """A bar along the hinge on two feet, with room for fingers behind it; `plane` is the leaf's middle."""
     near, far = constants.handle_span
     across, along = side * (near + far) / 2, constants.handle_point[1]
     surface, thickness, reach = constants.leaf_size[2] / 2, constants.handle_thickness, constants.handle_depth
@@ -137,5 +134,5 @@ def _touchable(geom: mujoco.MjsGeom, constants: TaskConstants) -> None:
         constants.object_torsional_friction,
         constants.object_rolling_friction,
     )
-    # The object's friction holds wherever it is touched, instead of the larger of two.
+    # contacts have the object's friction instead of the larger of two
     geom.priority = 1

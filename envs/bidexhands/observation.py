@@ -16,10 +16,7 @@ def global_state(
     actions: Float[Array, "batch hands action"],
     constants: Observation,
 ) -> Float[Array, "batch state"]:
-    """Everything in the order of `layout`, scaled and clipped.
-
-    `points` are the task's, `actions` the last ones.
-    """
+    """The state in the order of `layout`, scaled and clipped; `points` are the task's, `actions` the last."""
     xp = namespace(readings.joint_positions)
     lower, upper = readings.joint_ranges[..., 0], readings.joint_ranges[..., 1]
     fingertips = xp.concat(
@@ -56,7 +53,7 @@ def global_state(
 
 
 def agent_observations(state: Float[Array, "batch state"]) -> Float[Array, "batch hands observation"]:
-    """For each agent its own hand, then all that is not a hand."""
+    """For each agent its own hand, then everything but the hands."""
     xp = namespace(state)
     rest = state[:, HANDS * HAND_DIM :]
     views = [
@@ -66,7 +63,7 @@ def agent_observations(state: Float[Array, "batch state"]) -> Float[Array, "batc
 
 
 def palm_points(readings: Readings, constants: Observation) -> Float[Array, "batch hands 3"]:
-    """The point over each palm that stands for the hand."""
+    """The point over each palm that represents the hand."""
     offset = constant(constants.palm_point, readings.palm_positions)
     return readings.palm_positions + rotate(readings.palm_quaternions, offset)
 

@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent / "constants"
 DEFAULT = "v1"
 """The preset of the tasks' files in `workflow/config/tasks`."""
 FORMER_NAMES = {"paper": "v0"}
-"""What records from before version 1 call a preset: they can still be read, played and continued."""
+"""Names of presets in records from before version 1, which can still be read and continued."""
 
 
 def presets() -> tuple[str, ...]:
@@ -18,5 +18,5 @@ def presets() -> tuple[str, ...]:
 
 
 def constants_file(preset: str) -> Path:
-    """Where the constants of a preset are, told by its name or its former one."""
+    """The file of a preset, by its name or its former one."""
     return FOLDER / f"{FORMER_NAMES.get(preset, preset)}.yaml"

@@ -1,7 +1,6 @@
-"""What observations and rewards are made of, read off arrays that MuJoCo's engines share.
+"""The quantities of observations and rewards, read from arrays of either engine.
 
-Any engine fills `EngineArrays`, with NumPy or torch and the worlds along the first axis; the rest is the same
-for all.
+An engine fills `EngineArrays`, in NumPy or torch with worlds along the first axis; the rest is shared.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -56,11 +55,10 @@ class EngineArrays:
 
 @dataclass(frozen=True)
 class Readings:
-    """Unscaled; in the world's frame unless said otherwise, quaternions (w, x, y, z), velocities those of
-    frame origins.
+    """Unscaled, in the world's frame; quaternions are (w, x, y, z), velocities those of frame origins.
 
-    `joint_forces` are what actuators and constraints exert together; wrenches (force, torque) act on a
-    fingertip's link at its origin, in its frame; `link_*` belong to the object's moving parts.
+    `joint_forces` are of actuators and constraints together; wrenches (force, torque) act on a fingertip's
+    link at its origin, in its frame; `link_*` are of the object's moving parts.
     """
 
     joint_positions: Float[Array, "batch hands joints"]
@@ -111,8 +109,8 @@ def fingertip_wrenches(
 ) -> Float[Array, "batch hands fingers 6"]:
     """The contact sensors' net wrenches, moved to the link's origin and into its frame.
 
-    Sensors belong to the positions a substep began with: `xpos` and `xquat` have to be of that time too,
-        before any refresh.
+    Sensors are of the positions that a substep began with: `xpos` and `xquat` must be too, before any
+    refresh.
     """
     reported = sensordata[:, addresses.contact_sensors]
     # A contact sensor says what its body does to others.

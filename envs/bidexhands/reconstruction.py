@@ -1,7 +1,6 @@
-"""From global states back to the positions of a scene, to draw imagined states or to see where a policy
-thinks it is.
+"""From global states back to the positions of a scene, to draw predicted states.
 
-What a state leaves out stays at 0: how far the bottle's cap has been turned.
+What a state leaves out stays at 0: how far the bottle's cap is turned.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -25,14 +24,12 @@ from envs.bidexhands.tasks import Task
 def qpos_from_states(
     task: Task, model: mujoco.MjModel, states: Float[np.ndarray, "time state"]
 ) -> Float[np.ndarray, "time positions"]:
-    """A row of `qpos` for each state, as exact as its numbers where nothing was clipped.
-
-    A predicted quaternion is scaled to norm 1.
+    """A row of `qpos` for each state, exact where nothing was clipped; quaternions are scaled to norm 1.
 
     Args:
-        task: with the preset the states come from.
+        task: with the preset of the states.
         model: the task's own.
-        states: in the environment's units, not scaled any further; float32 or predicted.
+        states: in the environment's units; float32 or predicted.
     """
     states = states.astype(np.float64)
     positions = np.tile(model.qpos0, (len(states), 1))
@@ -45,7 +42,7 @@ def qpos_from_states(
         data.qpos[:] = row
         mujoco.mj_kinematics(model, data)
         for hand, name in enumerate(HANDS):
-            # The palm's place is known and the base's is not: move the base by what the palm is off.
+            # the palm's place is known, the base's is not: move the base by the palm's error
             palm = data.body(named(name, "palm"))
             seen = palm.xpos + rotate(palm.xquat, constant(palm_point, palm.xpos))
             base = _address(model, f"{name}/base")
@@ -60,10 +57,7 @@ def _set_hand(
     name: str,
     model: mujoco.MjModel,
 ) -> None:
-    """Joint angles from the range they were scaled by, and the base's turn.
-
-    Its frame is parallel to the mount's.
-    """
+    """Joint angles from scaled ones, and the base's rotation: its frame is parallel to the mount's."""
     for joint, scaled in zip(JOINTS, state[hand_slice(hand, "joint_positions")], strict=True):
         lower, upper = model.joint(named(name, joint)).range
         row[_address(model, named(name, joint))] = lower + (scaled + 1) / 2 * (upper - lower)
@@ -102,9 +96,7 @@ def _set_object(
 
 
 def _leaf_angle(handle: Float[np.ndarray, " 3"], side: int, door: Door) -> float:
-    """The angle about the hinge between the handle and where it is on a closed leaf, positive as the leaf
-    opens.
-    """
+    """The angle about the hinge from the handle on a closed leaf to `handle`, positive as the leaf opens."""
     across, along, through = door.handle_point
     closed = rotate(np.array(LEAF_TO_ROOT), np.array([side * across, along, through]))
     moved = np.arctan2(handle[1], handle[0]) - np.arctan2(closed[1], closed[0])

@@ -1,6 +1,6 @@
 """Rewards, successes and failures of the four tasks, one reward for both hands; the same for NumPy and torch.
 
-Points are what the original calls them in its formulas; `reach` is the sum of the distances of a hand's five
+Points have the names of the original's formulas; `reach` is the sum of the distances of a hand's five
 fingertips.
 """
 
@@ -19,7 +19,7 @@ RIGHT, LEFT = 0, 1
 
 
 class Outcome(NamedTuple):
-    """What a step earned, and whether the task is failed or, at this moment, solved."""
+    """Reward of a step, and whether the task has failed or is solved right now."""
 
     reward: Float[Array, " batch"]
     failure: Bool[Array, " batch"]
@@ -96,9 +96,7 @@ def pen_points(readings: Readings, constants: Pen) -> Float[Array, "batch 2 3"]:
 def pen_outcome(
     readings: Readings, points: Float[Array, "batch 2 3"], constants: Pen, measures: Observation
 ) -> Outcome:
-    """r = exp(-10 reach(right point)) + exp(-10 reach(left point)) + (5 d - 0.8 if each reach < 0.75), d
-    between the points.
-    """
+    """r = exp(-10 reach(right)) + exp(-10 reach(left)) + (5 |right - left| - 0.8 if each reach < 0.75)."""
     xp = namespace(points)
     right, left = (
         _reach(readings, RIGHT, points[:, 0], measures),

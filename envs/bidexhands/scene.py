@@ -20,8 +20,7 @@ HANDS = ("right", "left")
 """In the order of the agents."""
 
 CONTACT_FIELDS = ("FORCE", "TORQUE", "POS")
-"""What a fingertip's contact sensor reports, 3 numbers each: one wrench for all of its contacts, and where it
-acts."""
+"""What a fingertip's contact sensor reports, 3 numbers each: the net wrench and its point of action."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Scene:
 def build_scene(
     constants: Constants, task: TaskConstants, view: View, add_object: Callable[[mujoco.MjSpec], None]
 ) -> Scene:
-    """Assemble and compile; `add_object` adds the body "object" and what it stands on."""
+    """Assemble and compile; `add_object` adds the body "object" and its support."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     _set_simulation(spec, constants)
@@ -78,16 +77,14 @@ def _set_simulation(spec: mujoco.MjSpec, constants: Constants) -> None:
     option.iterations = simulation.solver_iterations
     option.ls_iterations = simulation.linesearch_iterations
     option.tolerance = simulation.solver_tolerance
-    # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
+    # MuJoCo would silently reset after a non-finite state
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
 def _add_hand(
     spec: mujoco.MjSpec, hand: str, position: Sequence[float], rpy: Sequence[float], constants: Hand
 ) -> None:
-    """A hand whose mount is at `position`, turned by `rpy` on top of its own turn, floating about its centre
-    of mass.
-    """
+    """A hand floating about its centre of mass, mount at `position`, turned by `rpy` and its own rotation."""
     model = build_hand(hand, constants)
     mount = model.body("robot0:hand mount")
     own_turn, turn, offset = np.empty(4), np.empty(4), np.empty(3)

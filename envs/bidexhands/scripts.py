@@ -1,9 +1,7 @@
-"""A few lines of script for each task, which learn nothing and reach success.
+"""A scripted controller for each task that reaches success: proof that the port's tasks can be solved.
 
-The proof that the port's tasks can be solved.
-
-A script sees the global state and the step, as a policy would, and says where each palm is to be, how it is
-to be turned from how it started, and how its fingers are bent.
+From the global state and the step, a script gives each palm's place, its rotation from the start, and how its
+fingers are bent.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -32,9 +30,7 @@ GAIN, TURN_GAIN = 12.0, 4.0  # of an action for what is missing, per metre and p
 
 @dataclass(frozen=True)
 class Aim:
-    """A place for the palm point, joint angles (those not named are 0), and a rotation vector from the reset
-    pose.
-    """
+    """A place for the palm point, joint angles (0 if not named), a rotation vector from the reset pose."""
 
     palm: Float[np.ndarray, " 3"]
     bend: Mapping[str, float]
@@ -65,10 +61,7 @@ def open_door_outward(state: Float[np.ndarray, " state"], step: int) -> list[Aim
 
 
 def lift_cap(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
-    """Hold the bottle with the left hand.
-
-    Pinch the cap with two fingers and the thumb of the right, and lift along the axis.
-    """
+    """Hold the bottle with the left hand; pinch the cap with the right one and lift it along the axis."""
     hold = fingers(J2=0.9, J1=0.9) | {"LFJ4": 0.39, "THJ3": 0.61, "THJ0": -0.785}
     pinch = {"FFJ3": 0.15, "FFJ2": 0.85, "FFJ1": 0.49, "MFJ3": 0.35, "MFJ2": 0.64, "MFJ1": 0.66}
     pinch |= {"THJ4": 0.34, "THJ3": 1.01, "THJ2": 0.21, "THJ1": -0.34, "THJ0": -0.96}
@@ -81,9 +74,7 @@ def lift_cap(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
 
 
 def pull_pen(state: Float[np.ndarray, " state"], step: int) -> list[Aim]:
-    """Pinch the cap with the right hand and the pen with the left one, fingers first and thumb against them,
-    and pull.
-    """
+    """Pinch the cap with the right hand and the pen with the left one, fingers first, then thumb; pull."""
     touch = {"FFJ3": 0.31, "FFJ2": 0.96, "FFJ1": 0.29, "MFJ3": 0.35, "MFJ2": 0.95, "MFJ1": 0.35}
     touch |= {"THJ4": 0.46, "THJ3": 1.07, "THJ2": 0.08, "THJ1": 0.01, "THJ0": -0.31}
     near = step >= 34
@@ -119,10 +110,7 @@ def along_leaf(
     bend: Mapping[str, float],
     opens: int,
 ) -> Aim:
-    """The palm at an offset from the handle (away from the door, outwards) that turns with the leaf.
-
-    The hand turns with it too.
-    """
+    """The palm at an offset from the handle (away from the door, outwards); both turn with the leaf."""
     handle = state[point_slice(1 if side == RIGHT else 0)]
     hinge = np.array([0.0088 * opens, 0.4265 if side == RIGHT else -0.4204])
     reach = side * (hinge[1] - handle[1])
@@ -137,10 +125,7 @@ def along_leaf(
 
 
 class Player:
-    """A task's script as a controller.
-
-    Force and torque in proportion to what is missing, joint targets as they are.
-    """
+    """A task's script as a controller: force and torque proportional to the error, joint targets directly."""
 
     def __init__(self, spec: EnvSpec) -> None:
         model = Task(spec.task, spec.preset).build_scene().model

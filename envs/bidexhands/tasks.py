@@ -1,4 +1,4 @@
-"""The four tasks: their scenes, and what is measured in them."""
+"""The four tasks: scenes, points and rewards."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -27,7 +27,7 @@ from envs.interface import EnvSpec
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells one task from another: its name in ids, its object, what is measured, and a view."""
+    """What differs between tasks: name in ids, object, points, rewards, view."""
 
     name: str
     add_object: Callable[[mujoco.MjsBody, Any], None]
@@ -65,8 +65,9 @@ class Task:
         return build_scene(self.constants, self.own, self.kind.view, self._add_object)
 
     def spec(self, engine: str) -> EnvSpec:
-        """The facts of the task in an engine, whose name carries its version."""
-        lineage = f"MuJoCo-{self.kind.name}-v{self.constants.version}/gymnasium-robotics-{version('gymnasium-robotics')}/{engine}"
+        """The task's spec in an engine, whose name has its version."""
+        robotics = f"gymnasium-robotics-{version('gymnasium-robotics')}"
+        lineage = f"MuJoCo-{self.kind.name}-v{self.constants.version}/{robotics}/{engine}"
         return EnvSpec(
             task=self.name,
             suite="bidexhands",

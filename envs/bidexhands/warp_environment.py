@@ -1,7 +1,4 @@
-"""The tasks in many worlds at once with MuJoCo Warp.
-
-Torch tensors in and out, on the device of the simulation.
-"""
+"""The tasks in many worlds at once with MuJoCo Warp, in torch tensors on the device of the simulation."""
 
 # pyright: reportIncompatibleMethodOverride=false, reportArgumentType=false
 # (the interface of all environments, with tensors for its arrays)
@@ -24,15 +21,8 @@ from envs.bidexhands.scene import Scene
 from envs.bidexhands.tasks import Task
 from envs.bidexhands.warp_worlds import CONSTRAINTS, CONTACTS, WarpWorlds
 from envs.bidexhands.worlds import Worlds
-from envs.episodes import require_same
-from envs.interface import (
-    BatchedEnvironment,
-    CrowdedError,
-    InvalidArgumentError,
-    NonFiniteError,
-    SimState,
-    StepResult,
-)
+from envs.checks import identity, non_finite, require_actions, require_same, require_world, require_worlds
+from envs.interface import BatchedEnvironment, CrowdedError, NonFiniteError, SimState, StepResult
 from envs.rendering import ModelCamera
 
 
@@ -52,8 +42,7 @@ class WarpBiDexHands(BatchedEnvironment):
     def __init__(
         self, task: str, num_envs: int, seed: int, preset: str, device: torch.device | None = None
     ) -> None:
-        if num_envs < 1:
-            raise InvalidArgumentError(f"num_envs is {num_envs}, it must be at least 1")
+        require_worlds(num_envs)
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.num_envs = num_envs
         self.task = Task(task, preset)
@@ -119,10 +108,10 @@ class WarpBiDexHands(BatchedEnvironment):
             name: getattr(self, f"_{name}").cpu().numpy().copy()
             for name in ("state", "success", "returns", "lengths")
         }
-        return self._identity() | {"own": own, "worlds": self.worlds.save()}
+        return identity(self.spec, self.num_envs) | {"own": own, "worlds": self.worlds.save()}
 
     def set_sim_state(self, saved: SimState) -> None:
-        require_same(self._identity(), saved)
+        require_same(identity(self.spec, self.num_envs), saved)
         self.worlds.restore(saved["worlds"])
         for name, values in saved["own"].items():
             setattr(self, f"_{name}", torch.from_numpy(values).to(self.device))
@@ -130,10 +119,7 @@ class WarpBiDexHands(BatchedEnvironment):
     def render(
         self, world: int = 0, height: int = 240, width: int = 320
     ) -> UInt8[np.ndarray, "height width 3"]:
-        if not 0 <= world < self.num_envs:
-            raise InvalidArgumentError(
-                f"there is no world {world}: this environment has {self.num_envs}, counted from 0"
-            )
+        require_world(world, self.num_envs)
         positions = self.worlds.arrays().qpos[world : world + 1].cpu().numpy().astype(np.float64)
         return self._camera.draw(positions, height, width)[0]
 
@@ -171,34 +157,16 @@ class WarpBiDexHands(BatchedEnvironment):
 
     def _checked(self, actions: Float[Tensor, "batch agents action"]) -> Float[Tensor, "batch agents action"]:
         actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
-        expected = (self.num_envs, self.spec.n_agents, self.spec.act_dim)
-        if tuple(actions.shape) != expected:
-            message = f"the actions have shape {tuple(actions.shape)}, {self.spec.task} takes (worlds, agents, action) = {expected}"
-            raise InvalidArgumentError(message)
+        require_actions(actions.shape, self.spec, self.num_envs)
         broken = ~actions.isfinite().all(dim=2).all(dim=1)
         if broken.any():
             worlds = broken.nonzero()[:, 0].tolist()
-            step = int(self._lengths[worlds[0]]) + 1
-            raise NonFiniteError(
-                f"{self.spec.task}: the action of world {worlds[0]} is not finite at step {step} of its episode",
-                worlds,
-                step,
-            )
+            raise non_finite(self.spec, "the action", worlds, int(self._lengths[worlds[0]]) + 1)
         return actions
 
     def _broken(self, worlds: list[int], crowded: bool, step: int, result: StepResult) -> NonFiniteError:
-        where = f"world {worlds[0]} {{}} at step {step} of its episode"
-        if crowded:
-            what = f"{self.spec.task}: {where.format(f'has more contacts than there is room for ({CONTACTS}, {CONSTRAINTS} constraints)')}"
-            return CrowdedError(what, worlds, step, result)
-        return NonFiniteError(
-            f"{self.spec.task}: the state of {where.format('is not finite')}", worlds, step, result
-        )
-
-    def _identity(self) -> SimState:
-        return {
-            "task": self.spec.task,
-            "preset": self.spec.preset,
-            "lineage": self.spec.lineage,
-            "num_envs": self.num_envs,
-        }
+        if not crowded:
+            return non_finite(self.spec, "the state", worlds, step, result)
+        room = f"has more contacts than there is room for ({CONTACTS}, {CONSTRAINTS} constraints)"
+        message = f"{self.spec.task}: world {worlds[0]} {room} at step {step} of its episode"
+        return CrowdedError(message, worlds, step, result)

@@ -1,6 +1,4 @@
-"""MuJoCo Warp: many worlds of one model on a GPU (or, slowly, on the CPU), stepped together and read as torch
-tensors.
-"""
+"""MuJoCo Warp: many worlds of one model on a GPU, or slowly on the CPU, read as torch tensors."""
 
 # pyright: reportAttributeAccessIssue=false
 # (the compiled part of mujoco carries no types)
@@ -25,10 +23,10 @@ from envs.bidexhands.scene import Scene
 from envs.interface import EngineError
 
 CONTACTS = 128
-"""Room for contacts in one world; scripted grasps and random actions have had at most 60."""
+"""Room for contacts in one world; scripted grasps and random actions had at most 60."""
 
 CONSTRAINTS = 640
-"""Room for rows of constraints in one world, likewise at most 400."""
+"""Room for rows of constraints in one world; at most 400 so far."""
 
 _STATE = ("qpos", "qvel", "ctrl", "xfrc_applied", "qacc_warmstart", "time")
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
@@ -46,8 +44,7 @@ warp.config.log_level = warp.LOG_WARNING
 class WarpWorlds:
     """All worlds in one batch, float32. On a GPU the substeps run as one CUDA graph.
 
-    `crowded` [B] says where the last step had more contacts or constraints than there is room for: MuJoCo
-    Warp drops them.
+    `crowded` [B]: where the last step had more contacts or constraints than fit; MuJoCo Warp drops them.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class WarpWorlds:
         self.crowded = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._addresses = addresses
         model = copy.copy(scene.model)
-        # MuJoCo Warp never starts over by itself, and refuses to be told so.
+        # MuJoCo Warp never resets by itself, and refuses this flag
         model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         start = mujoco.MjData(model)
         start.qpos[:], start.ctrl[:] = scene.reset_positions, scene.reset_targets
@@ -65,7 +62,7 @@ class WarpWorlds:
         warp.init()
         with warp.ScopedDevice(warp.device_from_torch(device)):
             self._model = mujoco_warp.put_model(model)
-            # What warns of a crowded world is an error here, and the solver's limits are the C engine's.
+            # a crowded world is an error here
             self._model.opt.warn_overflow = 0
             self._data = mujoco_warp.put_data(
                 model, start, nworld=num_envs, nconmax=CONTACTS, njmax=CONSTRAINTS
@@ -109,7 +106,7 @@ class WarpWorlds:
         return EngineArrays(**current, wrenches=wrenches)
 
     def save(self) -> dict[str, np.ndarray]:
-        """What the worlds need to go on; on the CPU, bit for bit."""
+        """What the worlds continue from; on the CPU, bit for bit."""
         return {name: self._tensor(name).cpu().numpy().copy() for name in _STATE}
 
     def restore(self, saved: dict[str, np.ndarray]) -> None:
@@ -127,10 +124,7 @@ class WarpWorlds:
         mujoco_warp.com_vel(self._model, self._data)
 
     def _captured(self, substeps: int) -> Callable[[], None]:
-        """The substeps as one launch.
-
-        Hundreds of small kernels a step would keep the host busier than the GPU.
-        """
+        """The substeps as one launch: hundreds of small kernels would keep the host busier than the GPU."""
         self._substeps(substeps)  # compiles and allocates, which a capture must not
         if self.device.type != "cuda":
             return lambda: self._substeps(substeps)
@@ -139,7 +133,7 @@ class WarpWorlds:
         graph = capture.graph
         if graph is None:
             raise EngineError("MuJoCo Warp's steps could not be captured as a CUDA graph")
-        # On torch's stream, so that neither overtakes the other.
+        # on torch's stream, in order with its kernels
         return lambda: warp.capture_launch(
             graph, stream=warp.stream_from_torch(torch.cuda.current_stream(self.device))
         )

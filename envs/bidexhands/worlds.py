@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -16,7 +15,7 @@ from jaxtyping import Float, Int
 from envs.bidexhands.control import Controls
 from envs.bidexhands.readings import Addresses, EngineArrays, fingertip_wrenches
 from envs.bidexhands.scene import Scene
-from envs.mujoco_process import BROKEN, as_python_warnings
+from envs.mujoco_process import BROKEN, as_python_warnings, cores
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _CURRENT = ("qpos", "qvel", "qfrc_actuator", "qfrc_constraint", "xpos", "xquat", "cvel", "subtree_com")
@@ -29,9 +28,7 @@ _SENSED = ("sensordata", "xpos", "xquat")
 
 
 class Worlds:
-    """One MjData a world. Each is stepped by itself, so results do not depend on how many threads there
-    are.
-    """
+    """One MjData a world, each stepped by itself: results do not depend on the number of threads."""
 
     def __init__(self, scene: Scene, addresses: Addresses, num_envs: int) -> None:
         self.scene, self.model = scene, scene.model
@@ -39,7 +36,7 @@ class Worlds:
         self._addresses = addresses
         self._current = self._buffers(_CURRENT)
         self._sensed = self._buffers(_SENSED)
-        workers = min(num_envs, _cores())
+        workers = min(num_envs, cores())
         self._shares = [range(first, num_envs, workers) for first in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
@@ -78,7 +75,7 @@ class Worlds:
         )
 
     def save(self) -> Float[np.ndarray, "batch integration"]:
-        """What a world needs to go on bit for bit."""
+        """What every world continues from bit for bit."""
         integration = np.empty((len(self.data), mujoco.mj_stateSize(self.model, INTEGRATION_STATE)))
         for row, data in zip(integration, self.data, strict=True):
             mujoco.mj_getState(self.model, data, row, INTEGRATION_STATE)
@@ -112,15 +109,11 @@ class Worlds:
             self._refresh(data)
             self._copy(world, self._current)
             if any(data.warning[kind].number for kind in _BROKEN):
-                # Finite numbers may hide it, clipped as they are: made non-finite, so that the world is seen
-                # to be broken.
+                # clipped numbers may be finite: mark the world as broken
                 self._current["qpos"][world] = np.nan
 
     def _refresh(self, data: mujoco.MjData) -> None:
-        """Poses and velocities of bodies for the current positions.
-
-        A step leaves those its last substep began with.
-        """
+        """Update poses and velocities of bodies, which a step leaves as its last substep began."""
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_comPos(self.model, data)
         mujoco.mj_comVel(self.model, data)
@@ -131,8 +124,3 @@ class Worlds:
     def _copy(self, world: int, buffers: dict[str, np.ndarray]) -> None:
         for name, buffer in buffers.items():
             buffer[world] = getattr(self.data[world], name)
-
-
-def _cores() -> int:
-    """As many as this process may use; systems that do not say are taken at their number of cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

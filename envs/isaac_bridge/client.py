@@ -2,10 +2,9 @@
 
 Not run against Isaac Gym by us.
 
-The original resets a world at the beginning of the step after its last, so nobody ever sees the reset state.
+The original resets a world at the beginning of the step after its last, so the reset state is never visible.
 Here an episode begins with what the world shows one control step (1/60 s) after a reset under actions of 0,
-measured once: the reset is deterministic. The simulation gets the original's calls in the original's order,
-and none besides.
+measured once: the reset is deterministic. The simulation gets exactly the original's calls, in their order.
 """
 
 from __future__ import annotations
@@ -39,12 +38,11 @@ TASKS = {  # the original's name, numbers of an agent's observation and of the s
 
 
 class IsaacGymEnvironment(EpisodicEnvironment):
-    """The original task; `reset(seed)` seeds nothing further, since its reset draws nothing.
+    """The original task; `reset(seed)` seeds nothing, since its reset draws nothing.
 
-    A failure on the very last step of an episode counts as truncated: the original's buffers do not tell the
-        two apart.
-    It does not start afresh: PhysX keeps contacts from step to step, which only a new process is known to be
-    without. Raises IsaacGymError, also from `step`, when the other process refuses, dies or falls silent.
+    A failure on the last step of an episode counts as truncated: the original's buffers do not distinguish
+    them. `starts_afresh` is False: PhysX keeps contacts from step to step, which only a new process drops.
+    Raises IsaacGymError, also from `step`, when the other process refuses, dies or does not answer.
     """
 
     observation_bound = 5.0
@@ -98,9 +96,8 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         self._obs, self._states, self._success = stepped["obs"], stepped["state"], stepped["success"]
         if (stepped["progress"] != self._lengths + 1).any():
             self.close()
-            raise IsaacGymError(
-                f"Isaac Gym counts the steps {stepped['progress']} of its episodes, this side {self._lengths + 1}"
-            )
+            counts = f"{stepped['progress']} of its episodes, this side {self._lengths + 1}"
+            raise IsaacGymError(f"Isaac Gym counts the steps {counts}")
         return stepped["reward"].astype(np.float64), stepped["done"] & (
             stepped["progress"] < self.spec.episode_limit
         )
@@ -126,13 +123,15 @@ class IsaacGymEnvironment(EpisodicEnvironment):
         self._refuse_sim_state()
 
     def _refuse_sim_state(self) -> NoReturn:
-        message = f"{self.spec.task} runs in {self.spec.engine}, which cannot restore its state bit for bit: what runs in it cannot be resumed"
-        raise UnsupportedSimStateError(message)
+        raise UnsupportedSimStateError(
+            f"{self.spec.task} runs in {self.spec.engine}, which cannot restore its state bit for bit: "
+            "what runs in it cannot be resumed"
+        )
 
     def _ask(
         self, kind: str, fields: dict[str, object], arrays: dict[str, np.ndarray], answer: str, seconds: float
     ) -> Message:
-        """The server's answer, whose arrays have been compared with what they have to be."""
+        """The server's answer, its arrays checked."""
         message = self._server.ask(kind, fields, arrays, answer, seconds)
         spec, worlds = self.spec, self.num_envs
         shapes = {
@@ -160,7 +159,9 @@ def _sizes(spec: EnvSpec) -> dict[str, object]:
 
 def _how_to_supply(task: str) -> str:
     return (
-        f"task {task!r} in engine 'isaacgym' needs Isaac Gym Preview 4, a tarball that only NVIDIA gives out: set {COMMAND_VARIABLE} to "
-        f"the Python 3.8 that has it and DexterousHands, such as 'apptainer exec --nv isaacgym.sif python3.8' (containers/isaacgym.def), "
-        f"or {SOCKET_VARIABLE} to the socket of a server already running; this bridge was not run against Isaac Gym by us"
+        f"task {task!r} in engine 'isaacgym' needs Isaac Gym Preview 4, a tarball that only NVIDIA "
+        f"gives out: set {COMMAND_VARIABLE} to the Python 3.8 that has it and DexterousHands, "
+        "such as 'apptainer exec --nv isaacgym.sif python3.8' (containers/isaacgym.def), "
+        f"or {SOCKET_VARIABLE} to the socket of a server already running; "
+        "this bridge was not run against Isaac Gym by us"
     )

@@ -1,6 +1,4 @@
-"""Starting the process that holds Isaac Gym, or finding the one already there, and asking it things without
-ever hanging.
-"""
+"""Start or find the process that holds Isaac Gym, and ask it without ever hanging."""
 
 from __future__ import annotations
 
@@ -29,23 +27,20 @@ CONNECT_SECONDS = 300.0  # a container may have to be unpacked first
 OPEN_SECONDS = 1800.0  # convex decomposition of the doors, kernels compiled for a new GPU
 STEP_SECONDS = 300.0
 CLOSE_SECONDS = 10.0
-LOG_BYTES = 1 << 16  # of the end of what the process says
+LOG_BYTES = 1 << 16  # read from the end of its output
 
 
 class IsaacGymError(EngineError):
-    """The process that holds Isaac Gym could not be started, refused, died or fell silent."""
+    """The process that holds Isaac Gym could not be started, refused, died or did not answer."""
 
 
 class Server:
-    """One server with the connection to it.
-
-    It ends with this object, and by itself when this process is killed.
-    """
+    """One server and the connection to it; the server ends with this object or this process."""
 
     def __init__(self) -> None:
-        """Raises IsaacGymError: neither variable is set to something that answers."""
+        """Raises IsaacGymError if no server starts or answers."""
         self._process: subprocess.Popen[bytes] | None = None
-        # Without a name, so that nothing is left of it even when this process is killed.
+        # without a name: it vanishes even if this process is killed
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by _release)
         try:
             self._channel = Channel(
@@ -80,7 +75,7 @@ class Server:
         )
 
     def close(self) -> None:
-        """Hang up, which ends the server, and see to it that its process is gone."""
+        """Hang up, which ends the server, and make sure that its process is gone."""
         self._release()
 
     def _begin(self) -> socket.socket:
@@ -96,13 +91,10 @@ class Server:
                 with suppress(TimeoutError):
                     return listener.accept()[0]
                 if process.poll() is not None:
-                    words = self._last_words()
-                    raise IsaacGymError(
-                        f"the command in {COMMAND_VARIABLE} ended with status {process.returncode} at once{words}"
-                    )
-        raise IsaacGymError(
-            f"the command in {COMMAND_VARIABLE} did not connect within {CONNECT_SECONDS:.0f} s{self._last_words()}"
-        )
+                    ended = f"ended with status {process.returncode} at once{self._last_words()}"
+                    raise IsaacGymError(f"the command in {COMMAND_VARIABLE} {ended}")
+        silent = f"did not connect within {CONNECT_SECONDS:.0f} s{self._last_words()}"
+        raise IsaacGymError(f"the command in {COMMAND_VARIABLE} {silent}")
 
     def _last_words(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
@@ -114,7 +106,7 @@ class Server:
 
 
 def is_configured() -> bool:
-    """Whether one of the two variables says where Isaac Gym is."""
+    """Whether one of the two variables is set."""
     return bool(os.environ.get(COMMAND_VARIABLE) or os.environ.get(SOCKET_VARIABLE))
 
 
@@ -146,7 +138,7 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _join(path: str) -> socket.socket:
-    """A connection to the server on the socket; one that is about to wait there is given time."""
+    """A connection to the server on the socket; retries while it may still be starting."""
     try:
         return tried_again(lambda: _connect(path), lambda error: isinstance(error, OSError))
     except OSError as error:

@@ -1,12 +1,11 @@
-"""Constants of the MuJoCo port from a probe of Isaac Gym.
+"""Fit constants of the MuJoCo port to a probe of Isaac Gym.
 
 `python -m envs.isaac_bridge.fit probe.json` writes the next version.
 
-The port's own discrete dynamics are what is fitted. With step h, acceleration a and damping rate c its free
-bases follow v <- (v + h a) / (1 + h c), and its door's leaves of inertia I with stiffness k and damping d
-follow w <- (I w - h k q) / (I + h d), q <- q + h w. Damping that an engine takes off after the forces, v <-
-(v + h a)(1 - h c), is the same motion with the rate c / (1 - h c), so that either way of damping is
-reproduced; the rates tell which one it was.
+The fit is of the port's own discrete dynamics. With step h, acceleration a and damping rate c, free bases
+follow v <- (v + h a) / (1 + h c); door leaves of inertia I with stiffness k and damping d follow
+w <- (I w - h k q) / (I + h d), q <- q + h w. Damping after the forces, v <- (v + h a)(1 - h c), is the same
+motion with the rate c / (1 - h c): either is reproduced, and the rate shows which one the engine has.
 """
 
 from __future__ import annotations
@@ -31,17 +30,14 @@ ASSET_DAMPING = 100.0  # 1/s, linear and angular, of the original's hands
 WORST_RESIDUAL = 0.1
 NO_SPRING_RESIDUAL = 0.01
 CLOSED, OPEN = 0.03, 1.5  # rad; beyond them a leaf may touch the end of its range
-STILL = 1e-3  # rad; a leaf let go with speed that moves less was held
+STILL = 1e-3  # rad; a released leaf that moves less was held
 NOTHING = 1e-4  # stiffness or damping below which a constant is written as 0
 DOORS = ("door-open-outward", "door-open-inward")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A constant, and how much of what was measured it leaves unexplained.
-
-    Root mean square over root mean square.
-    """
+    """A constant, and the unexplained part of the measurement (ratio of root mean squares)."""
 
     value: float
     residual: float
@@ -53,8 +49,7 @@ def fit_damping(
     h: float,
     substeps: int,
 ) -> Fit:
-    """The damping rate (1/s) with which constant accelerations from rest give these speeds after each control
-    step.
+    """The damping rate (1/s) for speeds after each control step under constant accelerations from rest.
 
     Raises ProbeError: no rate comes near them.
     """
@@ -83,11 +78,9 @@ def step_response(
 
 
 def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
-    """Stiffness (N m/rad) and damping (N m s/rad) of the leaves' joints.
+    """Stiffness (N m/rad) and damping (N m s/rad) of the leaves' joints, both 0 if they moved freely.
 
-    Both 0 where letting go changed nothing.
-
-    Raises ProbeError: no pair comes near what was measured.
+    Raises ProbeError: no pair comes near the measurement.
     """
     angles, speeds = np.array(door.angle), np.array(door.speed)
     inertias = np.array([leaf.inertia_about(np.array(leaf.position))[2, 2] for leaf in door.leaves])
@@ -103,7 +96,8 @@ def fit_door(door: Door, h: float, substeps: int) -> tuple[Fit, Fit]:
         )
     if np.ptp(angles, axis=0).min() < STILL:
         raise ProbeError(
-            "the probe's file has a door that does not move though it was let go moving, so it says nothing of its spring"
+            "the probe's file has a door that does not move though it was let go moving, "
+            "so it says nothing of its spring"
         )
 
     def missing(constants: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " samples"]:
@@ -170,20 +164,20 @@ def fit_probe(probe: ProbeFile) -> dict[str, Fit]:
 
 
 def kind_of_damping(rate: float, h: float) -> str:
-    """How an engine with the original's 100 1/s comes to have this rate."""
+    """How an engine gets this rate from the original's 100 1/s."""
     taken_off_after = rate / (1 + h * rate)
     implicit = abs(np.log(rate / ASSET_DAMPING)) <= abs(np.log(taken_off_after / ASSET_DAMPING))
     if implicit:
         return f"as a force, implicitly, at {rate:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
-    return f"taken off after the forces, v (1 - c h), at c = {taken_off_after:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
+    after = f"c = {taken_off_after:.4g} 1/s ({ASSET_DAMPING:g} in the original)"
+    return f"taken off after the forces, v (1 - c h), at {after}"
 
 
 def write_version(probe_path: Path, folder: Path) -> Path:
-    """Fit the probe's file and write `vN.yaml`, the default version but for the fitted constants, under the
-    next free number.
+    """Fit the probe's file and write `vN.yaml`, the default version with the fitted constants; N is next.
 
     Raises:
-        ProbeError: the probe's file makes no sense, or the folder lacks the default version.
+        ProbeError: the probe's file cannot be used, or the folder lacks the default version.
     """
     probe = read_probe(probe_path)
     fits = fit_probe(probe)
@@ -216,7 +210,7 @@ def provenance(version: int, digest: str, probe: ProbeFile, fits: dict[str, Fit]
 
 
 def changes(version: int, values: dict[str, float]) -> str:
-    """What a file of constants says of a version that is the default one but for these values."""
+    """The content of a version that differs from the default one in these values."""
     hand = {name: _tidy(value) for name, value in values.items() if name.endswith("rate")}
     door = {name: _tidy(value) for name, value in values.items() if name not in hand}
     sections = {"hand": hand} | {name: dict(door) for name in DOORS}
@@ -245,17 +239,14 @@ def _checked(
 ) -> Fit:
     residual = float(np.linalg.norm(missing) / np.linalg.norm(measured))
     if not residual <= WORST_RESIDUAL:
-        raise ProbeError(
-            f"no {what} explains the probe's file: the best leaves {100 * residual:.0f} % of the motion unexplained"
-        )
+        left = f"the best leaves {100 * residual:.0f} % of the motion unexplained"
+        raise ProbeError(f"no {what} explains the probe's file: {left}")
     return Fit(value, residual)
 
 
 def main() -> None:
-    """Fit, write, and say what was found."""
-    parser = argparse.ArgumentParser(
-        description="Write the next version of the MuJoCo port's constants from a probe of Isaac Gym."
-    )
+    """Fit, write and print the constants."""
+    parser = argparse.ArgumentParser(description="Fit the MuJoCo port's constants to a probe.")
     parser.add_argument("probe", type=Path, help="JSON file that probe.py wrote")
     parser.add_argument(
         "--constants",

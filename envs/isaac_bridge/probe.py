@@ -1,10 +1,8 @@
-"""Measure in Isaac Gym what its documentation leaves open.
-
-Base damping, the door's spring, how a finger follows its target.
+"""Measure in Isaac Gym: base damping, the door's spring, how a finger follows its target.
 
 For an owner of Isaac Gym, inside its container: `python3.8 probe.py --output probe.json`; `fit` turns the
-file into constants of the MuJoCo port. One world of DoorOpenOutward is pushed about for some hundred steps.
-Not run against Isaac Gym by us.
+file into constants of the MuJoCo port. It takes a few hundred steps in one world of DoorOpenOutward. Not run
+against Isaac Gym by us.
 """
 
 from __future__ import annotations
@@ -25,20 +23,14 @@ SIZES = {"obs_dim": 218, "state_dim": 417, "act_dim": 26, "episode_limit": 250}
 FORCE_ACTION = 1.0
 TORQUE_ACTION = 0.25  # turns the hand little enough for its inertia to stay as it was
 PUSH_STEPS, RETREAT_STEPS, DOOR_STEPS, FINGER_STEPS = 10, 60, 60, 30
-RELEASE_ANGLE, RELEASE_SPEED = (
-    0.3,
-    1.0,
-)  # away from the closed door, so that a spring and the lack of one look different
+RELEASE_ANGLE, RELEASE_SPEED = 0.3, 1.0  # away from the closed door, where a spring would show
 FOREARM = 1  # body of a hand, the one that forces act on
 FINGER = 3  # FFJ2, both among all joints and among the actuated ones
 LEAVES = (2, 3)  # bodies of the door
 
 
 class Probe:
-    """The measurements, each from a fresh reset.
-
-    The task's own failure rules are kept from cutting one short.
-    """
+    """The measurements, each from a fresh reset; the task's failure rules are switched off."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation, self._task = simulation, simulation.task
@@ -53,7 +45,7 @@ class Probe:
         self._hold = np.concatenate([np.zeros(6), hold]).astype(np.float32)
 
     def measure(self) -> dict[str, Any]:
-        """All of them."""
+        """All measurements."""
         self._step(self._hold, self._hold, begins=True)
         return {
             "hand": self._bodies("hand", 0, range(self._task.num_shadow_hand_bodies)),
@@ -80,10 +72,7 @@ class Probe:
         return {"applied": applied, "velocity": linear, "angular_velocity": angular}
 
     def _release_door(self) -> dict[str, Any]:
-        """Both leaves let go ajar and opening, with the hands out of the way.
-
-        The first row is the release.
-        """
+        """Both leaves let go while opening, hands out of the way; the first row is the release."""
         away = self._hold.copy()
         away[0] = FORCE_ACTION
         for step in range(RETREAT_STEPS):
@@ -157,7 +146,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    sys.path.pop(0)  # nothing of this folder may pass for a module that the task's code imports
+    sys.path.pop(0)  # the task's code must not import modules of this folder
     output = os.path.abspath(arguments.output)  # the task's code changes the working folder
     if os.path.exists(output):
         sys.exit(f"{output} exists: choose another name")

@@ -14,7 +14,7 @@ from envs.interface import EnvironmentsError
 Vector = tuple[float, float, float]
 Pair = tuple[float, float]
 Line = Annotated[str, Field(pattern=r"^[^\r\n]*$", max_length=200)]
-"""Text that a comment of one line can hold."""
+"""Text that fits a comment line."""
 
 
 class ProbeError(EnvironmentsError):
@@ -26,9 +26,7 @@ class _Part(BaseModel):
 
 
 class Body(_Part):
-    """A rigid body: centre of mass and inertia (about that centre) in its own frame, and where the frame is
-    in the world.
-    """
+    """A rigid body: centre of mass and inertia about it in the body's frame, and the frame's pose."""
 
     mass: Annotated[float, Field(ge=0)]
     centre: Vector
@@ -61,9 +59,7 @@ class Body(_Part):
 
 
 class Push(_Part):
-    """A constant force (N) or torque (N m) on the hand from rest, with both velocities after each control
-    step.
-    """
+    """A constant force (N) or torque (N m) on the hand from rest, and velocities after each control step."""
 
     applied: Vector
     velocity: Annotated[list[Vector], Field(min_length=3)]
@@ -80,10 +76,7 @@ class Door(_Part):
 
 
 class Finger(_Part):
-    """A joint's angle after each control step towards its target.
-
-    Not fitted, since the port has no constant for it.
-    """
+    """A joint's angle after each control step towards its target; not fitted, the port has no constant."""
 
     joint: int
     target: float
@@ -108,10 +101,7 @@ class ProbeFile(_Part):
 
 
 def read_probe(path: Path) -> ProbeFile:
-    """Raises ProbeError: the file is absent or is not a probe's output.
-
-    The message names the first thing wrong.
-    """
+    """The content of a probe's file. Raises ProbeError with the first fault."""
     try:
         return ProbeFile.model_validate_json(path.read_bytes())
     except OSError as error:

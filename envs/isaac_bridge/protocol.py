@@ -1,9 +1,7 @@
-"""Frames over a local socket, the same file on both sides.
-
-Python 3.8 with Isaac Gym, and this project's Python.
+"""Frames over a local socket; the same file on both sides, also in Isaac Gym's Python 3.8.
 
 A frame is `DIMA`, the version (u16), the length of the header (u32), the header in JSON, and the arrays one
-after another in the header's order, raw and little-endian. Nothing in it is ever executed or unpickled.
+after another in the header's order, raw and little-endian. Nothing in it is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ DTYPES = {"f4": np.dtype("<f4"), "i8": np.dtype("<i8"), "b1": np.dtype("|b1")}
 
 
 class ProtocolError(RuntimeError):
-    """The other side does not speak this protocol, or fell silent; the connection is of no further use."""
+    """The other side does not use this protocol or does not answer; the connection is unusable."""
 
 
 class PeerLostError(ProtocolError):
@@ -63,8 +61,9 @@ class Channel:
             raise PeerLostError(f"the other side is gone ({error})") from error
 
     def receive(self, timeout: float | None = None) -> Message:
-        """Wait for one frame. Raises PeerLostError, and ProtocolError for foreign bytes or after `timeout`
-        seconds (None: never).
+        """Wait for one frame, at most `timeout` seconds (None: forever).
+
+        Raises PeerLostError, and ProtocolError for foreign bytes or after the timeout.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         magic, version, length = PREFIX.unpack(self._read(PREFIX.size, deadline, "between two messages"))
@@ -73,9 +72,8 @@ class Channel:
                 f"the other side does not speak the bridge's protocol: a message begins with {bytes(magic)!r}"
             )
         if version != VERSION:
-            raise ProtocolError(
-                f"the other side speaks version {version} of the bridge's protocol, this side version {VERSION}"
-            )
+            versions = f"version {version} of the bridge's protocol, this side version {VERSION}"
+            raise ProtocolError(f"the other side uses {versions}")
         if length > HEADER_LIMIT:
             raise ProtocolError(
                 f"a message announces a header of {length} bytes, at most {HEADER_LIMIT} are taken"

@@ -1,6 +1,4 @@
-"""The process that holds Isaac Gym.
-
-One task for one client over a local socket, and its end with that client.
+"""The process that holds Isaac Gym: one task for one client over a local socket; it ends with the client.
 
 Started as a script by Python 3.8: `python3.8 server.py --connect SOCKET` by the client itself, or
 `python3.8 server.py --listen SOCKET` by hand. Not run against Isaac Gym by us.
@@ -25,7 +23,7 @@ def main() -> None:
     where.add_argument("--connect", metavar="SOCKET", help="socket on which the client waits")
     where.add_argument("--listen", metavar="SOCKET", help="socket to make, on which to wait for the client")
     arguments = parser.parse_args()
-    # Nothing of this folder may pass for a module that the task's code imports.
+    # the task's code must not import modules of this folder
     sys.path.pop(0)
     channel = Channel(_connect(arguments.connect) if arguments.connect else _accept(arguments.listen))
     try:
@@ -46,7 +44,7 @@ def _connect(path: str) -> socket.socket:
 
 
 def _accept(path: str) -> socket.socket:
-    """Wait for one client; the socket file is the owner's alone, and goes when the client has come."""
+    """Wait for one client; the socket file is private to its owner, and removed when the client has come."""
     with socket.socket(socket.AF_UNIX) as listener:
         before = os.umask(0o077)
         listener.bind(path)
@@ -76,16 +74,15 @@ def _serve(channel: Channel) -> None:
     except RefusedError as error:
         channel.send("failed", {"message": str(error)})
         raise
-    except (Exception, SystemExit) as error:  # Isaac Gym's code ends the process where it cannot go on
+    except (Exception, SystemExit) as error:  # Isaac Gym's code ends the process when it cannot continue
         channel.send("failed", {"message": f"{type(error).__name__}: {error}"})
         raise
 
 
 def _step(simulation: Simulation, message: Message) -> dict[str, np.ndarray]:
     if message.kind != "step" or set(message.arrays) != {"actions", "begins"}:
-        raise RefusedError(
-            f"a message has to be 'step' or 'close', this one is {message.kind!r} with {sorted(message.arrays)}"
-        )
+        found = f"this one is {message.kind!r} with {sorted(message.arrays)}"
+        raise RefusedError(f"a message has to be 'step' or 'close', {found}")
     return simulation.step(message.arrays["actions"], message.arrays["begins"])
 
 

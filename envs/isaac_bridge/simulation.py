@@ -30,7 +30,7 @@ DETERMINISTIC_RESET = (
 
 
 class RefusedError(RuntimeError):
-    """The installation does not hold what the bridge was written for; the message is one sentence."""
+    """The installation lacks what the bridge was written for; the message is one sentence."""
 
 
 class Simulation:
@@ -59,9 +59,8 @@ class Simulation:
         act_dim: int,
         episode_limit: int,
     ) -> None:
-        isaacgym = _find(
-            "isaacgym", "NVIDIA's tarball (Isaac Gym Preview 4)"
-        )  # refuses to be imported after torch
+        # before torch: Isaac Gym refuses to be imported after it
+        isaacgym = _find("isaacgym", "NVIDIA's tarball (Isaac Gym Preview 4)")
         self.torch = _find("torch", "PyTorch, 2.4.1 at most")
         config, parse_task = _find_dexterous_hands()
         _seed_everything(self.torch, seed)
@@ -78,11 +77,9 @@ class Simulation:
         }
 
     def first_observations(self) -> dict[str, np.ndarray]:
-        """What the worlds show one control step after a reset, under actions of 0.
+        """`obs` [B, 2, o] and `state` [B, s] one control step after a reset, under actions of 0.
 
-        `obs` [B, 2, o] and `state` [B, s].
-
-        The reset itself only shows once the simulation moves on, and it is the same every time.
+        The reset is deterministic, and visible only after a step.
         """
         every = np.ones(self._shape[0], dtype=np.bool_)
         seen = self.step(np.zeros(self._shape, dtype=np.float32), every)
@@ -93,9 +90,7 @@ class Simulation:
         return {name: seen[name] for name in ("obs", "state")}
 
     def step(self, actions: np.ndarray, begins: np.ndarray) -> dict[str, np.ndarray]:
-        """One control step with actions [B, 2, a].
-
-        A world that begins, or was done at the last step, is reset first.
+        """One control step with actions [B, 2, a]; worlds that begin, or were done, are reset first.
 
         Returns `obs` and `state` as they are before any next reset, `reward`, `done`, `progress` (steps of
         the episode, this one included) and `success` (so far in the episode), all by world.
@@ -147,10 +142,7 @@ def _find(name: str, what: str) -> ModuleType:
 
 
 def _find_dexterous_hands() -> tuple[ModuleType, ModuleType]:
-    """The configuration and task modules of the first layout that is installed.
-
-    Its folder becomes the working folder.
-    """
+    """Configuration and task modules of the first installed layout; its folder becomes the working folder."""
     for package in PACKAGES:
         try:
             config = import_module(f"{package}.utils.config")
@@ -201,7 +193,7 @@ def _build(
 
 
 def _force(cfg: dict[str, Any], num_envs: int, episode_limit: int) -> dict[str, Any]:
-    """What the bridge settles whatever the task's YAML says."""
+    """Settings that override the task's YAML."""
     cfg["headless"] = True
     cfg["task"]["randomize"] = False
     cfg["env"].update(
@@ -228,5 +220,5 @@ def _version_of(isaacgym: ModuleType) -> str:
 
 
 def _to_numpy(tensor: Any, dtype: type) -> np.ndarray:
-    # A copy, because the task goes on writing into its own buffers.
+    # a copy: the task keeps writing into its buffers
     return np.array(tensor.detach().cpu().numpy(), dtype=dtype)

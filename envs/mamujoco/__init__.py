@@ -1,8 +1,7 @@
-"""MAMuJoCo: one of gymnasium's robots, its actuators shared out among agents.
+"""MAMuJoCo: one of gymnasium's robots whose actuators are split among agents.
 
-Two presets, which never meet in one table. `paper` is the task of the paper's baselines: full observability,
-and the rewards and states of the v2 robots. `gymnasium-robotics` is that package's mamujoco_v1: local
-observations and the v5 robots.
+The preset `paper` is the task of the paper's baselines: full observability, rewards and states of the v2
+robots. `gymnasium-robotics` is that package's mamujoco_v1: local observations and the v5 robots.
 """
 
 from __future__ import annotations

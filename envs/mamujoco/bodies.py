@@ -16,16 +16,15 @@ Health = Callable[
 
 @dataclass(frozen=True)
 class Body:
-    """A robot and its rules: r = dx/dt + bonus - c sum(a^2) - k sum(f^2), with the external contact forces f
-    clipped to +-1.
+    """A robot and its rules: r = dx/dt + bonus - c sum(a^2) - k sum(f^2), external contact forces f in +-1.
 
-    `robot`: gymnasium's environment that brings the model and the random starts, made with `arguments`.
-    `rules`: gymnasium's environment whose states, rewards and terminations these are. `hidden`: how many
-    leading positions (x, or x and y) the state leaves out. `velocity_limit`: the velocities in the state are
-    clipped to +-this. `health`: where it fails the episode ends, and `dying_bonus` is paid on that last step
-    instead of `bonus`. `sees_contact`: f, but for the world's own, is part of the state. `zeros`: how many
-    numbers at the end of the state are always 0. `torso_speed`: dx/dt is that of the torso's frame, which
-    lies one substep behind; otherwise it is that of the first position.
+    `robot`: gymnasium's environment with the model and the random starts, made with `arguments`. `rules`:
+    gymnasium's environment with these states, rewards and terminations. `hidden`: leading positions (x, or x
+    and y) that the state leaves out. `velocity_limit`: velocities in the state are clipped to +-this.
+    `health`: the episode ends where it fails, and `dying_bonus` replaces `bonus` on that step.
+    `sees_contact`: f, without the world's own, is part of the state. `zeros`: numbers at the end of the state
+    that are always 0. `torso_speed`: dx/dt is of the torso's frame, one substep behind; otherwise of the
+    first position.
     """
 
     robot: str
@@ -50,7 +49,7 @@ def reward(
     healthy: Bool[np.ndarray, " batch"],
     contact: Float[np.ndarray, "batch forces"] | None,
 ) -> Float[np.ndarray, " batch"]:
-    """The body's reward, term by term in gymnasium's order, so that it comes out the same to the last bit."""
+    """The body's reward, bit for bit: terms are added in gymnasium's order."""
     costs = body.control_cost * np.add.reduce(np.square(controls), axis=1)
     if contact is not None:
         costs = costs + body.contact_cost * np.add.reduce(np.square(contact), axis=1)
@@ -61,7 +60,7 @@ def reward(
 def _always_healthy(
     positions: Float[np.ndarray, "batch positions"], velocities: Float[np.ndarray, "batch velocities"]
 ) -> Bool[np.ndarray, " batch"]:
-    """No episode ends early."""
+    """Everywhere: no episode ends early."""
     return np.ones(len(positions), dtype=np.bool_)
 
 

@@ -1,4 +1,4 @@
-"""The batched environment: robots, the agents that share them, and what the agents see."""
+"""The batched environment of robots shared by agents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EPISODE_LIMIT = 1000
 class MultiAgentMujoco(EpisodicEnvironment):
     """The tasks `<robot>-<agents>x<actuators of each>`, in the preset `paper` or `gymnasium-robotics`.
 
-    Actions reach the robots unclipped, so that the control cost sees them as they are.
+    Actions reach the robots unclipped, and the control cost counts them so.
     """
 
     starts_afresh = True
@@ -34,16 +34,13 @@ class MultiAgentMujoco(EpisodicEnvironment):
         local = preset == "gymnasium-robotics"
         body = (V5_BODIES if local else V2_BODIES)[name]
         robot = build_robot(body)
-        state_dim = (
-            robot.model.nq
-            + robot.model.nv
-            - body.hidden
-            + body.zeros
-            + body.sees_contact * 6 * (robot.model.nbody - 1)
-        )
+        contact = 6 * (robot.model.nbody - 1) if body.sees_contact else 0
+        state_dim = robot.model.nq + robot.model.nv - body.hidden + body.zeros + contact
         scenario = body.robot.removesuffix("-v5")
         self._view = LocalView(robot, state_dim, scenario, split) if local else FullView(state_dim, n_agents)
         lineage = f"gymnasium-{version('gymnasium')}/{body.rules}/mujoco-{mujoco.__version__}"
+        if local:
+            lineage = f"gymnasium-robotics-{version('gymnasium-robotics')}/mamujoco_v1/{lineage}"
         spec = EnvSpec(
             task=task,
             suite="mamujoco",
@@ -53,9 +50,7 @@ class MultiAgentMujoco(EpisodicEnvironment):
             act_dim=act_dim,
             episode_limit=EPISODE_LIMIT,
             engine=f"mujoco-{mujoco.__version__}",
-            lineage=f"gymnasium-robotics-{version('gymnasium-robotics')}/mamujoco_v1/{lineage}"
-            if local
-            else lineage,
+            lineage=lineage,
             preset=preset,
         )
         super().__init__(spec, num_envs, seed)

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from envs.mamujoco.robots import Robots
 
-# gymnasium-robotics ships no split of a six-jointed robot among three agents: these are the joint sets of the
-# original MAMuJoCo (obsk.py, as HARL carries it), each agent's actions in the order of its joints here.
+# Joint sets of the original MAMuJoCo (obsk.py in HARL), since gymnasium-robotics does not split six joints
+# among three agents; an agent's actions are in this order.
 THREE_BY_TWO = {
     "HalfCheetah": (("bfoot", "bshin"), ("bthigh", "ffoot"), ("fshin", "fthigh")),
     "Walker2d": (
@@ -23,8 +23,7 @@ THREE_BY_TWO = {
 }
 
 SMALLEST_GAP = 0.01
-"""Between the two values of the id in a scaled observation: 1 / the deviation of (state, id), which no real
-state brings to 100."""
+"""Least gap between the two scaled values of the id, 1 / std(state, id); real states have std < 100."""
 
 
 def feature_zscore(
@@ -32,9 +31,8 @@ def feature_zscore(
 ) -> Float[np.ndarray, "batch agents observation"]:
     """z(x) = (x - mean(x)) / std(x) over the features of x = (state, one-hot agent id), per world and agent.
 
-    Population deviation, no epsilon: with two or more agents the one-hot id alone keeps it above 0. The
-    agents of a world see the same numbers with the id's in another order, so the first agent's are computed
-    and handed out to all.
+    Population deviation, no epsilon: with two or more agents the id keeps it above 0. Agents see the same
+    numbers with the id's in another order, so only the first agent's are computed.
     """
     batch, state_dim = state.shape
     features = np.zeros((batch, state_dim + n_agents))
@@ -49,13 +47,13 @@ def feature_zscore(
 def states_seen(
     observations: Float[np.ndarray, "time agents observation"],
 ) -> Float[np.ndarray, "time state"]:
-    """The states behind the observations that `feature_zscore` makes, also behind predicted ones.
+    """The states behind observations of `feature_zscore`, also behind predicted ones.
 
     An agent's id entries, v_own where the id is 1 and v_other where it is 0, give the scale
     (docs/method.md#observations): sigma = 1 / (v_own - v_other), mu = -sigma v_other, with the mean over the
-    other agents as v_other; its view of the state is mu + sigma v. The agents' views are averaged. A gap
-    v_own - v_other below `SMALLEST_GAP`, or none in the right direction, as only a prediction can have,
-    counts as that: the state comes out distorted and never infinite.
+    other agents as v_other; its view of the state is mu + sigma v. The agents' views are averaged.
+    Predictions can have a gap v_own - v_other below `SMALLEST_GAP`, which replaces it: the state is
+    distorted, not infinite.
     """
     values = observations.astype(np.float64)
     agents = values.shape[1]
@@ -68,20 +66,14 @@ def states_seen(
 
 @cache
 def _order_of_agents(state_dim: int, n_agents: int) -> Int[np.ndarray, "agents observation"]:
-    """Where each agent finds its numbers in those of the first.
-
-    The state as it is, the id's 1 at the agent's own place.
-    """
+    """Indices of each agent's numbers among the first agent's: the state, then the id with its own 1."""
     order = np.tile(np.arange(state_dim + n_agents), (n_agents, 1))
     order[:, state_dim:] = np.where(np.eye(n_agents, dtype=np.bool_), state_dim, state_dim + 1)
     return order
 
 
 class FullView:
-    """Every agent sees the whole state and its one-hot id, scaled.
-
-    Agent i drives the actuators [i*a, (i+1)*a) in XML order.
-    """
+    """Agents see the scaled state and one-hot id; agent i drives actuators [i*a, (i+1)*a) in XML order."""
 
     def __init__(self, state_dim: int, n_agents: int) -> None:
         self.n_agents = n_agents
@@ -101,14 +93,11 @@ class FullView:
 
 
 class LocalView:
-    """Gymnasium-robotics' mamujoco_v1 with its default `agent_obsk` of 1.
+    """mamujoco_v1 of gymnasium-robotics (`agent_obsk` 1): an agent sees its joints, neighbours and the root.
 
-    An agent sees its joints, their neighbours and the root.
-
-    `actuators` [n * a]: which action drives each actuator, the agents' actions one after the other.
-    `features` [n, o]: which of the robots' features each number of an observation is; one past the last is
-    the 0 that pads an agent who sees less than the widest view. The velocities among them are not clipped,
-    other than the state's.
+    `actuators` [n * a]: the action, among all agents' in order, that drives each actuator. `features` [n, o]:
+    the robots' feature behind each number of an observation; one past the last is a padding 0. Unlike the
+    state's, velocities are not clipped.
     """
 
     def __init__(self, robot: MujocoEnv, state_dim: int, scenario: str, split: str) -> None:
@@ -134,7 +123,7 @@ class LocalView:
     def controls(
         self, actions: Float[np.ndarray, "batch agents action"]
     ) -> Float[np.ndarray, "batch actuators"]:
-        """The actions in the order of the robot's actuators, in float64 as the package hands them on."""
+        """The actions in the order of the robot's actuators, in float64 as in the package."""
         return actions.reshape(len(actions), -1).take(self.actuators, axis=1).astype(np.float64)
 
     def observe(

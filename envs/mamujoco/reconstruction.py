@@ -21,7 +21,7 @@ def reconstruct(
 
     Args:
         model: of Ant (two root coordinates, m), HalfCheetah or Walker2d (one).
-        states: as the environment gives them, not scaled.
+        states: in the environment's units.
         step_seconds: simulated time between two states.
     """
     root = 2 if model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE else 1

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from mujoco.batch import Batch, SimulationError
 
 from envs.mamujoco.bodies import Body, reward
-from envs.mujoco_process import BROKEN, as_python_warnings, clock_off
+from envs.mujoco_process import BROKEN, as_python_warnings, clock_off, cores
 
 INTEGRATION_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 TORSO = 1
@@ -26,12 +25,11 @@ WORLDS_PER_THREAD = 32
 
 
 class Robots:
-    """B robots; each goes through the same numbers, to the last bit, as gymnasium's own environment would
-    alone.
+    """B robots; each has the same numbers, bit for bit, as gymnasium's own environment alone.
 
-    `model` is the MjModel that they share, `qpos` [B, positions] and `qvel` [B, velocities] are where they
-    are now, `contact` [B, bodies * 6] the external forces on each body clipped to +-1, None for a body that
-    does not see them; `dt` is the length of a control step in seconds.
+    `model` is their MjModel, `qpos` [B, positions] and `qvel` [B, velocities] their current state, `contact`
+    [B, bodies * 6] the external forces on each body clipped to +-1, None for a robot that does not see them;
+    `dt` is the length of a control step in seconds.
     """
 
     def __init__(self, body: Body, robot: MujocoEnv, random: Sequence[np.random.Generator]) -> None:
@@ -40,8 +38,7 @@ class Robots:
         self.dt = robot.dt
         self._robot = robot
         self._random = random
-        # Contact forces are worked out from all that MuJoCo derived for a world, which a persistent batch
-        # keeps for each.
+        # contact forces are computed from all of a world's MjData, which only a persistent batch keeps
         self._batch = batch = Batch(
             self.model, len(random), _threads(len(random)), persistent=body.sees_contact
         )
@@ -65,23 +62,18 @@ class Robots:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """MuJoCo's clock is off, and its warnings become Python's at the end.
-
-        Around one call of `step` or many.
-        """
+        """Around calls of `step`: MuJoCo's clock is off, its warnings become Python's at the end."""
         with clock_off, as_python_warnings(dropped=BROKEN):
             yield
 
     def step(
         self, controls: Float[np.ndarray, "batch actuators"]
     ) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
-        """Apply the controls for one control step; returns the rewards and where the task ended the episode.
+        """Apply the controls for one control step; returns rewards and where the task ended the episode.
 
-        The controls are not clipped: the simulator does that, and the control cost counts them as they are.
+        Only the simulator clips controls; the control cost counts them unclipped.
         """
-        controls = np.ascontiguousarray(
-            controls
-        )  # the order of a sum's terms, hence its last bit, depends on the layout
+        controls = np.ascontiguousarray(controls)  # a sum's order, hence its last bit, depends on the layout
         self._ctrl[:] = controls
         self._simulate()
         velocity = (self._torso - self._x) / self.dt
@@ -92,18 +84,17 @@ class Robots:
         return reward(self.body, velocity, controls, healthy, self.contact), ~healthy
 
     def features(self) -> Float[np.ndarray, "batch features"]:
-        """Positions but for the hidden ones, velocities, and the contact forces but for the world's own."""
+        """Positions without the hidden ones, velocities, contact forces without the world's own."""
         return self._joined(self.qvel)
 
     def state(self) -> Float[np.ndarray, "batch state"]:
-        """The features, with the velocities clipped and the zeros added that the body asks for."""
+        """The features with the body's clipping of velocities and its trailing zeros."""
         limit = self.body.velocity_limit
         return self._joined(self.qvel.clip(-limit, limit) if np.isfinite(limit) else self.qvel, self._zeros)
 
     def save(self) -> dict[str, np.ndarray]:
-        """What the robots need to go on bit for bit."""
-        # The torso's position belongs to the last substep but one: saved, for it cannot be derived from the
-        # state.
+        """What the robots continue from bit for bit."""
+        # x is that of the last substep but one, which the state does not determine
         saved = {"integration": self._batch.state.copy(), "x": self._x.copy()}
         return saved if self.contact is None else saved | {"contact": self.contact.copy()}
 
@@ -126,8 +117,7 @@ class Robots:
         try:
             self._batch.step(nstep=self._robot.frame_skip)
         except SimulationError as error:
-            # These worlds stand still while the others moved on: made non-finite, so that they are seen to be
-            # broken.
+            # these worlds did not move: mark them as broken
             self._batch.state[error.ids] = np.nan
 
     def _read_contact(self, contact: Float[np.ndarray, "batch forces"]) -> None:
@@ -138,12 +128,8 @@ class Robots:
 
 
 def _threads(worlds: int) -> int:
-    """A thread for every 32 worlds, as far as the process has processors.
-
-    Smaller shares cost more to hand out than they save.
-    """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, worlds // WORLDS_PER_THREAD))
+    """One for every 32 worlds, at most the cores: smaller shares cost more to hand out than they save."""
+    return max(1, min(cores(), worlds // WORLDS_PER_THREAD))
 
 
 def build_robot(body: Body) -> MujocoEnv:
@@ -152,9 +138,8 @@ def build_robot(body: Body) -> MujocoEnv:
         robot = cast(
             MujocoEnv, gymnasium.make(body.robot, disable_env_checker=True, **body.arguments).unwrapped
         )
-    # MuJoCo would answer a non-finite state by silently starting over; it has to show instead.
+    # MuJoCo would silently reset after a non-finite state
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    # One kinematic tree is always one island: looking for islands takes up to 7% of the time and changes no
-    # bit.
+    # one kinematic tree is one island: looking for islands takes up to 7 % of the time and changes no bit
     robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     return robot

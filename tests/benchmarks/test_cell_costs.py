@@ -1,5 +1,4 @@
-"""What stepping costs a DIMA cell and what a MAPPO cell costs beside its learner, at toy size: shares add up,
-nothing is left behind."""
+"""`benchmarks.collecting` and `benchmarks.cell_overhead` at toy size: shares add up, no file stays behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method, whatever its
-name."""
+"""`python -m benchmarks.gpu --method` and `--profile` at toy sizes on a CPU: every method."""
 
 from __future__ import annotations
 
@@ -113,9 +112,10 @@ def test_the_host_never_waits_in_an_epochs_updates(method: str) -> None:
 
 
 FOUND = {
-    "method": "dima-fast", "task": "pen", "compute": "fast", "device": "A Card", "torch": "2.13.0", "cuda": "13.0",
-    "first_epoch_seconds": 40.0, "epoch_seconds": [2.0, 3.0], "epoch_steps": [500, 500], "collecting_seconds": 0.5, "host_waits": 1,
-    "peak_bytes": {"held": 3.26e9},
+    "method": "dima-fast", "task": "pen", "compute": "fast",
+    "device": "A Card", "torch": "2.13.0", "cuda": "13.0",
+    "first_epoch_seconds": 40.0, "epoch_seconds": [2.0, 3.0], "epoch_steps": [500, 500],
+    "collecting_seconds": 0.5, "host_waits": 1, "peak_bytes": {"held": 3.26e9},
 }  # fmt: skip
 
 
@@ -139,8 +139,9 @@ def test_the_row_of_a_method_is_one_of_the_table() -> None:
         "CPU",
     )
     assert pace_line("dima-fast", FOUND) == (
-        "dima-fast: pen, preset fast; an epoch 2.500 (2.000 to 3.000) s of 500 environment steps; 1,000 steps 5.000 s, 0.500 of them"
-        " without learning; first epoch 40.0 s; host waits 1 times an epoch; 3.26 GB"
+        "dima-fast: pen, preset fast; an epoch 2.500 (2.000 to 3.000) s of 500 environment steps; "
+        "1,000 steps 5.000 s, 0.500 of them without learning; first epoch 40.0 s; "
+        "host waits 1 times an epoch; 3.26 GB"
     )
     assert "; host waits at most 1 times an epoch; " in pace_line("dima-fast", FOUND | {"device": "CPU"})
 
@@ -168,7 +169,7 @@ def test_methods_at_toy_size_by_the_command(tmp_path, capsys) -> None:
     written = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert list(written["measurements"]) == methods
     assert all(len(found["epoch_seconds"]) == 5 for found in written["measurements"].values())
-    assert "For workflow/reference/speed.yaml" not in capsys.readouterr().out, "toy sizes are nobody's"
+    assert "For workflow/reference/speed.yaml" not in capsys.readouterr().out, "toy sizes have no rows"
 
 
 @pytest.mark.parametrize(
@@ -211,11 +212,7 @@ def test_what_counts_as_a_kernel() -> None:
         is_kernel(event(cuda), True),
         is_kernel(event(cpu), True),
         is_kernel(event(cuda, annotation=True), True),
-    ] == [
-        True,
-        False,
-        False,
-    ]
+    ] == [True, False, False]
     linear, backward = event(cpu, "aten::linear"), event(cpu, "MmBackward0")
     events = [
         event(cpu),

@@ -1,5 +1,4 @@
-"""Our HARL cells beside HARL alone at toy size: both sides do the same work, and the arithmetic of ratios and
-shares."""
+"""Our HARL cells against HARL alone at toy size: both do the same work; ratios and shares by hand."""
 
 from __future__ import annotations
 
@@ -97,8 +96,7 @@ def test_both_sides_do_the_same_work(
 
 @pytest.mark.parametrize("task", ["push-mass", "ant-4x2", "halfcheetah-2x3"])
 def test_a_single_world_is_ours(task: str) -> None:
-    """The same actions through 1,010 steps: what agents and critic see, rewards, ends, and that HARL is told
-    of time limits alone."""
+    """1,010 steps of the same actions: observations, states, rewards, ends, time limits."""
     ours = HarlWorlds(envs.make(task, 1, seed=1))
     spec = ours.environment.spec
     theirs = ShareDummyVecEnv([lambda: KINDS[spec.suite](spec, 1000)])

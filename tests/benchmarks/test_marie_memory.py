@@ -55,7 +55,7 @@ def test_the_formula_is_what_the_layers_keep(horizon):
 
 
 def test_the_peak_is_that_of_tensors_with_content(monkeypatch):
-    """The tracker is told the same by a step that is computed."""
+    """The tracker measures the same in a step that is computed."""
     from contextlib import nullcontext
 
     sizes = small()

@@ -60,7 +60,7 @@ def test_operations_grow_with_the_square_of_the_agents_at_most(
 
 
 def test_squares_of_the_agents_by_hand(with_agents: dict[str, np.ndarray]) -> None:
-    """What stands before N^2, from second differences: those of c N^2 are 2 c. Two operations for a
+    """The factor of N^2, from second differences: those of c N^2 are 2 c. Two operations for a
     multiplication with its addition."""
     square = {part: set((np.diff(counts, 2) // 2).tolist()) for part, counts in with_agents.items()}
     steps = 2 * ROWS * HORIZON
@@ -207,7 +207,8 @@ def test_the_command(
     )
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found.keys() == {
-        "commit", "dirty", "hardware", "python", "versions", "sweeps", "growth", "minutes", "load_before_and_after"
+        "commit", "dirty", "hardware", "python", "versions", "processors",
+        "sweeps", "growth", "minutes", "load_before_and_after",
     }  # fmt: skip
     times, peaks = found["growth"][: 3 * 6], found["growth"][3 * 6 :]
     assert [(row["axis"], row["quantity"]) for row in times] == [
@@ -243,7 +244,7 @@ print(memory.peak(memory.base()))
 
 
 def test_the_high_water_mark_is_what_was_held_at_once() -> None:
-    """In a fresh process, as the command does it: this one may have been told to keep what is freed."""
+    """In a fresh process, as the command does it: this one may keep freed memory."""
     command = [sys.executable, "-c", HELD]
     found = subprocess.run(
         command, env=os.environ | memory.ALLOCATOR, cwd=ROOT, capture_output=True, text=True, check=True

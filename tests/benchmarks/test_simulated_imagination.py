@@ -35,7 +35,7 @@ def cell(task: str) -> CellConfig:
     ("task", "first_reward", "rewards_after", "states"),
     [
         ("halfcheetah-2x3", 1e-3, 1e-3, 1e-3),
-        ("ant-2x4", 0.2, 1e-3, 1e-3),  # the state does not tell by how much the torso's place lags
+        ("ant-2x4", 0.2, 1e-3, 1e-3),  # the state lacks the lag of the torso's place
         ("walker2d-2x3", 0.1, 0.1, 0.5),  # nor velocities above 10
     ],
 )

@@ -317,7 +317,8 @@ def test_wrong_shapes_are_refused(make: Made) -> None:
     env = make(2)
     env.reset()
     right = random_actions(env, 1)[0]
-    takes = rf"actions have shape \(.*takes \(worlds, agents, action\) = \(2, {env.spec.n_agents}, {env.spec.act_dim}\)"
+    expected = rf"\(2, {env.spec.n_agents}, {env.spec.act_dim}\)"
+    takes = rf"actions have shape \(.*takes \(worlds, agents, action\) = {expected}"
     for wrong in (right[:1], right[:, :1], np.concatenate([right, right], axis=2)):
         with pytest.raises(envs.InvalidArgumentError, match=takes):
             env.step(wrong)

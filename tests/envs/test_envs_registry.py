@@ -14,7 +14,8 @@ import envs
 
 
 def test_importing_the_package_loads_no_simulator() -> None:
-    code = "import sys, envs; sorted(envs.TASKS); print({'mujoco', 'gymnasium', 'torch', 'dima'} & set(sys.modules))"
+    heavy = {"mujoco", "gymnasium", "torch", "dima"}
+    code = f"import sys, envs; sorted(envs.TASKS); print({heavy} & set(sys.modules))"
     root = Path(envs.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -59,7 +60,7 @@ def test_an_unknown_engine_names_the_choices() -> None:
 
 
 class NotInstalled(MetaPathFinder):
-    """Finds nothing, and lets nobody else find the package."""
+    """Finds nothing, and keeps other finders from the package."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -81,9 +82,9 @@ def test_a_missing_simulator_names_the_extra(
     monkeypatch.setattr(sys, "meta_path", [NotInstalled(missing), *sys.meta_path])
     with pytest.raises(envs.MissingExtraError) as caught:
         envs.make("halfcheetah-2x3", preset=preset)
-    assert (
-        str(caught.value)
-        == f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: pip install -e '.[mujoco]'"
+    assert str(caught.value) == (
+        f"task 'halfcheetah-2x3' in engine 'mujoco' needs {missing}, which is not installed: "
+        "pip install -e '.[mujoco]'"
     )
 
 

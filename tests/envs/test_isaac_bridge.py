@@ -224,7 +224,10 @@ def test_it_says_that_it_cannot_resume() -> None:
     with pytest.raises(envs.InvalidArgumentError, match=r"call reset\(\)"):
         env.get_sim_state()
     env.reset()
-    says = "pen runs in isaacgym-1.0rc4, which cannot restore its state bit for bit: what runs in it cannot be resumed"
+    says = (
+        "pen runs in isaacgym-1.0rc4, which cannot restore its state bit for bit: "
+        "what runs in it cannot be resumed"
+    )
     for refused in (env.get_sim_state, lambda: env.set_sim_state({})):
         with pytest.raises(envs.UnsupportedSimStateError) as caught:
             refused()
@@ -532,7 +535,7 @@ def test_a_server_that_is_about_to_listen_is_given_time(
         def listen() -> None:
             time.sleep(0.3)
             listener.bind(path)
-            time.sleep(0.2)  # the file is there, and nobody listens
+            time.sleep(0.2)  # the file is there, but nothing listens yet
             listener.listen(1)
 
         server = threading.Thread(target=listen)

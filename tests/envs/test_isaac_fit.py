@@ -108,7 +108,8 @@ def test_what_the_stand_in_was_given_is_found_again(
 def test_the_probe_records_where_it_ran(measured: Path) -> None:
     content = json.loads(measured.read_text())
     assert content["versions"] | {"python": ""} == {
-        "isaacgym": "1.0rc4", "torch": "0.0.0+substitute", "numpy": np.__version__, "python": "", "device": "cpu"
+        "isaacgym": "1.0rc4", "torch": "0.0.0+substitute", "numpy": np.__version__,
+        "python": "", "device": "cpu",
     }  # fmt: skip
     assert (content["task"], content["seed"], content["dt"], content["substeps"]) == (
         "ShadowHandDoorOpenOutward",
@@ -148,7 +149,9 @@ def test_step_response_of_a_unit_base_force() -> None:
 FLOATING = """
 <mujoco>
   <option timestep="{h}" integrator="implicitfast" gravity="0 0 0"/>
-  <worldbody><body><freejoint/><inertial pos="0 0 0" mass="5.011" diaginertia="0.0259 0.0263 0.0113"/></body></worldbody>
+  <worldbody><body>
+    <freejoint/><inertial pos="0 0 0" mass="5.011" diaginertia="0.0259 0.0263 0.0113"/>
+  </body></worldbody>
 </mujoco>
 """
 HINGED = """
@@ -203,7 +206,7 @@ def test_spring_of_a_hinge_in_mujoco_is_found_again(stiffness: float, damping: f
     for _ in range(60):
         mujoco.mj_step(model, data, 2)
         rows.append((float(data.qpos[0] * (1 + noise * random.standard_normal())), float(data.qvel[0])))
-    # The same leaf, told from a frame that is turned and elsewhere: z is where z was, x points along y.
+    # The same leaf in a rotated and shifted frame: z is where z was, x points along y.
     leaf = Body(
         mass=3.6, centre=(-0.1, -0.2, 0.3), inertia=((0.04, 0, 0), (0, 0.05, 0), (0, 0, 0.06)),
         position=(7.0, 8.0, 9.0), orientation_xyzw=(0.0, 0.0, 0.5**0.5, 0.5**0.5),
@@ -216,7 +219,7 @@ def test_spring_of_a_hinge_in_mujoco_is_found_again(stiffness: float, damping: f
 
 
 def test_inertia_by_hand() -> None:
-    """A rod along its x, turned to lie along the world's z; then its inertia about a point beside it."""
+    """A rod along its x, turned to lie along the world's z; then its inertia about a point off it."""
     turn = (0.0, -(0.5**0.5), 0.0, 0.5**0.5)  # x to z
     rod = Body(
         mass=2.0,

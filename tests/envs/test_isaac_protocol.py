@@ -98,7 +98,7 @@ def test_arrays_arrive_as_they_left(pair: tuple[Channel, socket.socket]) -> None
             b"HTTP/1.1 400 Bad Request\r\n",
             "does not speak the bridge's protocol: a message begins with b'HTTP'",
         ),
-        (frame({}, version=2), "speaks version 2 of the bridge's protocol, this side version 1"),
+        (frame({}, version=2), "uses version 2 of the bridge's protocol, this side version 1"),
         (b"DIMA" + struct.pack("<HI", 1, 2**31), "announces a header of 2147483648 bytes"),
         (b"DIMA" + struct.pack("<HI", 1, 3) + b"{]}", "cannot be read"),
         (b"DIMA" + struct.pack("<HI", 1, 2) + b"\xff\xfe", "cannot be read"),

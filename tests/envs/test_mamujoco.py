@@ -173,7 +173,9 @@ def test_an_episode_that_lasts_is_truncated_at_gymnasiums_limit(task: str) -> No
 
 def with_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setattr(robots, "WORLDS_PER_THREAD", 1)
-    monkeypatch.setattr(robots.os, "sched_getaffinity", lambda process: set(range(threads)), raising=False)
+    monkeypatch.setattr(
+        mujoco_process.os, "sched_getaffinity", lambda process: set(range(threads)), raising=False
+    )
 
 
 @pytest.mark.parametrize("task", ["ant-2x4", "halfcheetah-6x1"])
@@ -200,7 +202,9 @@ def test_the_number_of_threads_changes_nothing(
 def test_threads_are_for_many_worlds(
     worlds: int, processors: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robots.os, "sched_getaffinity", lambda process: set(range(processors)), raising=False)
+    monkeypatch.setattr(
+        mujoco_process.os, "sched_getaffinity", lambda process: set(range(processors)), raising=False
+    )
     assert robots._threads(worlds) == threads
 
 
@@ -322,9 +326,9 @@ def test_a_warning_made_an_error_is_raised_outside_mujoco(tmp_path: Path) -> Non
 
 def test_threads_leave_mujocos_process_as_they_found_it() -> None:
     """Environments stepped from several threads at once, and a handler of the user's own."""
-    told: list[str] = []
+    warned: list[str] = []
     before, timer = mujoco.get_mju_user_warning(), mujoco_process.TIMER.value
-    mujoco.set_mju_user_warning(told.append)
+    mujoco.set_mju_user_warning(warned.append)
     handler = mujoco.get_mju_user_warning()
     try:
 
@@ -342,6 +346,6 @@ def test_threads_leave_mujocos_process_as_they_found_it() -> None:
         assert mujoco.get_mju_user_warning() is handler
         assert mujoco_process.TIMER.value == timer
         handler("still here")
-        assert told == ["still here"]
+        assert warned == ["still here"]
     finally:
         mujoco.set_mju_user_warning(before)

@@ -1,4 +1,4 @@
-"""A task of a new suite in a new simulator is three files: the copy that trains it differs in nothing else."""
+"""A task of a new suite in a new simulator is three files: a copy with nothing else new trains it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Tug(EpisodicEnvironment):
 
     def __init__(self, task, num_envs, seed, preset):
         spec = EnvSpec(
-            task=task, suite="ropes", n_agents=3, obs_dim=2, state_dim=1, act_dim=1, episode_limit=20, engine="rope-1",
-            lineage="tug-v1", preset=preset,
+            task=task, suite="ropes", n_agents=3, obs_dim=2, state_dim=1, act_dim=1, episode_limit=20,
+            engine="rope-1", lineage="tug-v1", preset=preset,
         )
         super().__init__(spec, num_envs, seed)
         self.knots = np.zeros((num_envs, 1))
@@ -102,7 +102,7 @@ def run(copy: Path, *arguments: str) -> str:
 
 
 def train(copy: Path, method: str, *options: str) -> None:
-    run(copy, "train", *["--grid", "ropes", "--task", "tug", "--seed", "1", "--method"], method, *options)
+    run(copy, "train", "--grid", "ropes", "--task", "tug", "--seed", "1", "--method", method, *options)
 
 
 def different(copy: Path) -> list[str]:

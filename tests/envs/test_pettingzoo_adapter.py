@@ -213,7 +213,10 @@ def test_closing_closes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("missing", ["pettingzoo", "gymnasium"])
 def test_a_missing_library_names_the_extra(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None\ntry: import envs.pettingzoo_adapter\nexcept ValueError as error: print(error)"
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "try: import envs.pettingzoo_adapter\nexcept ValueError as error: print(error)"
+    )
     root = Path(envs.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert (

@@ -75,7 +75,7 @@ def test_where_observations_leave_something_out_no_state_is_told(task: str) -> N
     env = envs.make(task)
     observations, _ = env.reset()
     with pytest.raises(
-        envs.UntoldStateError, match=f"the observations of {task} with preset .* do not tell its state"
+        envs.UntoldStateError, match=f"the observations of {task} with preset .* do not determine its state"
     ):
         env.states_seen(observations)
     env.close()
@@ -85,7 +85,7 @@ def test_local_views_do_not_tell_the_state_and_other_shapes_are_refused() -> Non
     local = envs.make("ant-2x4", preset="gymnasium-robotics")
     with pytest.raises(
         envs.UntoldStateError,
-        match="the observations of ant-2x4 with preset gymnasium-robotics do not tell its state",
+        match="the observations of ant-2x4 with preset gymnasium-robotics do not determine its state",
     ):
         local.states_seen(local.reset()[0])
     local.close()

@@ -32,10 +32,12 @@ PALM = np.array([0, -0.02, 0.08])
 def readings(batch: int = 1, links: int = 1, **given: Any) -> Readings:
     """Everything at the origin, at rest and unturned, but for what is given."""
     shapes = {
-        "joint_positions": (batch, 2, 24), "joint_velocities": (batch, 2, 24), "joint_forces": (batch, 2, 24), "joint_ranges": (2, 24, 2),
+        "joint_positions": (batch, 2, 24), "joint_velocities": (batch, 2, 24), "joint_forces": (batch, 2, 24),
+        "joint_ranges": (2, 24, 2),
         "fingertip_positions": (batch, 2, 5, 3), "fingertip_quaternions": (batch, 2, 5, 4),
         "fingertip_linear_velocities": (batch, 2, 5, 3), "fingertip_angular_velocities": (batch, 2, 5, 3),
-        "fingertip_wrenches": (batch, 2, 5, 6), "palm_positions": (batch, 2, 3), "palm_quaternions": (batch, 2, 4),
+        "fingertip_wrenches": (batch, 2, 5, 6), "palm_positions": (batch, 2, 3),
+        "palm_quaternions": (batch, 2, 4),
         "mount_quaternions": (batch, 2, 4), "object_position": (batch, 3), "object_quaternion": (batch, 4),
         "object_linear_velocity": (batch, 3), "object_angular_velocity": (batch, 3),
         "link_positions": (batch, links, 3), "link_quaternions": (batch, links, 4),
@@ -106,7 +108,8 @@ def test_the_cap_earns_nothing_from_afar_and_success_begins_at_3_cm() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "fails"),
-    [({}, False), ({"height": 0.501}, False), ({"height": 0.499}, True), ({"right_palm": 0.499}, False), ({"right_palm": 0.501}, True),
+    [({}, False), ({"height": 0.501}, False), ({"height": 0.499}, True), ({"right_palm": 0.499}, False),
+     ({"right_palm": 0.501}, True),
      ({"palm": 0.199}, False), ({"palm": 0.201}, True)],
 )  # fmt: skip
 def test_bottle_failures(changed: dict[str, float], fails: bool) -> None:
