@@ -6,12 +6,16 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dima.analysis.paths import PARTS, STUDIES
-from dima.analysis.records.files import FileRecords, Records
+from dima.analysis.records.files import FileRecords
 from dima.analysis.records.named import records_named
 from dima.config.grid import CellKey, Grid, load_grid
 from dima.options import Commands, add_grid_command, add_results, add_source
+
+if TYPE_CHECKING:
+    from dima.analysis.results import GridResults
 
 
 def add_analysis_commands(commands: Commands) -> None:
@@ -47,19 +51,19 @@ def _report(options: argparse.Namespace) -> None:
     _write(options, write_report)
 
 
-def _write(
-    options: argparse.Namespace, write: Callable[[Grid, Path, dict[CellKey, str], Records], list[Path]]
-) -> None:
-    """Write the tables, figures or report of a grid from wherever the records are."""
+def _write(options: argparse.Namespace, write: Callable[[GridResults, Path], list[Path]]) -> None:
+    """Write the tables, figures or report of a grid."""
+    from dima.analysis.results import GridResults
+
     grid = load_grid(options.grid)
     records = records_named(options.sources, grid)
     own = options.sources[0] if options.sources and isinstance(records, FileRecords) else "results"
-    for path in write(grid, options.results or Path(own), _digests(grid), records):
+    for path in write(GridResults(grid, records, _digests(grid)), options.results or Path(own)):
         print(path)
 
 
 def _digests(grid: Grid) -> dict[CellKey, str]:
-    """What a record must have been computed from to count as this grid's."""
+    """The digest of every cell's configuration."""
     methods = {name for name in {key.method for key in grid.cells} if grid.has_method(name)}
     return {key: grid.resolve(key).digest() for key in grid.cells if key.method in methods}
 

@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from made_summary import TASKS, made_summary
 
 from dima.config.grid import CellKey, Grid, load_grid
 
 REPOSITORY = Path(__file__).parents[2]
-TASKS = {
-    "push-mass": ("PushMass", "toy", 4000, False),
-    "halfcheetah-2x3": ("HalfCheetah-2x3", "mamujoco", 1_000_000, True),
-    "ant-2x4": ("Ant-2x4", "mamujoco", 1_000_000, True),
-    "bottle-cap": ("BottleCap", "bidexhands", 300_000, True),
-}
 MakeGrid = Callable[..., Grid]
 WriteCell = Callable[..., Path]
 MakeSummary = Callable[[CellKey, float, int], dict[str, Any]]
@@ -80,7 +75,7 @@ def write_cell(results: Path) -> WriteCell:
     ) -> Path:
         folder = results / "trial" / "cells" / key.folder
         folder.mkdir(parents=True)
-        (folder / "summary.json").write_text(json.dumps(_summary(key, mean, budget) | changes))
+        (folder / "summary.json").write_text(json.dumps(made_summary(key, mean, budget) | changes))
         events = [
             {
                 "kind": "evaluation",
@@ -121,45 +116,4 @@ def write_status(results: Path) -> WriteCell:
 @pytest.fixture
 def make_summary() -> MakeSummary:
     """`make_summary(key, mean, budget)`: the content of a `summary.json` of the grid `trial`."""
-    return _summary
-
-
-def _summary(key: CellKey, mean: float, budget: int) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "grid": "trial",
-        "task": key.task,
-        "method": key.method,
-        "seed": key.seed,
-        "status": "completed",
-        "suite": TASKS[key.task][1],
-        "engine": "native",
-        "lineage": "mujoco 4.0.0, preset paper",
-        "env_steps": budget,
-        "budget": budget,
-        "epochs": 15,
-        "final": {
-            "grid_step": budget,
-            "env_steps": budget,
-            "mean": mean,
-            "std": 1.0,
-            "episodes": 2,
-            "returns": [mean - 1, mean + 1],
-        },
-        "mean_of_last_five": mean - 2,
-        "config_hash": "c0ffee",
-        "attempts": 1,
-        "wall_seconds": 100.5,
-        "provenance": [
-            {
-                "commit": "abc123",
-                "dirty": False,
-                "image": "none",
-                "lock": "10cc",
-                "hardware": "CPU, 2 cores, no GPU",
-                "device": "cpu",
-                "python": "3.11.7",
-                "versions": {"torch": "2.13.0"},
-            }
-        ],
-    }
+    return made_summary

@@ -1,8 +1,7 @@
-"""Reading recorded cells: what state each is in, its summary, and its learning curve.
+"""Reading recorded cells: their states, summaries and learning curves.
 
 A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never
-averaged. One that says of itself that it is synthetic is read like any other, but never together with real
-ones.
+averaged. Synthetic records are read like others, but never together with real ones.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Recorded(BaseModel):
-    """Base of what is read of a cell: strict types; keys that no table needs are passed over."""
+    """Base of what is read of a cell: strict types; unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -50,7 +49,7 @@ class FinalEvaluation(Recorded):
 
 
 class Provenance(Recorded):
-    """What one of the processes that worked on a cell ran with."""
+    """Where one of a cell's processes ran: code, image, package lock and machine."""
 
     commit: str | None
     dirty: bool | None
@@ -94,7 +93,7 @@ class Status(Recorded):
 
 
 class Begun(Recorded):
-    """`config.json`: what the attempt was begun with."""
+    """`config.json`: the configuration of the attempt."""
 
     digest: str
     config: dict[str, Any]
@@ -102,11 +101,9 @@ class Begun(Recorded):
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell: `summary` stands only where `state` is `completed`, `stale` or `trained by an older
-    method`.
+    """One planned cell; `completed`, `stale` and `trained by an older method` have a `summary`.
 
-    `synthetic` is what a record that no run made says of itself; None for a real one, and where there is
-    none.
+    `synthetic` is the label of a synthetic record, None of a real one.
     """
 
     key: CellKey
@@ -124,9 +121,8 @@ def load_cells(
 ) -> list[CellRecord]:
     """The records of `keys`, in their order.
 
-    A summary with another budget than the grid's, or another configuration hash than `config_hashes` gives
-    for its cell, is `stale`; where the configuration beside it is that of an older method, `trained by an
-    older method`.
+    A summary with another budget than the grid's, or with another hash than in `config_hashes`, is `stale`,
+    or `trained by an older method` where its configuration is one of an older version.
 
     Args:
         grid: of the cells.
@@ -135,8 +131,8 @@ def load_cells(
         config_hashes: the current configuration's hash by cell.
 
     Raises:
-        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the evaluation at the end of its budget,
-            or two places claim one cell.
+        UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the
+            evaluation at the end of its budget, or two places claim one cell.
     """
     records = FileRecords(source / grid.name / "cells") if isinstance(source, Path) else source
     _refuse_second_records(grid, keys, records)
@@ -146,12 +142,10 @@ def load_cells(
 
 
 def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
-    """What everything made of these cells must say: that the records are synthetic, in their own words.
-
-    None for real ones.
+    """The label that must be on everything made of these cells; None if they are real.
 
     Raises:
-        UserError: some are synthetic and some are not, or not in the same way.
+        UserError: some are synthetic and some are not, or their labels differ.
     """
     by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
     if len(by_label) > 1:
@@ -166,30 +160,28 @@ def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
 
 
 def read_curve(record: CellRecord) -> dict[int, float]:
-    """Grid step -> mean return over the episodes of that evaluation, by growing step, of a cell that has a
-    summary.
+    """Mean evaluation return by growing grid step, of a cell with a summary.
 
-    Raises: UserError: the event log holds an evaluation without a step or a return, or does not end in the
-        return that the summary gives.
+    Raises:
+        UserError: an evaluation has no step or return, or the last one is not that of the summary.
     """
     curve = read_evaluations(record)
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
         place = record.records.place(record.key.folder, "events.jsonl")
-        raise UserError(f"{place} does not hold the final evaluation that the summary beside it gives.")
+        raise UserError(f"{place} does not hold the final evaluation of its summary.")
     return curve
 
 
 def read_evaluations(record: CellRecord) -> dict[int, float]:
-    """`read_curve` of a cell in any state, as far as it came.
+    """The evaluations so far of a cell in any state, as `read_curve`.
 
     Raises UserError for an evaluation without a step or a return.
     """
-    place = record.records.place(record.key.folder, "events.jsonl")
+    folder, name = record.key.folder, "events.jsonl"
+    log, place = record.records.read(folder, name) or b"", record.records.place(folder, name)
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in parse_events(
-        record.records.read(record.key.folder, "events.jsonl") or b"", place, kind="evaluation"
-    ):
+    for event in parse_events(log, place, kind="evaluation"):
         step, value = event.get("grid_step"), event.get("return")
         if not isinstance(step, int) or not isinstance(value, int | float):
             raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
@@ -198,10 +190,7 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
 
 
 def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summary.json") -> Summary | None:
-    """The cell's summary in the file `name`, None without one.
-
-    Raises UserError as `load_cells` does for one that cannot be trusted.
-    """
+    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells`."""
     content = records.read(key.folder, name)
     if content is None:
         return None
@@ -231,7 +220,7 @@ def _load_cell(
 
 
 def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
-    """How a summary is out of date, by the configuration that was recorded with it, if any."""
+    """How a summary is out of date, by its recorded configuration."""
     begun = read_begun(key, records)
     if begun is None or begun.digest != summary.config_hash:
         return "stale"
@@ -254,25 +243,21 @@ def read_object(records: Records, folder: str, name: str) -> dict[str, Any]:
 
 
 def _state_without_summary(folder: str, records: Records) -> tuple[State, str | None]:
-    """The state, and what a synthetic record says of itself."""
+    """The state, and the label of a synthetic record."""
     content = records.read(folder, "status.json")
     if content is None:
         return "not run", None
     status = parse(Status, content, records.place(folder, "status.json"))
-    # the summary is the last thing a cell writes: without it the cell did not get to its end, or its summary
-    # was removed
+    # a cell writes its summary last: without one it did not finish, or somebody removed the summary
     return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
-    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a cell whose record
-    belongs elsewhere.
-    """
+    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a planned cell."""
     planned = {key.folder for key in keys}
     if len(planned) < len(keys):
-        raise UserError(
-            f"Grid {grid.name} lists a cell twice: {next(key.folder for key in keys if list(keys).count(key) > 1)}."
-        )
+        twice = next(key.folder for key in keys if list(keys).count(key) > 1)
+        raise UserError(f"Grid {grid.name} lists a cell twice: {twice}.")
     for parent in dict.fromkeys(str(PurePosixPath(key.folder).parent) for key in keys):
         for folder in records.with_summary(parent):
             if folder in planned:
@@ -288,7 +273,7 @@ def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records
 
 
 def parse(model: type[Model], content: bytes, place: str) -> Model:
-    """`content`, JSON, as a `model`. Raises UserError naming `place` and the first fault."""
+    """The JSON `content` as a `model`. Raises UserError with `place` and the first fault."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

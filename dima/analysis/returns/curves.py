@@ -1,7 +1,4 @@
-"""What a learning-curve figure draws.
-
-One curve a method and a panel a task, with the band around each curve.
-"""
+"""Learning curves over seeds: a panel a task, a curve with its band a method."""
 
 from __future__ import annotations
 
@@ -21,10 +18,7 @@ from dima.config import TaskConfig
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean evaluation return over the seeds, and the band.
-
-    A bootstrap interval from three seeds on, below that minimum to maximum.
-    """
+    """Mean evaluation return over the seeds, and the band, see `mean_and_bounds`."""
 
     method: str
     seeds: int
@@ -42,10 +36,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task. `without_curve` names the methods that have nothing to average.
-
-    `silence` says why where that is all of them.
-    """
+    """One task; `without_curve` names the methods without completed seeds, `silence` says why if all are."""
 
     task: TaskConfig
     curves: list[Curve]
@@ -54,10 +45,7 @@ class Panel:
 
     @property
     def seeds(self) -> str:
-        """`n = 4, mappo 3`: as many seeds as most curves have, then the curves that have another number.
-
-        Empty without curves.
-        """
+        """`n = 4, mappo 3`: the commonest number of seeds, then the curves with another; empty without any."""
         counts = Counter(curve.seeds for curve in self.curves).most_common(1)
         others = [
             f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}"
@@ -68,9 +56,7 @@ class Panel:
 
 
 def runs_of(row: Row) -> pd.DataFrame:
-    """The learning curves of a row.
-
-    Mean evaluation returns, a row an environment step, a column a completed seed, NaN where there is none.
+    """Mean evaluation returns: a row an environment step, a column a completed seed, NaN where there is none.
 
     Raises:
         UserError: an event log cannot be trusted, see `read_curve`.
@@ -92,9 +78,7 @@ def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
 
 
 def _curve(row: Row) -> Curve:
-    shared = runs_of(
-        row
-    ).dropna()  # only steps that every seed was evaluated at, so that each point averages the same seeds
+    shared = runs_of(row).dropna()  # each point averages the same seeds
     paper = row.paper.mean if row.paper and row.verdict.difference is not None else None
     return Curve(
         row.sample.method,

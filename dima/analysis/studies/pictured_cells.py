@@ -1,13 +1,11 @@
-"""What the figures of world models show.
-
-Frames and errors of the cells that the grid names for them, and why some have none.
-"""
+"""What the figures of world models show: frames and errors of cells, and why some have none."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from dima.analysis.paths import first_seeds, no_study
 from dima.analysis.records.files import Records
@@ -24,10 +22,7 @@ from dima.config.studied import FRAMES
 
 @dataclass(frozen=True)
 class PicturedCell:
-    """A planned cell whose imagination is drawn.
-
-    `frames` is None where there are none, and `absence` then says why.
-    """
+    """A planned cell whose imagination is drawn; without `frames`, `absence` is the reason."""
 
     task: TaskConfig
     record: CellRecord
@@ -46,8 +41,8 @@ class OrderedMethod:
 
     Attributes:
         cell: of the first planned seed, whose frames are shown.
-        points: the errors over the seeds; none where seeds may not be averaged.
-        sample: the seeds that were studied, and what became of the others.
+        points: the errors over the seeds; empty where seeds may not be averaged.
+        sample: the studied seeds and the states of the others.
         records: of all planned seeds.
     """
 
@@ -58,22 +53,20 @@ class OrderedMethod:
 
 
 def pictured_cells(
-    grid: Grid,
-    records: Records,
-    config_hashes: Mapping[CellKey, str] | None = None,
-    experiment: str = "imagination",
+    grid: Grid, records: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
 ) -> list[PicturedCell]:
-    """The first planned seed of every task and method of the experiment, in the grid's order.
+    """The first planned seed of every task and method of the experiment `imagination`, in the grid's order.
 
-    Raises: UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or the one is
-        synthetic and the other is not.
+    Raises:
+        UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or only one of them
+            is synthetic.
     """
-    keys = first_seeds(grid.experiments[experiment])
+    keys = first_seeds(grid.experiments["imagination"])
     return [_pictured(grid, record) for record in load_cells(grid, keys, records, config_hashes)]
 
 
 def ordered_methods(
-    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None
+    grid: Grid, records: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
 ) -> list[OrderedMethod]:
     """Every task and method of the experiment `agent_order`, in the grid's order.
 
@@ -106,7 +99,7 @@ def _ordered(grid: Grid, records: list[CellRecord]) -> OrderedMethod:
         for record in records
         if record.state == "completed" and (file := study_of(record, "orders"))
     }
-    # the sample says which seeds there are and whether they may be averaged; its numbers are not used
+    # of the sample, the seeds and whether they may be averaged count, not the numbers
     sample = study_sample(
         records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None
     )
