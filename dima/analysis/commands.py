@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,46 +19,43 @@ if TYPE_CHECKING:
 
 def add_analysis_commands(commands: Commands) -> None:
     """Register the commands."""
-    tables = add_grid_command(commands, "tables", "write the grid's tables from saved results", _tables)
-    figures = add_grid_command(commands, "figures", "write the grid's figures from saved results", _figures)
-    report = add_grid_command(commands, "report", "write the grid's HTML report from saved results", _report)
-    for command in (tables, figures, report):
+    for name, what in (("tables", "tables"), ("figures", "figures"), ("report", "HTML report")):
+        text = f"write the grid's {what} from saved results"
+        command = add_grid_command(commands, name, text, partial(_write, name))
         add_source(command)
-    for command in (tables, figures):
-        command.add_argument("--of", choices=PARTS, help="write only this group (default: all)")
+        if name != "report":
+            command.add_argument("--of", choices=PARTS, help="write only this group (default: all)")
     studies = add_grid_command(commands, "studies", "write tables and figures of finished studies", _studies)
     studies.add_argument("--task", help="write only this task (default: all)")
     studies.add_argument("--study", choices=STUDIES, help="write only this study (default: all)")
     add_results(studies, "--from")
 
 
-def _tables(options: argparse.Namespace) -> None:
-    from dima.analysis.tables.write import write_tables
-
-    _write(options, partial(write_tables, of=options.of))
-
-
-def _figures(options: argparse.Namespace) -> None:
-    from dima.analysis.figures.write import write_figures
-
-    _write(options, partial(write_figures, of=options.of))
-
-
-def _report(options: argparse.Namespace) -> None:
-    from dima.analysis.report.write import write_report
-
-    _write(options, write_report)
-
-
-def _write(options: argparse.Namespace, write: Callable[[GridResults, Path], list[Path]]) -> None:
+def _write(name: str, options: argparse.Namespace) -> None:
     """Write the tables, figures or report of a grid."""
     from dima.analysis.results import GridResults
 
     grid = load_grid(options.grid)
     records = records_named(options.sources, grid)
     own = options.sources[0] if options.sources and isinstance(records, FileRecords) else "results"
-    for path in write(GridResults(grid, records, _digests(grid)), options.results or Path(own)):
+    results, folder = GridResults(grid, records, _digests(grid)), options.results or Path(own)
+    for path in _written(name, results, folder, options):
         print(path)
+
+
+def _written(name: str, results: GridResults, folder: Path, options: argparse.Namespace) -> list[Path]:
+    """Tables do without matplotlib, so each is imported when it is written."""
+    if name == "tables":
+        from dima.analysis.tables.write import write_tables
+
+        return write_tables(results, folder, options.of)
+    if name == "figures":
+        from dima.analysis.figures.write import write_figures
+
+        return write_figures(results, folder, options.of)
+    from dima.analysis.report.write import write_report
+
+    return write_report(results, folder)
 
 
 def _digests(grid: Grid) -> dict[CellKey, str]:

@@ -100,19 +100,18 @@ def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     for number, line in enumerate(lines, 2):
         for name in columns:
             text = line.get(name)
-            if text is None or not (name in _TEXTS or _NUMBER.fullmatch(text)):
-                raise UserError(
-                    f"{path}, line {number}: {f'{text!r} is no {name}' if text is not None else f'there is no {name}'}."
-                )
+            if text is None:
+                raise UserError(f"{path}, line {number}: there is no {name}.")
+            if not (name in _TEXTS or _NUMBER.fullmatch(text)):
+                raise UserError(f"{path}, line {number}: {text!r} is no {name}.")
         if None in line:
             raise UserError(f"{path}, line {number}: there are more values than columns.")
         if len({bool(line[name]) for name in columns if name in ("mean", "std", "n_seeds", "n_runs")}) > 1:
             raise UserError(f"{path}, line {number}: a part of the number is missing.")
         key = tuple(line[name] for name in ("task", "method", "env_steps", "horizon") if name in columns)
         if seen.setdefault(key, number) != number:
-            raise UserError(
-                f"{path}, line {number}: there is a second number of {', '.join(key)}, the first is in line {seen[key]}."
-            )
+            second = f"there is a second number of {', '.join(key)}"
+            raise UserError(f"{path}, line {number}: {second}, the first is in line {seen[key]}.")
     return lines
 
 

@@ -241,14 +241,14 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
         )
     said = capsys.readouterr()
     archive = tmp_path / f"records/quick.{first.task}.{first.method}.tar.xz"
-    assert said.out.startswith(f"{archive}: 1 cells, ")
+    assert said.out.startswith(f"{archive}: 1 cell, ")
     assert said.err == f"dima: {second.folder} is not finished and was left out.\n"
     unpacking = ["unpack", "--grid", "quick", "--from", str(archive), "--to", str(tmp_path / "other")]
     assert main(unpacking) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'other/quick'}: 1 cells put back, 0 there already\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'other/quick'}: 1 cell restored, 0 already there\n"
     (tmp_path / "other/quick/cells" / first.folder / "summary.json").write_text("{}")
     assert main(unpacking) == 2
-    assert "summary.json is not what the archive holds; nothing was written" in capsys.readouterr().err
+    assert "summary.json differs from the archive: nothing was written" in capsys.readouterr().err
     assert main(["unpack", "--grid", "cpu", "--from", str(archive), "--to", str(tmp_path / "other")]) == 2
     assert capsys.readouterr().err == f"dima: {archive} holds records of grid quick, not of cpu.\n"
 

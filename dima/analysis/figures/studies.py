@@ -204,7 +204,7 @@ def _draw_dimensions(
 
 
 def _draw_gains(axis: Axes, place: int, points: pd.DataFrame, looks: Mapping[Any, Mapping[str, Any]]) -> None:
-    """One order: agents from the one whose action is revealed first, joined by a line if the order is fixed."""
+    """One order: agents from the one revealed first to the last, joined by a line if the order is fixed."""
     step = 0.72 / max(len(points), 3)
     x = place + (np.arange(len(points)) - (len(points) - 1) / 2) * step
     points = points.sort_values(["position", "agent"]).assign(x=x)
@@ -223,7 +223,7 @@ def _draw_calibration(axis: Axes, method: MethodPoints, kind: str, look: Mapping
 
 
 def _draw_diagonals(axes: Sequence[Axes], ticks: int, lowest: float | None) -> None:
-    """Give panels one range on both axes and, where they show something, the diagonal; no value < `lowest`."""
+    """Give panels one range on both axes, and the diagonal to those with points; no value < `lowest`."""
     drawn = [axis for axis in axes if axis.lines]
     limits = [limit for axis in drawn for limit in (*axis.get_xlim(), *axis.get_ylim())] or [0.0, 1.0]
     low, high = min(limits), max(limits)

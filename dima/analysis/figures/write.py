@@ -23,7 +23,7 @@ from dima.analysis.paths import (
 from dima.analysis.records.load import synthetic_label
 from dima.analysis.reference import PAPER_SUITES, SUITE_TITLES
 from dima.analysis.results import GridResults
-from dima.analysis.returns.curves import make_panel
+from dima.analysis.returns.curves import make_panels
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.scores import suite_scores
 from dima.config.grid import Grid
@@ -84,7 +84,4 @@ def _pictures(results: GridResults, names: Sequence[str]) -> Iterator[Figure]:
 
 
 def _curves(grid: Grid, title: str, rows: Sequence[Row]) -> Figure:
-    """A panel for each task of the rows."""
-    tasks = dict.fromkeys(row.sample.task for row in rows)
-    panels = [make_panel(grid.task(task), [row for row in rows if row.sample.task == task]) for task in tasks]
-    return draw_curves(f"{title} (grid {grid.name})", panels)
+    return draw_curves(f"{title} (grid {grid.name})", list(make_panels(grid, rows).values()))

@@ -1,4 +1,4 @@
-"""Studies of trained world models over the seeds of every method of a task: a table for machines, a figure."""
+"""Studies of trained world models over the seeds of every method: a CSV and a figure a task and study."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def write_studies(
         studies: by default all.
 
     Raises:
-        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of no
-            cell of the grid, or lacks rows of the method's other seeds.
+        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of
+            no cell of the grid, or lacks rows of the method's other seeds.
     """
     tasks, studies = tuple(tasks), tuple(studies) or STUDIES
     for task in tasks:
@@ -63,7 +63,7 @@ def _write(grid: Grid, results_dir: Path, task: str, study: str, methods: list[M
 
 
 def _to_csv(methods: list[MethodPoints], label: str | None) -> str:
-    """One line a method, key and quantity; `seeds` is studied/planned, `interval` the kind of `low` and `high`."""
+    """One line a method, key and quantity; `seeds` is studied/planned, `interval` says what the bounds are."""
     points = pd.concat(
         {method.method: method.points for method in methods if method.seeds}, names=["method"]
     ).droplevel(1)

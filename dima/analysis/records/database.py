@@ -49,7 +49,6 @@ class DatabaseRecords(ListedRecords):
             except (CorruptGridFile, NoFile):
                 content = None
         if content is None or hashlib.sha256(content).hexdigest() != str(file_id).rpartition("/")[2]:
-            raise UserError(
-                f"{self.place(folder, name)} is not whole, or was written just now: try again, or repair it by `dima sync`."
-            )
+            hint = "try again, or repair it by `dima sync`"
+            raise UserError(f"{self.place(folder, name)} is not whole, or was written just now: {hint}.")
         return content

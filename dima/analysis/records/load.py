@@ -201,9 +201,8 @@ def read_summary(grid: Grid, key: CellKey, records: Records, name: str = "summar
             f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}."
         )
     if summary.final.grid_step != summary.budget:
-        raise UserError(
-            f"{place} says completed, but its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps."
-        )
+        last = f"{summary.final.grid_step} of {summary.budget} env steps"
+        raise UserError(f"{place} says completed, but its last evaluation is at {last}.")
     return summary
 
 
@@ -266,10 +265,8 @@ def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records
                 Summary, records.read(folder, "summary.json") or b"", records.place(folder, "summary.json")
             )
             if summary.grid == grid.name and summary.key.folder in planned:
-                place = records.place(folder)
-                raise UserError(
-                    f"Two folders claim the cell {summary.key.folder}: remove or move {place}, which is not its place."
-                )
+                second = f"remove or move {records.place(folder)}, which is not its place"
+                raise UserError(f"Two folders claim the cell {summary.key.folder}: {second}.")
 
 
 def parse(model: type[Model], content: bytes, place: str) -> Model:

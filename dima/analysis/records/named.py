@@ -35,7 +35,7 @@ def results_named(sources: Sequence[str] | None, grid: Grid) -> Path:
 
 
 def places_named(sources: Sequence[str] | None) -> list[Path]:
-    """The folders and archives, by default `results`. Raises UserError for one of several that is missing."""
+    """The folders and archives, by default `results`. Raises UserError if one of several is missing."""
     places = [Path(source) for source in sources or ()]
     for place in places:
         if len(places) > 1 and not place.exists():  # alone it may be a folder before the first run

@@ -12,10 +12,11 @@ from dima.analysis.report.cell_log import CellLog, ScalarGroup, read_log
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.origins import Origin, origin_of
 from dima.analysis.returns.exploitation import signs_of_exploitation
-from dima.analysis.tables.numbers import NONE, hours, percent, with_interval
+from dima.analysis.tables.numbers import NONE, percent, with_interval
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.record.events import DIGITS
+from dima.words import counted, duration
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,11 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         yield "env steps", f"{cell.env_steps:,} of {task.env_steps:,}"
     attempt = summary.attempts if summary else cell.history.get("attempt")
     if isinstance(attempt, int):
-        processes = f"{len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}"
+        processes = counted(len(cell.starts), "process", "processes")
         yield "attempt", f"{attempt}, {processes}{_continued(cell)}"
     if cell.record.state != "not run":
-        yield "wall time", f"{hours(cell.wall_seconds)}, of all processes of this attempt together"
+        time = "not recorded" if cell.wall_seconds is None else duration(cell.wall_seconds)
+        yield "wall time", f"{time}, of all processes of this attempt together"
         yield "energy", "not recorded"
     yield "its folder", f"{cell.key.folder} in the grid's folder cells"
 

@@ -18,7 +18,7 @@ from dima.analysis.report.cell_page import mean_and_range
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import Cost, costs
 from dima.analysis.report.origins import OriginCount, count_origins
-from dima.analysis.returns.curves import Curve, Panel, make_panel
+from dima.analysis.returns.curves import Curve, Panel, make_panels
 from dima.analysis.returns.rows import Row
 from dima.analysis.tables.markup import TextTable
 from dima.analysis.tables.numbers import NONE
@@ -36,8 +36,8 @@ WORDS = {
 
 NUMBERS_ELSEWHERE = "its numbers are in the tables of this page"
 PICTURE_TEXTS = {
-    "imagination": "real states, and below them those that each world model imagines for the same actions, with errors",
-    "agent_order": "real and imagined states for every order of the agents, and the error of each order by horizon",
+    "imagination": "real states, and below them those that each world model imagines for the same actions",
+    "agent_order": "real and imagined states for every order of the agents, and the error of each order",
 }
 
 
@@ -163,11 +163,9 @@ def word_of(row: Row) -> str:
 
 def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
     """The learning curves of every suite by its title, from the rows at the end of the budget."""
-
-    def draw(task: str) -> DrawnPanel:
-        return _draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task]))
-
-    return {SUITE_TITLES[suite]: list(map(draw, tasks)) for suite, tasks in tasks_by_suite(grid).items()}
+    panels = make_panels(grid, rows)
+    suites = tasks_by_suite(grid).items()
+    return {SUITE_TITLES[suite]: [_draw(panels[task]) for task in tasks] for suite, tasks in suites}
 
 
 def _draw(panel: Panel) -> DrawnPanel:

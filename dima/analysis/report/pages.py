@@ -39,10 +39,10 @@ class Pages:
         self._environment.filters["slug"] = _slug
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         colors = method_colors(dict.fromkeys(key.method for key in grid.cells))
-        self._environment.globals |= {
-            "grid": grid, "label": label, "style": style, "script": script, "script_digest": digest,
-            "colors": {_slug(method): pair for method, pair in colors.items()}, "width": WIDTH, "dash": numbers.NONE, "film": FILM, "numbers": numbers,
-        }  # fmt: skip
+        colors = {_slug(method): pair for method, pair in colors.items()}
+        self._environment.globals |= {"grid": grid, "label": label, "colors": colors, "numbers": numbers}
+        self._environment.globals |= {"style": style, "script": script, "script_digest": digest}
+        self._environment.globals |= {"width": WIDTH, "dash": numbers.NONE, "film": FILM}
 
     def index(self, page: IndexPage) -> str:
         """The first page."""
@@ -55,7 +55,7 @@ class Pages:
         return self._render("cell.html.jinja", page=page, others=others, root="../../../")
 
     def _render(self, name: str, **values: Any) -> str:
-        # an address of a database may contain a password, and a library's error message in a record may repeat it
+        # a database address may contain a password, and a library's error message in a record may repeat it
         return _ADDRESS.sub("(an address)", self._environment.get_template(name).render(values))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Writing the report: a folder with all that its pages show, which replaces the old one when it is complete."""
+"""Writing the report: a folder with all that its pages show, which replaces the old one when complete."""
 
 from __future__ import annotations
 

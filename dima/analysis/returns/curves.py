@@ -14,6 +14,7 @@ from dima.analysis.records.load import read_curve
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, mean_and_bounds
 from dima.config import TaskConfig
+from dima.config.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task; `without_curve` names the methods without completed seeds, `silence` says why if all are."""
+    """One task; `without_curve` names the methods without completed seeds, `silence` replaces all curves."""
 
     task: TaskConfig
     curves: list[Curve]
@@ -45,7 +46,7 @@ class Panel:
 
     @property
     def seeds(self) -> str:
-        """`n = 4, mappo 3`: the commonest number of seeds, then the curves with another; empty without any."""
+        """`n = 4, mappo 3`: the commonest number of seeds, then the curves with another one."""
         counts = Counter(curve.seeds for curve in self.curves).most_common(1)
         others = [
             f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}"
@@ -67,8 +68,16 @@ def runs_of(row: Row) -> pd.DataFrame:
     ).sort_index()
 
 
+def make_panels(grid: Grid, rows: Sequence[Row]) -> dict[str, Panel]:
+    """A panel for each task of the rows, which are at the end of the budget."""
+    own: dict[str, list[Row]] = {}
+    for row in rows:
+        own.setdefault(row.sample.task, []).append(row)
+    return {task: make_panel(grid.task(task), rows) for task, rows in own.items()}
+
+
 def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
-    """The panel of a task from its rows at the end of the budget, one a method."""
+    """The panel of a task from its rows, one a method."""
     return Panel(
         task=task,
         curves=[_curve(row) for row in rows if row.statistics],

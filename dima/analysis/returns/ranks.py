@@ -1,4 +1,4 @@
-"""The best and second best rows of a table, among those that may be compared, as their numbers are printed."""
+"""The best and second best rows of a table, among comparable rows and as their numbers are printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 def ranks(values: Mapping[int, tuple[Hashable, float]], digits: int) -> dict[int, Rank]:
     """Best and second best of each group; a row that is neither is left out.
 
-    Equal numbers share a rank, and after two best comes a third. Where all of a group are equal, none is best.
+    Equal numbers share a rank, and after two best comes a third. If all of a group are equal, none is best.
 
     Args:
         values: by row, its group and its number, of which more is better.

@@ -52,7 +52,7 @@ class Efficiency:
         return deviation(np.array(self.areas))
 
     def median_steps(self, share: float) -> float | None:
-        """The median over seeds, infinite where half of them or more never reach it; None without a target."""
+        """The median over seeds, infinite if half of them or more never reach it; None without a target."""
         steps = self.reached.get(share)
         return None if steps is None else float(np.median([inf if step is None else step for step in steps]))
 

@@ -99,7 +99,7 @@ def probability_of_improvement(
 
 
 def mean_improvement(pairs: Sequence[tuple[Returns, Returns]]) -> tuple[float, Float[np.ndarray, " bound"]]:
-    """The mean probability of improvement over pairs of samples, and its percentile bootstrap interval (95 %).
+    """The mean probability of improvement over pairs of samples, and its bootstrap interval (95 %).
 
     Every sample (one task's, say) is resampled within itself; the random stream is fixed.
     """

@@ -146,7 +146,7 @@ def read_study(content: bytes, place: str, study: str) -> StudyFile:
     """The rows in the order of the file, which messages call `place`, without empty bins of a calibration.
 
     Raises:
-        UserError: the file is no text, is cut off, lacks a column, has a wrong value or a row twice, or has no row.
+        UserError: the file is no text, is cut off, lacks a column, or has a wrong value, a row twice or none.
     """
     form = FORMS[study]
     rows: dict[Key, dict[str, float]] = {}
@@ -188,9 +188,8 @@ def _lines(content: bytes, place: str, form: Form, study: str) -> Iterator[tuple
         raise UserError(f"{place} ends within a line: it was not written to its end.")
     for line, fields in enumerate(lines, 2):
         if len(fields) != len(header):
-            raise UserError(
-                f"{place}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns."
-            )
+            counts = f"{len(fields)} values for {len(header)} columns"
+            raise UserError(f"{place}, line {line}: the line is torn, it has {counts}.")
         yield line, dict(zip(header, fields, strict=True))
 
 

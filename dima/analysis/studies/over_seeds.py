@@ -24,7 +24,7 @@ _COLUMNS = ["seeds", "mean", "low", "high", "interval"]
 
 
 def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[MethodPoints]:
-    """One study over the seeds of every method with a world model, in the grid's order, with or without files.
+    """One study over the seeds of every method with a world model, in the grid's order.
 
     Raises:
         UserError: a file cannot be trusted, see `write_studies`.

@@ -15,17 +15,13 @@ from dima.analysis.tables.numbers import exact
 
 
 class TableRow(Protocol):
-    """What every row says of itself."""
+    """Every row has a rank, and the label of synthetic records."""
 
     @property
-    def rank(self) -> Rank:
-        """Among the rows that it may be compared with."""
-        ...
+    def rank(self) -> Rank: ...
 
     @property
-    def synthetic(self) -> str | None:
-        """The label of synthetic records."""
-        ...
+    def synthetic(self) -> str | None: ...
 
 
 Row = TypeVar("Row", bound=TableRow)
@@ -64,11 +60,9 @@ class TableForm(Generic[Row]):
         """The table to read."""
         notes: list[str] = []
         rows = self.rows(results)
+        columns = self.columns.values()
         texts = [
-            [
-                (column.text(row) + note_mark(column.note(row), notes)).strip()
-                for column in self.columns.values()
-            ]
+            [(column.text(row) + note_mark(column.note(row), notes)).strip() for column in columns]
             for row in rows
         ]
         return TextTable(

@@ -46,10 +46,3 @@ def with_interval(
 def percent(share: float | None) -> str:
     """`25%`."""
     return NONE if share is None else f"{share:.0%}"
-
-
-def hours(seconds: float | None) -> str:
-    """`2.34 h`, or shorter times in minutes."""
-    if seconds is None:
-        return "not recorded"
-    return f"{seconds / 3600:,.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

@@ -1,4 +1,4 @@
-"""`sample_efficiency`: the return over all of training, and when a share of DIMA's final return is reached."""
+"""`sample_efficiency`: the return over training, and when methods reach a share of DIMA's final return."""
 
 from __future__ import annotations
 
