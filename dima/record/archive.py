@@ -1,10 +1,9 @@
-"""Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records
-alone.
+"""Records of cells as one file, a `.tar.xz` whose bytes depend on the records alone.
 
-Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where
-each cell comes from. The others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by
-columns (since format 2). What is read may come from anybody: nothing is believed but what the manifest names
-by a name that a cell's record can have, and no more is unpacked, also in memory, than that.
+Its first member, `manifest.json`, lists the others in their order with size and sha256, and the provenance of
+each cell. The others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by columns
+(since format 2). An archive may come from anybody: only files that the manifest lists under a name that a
+cell's record can have are unpacked, and never more bytes than it gives.
 """
 
 from __future__ import annotations
@@ -29,14 +28,13 @@ READ = (1, FORMAT)
 ENDING = ".tar.xz"
 MANIFEST, EVENTS = "manifest.json", "events.jsonl"
 RECORDS = (*ATTEMPT, "completed.json")
-"""What a cell writes of its attempt, and the mark that it is finished."""
+"""The files of an attempt, and the mark that it is finished."""
 STUDIES = tuple(
     f"studies/{name}"
     for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz")
 )
 FILES = RECORDS + STUDIES
-"""The names, and the only names, of a cell's files in an archive. Checkpoints, films and earlier attempts
-stay where they are."""
+"""The only names of a cell's files in an archive; checkpoints, films and earlier attempts are not packed."""
 MOST_BYTES = 1 << 28
 """Of all members together."""
 MOST_OF_MANIFEST = 1 << 22
@@ -44,7 +42,7 @@ MOST_MEMORY = 1 << 26
 """For unpacking; the preset below takes 9 MiB."""
 PRESET = 6 | lzma.PRESET_EXTREME
 ORIGIN = ("commit", "dirty", "image", "lock", "hardware")
-"""What the manifest says of each process that worked on a cell."""
+"""The provenance of each process in the manifest."""
 
 Files = dict[str, bytes]
 """A cell's files by name."""
@@ -59,7 +57,7 @@ class _Strict(BaseModel):
 
 
 class PackedFile(_Strict):
-    """A file of a cell; `stored` is the size of an event log that is stored by columns."""
+    """A file of a cell; `stored` is the size of an event log by columns."""
 
     size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
     stored: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
@@ -67,7 +65,7 @@ class PackedFile(_Strict):
 
 
 class PackedCell(_Strict):
-    """A cell: the digest of its configuration, what its processes ran with, and its files."""
+    """A cell: the digest of its configuration, the provenance of its processes, and its files."""
 
     config: str | None
     starts: list[dict[str, Any]]
@@ -83,16 +81,16 @@ class Manifest(_Strict):
 
 
 class Archive(NamedTuple):
-    """What an archive holds."""
+    """The content of an archive."""
 
     grid: str
     cells: Cells
 
 
 def first_difference(one: Files, other: Files) -> str | None:
-    """The first file in which two records of a cell differ; None where they are one.
+    """The first file in which two records of a cell differ, None if they are the same record.
 
-    A study may have been made of one of them alone.
+    A study in only one of them is no difference.
     """
     for name in FILES:
         compared = name in RECORDS or (name in one and name in other)
@@ -107,7 +105,7 @@ def archive_name(grid: str, task: str, method: str) -> str:
 
 
 def archives_in(places: Iterable[Path], grid: str) -> list[Path]:
-    """The archives of the grid among files and in folders. Raises UserError where there is none of either."""
+    """The archives of the grid, from files and folders. Raises UserError for a folder without one."""
     found: list[Path] = []
     for place in places:
         inside = sorted(place.glob(archive_name(grid, "*", "*"))) if place.is_dir() else [place]
@@ -137,10 +135,7 @@ def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
 
 
 def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """A cell as the manifest tells it.
-
-    A record that is no JSON travels too, and is refused by who reads it.
-    """
+    """A cell in the manifest. A record that is not JSON is packed too; its reader refuses it."""
     config, provenance = (_object(files.get(name, b"")) for name in ("config.json", "provenance.json"))
     digest, starts = config.get("digest"), provenance.get("starts")
     known = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
@@ -153,9 +148,8 @@ def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _described_file(name: str, content: bytes) -> dict[str, Any]:
     stored = _by_columns(name, content)
-    return {"size": len(content), "sha256": _digest(content)} | (
-        {} if stored is None else {"stored": len(stored)}
-    )
+    described = {"size": len(content), "sha256": _digest(content)}
+    return described if stored is None else {**described, "stored": len(stored)}
 
 
 def _by_columns(name: str, content: bytes) -> bytes | None:
@@ -171,7 +165,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A file of nobody and of no time."""
+    """Add a file without owner and time."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), 0o644
     archive.addfile(member, io.BytesIO(content))
@@ -186,11 +180,11 @@ def _digest(content: bytes) -> str:
 
 
 def read_archive(path: Path, grid: str) -> Archive:
-    """What the archive at `path` holds.
+    """The content of the archive at `path`.
 
     Raises:
-        UserError: one sentence: there is no such file, it is cut or no archive of records, of another format or grid, or holds anything
-            else than its manifest says.
+        UserError: there is no such file, it is cut off or no archive of records, it is of another format or
+            grid, or its content differs from its manifest.
     """
     try:
         with path.open("rb") as file:
@@ -202,11 +196,11 @@ def read_archive(path: Path, grid: str) -> Archive:
 
 
 class _ArchiveError(Exception):
-    """What is wrong with an archive, as the end of a sentence."""
+    """A fault of an archive, as the end of a sentence."""
 
 
 class _Unpacked:
-    """The unpacked content of a file, read in pieces and never beyond what is asked for."""
+    """The unpacked content of a file, never read beyond the bytes asked for."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -222,9 +216,7 @@ class _Unpacked:
         return b"".join(pieces)
 
     def require_end(self) -> None:
-        """Nothing but the zeros that fill the last record of a tar file may follow, and then nothing at
-        all.
-        """
+        """Only the zeros that fill the last record of a tar file may follow."""
         left = 2 * tarfile.RECORDSIZE
         while not self._decompressor.eof:
             piece = self._decompress(tarfile.BLOCKSIZE)
@@ -232,7 +224,7 @@ class _Unpacked:
             if any(piece) or left < 0:
                 raise _ArchiveError("holds more than its manifest names")
         if self._decompressor.unused_data or self._file.read(1):
-            raise _ArchiveError("goes on after its end")
+            raise _ArchiveError("continues after its end")
 
     def _some(self, size: int) -> bytes:
         if self._decompressor.eof:

@@ -217,7 +217,7 @@ def test_stale_seeds_are_shown_and_not_averaged(make_grid: Any, results: Path, w
     assert (line["n"], line["mean"], line["seeds_without_result"]) == ("1", "4000", "2 stale")
     assert (line["verdict"], line["reason"]) == (
         "partial n=1/4",
-        "the paper's number rests on 4 runs; 1 stale (seed 2)",
+        "the paper's number is of 4 runs; 1 stale (seed 2)",
     )
 
 

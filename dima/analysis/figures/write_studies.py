@@ -63,7 +63,7 @@ def _write(grid: Grid, results_dir: Path, task: str, study: str, methods: list[M
 
 
 def _to_csv(methods: list[MethodPoints], label: str | None) -> str:
-    """One line a method, key and quantity; `seeds` is studied/planned, `interval` says what the bounds are."""
+    """One line a method, key and quantity; `seeds` is studied/planned, `interval` the kind of the bounds."""
     points = pd.concat(
         {method.method: method.points for method in methods if method.seeds}, names=["method"]
     ).droplevel(1)

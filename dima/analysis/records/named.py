@@ -30,7 +30,7 @@ def records_named(sources: Sequence[str] | None, grid: Grid) -> Records:
 
 
 def results_named(sources: Sequence[str] | None, grid: Grid) -> Path:
-    """The results folder in which the grid's cells run: the first of `sources` that is not one of archives."""
+    """The results folder of the grid's cells: the first of `sources` that is not one of archives."""
     return next((place for place in places_named(sources) if is_of_results(place, grid.name)), RESULTS)
 
 

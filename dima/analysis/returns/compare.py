@@ -44,7 +44,7 @@ def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) ->
     difference = float(sample.values.mean()) - paper.mean
     paper_runs = paper.runs or 0
     if count < max(sample.planned, paper_runs):
-        fewer = f"the paper's number rests on {paper_runs} runs" if sample.planned < paper_runs else ""
+        fewer = f"the paper's number is of {paper_runs} runs" if sample.planned < paper_runs else ""
         return Verdict(
             f"partial n={count}/{max(sample.planned, paper_runs)}", _join(fewer, missing), difference
         )

@@ -1,4 +1,4 @@
-"""The runs behind one row: the returns of the completed seeds, and what became of the others."""
+"""The runs behind one row: the returns of the completed seeds, and the states of the others."""
 
 from __future__ import annotations
 
