@@ -15,12 +15,13 @@ import lzma
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dima.errors import UserError
 from dima.record.columns import from_columns, to_columns
+from dima.record.compressed import ArchiveError, Unpacked
 from dima.record.snapshot import RECORDS as ATTEMPT
 
 FORMAT = 2
@@ -38,8 +39,6 @@ FILES = RECORDS + STUDIES
 MOST_BYTES = 1 << 28
 """Of all members together."""
 MOST_OF_MANIFEST = 1 << 22
-MOST_MEMORY = 1 << 26
-"""For unpacking; the preset below takes 9 MiB."""
 PRESET = 6 | lzma.PRESET_EXTREME
 ORIGIN = ("commit", "dirty", "image", "lock", "hardware")
 """The provenance of each process in the manifest."""
@@ -188,60 +187,14 @@ def read_archive(path: Path, grid: str) -> Archive:
     """
     try:
         with path.open("rb") as file:
-            return _read(_Unpacked(file), grid)
+            return _read(Unpacked(file), grid)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"There is no archive {path}.") from None
-    except _ArchiveError as fault:
+    except ArchiveError as fault:
         raise UserError(f"{path} {fault}.") from None
 
 
-class _ArchiveError(Exception):
-    """A fault of an archive, as the end of a sentence."""
-
-
-class _Unpacked:
-    """The unpacked content of a file, never read beyond the bytes asked for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        pieces = []
-        while size:
-            piece = self._some(size)
-            size -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def require_end(self) -> None:
-        """Only the zeros that fill the last record of a tar file may follow."""
-        left = 2 * tarfile.RECORDSIZE
-        while not self._decompressor.eof:
-            piece = self._decompress(tarfile.BLOCKSIZE)
-            left -= len(piece)
-            if any(piece) or left < 0:
-                raise _ArchiveError("holds more than its manifest names")
-        if self._decompressor.unused_data or self._file.read(1):
-            raise _ArchiveError("continues after its end")
-
-    def _some(self, size: int) -> bytes:
-        if self._decompressor.eof:
-            raise _ArchiveError("ends before all that its manifest names")
-        return self._decompress(size)
-
-    def _decompress(self, size: int) -> bytes:
-        more = self._file.read(io.DEFAULT_BUFFER_SIZE) if self._decompressor.needs_input else b""
-        if self._decompressor.needs_input and not more:
-            raise _ArchiveError("is cut off")
-        try:
-            return self._decompressor.decompress(more, size)
-        except (lzma.LZMAError, MemoryError):
-            raise _ArchiveError("is no archive of records, or is damaged") from None
-
-
-def _read(unpacked: _Unpacked, grid: str) -> Archive:
+def _read(unpacked: Unpacked, grid: str) -> Archive:
     manifest = _read_manifest(unpacked, grid)
     cells: Cells = {cell: {} for cell in manifest.cells}
     for cell, packed in manifest.cells.items():
@@ -249,11 +202,11 @@ def _read(unpacked: _Unpacked, grid: str) -> Archive:
             member = _member(grid, cell, name)
             stored = file.size if file.stored is None else file.stored
             if _next_size(unpacked, member) != stored:
-                raise _ArchiveError(f"holds {member} of another size than its manifest says")
+                raise ArchiveError(f"holds {member} of another size than its manifest says")
             content = _content(unpacked, stored)
             cells[cell][name] = content if file.stored is None else _restored(content, member)
             if (len(cells[cell][name]), _digest(cells[cell][name])) != (file.size, file.sha256):
-                raise _ArchiveError(f"holds {member} with another content than its manifest says")
+                raise ArchiveError(f"holds {member} with another content than its manifest says")
     unpacked.require_end()
     return Archive(grid, cells)
 
@@ -262,25 +215,25 @@ def _restored(stored: bytes, member: str) -> bytes:
     try:
         return from_columns(stored)
     except (ValueError, RecursionError):
-        raise _ArchiveError(f"holds {member} with another content than its manifest says") from None
+        raise ArchiveError(f"holds {member} with another content than its manifest says") from None
 
 
-def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
+def _read_manifest(unpacked: Unpacked, grid: str) -> Manifest:
     size = _next_size(unpacked, MANIFEST)
     if size > MOST_OF_MANIFEST:
-        raise _ArchiveError("has a manifest that is too large")
+        raise ArchiveError("has a manifest that is too large")
     content = _content(unpacked, size)
     version = _object(content).get("format")
     if version not in READ:
-        raise _ArchiveError(
+        raise ArchiveError(
             f"is of format {version!r:.20}, and this version reads formats {' and '.join(map(str, READ))}"
         )
     try:
         manifest = Manifest.model_validate_json(content)
     except (ValidationError, RecursionError):
-        raise _ArchiveError(f"has a manifest that is not of format {version}") from None
+        raise ArchiveError(f"has a manifest that is not of format {version}") from None
     if manifest.grid != grid:
-        raise _ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
+        raise ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
     _refuse_names_and_sizes(manifest.cells.values())
     return manifest
 
@@ -289,26 +242,26 @@ def _refuse_names_and_sizes(cells: Iterable[PackedCell]) -> None:
     files = [(name, file) for cell in cells for name, file in cell.files.items()]
     for name, _ in files:
         if name not in FILES:
-            raise _ArchiveError(f"names {name!r:.80}, which is no record of a cell")
+            raise ArchiveError(f"names {name!r:.80}, which is no record of a cell")
     if sum(max(file.size, file.stored or 0) for _, file in files) > MOST_BYTES:
-        raise _ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
+        raise ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
 
 
-def _next_size(unpacked: _Unpacked, name: str) -> int:
+def _next_size(unpacked: Unpacked, name: str) -> int:
     """The size of the next member, which must be a file of that name."""
     try:
         member = tarfile.TarInfo.frombuf(unpacked.read(tarfile.BLOCKSIZE), "ascii", "strict")
     except (tarfile.HeaderError, ValueError):
-        raise _ArchiveError("is no archive of records, or is damaged") from None
+        raise ArchiveError("is no archive of records, or is damaged") from None
     if member.name != name:
-        raise _ArchiveError(f"holds {member.name!r:.80} where {name} should be")
+        raise ArchiveError(f"holds {member.name!r:.80} where {name} should be")
     if member.type != tarfile.REGTYPE:
-        raise _ArchiveError(f"holds {name} as something else than a file")
+        raise ArchiveError(f"holds {name} as something else than a file")
     return member.size
 
 
-def _content(unpacked: _Unpacked, size: int) -> bytes:
+def _content(unpacked: Unpacked, size: int) -> bytes:
     content = unpacked.read(size)
     if any(unpacked.read(-size % tarfile.BLOCKSIZE)):
-        raise _ArchiveError("is no archive of records, or is damaged")
+        raise ArchiveError("is no archive of records, or is damaged")
     return content
