@@ -66,7 +66,7 @@ def whole_numbers(most: int) -> MaxNLocator:
     return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
-def draw_orders(axis: Axes, method: MethodPoints, looks: Mapping[str, Mapping[str, Any]], y: str) -> None:
+def draw_orders(axis: Axes, method: MethodPoints, looks: Mapping[str, dict[str, Any]], y: str) -> None:
     """Error against horizon, a line an order of the agents."""
     for index, (order, look) in enumerate(looks.items()):
         # markers at different horizons, so that a line shows where another one covers it
@@ -76,7 +76,7 @@ def draw_orders(axis: Axes, method: MethodPoints, looks: Mapping[str, Mapping[st
     axis.xaxis.set_major_locator(whole_numbers(5))
 
 
-def order_handles(looks: Mapping[str, Mapping[str, Any]]) -> list[Artist]:
+def order_handles(looks: Mapping[str, dict[str, Any]]) -> list[Artist]:
     """A legend's entries of the orders."""
     return [Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()]
 

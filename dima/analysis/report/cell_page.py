@@ -76,8 +76,8 @@ def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
     log, fault = _log(cell)
     budget = max([task.env_steps, *(evaluation.grid_step for evaluation in log.evaluations)])
     points = log.evaluations
-    steps, means, lows, highs = ([point[column] for point in points] for column in range(4))
-    series = Series("evaluation return", steps, means, lows, highs)
+    means, lows, highs = ([point[column] for point in points] for column in (1, 2, 3))
+    series = Series("evaluation return", [point.grid_step for point in points], means, lows, highs)
     return CellPage(
         cell=cell,
         task=task,

@@ -30,5 +30,6 @@ def costs(cells: Iterable[CellFiles]) -> list[Cost]:
             own, none = (1, cell.wall_seconds / 3600), (0, 0.0)
             counts = (*own, *none) if cell.record.state == "completed" else (*none, *own)
             known.append(Cost(cell.key.method, hardware_of(cell), *counts))
-    sums = pd.DataFrame(known, columns=Cost._fields).groupby(["method", "hardware"], sort=False).sum()
-    return [Cost(*row) for row in sums.reset_index().itertuples(index=False)]
+    table = pd.DataFrame(known, columns=list(Cost._fields))
+    sums = table.groupby(["method", "hardware"], sort=False, as_index=False).agg("sum")
+    return [Cost(*row) for row in sums.itertuples(index=False)]

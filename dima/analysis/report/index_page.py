@@ -176,8 +176,8 @@ def _draw(panel: Panel) -> DrawnPanel:
 
 
 def _series(curve: Curve) -> Series:
-    values = (column.tolist() for column in (curve.steps, curve.mean, curve.low, curve.high))
-    return Series(curve.method, *values, curve.paper)
+    steps, mean, low, high = (column.tolist() for column in (curve.steps, curve.mean, curve.low, curve.high))
+    return Series(curve.method, steps, mean, low, high, curve.paper)
 
 
 def _text(curve: Curve, step: int) -> str:

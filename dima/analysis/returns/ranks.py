@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 Rank = Literal["best", "second", ""]
@@ -24,7 +25,8 @@ def ranks(values: Mapping[int, tuple[Hashable, float]], digits: int) -> dict[int
     groups = pd.Series([group for group, _ in values.values()], list(values), dtype=object)
     numbers = pd.Series([round(value, digits) for _, value in values.values()], list(values), dtype=float)
     grouped = numbers.groupby(groups, sort=False)
-    places = grouped.rank(method="min", ascending=False).where(grouped.transform("nunique") > 1)
+    differ = np.asarray(grouped.transform("nunique")) > 1
+    places = grouped.rank(method="min", ascending=False).where(differ)
     words: dict[float, Rank] = {1.0: "best", 2.0: "second"}
     return {row: words[place] for row, place in places.items() if place in words}  # pyright: ignore[reportReturnType]
 
