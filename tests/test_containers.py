@@ -92,7 +92,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "containers/dima.def",
         "containers/harl.def",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -139,7 +139,8 @@ def apptainer(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
 
 
-BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done; echo content >"$image"'
+BUILD = 'printf "%s\\n" "$@" >asked; for last; do image="$previous" previous="$last"; done; '
+BUILD += 'echo content >"$image"'
 
 
 def test_a_build_is_recorded_with_its_digest_and_what_it_was_made_from(

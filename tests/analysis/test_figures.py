@@ -132,7 +132,8 @@ def test_a_figure_shows_colours_seeds_labels_and_empty_panels(
     assert [text.get_text() for text in legend.get_texts()] == ["dima", "mappo"]
     caption = legend.get_title().get_text()
     assert max(len(line) for line in caption.splitlines()) <= 78  # what fits into 6.5 inches
-    band = "line: mean over n completed seeds; band: 95 % stratified bootstrap interval, minimum to maximum where n < 3"
+    band = "95 % stratified bootstrap interval, minimum to maximum where n < 3"
+    band = f"line: mean over n completed seeds; band: {band}"
     assert caption.replace("\n", " ") == f"{band} dashes at the right: the paper's final return"
 
 

@@ -195,7 +195,8 @@ def test_what_is_missing_is_said_in_its_place(
     cell(grid, "dima-joint", 1)
     cell(grid, "mamba", 1)
     figure = imagination(grid, results)
-    refusal = "The frames of mamba are drawn from predicted observations, and those of push-mass with preset paper do not tell the state."
+    refusal = "The frames of mamba are drawn from predicted observations, "
+    refusal += "and those of push-mass with preset paper do not tell the state."
     assert rows_of(figure) == [
         ("real", [("not made", "")]),
         ("dima seed 1", [("diverged", "")]),
@@ -267,7 +268,7 @@ def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(
     part, _ = figure.subfigs
     assert (
         part.get_suptitle().replace("\n", " ")
-        == "dima seed 1 on PushMass, preset paper; policy: dima seed-1; t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}37"
+        == "dima seed 1 on PushMass, preset paper; policy: dima seed-1; t\u00a0=\u00a037"
     )
 
 

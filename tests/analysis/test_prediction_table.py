@@ -146,7 +146,7 @@ def test_a_study_that_is_synthetic_where_its_cell_is_not_is_refused(
     write("dima", 1, 0.2, label="made up")
     with pytest.raises(
         UserError,
-        match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether they are synthetic",
+        match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether",
     ):
         write_tables(GridResults(grid, results), results)
 

@@ -24,7 +24,10 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         root = name.partition(".")[0]
-        if root in ("torch", "sacred", "safetensors", "vector_quantize_pytorch", "envs", "mujoco", "gymnasium", "snakemake", "harl"):
+        if root in (
+            "torch", "sacred", "safetensors", "vector_quantize_pytorch",
+            "envs", "mujoco", "gymnasium", "snakemake", "harl",
+        ):
             raise ModuleNotFoundError(f"No module named {root!r}", name=root)
 sys.meta_path.insert(0, Absent())
 from dima.cli import main

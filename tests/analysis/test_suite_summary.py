@@ -77,7 +77,8 @@ def test_what_may_not_be_compared_is_left_out_by_name(
         "hasac": "halfcheetah-2x3: left out, engines mixed across the seeds: harl, native",
         "mamba": "halfcheetah-2x3: left out, 1 diverged (seed 1), 2 not run (seeds 2, 3)",
         "marie": "halfcheetah-2x3: left out, not run",
-        "mappo": "halfcheetah-2x3: left out, not planned; ant-2x4: 1 failed (seed 3); ant-2x4: fewer than three runs",
+        "mappo": "halfcheetah-2x3: left out, not planned; ant-2x4: 1 failed (seed 3); "
+        "ant-2x4: fewer than three runs",
     }
     assert [summary.iqm for method, summary in found.items() if method != "dima"] == pytest.approx([0.2] * 5)
     assert [method for method, summary in found.items() if summary.complete] == ["dima"]

@@ -33,7 +33,8 @@ class Attempt:
             "big": 2**70,
         }
         start = {
-            "started": "2026-03-01T12:00:00+0200", "commit": "abc", "dirty": False, "host": "node7", "python": "3.11.7",
+            "started": "2026-03-01T12:00:00+0200", "commit": "abc", "dirty": False, "host": "node7",
+            "python": "3.11.7",
             "hardware": "CPU, 2 cores, no GPU", "versions": {"torch": "2.13.0"},
         }  # fmt: skip
         self.write("config.json", {"digest": self.digest, "config": config})

@@ -86,7 +86,8 @@ SCRIPT = """
 import hashlib, os, sys
 os.umask(int(sys.argv[1], 8))
 from dima.record.archive import pack_cells
-cells = {f"t/m/seed-{seed}": {"events.jsonl": b"e" * seed, "summary.json": b"{}"} for seed in map(int, sys.argv[2:])}
+seeds = map(int, sys.argv[2:])
+cells = {f"t/m/seed-{seed}": {"events.jsonl": b"e" * seed, "summary.json": b"{}"} for seed in seeds}
 print(hashlib.sha256(pack_cells("trial", cells)).hexdigest())
 """
 

@@ -218,8 +218,9 @@ def test_every_prefix_of_a_log_is_a_log_and_goes_on(tmp_path_factory, cut):
 
 COLUMNS = '{"seq":0,"kind":"columns","number":0,"place":["env_steps"],"groups":{"g":["x"]}}'
 NO_EVENTS = [
-    "no json", "7", "null", '{"seq": 7, "kind": "scalars"}', '{"seq": 1}', "", "[]", "[1,5,1.0,2.0]", "[-1,5,1.0,2.0]", "[0,5,1.0]",
-    "[0,5,1.0,2.0,3.0]", '["0",5,1.0,2.0]', '{"seq":1,"kind":"columns","number":0,"place":[],"groups":{}}', "[" * 100_000,
+    "no json", "7", "null", '{"seq": 7, "kind": "scalars"}', '{"seq": 1}', "", "[]", "[1,5,1.0,2.0]",
+    "[-1,5,1.0,2.0]", "[0,5,1.0]", "[0,5,1.0,2.0,3.0]", '["0",5,1.0,2.0]',
+    '{"seq":1,"kind":"columns","number":0,"place":[],"groups":{}}', "[" * 100_000,
     '{"seq":1,"kind":"evaluation","return":[1.0,2.0],"length":[1]}', '{"seq":1,"kind":"rewind"}',
 ]  # fmt: skip
 

@@ -275,7 +275,8 @@ def test_a_series_of_more_than_16_mb_is_several_documents_in_order(
     attempt.begin()
     points = 450_000
     lines = (
-        f'{{"seq": {seq}, "kind": "scalars", "env_steps": {seq}, "group": "g", "values": {{"x": {seq}.5}}, "wall_seconds": {seq}.0}}\n'
+        f'{{"seq": {seq}, "kind": "scalars", "env_steps": {seq}, "group": "g", '
+        f'"values": {{"x": {seq}.5}}, "wall_seconds": {seq}.0}}\n'
         for seq in range(points)
     )
     (attempt.folder / "events.jsonl").write_text("".join(lines))
