@@ -91,7 +91,7 @@ def user_facing() -> dict[str, str]:
     for name, table in TABLES.items():
         texts[f"{name}, explanation"] = table.explanation
         texts[f"{name}, columns"] = ", ".join((table.title, *table.columns))
-    for path in (ROOT / "dima/analysis/report/templates").glob("*.jinja"):
+    for path in (ROOT / "dima/analysis/report/templates").iterdir():
         texts[path.name] = re.sub(r"\{[{%#].*?[}%#]\}|<[^>]*>", " ", path.read_text(encoding="utf-8"))
     for path in (ROOT / "workflow/report").glob("*.rst"):
         texts[path.name] = path.read_text(encoding="utf-8")

@@ -141,6 +141,14 @@ def load_cells(
     return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
 
 
+def by_task_and_method(records: Iterable[CellRecord]) -> dict[tuple[str, str], list[CellRecord]]:
+    """The seeds of every task and method, in their order."""
+    found: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
+    for record in records:
+        found[record.key.task, record.key.method].append(record)
+    return dict(found)
+
+
 def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
     """The label that must be on everything made of these cells; None if they are real.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dima.analysis.records.files import Records
-from dima.analysis.records.load import CellRecord, load_cells, synthetic_label
+from dima.analysis.records.load import CellRecord, by_task_and_method, load_cells, synthetic_label
 from dima.analysis.reference import (
     RETURN_TABLES,
     PaperNumber,
@@ -61,9 +60,7 @@ def build_rows(
         UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are missing.
     """
     numbers = read_paper_numbers(experiment)
-    grouped: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
-    for record in load_cells(grid, grid.experiments[experiment], source, config_hashes):
-        grouped[record.key.task, record.key.method].append(record)
+    grouped = by_task_and_method(load_cells(grid, grid.experiments[experiment], source, config_hashes))
     samples = [sample for records in grouped.values() for sample in _samples(grid, records, numbers)]
     dima = {(sample.task, sample.env_steps): sample for sample in samples if sample.method == "dima"}
     rows = [

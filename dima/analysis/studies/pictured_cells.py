@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dima.analysis.paths import first_seeds, no_study
 from dima.analysis.records.files import Records
-from dima.analysis.records.load import CellRecord, load_cells
+from dima.analysis.records.load import CellRecord, by_task_and_method, load_cells
 from dima.analysis.returns.sample import Sample, study_sample
 from dima.analysis.studies.files import refuse_mixture, study_of
 from dima.analysis.studies.frames import Frames, read_frames
@@ -72,10 +71,8 @@ def ordered_methods(
 
     Raises UserError as `pictured_cells` and `read_study`.
     """
-    by_place: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
-    for record in load_cells(grid, grid.experiments["agent_order"], records, config_hashes):
-        by_place[record.key.task, record.key.method].append(record)
-    return [_ordered(grid, own) for own in by_place.values()]
+    found = load_cells(grid, grid.experiments["agent_order"], records, config_hashes)
+    return [_ordered(grid, own) for own in by_task_and_method(found).values()]
 
 
 def _pictured(grid: Grid, record: CellRecord) -> PicturedCell:

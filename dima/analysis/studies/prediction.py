@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dima.analysis.records.files import Records
-from dima.analysis.records.load import CellRecord, load_cells, synthetic_label
+from dima.analysis.records.load import CellRecord, by_task_and_method, load_cells, synthetic_label
 from dima.analysis.reference import PublishedError, read_prediction_errors
 from dima.analysis.returns.ranks import Rank, with_ranks
 from dima.analysis.returns.sample import Sample, study_sample
@@ -58,12 +58,10 @@ def prediction_rows(
     published = [number for number in read_prediction_errors() if number.task in tasks]
     wanted = dict.fromkeys((number.task, number.method) for number in published)
     keys = [key for key in grid.cells if (key.task, key.method) in wanted]
-    cells: dict[tuple[str, str], list[CellRecord]] = {place: [] for place in wanted}
-    errors: dict[CellKey, dict[int, float]] = {}
-    for record in load_cells(grid, keys, source, config_hashes):
-        cells[record.key.task, record.key.method].append(record)
-        errors[record.key] = _errors(record) if record.state == "completed" else {}
-    rows = [_row(grid, number, cells[number.task, number.method], errors) for number in published]
+    found = load_cells(grid, keys, source, config_hashes)
+    errors = {record.key: _errors(record) if record.state == "completed" else {} for record in found}
+    cells = by_task_and_method(found)
+    rows = [_row(grid, number, cells.get((number.task, number.method), []), errors) for number in published]
     return with_ranks(rows, _candidate, digits=3)
 
 
