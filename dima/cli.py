@@ -25,14 +25,14 @@ from dima.render.commands import add_render
 from dima.studies.commands import add_study
 
 TRAINING = ("torch", "sacred", "safetensors", "vector_quantize_pytorch")
-"""What the extra `training` brings; tables, figures and the report do without."""
+"""Packages of the extra `training`, which tables, figures and the report do not need."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0: done, 2: bad input, 3: diverged, 4: the disk is full, 5: a simulator or a checkout's program crashed,
-    75: locked, 99: stopped at a checkpoint as asked, 130: interrupted, 1: anything else.
+    0: done, 2: bad input, 3: diverged, 4: disk full, 5: a simulator or a checkout's program crashed,
+    75: locked, 99: stopped at a checkpoint by a signal, 130: interrupted, 1: anything else.
     """
     top = parser()
     options = top.parse_args(arguments)
@@ -46,10 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in TRAINING:
             raise
-        return _say(
-            f"This command needs {error.name}, which is not installed: pip install -e '.[training]'.",
-            BAD_INPUT,
-        )
+        missing = f"This command needs {error.name}, which is not installed"
+        return _say(f"{missing}: pip install -e '.[training]'.", BAD_INPUT)
     except KeyboardInterrupt:
         return _say(f"Interrupted; {options.interrupted}.", INTERRUPTED)
     except OSError as error:
@@ -73,14 +71,12 @@ def _say(message: object, status: int) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands.
+    """The parser of all commands; `options.command` is a command's function.
 
-    A command's function is `options.command`; what an interrupt leaves is `options.interrupted`.
+    `options.interrupted` ends the message after an interrupt.
     """
-    top = _Parser(
-        prog="dima",
-        description="Train and evaluate multi-agent methods; write tables, figures and reports of the results.",
-    )
+    description = "Train and evaluate multi-agent methods; write tables, figures and reports of the results."
+    top = _Parser(prog="dima", description=description)
     top.set_defaults(interrupted="the same command continues")
     top.add_argument("--version", action="version", version=f"dima {__version__}")
     shtab.add_argument_to(top, help="print a completion script for this shell")

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how their values are read."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 DATABASE = "mongodb"
-"""What `--from` says for the database of the environment."""
+"""The value of `--from` for the database of the environment."""
 RESULTS = Path("results")
 """The folder of all grids."""
 Commands = argparse._SubParsersAction
@@ -19,14 +19,9 @@ Function = Callable[[argparse.Namespace], object]
 def add_plain_command(
     commands: Commands, name: str, text: str, function: Function, more: str = ""
 ) -> argparse.ArgumentParser:
-    """A command; `text` is its help, and with `more` its description.
-
-    `function` is called with its options.
-    """
-    description = f"{text[0].upper()}{text[1:]}."
-    command = commands.add_parser(
-        name, help=text, description=f"{description} {more}" if more else description
-    )
+    """A command that calls `function` with its options; its description is `text`, its help, and `more`."""
+    description = f"{text[0].upper()}{text[1:]}. {more}".strip()
+    command = commands.add_parser(name, help=text, description=description)
     command.set_defaults(command=function)
     return command
 
@@ -39,7 +34,7 @@ def add_grid_command(commands: Commands, name: str, text: str, function: Functio
 
 
 def add_cell_command(commands: Commands, name: str, text: str, function: Function) -> argparse.ArgumentParser:
-    """A command about one cell that computes."""
+    """A command that computes with one cell."""
     command = add_grid_command(commands, name, text, function)
     command.add_argument("--task", required=True, help="use this task of the grid")
     command.add_argument("--method", required=True, help="use this method of the grid")
@@ -56,47 +51,32 @@ def add_device(command: argparse.ArgumentParser) -> None:
     """Where a cell computes."""
     device = "compute on this device (auto: GPU if present)"
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device)
-    command.add_argument(
-        "--threads", type=int, default=1, help="use this many CPU threads (default: %(default)s)"
-    )
+    threads = "use this many CPU threads (default: %(default)s)"
+    command.add_argument("--threads", type=int, default=1, help=threads)
 
 
 def add_results(command: argparse.ArgumentParser, option: str) -> None:
-    """The folder of all grids, by the name `option`."""
-    command.add_argument(
-        option,
-        dest="results",
-        type=Path,
-        default=RESULTS,
-        help="use this results folder (default: %(default)s)",
-    )
+    """The folder of all grids, as the option of that name."""
+    text = "use this results folder (default: %(default)s)"
+    command.add_argument(option, dest="results", type=Path, default=RESULTS, help=text)
 
 
 def add_source(command: argparse.ArgumentParser) -> None:
-    """Where records come from, and where what is made of them goes."""
+    """The source of records, and the folder for what is made of them."""
     add_place(command)
-    command.add_argument(
-        "--to",
-        dest="results",
-        type=Path,
-        metavar="FOLDER",
-        help="write to this folder (default: --from if one folder, else results)",
-    )
+    text = "write to this folder (default: --from if one folder, else results)"
+    command.add_argument("--to", dest="results", type=Path, metavar="FOLDER", help=text)
 
 
 def add_place(command: argparse.ArgumentParser, *, database: bool = True) -> None:
-    """Where records come from: any number of folders and archives, or the database."""
-    text = (
-        f"read records from folders, archives or {DATABASE}"
-        if database
-        else "read records from folders or archives"
-    )
-    text += " (default: results)"
+    """The sources of records: any number of folders and archives, or the database."""
+    places = f"folders, archives or {DATABASE}" if database else "folders or archives"
+    text = f"read records from {places} (default: results)"
     command.add_argument("--from", dest="sources", nargs="+", metavar="PLACE", help=text)
 
 
 def seed(text: str) -> int:
-    """A whole number from 0 up. Raises ArgumentTypeError, as the others here, for anything else."""
+    """A whole number from 0 up. Raises ArgumentTypeError for anything else."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
     return int(text)

@@ -1,5 +1,4 @@
-"""Files written by another process at another time: what depends on a hash seed, a time zone or a clock is
-not the same there."""
+"""Files written by another process, with another hash seed, time zone and clock."""
 
 from __future__ import annotations
 
@@ -14,10 +13,10 @@ from typing import Any
 def assert_same_bytes_elsewhere(
     write: Callable[..., Any], paths: Sequence[Path], config: Path, results: Path
 ) -> None:
-    """Figures and tables that are there already come again with the same bytes, and none of them tells when.
+    """Another process writes figures and tables with the same bytes, and none of them contains a time.
 
     Args:
-        write: a function of a module, which writes them of a grid below a folder.
+        write: `write_figures`, `write_tables` or `write_studies`.
         paths: of the files.
         config: folder of the grid `trial`.
         results: the folder.

@@ -120,7 +120,7 @@ def test_commands_that_fail_are_quoted_by_their_last_line(machine: Path) -> None
     assert "squeue forgets a job after 119 s" in host.slurm().text
     command(machine / "bin", "scontrol", "echo 'MinJobAge               = 120 sec'")
     assert host.slurm() == finding.Finding(
-        "ok", "Slurm", "partitions gpu, cpu; squeue tells the end of a job for 120 s"
+        "ok", "Slurm", "partitions gpu, cpu; squeue remembers ended jobs for 120 s"
     )
 
 

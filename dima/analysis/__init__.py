@@ -1,7 +1,5 @@
-"""From recorded cells to tables and figures beside the paper's numbers.
+"""From the records of cells to tables, figures and a report; imports no torch, environment or method.
 
-Reads files only and imports no torch, environment or method.
-
-From below: `records` (what cells left), `returns` and `studies` (what follows from it, in numbers), `tables`,
-    `figures` and `report`.
+`records` reads cells, `returns` and `studies` compute numbers from them, `results` has all of these, and
+`tables`, `figures` and `report` show them.
 """

@@ -1,12 +1,12 @@
 """Where the tables and figures of a grid go, known from the grid alone.
 
-Light to import, because the workflow reads it at every start.
+Light to import, because the workflow imports it at every start.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,35 +19,35 @@ TABLE_FORMATS = ("csv", "md", "tex")
 SUMMARY_TABLES = ("suite_summary", "sample_efficiency")
 FIGURE_FORMATS = ("pdf", "png", "svg")
 STUDIES = ("prediction", "orders", "gain", "calibration")
-"""Studies of a world model that are numbers, and so are assembled over seeds; `frames` are pictures of one
-cell."""
+"""Studies of a world model in numbers, averaged over seeds; `frames` are pictures of one cell."""
 WORLD_MODEL_FIGURES = ("imagination", "agent_order")
-"""The paper's figures 6 and 7. An experiment of that name says of which cells they are, and is none of
-returns."""
+"""The paper's figures 6 and 7. An experiment of that name lists their cells, and has no returns."""
 Part = Literal["returns", "world-models"]
-"""What tables and figures rest on: the records of the cells alone, or studies of their world models too."""
+"""Tables and figures of returns, or those of studies of world models."""
 PARTS: tuple[Part, ...] = get_args(Part)
 LEAD_METHOD = "dima"
-"""Its policy acts in the frames of every method."""
+"""The method whose policy acts in the frames of every method."""
 
 
 def table_paths(grid: Grid, results_dir: Path, of: Part | None = None) -> list[Path]:
     """The files that `write_tables` makes."""
-    folder = results_dir / grid.name / "tables"
-    return [folder / f"{name}.{ending}" for name in table_names(grid, of) for ending in TABLE_FORMATS]
+    return _files(results_dir / grid.name / "tables", table_names(grid, of), TABLE_FORMATS)
 
 
 def figure_paths(grid: Grid, results_dir: Path, of: Part | None = None) -> list[Path]:
     """The files that `write_figures` makes."""
-    folder = results_dir / grid.name / "figures"
-    return [folder / f"{name}.{ending}" for name in figure_names(grid, of) for ending in FIGURE_FORMATS]
+    return _files(results_dir / grid.name / "figures", figure_names(grid, of), FIGURE_FORMATS)
+
+
+def _files(folder: Path, names: Iterable[str], formats: Sequence[str]) -> list[Path]:
+    return [folder / f"{name}.{ending}" for name in names for ending in formats]
 
 
 def figure_names(grid: Grid, of: Part | None = None) -> list[str]:
-    """The figures of the grid, or of one part of them.
+    """The figures of the grid, or of one part.
 
-    Of returns: learning curves of every suite, performance profiles of those that the paper has numbers of,
-    and the ablation where it is planned. Of world models: those whose cells the grid names.
+    Of returns: learning curves of every suite, performance profiles of suites with numbers in the paper, and
+    the ablation if the grid has it. Of world models: those whose cells the grid lists.
     """
     suites = tasks_by_suite(grid)
     curves = [f"learning_curves_{suite}" for suite in suites]
@@ -58,15 +58,11 @@ def figure_names(grid: Grid, of: Part | None = None) -> list[str]:
 
 
 def table_names(grid: Grid, of: Part | None = None) -> list[str]:
-    """The tables of the grid, or of one part: of returns, where there are any also of all runs at their ends.
-
-    And of prediction errors.
-    """
+    """The tables of the grid, or of one part: of returns with their summaries, and of prediction errors."""
     names = return_tables(grid)
     predicted = any(key.task in PREDICTION_TASKS for key in grid.cells)
-    return _of_part(
-        of, [*names, *(SUMMARY_TABLES if names else ())], ["prediction_error"] if predicted else []
-    )
+    summaries = SUMMARY_TABLES if names else ()
+    return _of_part(of, [*names, *summaries], ["prediction_error"] if predicted else [])
 
 
 def _of_part(of: Part | None, returns: list[str], world_models: list[str]) -> list[str]:
@@ -79,7 +75,7 @@ def report_path(grid: Grid, results_dir: Path) -> Path:
 
 
 def film_path(grid: Grid, results_dir: Path, key: CellKey) -> Path:
-    """Where the film of a cell's policy lies, which the report shows."""
+    """The film of a cell's policy, which the report shows."""
     return results_dir / grid.name / "cells" / key.folder / "film.mp4"
 
 
@@ -89,19 +85,15 @@ def return_tables(grid: Grid) -> list[str]:
 
 
 def return_experiments(grid: Grid) -> list[str]:
-    """The grid's experiments whose cells are compared by their returns.
-
-    All but those of figures of world models.
-    """
+    """The grid's experiments that compare returns: all but the figures of world models."""
     return [name for name in grid.experiments if name not in WORLD_MODEL_FIGURES]
 
 
 def tasks_by_suite(grid: Grid) -> dict[str, list[str]]:
     """The tasks of the experiments of returns in the grid's order, by suite."""
     tasks: dict[str, list[str]] = defaultdict(list)
-    for task in dict.fromkeys(
-        key.task for name in return_experiments(grid) for key in grid.experiments[name]
-    ):
+    keys = (key for name in return_experiments(grid) for key in grid.experiments[name])
+    for task in dict.fromkeys(key.task for key in keys):
         tasks[grid.task(task).suite].append(task)
     return tasks
 
@@ -113,36 +105,28 @@ def study_paths(grid: Grid, results_dir: Path, task: str, study: str) -> list[Pa
 
 
 def cell_study_path(grid: Grid, results_dir: Path, key: CellKey, study: str) -> Path:
-    """What `dima study` makes of one cell."""
-    return (
-        results_dir
-        / grid.name
-        / "cells"
-        / key.folder
-        / "studies"
-        / (f"{study}.npz" if study == FRAMES else f"{study}.csv")
-    )
+    """The file that `dima study` writes of one cell."""
+    ending = "npz" if study == FRAMES else "csv"
+    return results_dir / grid.name / "cells" / key.folder / "studies" / f"{study}.{ending}"
 
 
 def lead_cell(grid: Grid, key: CellKey) -> CellKey:
-    """The cell whose policy acts in the frames of the cell `key`.
+    """The cell whose policy acts in the frames of the cell `key`, so that all methods show the same episode.
 
-    The grid's DIMA with its task and seed, or without one the cell itself.
-
-    So all methods of a task and seed are shown the same episode.
+    The grid's DIMA of the same task and seed, or without one the cell itself.
     """
     lead = key._replace(method=LEAD_METHOD)
     return lead if lead in grid.cells else key
 
 
 def prediction_studies(grid: Grid, results_dir: Path) -> list[Path]:
-    """Where the studies lie that the table of prediction errors is made of."""
+    """The files that the table of prediction errors is made of."""
     cells = [key for key in grid.cells if key.task in PREDICTION_TASKS and key.method in PREDICTION_METHODS]
     return [cell_study_path(grid, results_dir, key, "prediction") for key in cells]
 
 
 def pictured_studies(grid: Grid, results_dir: Path) -> list[Path]:
-    """What the figures of world models are drawn from: frames of the first seeds, orders of every seed.
+    """The files that figures of world models are drawn from: frames of first seeds, orders of every seed.
 
     Raises UserError as the grid.
     """
@@ -157,10 +141,7 @@ def pictured_studies(grid: Grid, results_dir: Path) -> list[Path]:
 
 
 def first_seeds(keys: Iterable[CellKey]) -> list[CellKey]:
-    """Of every task and method the first of the cells, in their order.
-
-    The one that is drawn where there is room for one.
-    """
+    """The first of the cells of every task and method, in their order."""
     first: dict[tuple[str, str], CellKey] = {}
     for key in keys:
         first.setdefault((key.task, key.method), key)
@@ -168,29 +149,19 @@ def first_seeds(keys: Iterable[CellKey]) -> list[CellKey]:
 
 
 def no_study(grid: Grid, key: CellKey, study: str) -> str | None:
-    """Why there cannot be this study of the cell, in one sentence; None where there can.
-
-    Raises UserError as the grid does.
-    """
-    return (
-        refusal(grid.resolve(key), study)
-        if grid.has_method(key.method)
-        else f"There is no method {key.method} yet."
-    )
+    """Why the cell cannot have this study, in one sentence; None where it can. Raises as the grid."""
+    if not grid.has_method(key.method):
+        return f"There is no method {key.method} yet."
+    return refusal(grid.resolve(key), study)
 
 
 def cells_with_world_model(grid: Grid, task: str) -> list[CellKey]:
-    """The grid's cells of the task whose world model predicts global states: DIMA and its variants.
-
-    Raises UserError as the grid does.
-
-    A method without a configuration file does not exist yet, and has none.
-    """
+    """The grid's cells of the task whose world model predicts global states. Raises UserError as the grid."""
     return _cells_of_methods(grid, task, lambda config: config.parameters.imagines == "states")
 
 
 def cells_with_frames(grid: Grid, task: str) -> list[CellKey]:
-    """The grid's cells of the task of which there can be frames. Raises UserError as the grid does."""
+    """The grid's cells of the task that can have frames. Raises UserError as the grid."""
     return _cells_of_methods(grid, task, lambda config: refusal(config, FRAMES) is None)
 
 

@@ -14,16 +14,14 @@ from dima.errors import UserError
 REFERENCE_DIR = Path("workflow/reference")
 PAPER_SUITES = ("mamujoco", "bidexhands")
 SUITE_TITLES = {"toy": "toy", "mamujoco": "MAMuJoCo", "bidexhands": "Bi-DexHands"}
-"""As titles name them."""
+"""The names of suites in titles."""
 PREDICTION_TASKS = ("door-open-outward", "door-open-inward", "pen")
 PREDICTION_METHODS = ("dima", "dima-joint")
 RETURN_TABLES = ("final_returns", "ablation_returns")
 
 
 class PaperNumber(NamedTuple):
-    """A published return after `env_steps`: mean and standard deviation over `runs`.
-
-    All three None where the paper has none.
+    """A published return after `env_steps`; mean, std and runs are None where the paper has none.
 
     `text` has the digits as published, `mean ± std (runs)`.
     """
@@ -42,12 +40,10 @@ PaperNumbers = Mapping[tuple[str, str], Sequence[PaperNumber]]
 
 
 def read_paper_numbers(experiment: str, reference_dir: Path = REFERENCE_DIR) -> PaperNumbers:
-    """The numbers of one table by (task, method), smaller budgets first.
-
-    None for an experiment that is no table of returns.
+    """The numbers of an experiment by (task, method), smaller budgets first; empty if it is no table.
 
     Raises:
-        UserError: the file is absent or not in order.
+        UserError: the file is missing or malformed.
     """
     if experiment not in RETURN_TABLES:
         return {}
@@ -58,10 +54,7 @@ def read_paper_numbers(experiment: str, reference_dir: Path = REFERENCE_DIR) -> 
 
 
 class PublishedError(NamedTuple):
-    """A published prediction error at a horizon. What it deviates over the paper does not tell.
-
-    `text` has the digits as published.
-    """
+    """A published prediction error; the paper does not say over what `std` is. `text` is as published."""
 
     task: str
     method: str
@@ -76,24 +69,14 @@ def read_prediction_errors(reference_dir: Path = REFERENCE_DIR) -> list[Publishe
     """The published prediction errors in the order of the file. Raises UserError as `read_paper_numbers`."""
     columns = ("task", "method", "horizon", "mean", "std", "source")
     return [
-        PublishedError(
-            line["task"],
-            line["method"],
-            int(line["horizon"]),
-            f"{line['mean']} ± {line['std']}",
-            float(line["mean"]),
-            float(line["std"]),
-            line["source"],
-        )
+        PublishedError(task, method, int(horizon), f"{mean} ± {std}", float(mean), float(std), source)
         for line in _lines(reference_dir / "prediction_error.csv", columns)
+        for task, method, horizon, mean, std, source in [[line[name] for name in columns]]
     ]
 
 
-def number_beside(numbers: Sequence[PaperNumber], env_steps: int) -> PaperNumber | None:
-    """The number to print beside a return after `env_steps`.
-
-    The one of the same budget, else of the next larger, else None.
-    """
+def number_for(numbers: Sequence[PaperNumber], env_steps: int) -> PaperNumber | None:
+    """The number to compare with a return after `env_steps`: of the same or the next larger budget."""
     return next((number for number in numbers if number.env_steps >= env_steps), None)
 
 
@@ -104,12 +87,7 @@ _COLUMNS = {
 
 
 def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a reference file, which must have exactly these columns and nothing that is no number
-    where one belongs.
-
-    Raises:
-        UserError: the file is absent or anything else.
-    """
+    """The lines of a reference file. Raises UserError for other columns, wrong numbers and second rows."""
     if not path.is_file():
         raise UserError(f"The paper's numbers are not at {path}: run this from the repository's root.")
     with path.open(encoding="utf-8", newline="") as file:
@@ -122,19 +100,18 @@ def _lines(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     for number, line in enumerate(lines, 2):
         for name in columns:
             text = line.get(name)
-            if text is None or not (name in _TEXTS or _NUMBER.fullmatch(text)):
-                raise UserError(
-                    f"{path}, line {number}: {f'{text!r} is no {name}' if text is not None else f'there is no {name}'}."
-                )
+            if text is None:
+                raise UserError(f"{path}, line {number}: there is no {name}.")
+            if not (name in _TEXTS or _NUMBER.fullmatch(text)):
+                raise UserError(f"{path}, line {number}: {text!r} is no {name}.")
         if None in line:
             raise UserError(f"{path}, line {number}: there are more values than columns.")
         if len({bool(line[name]) for name in columns if name in ("mean", "std", "n_seeds", "n_runs")}) > 1:
             raise UserError(f"{path}, line {number}: a part of the number is missing.")
         key = tuple(line[name] for name in ("task", "method", "env_steps", "horizon") if name in columns)
         if seen.setdefault(key, number) != number:
-            raise UserError(
-                f"{path}, line {number}: there is a second number of {', '.join(key)}, the first is in line {seen[key]}."
-            )
+            second = f"there is a second number of {', '.join(key)}"
+            raise UserError(f"{path}, line {number}: {second}, the first is in line {seen[key]}.")
     return lines
 
 

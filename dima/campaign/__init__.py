@@ -1,3 +1,1 @@
-"""Operating a grid: what would run and how long it takes, how far its cells are, what they take on the disk,
-and packing them.
-"""
+"""Operating a grid: its plan, the progress of its cells, their disk use, and packing them."""

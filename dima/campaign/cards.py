@@ -1,7 +1,4 @@
-"""How much of a GPU a cell takes, by the table of speeds.
-
-The workflow limits by it how many cells run at once.
-"""
+"""The share of a GPU that a cell takes, by which the workflow limits how many cells run at once."""
 
 from __future__ import annotations
 
@@ -13,14 +10,11 @@ from dima.cell.cards import WHOLE, Card
 from dima.config.grid import CellKey
 
 CONTEXT_GIGABYTES = 1.0
-"""What CUDA needs in each process, besides what torch holds."""
+"""What CUDA needs in each process in addition to torch's tensors."""
 
 
 def percent_of_a_card(speeds: Speeds, key: CellKey, cards: Sequence[Card]) -> int:
-    """How much of the smallest card a cell takes.
-
-    What the table of speeds says it holds and CUDA's own, or a whole one.
-    """
+    """The share of the smallest card that a cell needs; a whole card if its memory was not measured."""
     gigabytes = speeds.gigabytes(key)
     if gigabytes is None:
         return WHOLE

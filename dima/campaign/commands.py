@@ -19,6 +19,7 @@ from dima.options import (
     count,
     seed,
 )
+from dima.words import byte_size, counted
 
 
 def add_run(commands: Commands) -> None:
@@ -97,13 +98,13 @@ def _pack(options: argparse.Namespace) -> None:
 
     grid = load_grid(options.grid)
     records = records_named(options.sources, grid)
-    unfinished = unfinished_cells(
-        grid, records, [place for place in places_named(options.sources) if place.is_dir()]
-    )
+    folders = [place for place in places_named(options.sources) if place.is_dir()]
+    unfinished = unfinished_cells(grid, records, folders)
     for key in unfinished:
         print(f"dima: {key.folder} is not finished and was left out.", file=sys.stderr)
     for archive in pack(grid, records, options.to, unfinished):
-        print(f"{archive.path}: {archive.cells} cells, {archive.size / archive.cells / 1000:.1f} kB each")
+        each = byte_size(archive.size / archive.cells)
+        print(f"{archive.path}: {counted(archive.cells, 'cell')}, {each} each")
 
 
 def _unpack(options: argparse.Namespace) -> None:
@@ -112,4 +113,5 @@ def _unpack(options: argparse.Namespace) -> None:
 
     grid = load_grid(options.grid).name
     done = unpack(archives_in(options.sources, grid), grid, options.to)
-    print(f"{options.to / grid}: {done.put_back} cells put back, {done.there} there already")
+    restored = counted(done.put_back, "cell")
+    print(f"{options.to / grid}: {restored} restored, {done.there} already there")

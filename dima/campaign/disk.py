@@ -1,4 +1,4 @@
-"""What a grid's results take on the disk."""
+"""The disk use of a grid's results."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class DiskUse:
     """Sizes of files in bytes.
 
     Attributes:
-        checkpoints, records, others: of the whole grid, old attempts included. Records are all else that a cell writes of its training;
-            others are studies, tables, figures and logs.
-        checkpoint: by cell's folder.
-        cell: by cell's folder: checkpoint and records but for old attempts, which is what a cell made once takes.
+        checkpoints: of the whole grid, old attempts included.
+        records: all other files of training, old attempts included.
+        others: studies, tables, figures and logs.
+        checkpoint: by cell's folder, without old attempts.
+        cell: by cell's folder, checkpoint and records, without old attempts.
     """
 
     checkpoints: int = 0
@@ -32,10 +33,7 @@ class DiskUse:
 
 
 def disk_use(folder: Path) -> DiskUse:
-    """What the files in `folder`, `results/<grid>`, take; nothing where it does not exist.
-
-    Links are not followed.
-    """
+    """The size of the files in `folder`, `results/<grid>`, which need not exist; links are not followed."""
     use = DiskUse()
     for path, size in _files(str(folder), ()):
         if path[0] != "cells" or len(path) < 5 or path[4] in ("studies", "upstream"):
@@ -54,26 +52,13 @@ def disk_use(folder: Path) -> DiskUse:
 
 
 def free_bytes(folder: Path) -> int:
-    """What the file system of `folder`, or of what it will be made in, has left for this user."""
-    return shutil.disk_usage(
-        next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    ).free
-
-
-def text_of_bytes(size: float) -> str:
-    """`999 B`, `1.5 kB`, `20.0 GB`: powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.95:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
+    """The bytes that the file system of `folder`, or of its first existing parent, has free for this user."""
+    places = (folder.absolute(), *folder.absolute().parents)
+    return shutil.disk_usage(next(place for place in places if place.exists())).free
 
 
 def _files(folder: str, path: Part) -> Iterator[tuple[Part, int]]:
-    """Every file below `folder`: its path as parts, and its size.
-
-    Cells that train meanwhile make files and remove them.
-    """
+    """Every file below `folder`: its path as parts, and its size; a file may disappear meanwhile."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):

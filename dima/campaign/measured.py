@@ -1,7 +1,4 @@
-"""What cells of a grid took, by their records, and what is to be expected of others by it.
-
-Where nothing was measured, nothing is said.
-"""
+"""Time and disk of a grid's finished cells, by their records, and estimates of other cells from them."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ class Measured(NamedTuple):
         device: GPU or CPU.
         hardware: what its processes ran on.
         seconds: of training, for `budget` environment steps.
-        size: of its checkpoint and records in bytes; None where its budget is not the grid's any more, or where its checkpoint is not
-            there.
+        size: of its checkpoint and records in bytes; None if the grid's budget has changed or the checkpoint
+            is missing.
     """
 
     key: CellKey
@@ -39,9 +36,7 @@ class Measured(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a cell will take; `like` tells whether cells of its own task and method were measured, or only the
-    method on other tasks.
-    """
+    """What a cell will take; `like`: measured on its own task, otherwise the method on other tasks."""
 
     amount: float
     device: str
@@ -49,7 +44,7 @@ class Estimate(NamedTuple):
 
 
 def measured_cells(grid: Grid, plans: Sequence[CellPlan], use: DiskUse) -> list[Measured]:
-    """The cells of which something was measured."""
+    """The cells with measurements."""
     found = []
     for plan in plans:
         summary = plan.summary
@@ -59,25 +54,17 @@ def measured_cells(grid: Grid, plans: Sequence[CellPlan], use: DiskUse) -> list[
         device = DEVICES.get(devices.pop() or "") if len(devices) == 1 else None
         if device:
             hardware = " / ".join(sorted({process.hardware for process in summary.provenance}))
+            task, budget = grid.task(plan.key.task), summary.budget
             whole = summary.engine == "checkout" or use.checkpoint[plan.key.folder] > 0
-            size = (
-                use.cell[plan.key.folder]
-                if summary.budget == grid.task(plan.key.task).env_steps and whole
-                else None
-            )
-            suite = grid.task(plan.key.task).suite
-            found.append(
-                Measured(plan.key, suite, device, hardware, summary.wall_seconds, summary.budget, size)
-            )
+            size = use.cell[plan.key.folder] if budget == task.env_steps and whole else None
+            found.append(Measured(plan.key, task.suite, device, hardware, summary.wall_seconds, budget, size))
     return found
 
 
 class Expectations:
-    """What cells to come will take.
+    """Estimates: the mean of the measured cells of a task and method, or of the method in the suite.
 
-    The mean of the measured cells of their task and method, or of the method in the suite.
-
-    A method that was measured on a GPU is expected on one: cells take it where there is one.
+    A method that was measured on a GPU is expected to run on one, because cells use a GPU if there is one.
     """
 
     def __init__(self, measured: Sequence[Measured]) -> None:
@@ -96,11 +83,8 @@ class Expectations:
     def _estimate(
         self, key: CellKey, suite: str, amount: Callable[[Measured], float | None]
     ) -> Estimate | None:
-        cells = [
-            (cell, value)
-            for cell in self._of_method.get((suite, key.method), [])
-            if (value := amount(cell)) is not None
-        ]
+        measured = ((cell, amount(cell)) for cell in self._of_method.get((suite, key.method), []))
+        cells = [(cell, value) for cell, value in measured if value is not None]
         device = "GPU" if any(cell.device == "GPU" for cell, _ in cells) else "CPU"
         cells = [(cell, value) for cell, value in cells if cell.device == device]
         alike = [value for cell, value in cells if cell.key.task == key.task]

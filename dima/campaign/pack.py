@@ -1,6 +1,4 @@
-"""`dima pack`: the records of a grid as archives, one a task and method, so that another seed changes one
-small file.
-"""
+"""`dima pack`: a grid's records as archives, one a task and method, so that a new seed changes one file."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from dima.record.files import replacing
 
 
 class Packed(NamedTuple):
-    """An archive that was written, or has these bytes already."""
+    """An archive that has these bytes now, written or unchanged."""
 
     path: Path
     cells: int
@@ -27,13 +25,11 @@ class Packed(NamedTuple):
 
 
 def pack(grid: Grid, records: Records, target: Path, left_out: Iterable[CellKey] = ()) -> list[Packed]:
-    """Write the records of the grid's cells to `target`.
-
-    One archive where its name ends in `.tar.xz`, else a folder of archives.
+    """Write the records of the grid's cells to `target`: one archive if it ends in `.tar.xz`, else a folder.
 
     Raises:
-        UserError: there is no record, one cannot be trusted (see `load_cells`), or an archive that is there holds a cell that would be
-            lost; nothing is written.
+        UserError: there is no record, one cannot be trusted (see `load_cells`), or an existing archive has a
+            cell that would be lost; nothing is written.
     """
     load_cells(grid, grid.cells, records)
     archives = _archives(grid, records, target, set(left_out))
@@ -45,17 +41,14 @@ def pack(grid: Grid, records: Records, target: Path, left_out: Iterable[CellKey]
 
 
 def unfinished_cells(grid: Grid, records: Records, folders: Iterable[Path]) -> list[CellKey]:
-    """The cells that a process trains in one of the folders of all grids, or that go on from a checkpoint,
-    which does not travel.
-    """
+    """The cells that a process trains in one of the results folders, or that have only a checkpoint yet."""
     cells_dirs = [folder / grid.name / "cells" for folder in folders]
-    trained = {
-        key for key in grid.cells if any(is_held(cells_dir / key.folder / "lock") for cells_dir in cells_dirs)
-    }
-    going_on = {
-        cell.key for cell in load_cells(grid, grid.cells, records) if cell.state in ("running", "interrupted")
-    }
-    return [key for key in grid.cells if key in trained | going_on]
+    return [
+        cell.key
+        for cell in load_cells(grid, grid.cells, records)
+        if cell.state in ("running", "interrupted")
+        or any(is_held(folder / cell.key.folder / "lock") for folder in cells_dirs)
+    ]
 
 
 def _archives(grid: Grid, records: Records, target: Path, left_out: set[CellKey]) -> dict[Path, Cells]:
@@ -63,17 +56,14 @@ def _archives(grid: Grid, records: Records, target: Path, left_out: set[CellKey]
     for key in grid.cells:
         files = files_of(records, key.folder)
         if files and key not in left_out:
-            path = (
-                target
-                if target.name.endswith(ENDING)
-                else target / archive_name(grid.name, key.task, key.method)
-            )
+            whole = target.name.endswith(ENDING)
+            path = target if whole else target / archive_name(grid.name, key.task, key.method)
             found.setdefault(path, {})[key.folder] = files
     return found
 
 
 def _refuse_loss(path: Path, grid_name: str, cells: Cells) -> None:
-    """An archive may hold what was trained elsewhere."""
+    """Refuse to drop cells of an existing archive, which may come from another machine."""
     lost = sorted(read_archive(path, grid_name).cells.keys() - cells.keys()) if path.exists() else []
     if lost:
         raise UserError(f"{path} holds {', '.join(lost)}, which would be lost: give {path} with --from, too.")

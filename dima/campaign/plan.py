@@ -1,6 +1,4 @@
-"""What running a grid would do and take, by what its cells left behind, or else by speeds measured
-elsewhere.
-"""
+"""What running a grid would do and cost, by the records of its cells or by speeds measured elsewhere."""
 
 from __future__ import annotations
 
@@ -19,10 +17,12 @@ TO_COME = ("continue", "anew", "new")
 
 
 class Prospect(NamedTuple):
-    """A cell to come: the training time and the bytes that it will still take.
+    """The training time and disk that an unfinished cell still needs, None where nothing was measured.
 
-    Attributes: seconds: by records of the grid; None where nothing was measured. size: likewise. elsewhere:
-        where `seconds` is None, what such a cell takes by speeds measured elsewhere; None where none was.
+    Attributes:
+        seconds: by records of the grid.
+        size: in bytes, by records of the grid.
+        elsewhere: without `seconds`, the time by speeds measured elsewhere.
     """
 
     seconds: Estimate | None
@@ -38,8 +38,8 @@ class Plan:
         grid: of the cells.
         folder: of the grid's results.
         cells: every cell of the grid, in its order.
-        measured: those that something was measured of.
-        prospects: of the cells to come.
+        measured: the cells with measurements.
+        prospects: of the unfinished cells.
         use: of the disk.
         free: bytes on the file system of the results.
     """
@@ -54,14 +54,9 @@ class Plan:
 
 
 def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan:
-    """The plan of the grid by its folder in `results`.
+    """The plan of a grid that runs in the folder `results`. Raises UserError if its configuration is invalid.
 
-    Raises UserError where the grid's configuration is not in order.
-
-    Args:
-        grid: to run.
-        results: the folder of all grids that it would run in.
-        records: of its cells; by default those in that folder.
+    `records` are those of its cells, by default those in that folder.
     """
     folder = results / grid.name
     cells, use = cell_plans(grid, folder / "cells", records), disk_use(folder)
@@ -70,9 +65,8 @@ def make_plan(grid: Grid, results: Path, records: Records | None = None) -> Plan
     prospects = {cell.key: _prospect(cell, grid, expected, use) for cell in cells if cell.fate in TO_COME}
     unknown = [key for key, found in prospects.items() if found.seconds is None]
     speeds = Speeds(grid)
-    elsewhere = {
-        key[:2]: speeds.expected(key) for key in {key[:2]: key for key in unknown}.values()
-    }  # seeds differ in nothing
+    # seeds of a method differ in nothing
+    elsewhere = {place: speeds.expected(key) for place, key in {key[:2]: key for key in unknown}.items()}
     prospects |= {key: prospects[key]._replace(elsewhere=elsewhere[key[:2]]) for key in unknown}
     return Plan(grid, folder, cells, measured, prospects, use, free_bytes(folder))
 
@@ -84,8 +78,7 @@ def _prospect(cell: CellPlan, grid: Grid, expected: Expectations, use: DiskUse) 
         seconds = Estimate(max(0.0, cell.seconds_left), own, like=True)
     size = expected.size(cell.key, task.suite)
     if size:
-        there = (use.cell if cell.fate == "continue" else use.checkpoint)[
-            cell.key.folder
-        ]  # an old attempt's checkpoint is removed
+        # a new attempt removes the old checkpoint
+        there = (use.cell if cell.fate == "continue" else use.checkpoint)[cell.key.folder]
         size = size._replace(amount=max(0.0, size.amount - there))
     return Prospect(seconds, size)

@@ -1,4 +1,4 @@
-"""`dima plan`: the plan of a grid for a terminal or a file."""
+"""The text of `dima plan`, for a terminal or a file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rich.table import Table
 
 from dima.campaign.cell_plan import CellPlan, Fate
 from dima.campaign.cell_status import WIDTH_OF_A_FILE
-from dima.campaign.disk import text_of_bytes
 from dima.campaign.measured import DEVICES, Measured
 from dima.campaign.plan import TO_COME, Plan, Prospect
 from dima.campaign.speed import Expected, Range
+from dima.words import byte_size, counted, hours
 
 FATES: dict[Fate, str] = {
     "finished": "finished",
     "continue": "to continue",
-    "anew": "to be made anew",
+    "anew": "to rerun",
     "new": "not begun",
     "unreadable": "unreadable",
     "impossible": "impossible",
@@ -41,7 +41,7 @@ def show(plan: Plan) -> None:
 
 
 def rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """For each suite and method, then for all: the numbers of cells, and the hours and the disk to come."""
+    """The table by suite and method, then of all: numbers of cells, remaining hours and disk."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in plan.cells:
         groups.setdefault((plan.grid.task(cell.key.task).suite, cell.key.method), []).append(cell)
@@ -55,18 +55,12 @@ def _columns(plan: Plan, cells: Sequence[CellPlan]) -> Iterator[str]:
     fates = Counter(cell.fate for cell in cells)
     prospects = [plan.prospects[cell.key] for cell in cells if cell.key in plan.prospects]
     yield from (str(len(cells)), *(str(fates[fate] or "") for fate in ("finished", *TO_COME)))
-    hours = [f"{_hours(seconds)} {device}" for device, seconds in _seconds(prospects)]
-    hours += [f"~{seconds.text(_hours)} {device}" for device, seconds in _elsewhere(prospects)]
-    yield _known(
-        hours, sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects)
-    )
+    times = [f"{hours(seconds)} {device}" for device, seconds in _seconds(prospects)]
+    times += [f"~{seconds.text(hours)} {device}" for device, seconds in _elsewhere(prospects)]
+    unknown = sum(prospect.seconds is None and prospect.elsewhere is None for prospect in prospects)
+    yield _known(times, unknown)
     sizes = [prospect.size.amount for prospect in prospects if prospect.size]
-    yield _known([text_of_bytes(sum(sizes))] if sizes else [], len(prospects) - len(sizes))
-
-
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:,.1f}" if hours >= 10 else f"{hours:.2f}" if hours >= 0.1 else f"{hours:.3f}"
+    yield _known([byte_size(sum(sizes))] if sizes else [], len(prospects) - len(sizes))
 
 
 def _known(texts: Sequence[str], unknown: int) -> str:
@@ -74,17 +68,14 @@ def _known(texts: Sequence[str], unknown: int) -> str:
 
 
 def _seconds(prospects: Sequence[Prospect]) -> list[tuple[str, float]]:
-    """Device -> seconds to come on it, where there are any."""
+    """The devices with remaining time, and their seconds."""
     known = [prospect.seconds for prospect in prospects if prospect.seconds]
-    return [
-        (device, sum(part))
-        for device in DEVICES.values()
-        if (part := [of.amount for of in known if of.device == device])
-    ]
+    parts = {device: [of.amount for of in known if of.device == device] for device in DEVICES.values()}
+    return [(device, sum(part)) for device, part in parts.items() if part]
 
 
 def _elsewhere(prospects: Sequence[Prospect]) -> list[tuple[str, Range]]:
-    """Device -> seconds to come on it by speeds measured elsewhere, where there are any."""
+    """The same by speeds measured elsewhere."""
     known = [prospect.elsewhere for prospect in prospects if prospect.elsewhere]
     parts = {
         device: [found.seconds for found in known if found.speed.device == device]
@@ -94,18 +85,16 @@ def _elsewhere(prospects: Sequence[Prospect]) -> list[tuple[str, Range]]:
 
 
 def remarks(plan: Plan) -> Iterator[str]:
-    """What the table cannot tell: a line for each thing."""
+    """The lines below the table."""
     states = Counter(cell.state for cell in plan.cells if cell.fate == "continue")
     if states:
         yield f"To continue: {', '.join(f'{count} {state}' for state, count in states.items())}."
-    for fate, heading in (
-        ("anew", "To be made anew:"),
-        (
-            "unreadable",
-            "Unreadable, and not reckoned with (Snakemake takes a summary that is there for finished):",
-        ),
-        ("impossible", "Impossible:"),
-    ):
+    headings: dict[Fate, str] = {
+        "anew": "To rerun:",
+        "unreadable": "Unreadable, not in the estimate (Snakemake counts an existing summary as finished):",
+        "impossible": "Impossible:",
+    }
+    for fate, heading in headings.items():
         cells = [cell for cell in plan.cells if cell.fate == fate]
         if cells:
             yield heading
@@ -129,16 +118,15 @@ def _hours_to_come(plan: Plan) -> Iterator[str]:
         yield "Nothing would run."
         return
     known = [prospect.seconds for prospect in prospects if prospect.seconds]
-    hours = " and ".join(f"{_hours(seconds)} h of {device}" for device, seconds in _seconds(prospects))
+    measured = " and ".join(f"{hours(seconds)} h of {device}" for device, seconds in _seconds(prospects))
     others = sum(not of.like for of in known)
     elsewhere = [prospect.elsewhere for prospect in prospects if prospect.elsewhere]
     unknown = len(prospects) - len(known) - len(elsewhere)
     if known or not elsewhere:
-        yield f"Time to come: {_total(hours, len(known), others, unknown)}."
+        yield f"Time to come: {_total(measured, len(known), others, unknown)}."
     if elsewhere:
-        about = " and ".join(
-            f"{seconds.text(_hours)} h of {device}" for device, seconds in _elsewhere(prospects)
-        )
+        times = (f"{seconds.text(hours)} h of {device}" for device, seconds in _elsewhere(prospects))
+        about = " and ".join(times)
         more = "" if known or not unknown else f"; {_cells(unknown)} unknown"
         begin = "In addition" if known else "Time to come"
         yield f"{begin}: about {about} for {_cells(len(elsewhere))}, by speeds measured elsewhere{more}."
@@ -146,23 +134,23 @@ def _hours_to_come(plan: Plan) -> Iterator[str]:
 
 
 def _rows_elsewhere(plan: Plan) -> Iterator[str]:
-    """Which method's speed on which machine stands for how many cells."""
+    """The speeds behind the estimate: method, machine and number of cells."""
     groups: dict[tuple[str, str, bool, str], list[tuple[str, Expected]]] = {}
     for key, prospect in plan.prospects.items():
         if prospect.elsewhere:
             speed = prospect.elsewhere.speed
             other = speed.compute != plan.grid.resolve(key).compute
-            groups.setdefault((key.method, speed.compute, other, speed.hardware), []).append(
-                (key.task, prospect.elsewhere)
-            )
+            place = (key.method, speed.compute, other, speed.hardware)
+            groups.setdefault(place, []).append((key.task, prospect.elsewhere))
     for (method, compute, other, hardware), found in groups.items():
         named = f"{method}, timed with the preset {compute}" if other else method
         others = sum(task != one.speed.task for task, one in found)
         by_others = f", {others} of them by another task" if others else ""
         epochs = Range(min(one.epochs.least for _, one in found), max(one.epochs.most for _, one in found))
-        yield f"  {named}: {_cells(len(found))}{by_others}, on {hardware}; {epochs.text('{:,.0f}'.format)} epochs a cell"
+        epochs_text = f"{epochs.text('{:,.0f}'.format)} epochs a cell"
+        yield f"  {named}: {_cells(len(found))}{by_others}, on {hardware}; {epochs_text}"
     if any(one.epochs.least < one.epochs.most for group in groups.values() for _, one in group):
-        yield "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first."
+        yield "  Ranges: an epoch has one episode or more, and on some tasks early episodes are short."
 
 
 def _total(amount: str, known: int, others: int, unknown: int) -> str:
@@ -170,43 +158,36 @@ def _total(amount: str, known: int, others: int, unknown: int) -> str:
     if not known:
         return f"unknown for {_cells(unknown)}, as nothing was measured"
     by_others = f", {others} of them by their method on other tasks" if others else ""
-    return f"{'at least ' if unknown else ''}{amount} for {_cells(known)}{by_others}{f'; {_cells(unknown)} unknown' if unknown else ''}"
+    least, more = ("at least ", f"; {_cells(unknown)} unknown") if unknown else ("", "")
+    return f"{least}{amount} for {_cells(known)}{by_others}{more}"
 
 
 def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
+    return counted(count, "cell")
 
 
 def _disk(plan: Plan) -> Iterator[str]:
     use, prospects = plan.use, list(plan.prospects.values())
     parts = (("checkpoints", use.checkpoints), ("records", use.records), ("others", use.others))
-    whole = text_of_bytes(sum(size for _, size in parts))
-    yield f"Disk: {plan.folder} takes {whole} ({', '.join(f'{name} {text_of_bytes(size)}' for name, size in parts)});"
+    whole = byte_size(sum(size for _, size in parts))
+    texts = ", ".join(f"{name} {byte_size(size)}" for name, size in parts)
+    yield f"Disk: {plan.folder} takes {whole} ({texts});"
     sizes = [prospect.size for prospect in prospects if prospect.size]
     need = sum(size.amount for size in sizes)
     if prospects:
         others = sum(not size.like for size in sizes)
-        yield f"  to come: {_total(text_of_bytes(need), len(sizes), others, len(prospects) - len(sizes))};"
-    yield f"  free: {text_of_bytes(plan.free)}."
+        yield f"  to come: {_total(byte_size(need), len(sizes), others, len(prospects) - len(sizes))};"
+    yield f"  free: {byte_size(plan.free)}."
     if need > plan.free:
-        yield f"The disk will be full: make room for {text_of_bytes(need - plan.free)} more before the grid is run."
+        yield f"The disk will be full: free {byte_size(need - plan.free)} more before running the grid."
 
 
 def _table(plan: Plan) -> Table:
     fates = Counter(cell.fate for cell in plan.cells)
     counts = ", ".join(f"{fates[fate]} {name}" for fate, name in FATES.items() if fates[fate])
     table = _plain_table(f"{_cells(len(plan.cells))}: {counts}")
-    for name in (
-        "suite",
-        "method",
-        "cells",
-        "finished",
-        "continue",
-        "anew",
-        "new",
-        "hours to come",
-        "disk to come",
-    ):
+    counts_to_come = ("cells", "finished", "continue", "rerun", "new", "hours to come", "disk to come")
+    for name in ("suite", "method", *counts_to_come):
         table.add_column(name, justify="left" if name in ("suite", "method") else "right")
     for row in rows(plan):
         table.add_row(*row)
@@ -229,10 +210,7 @@ def _plain_table(title: str) -> Table:
 
 
 def measurements(measured: Sequence[Measured]) -> Iterator[tuple[str, ...]]:
-    """For each suite, method and hardware.
-
-    Number of cells, mean hours, mean hours for a million steps, mean size, hardware.
-    """
+    """By suite, method and hardware: number of cells, mean hours, also per million steps, mean size."""
     groups: dict[tuple[str, str, str, str], list[Measured]] = {}
     for cell in measured:
         groups.setdefault((cell.suite, cell.key.method, cell.device, cell.hardware), []).append(cell)
@@ -240,13 +218,6 @@ def measurements(measured: Sequence[Measured]) -> Iterator[tuple[str, ...]]:
         seconds = mean(cell.seconds for cell in cells)
         per_million = mean(cell.seconds / cell.budget for cell in cells) * 1e6
         sizes = [cell.size for cell in cells if cell.size is not None]
-        size = text_of_bytes(mean(sizes)) if sizes else UNKNOWN
-        yield (
-            suite,
-            method,
-            str(len(cells)),
-            _hours(seconds),
-            _hours(per_million),
-            size,
-            f"{device}: {hardware}",
-        )
+        size = byte_size(mean(sizes)) if sizes else UNKNOWN
+        times = (hours(seconds), hours(per_million))
+        yield suite, method, str(len(cells)), *times, size, f"{device}: {hardware}"

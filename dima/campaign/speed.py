@@ -1,10 +1,8 @@
-"""How long cells take by speeds measured elsewhere, for grids that have no record of their own yet.
+"""The time of cells by speeds measured elsewhere (`workflow/reference/speed.yaml`), without records.
 
-`workflow/reference/speed.yaml`.
-
-An epoch learns equally long however few environment steps it has, so a cell's time follows from its epochs,
-and those from the length of its task's episodes: epochs x (seconds of learning) + environment steps x
-(seconds of a step). Where that length varies, times are ranges.
+Learning takes the same time in every epoch, whatever its environment steps: a cell takes epochs x (seconds of
+learning) + environment steps x (seconds of a step). The number of epochs depends on the length of episodes;
+where that varies, times are ranges.
 """
 
 from __future__ import annotations
@@ -31,12 +29,11 @@ from dima.config.yaml_file import read_yaml
 from dima.errors import UserError
 
 PAPER = "paper"
-"""In a row: of a method as its file has it, with no grid's changes; the preset of computing is another
-matter."""
+"""The grid of rows for methods as in their files, with any preset of computing."""
 
 
 class Speed(Strict):
-    """One row: how fast a method learned on one device."""
+    """One row: the speed of a method on one device."""
 
     grid: str
     task: str
@@ -45,7 +42,7 @@ class Speed(Strict):
     device: Literal["GPU", "CPU"]
     hardware: str = Field(description="the card's name, or the processor's as records have it")
     epoch_seconds: PositiveFloat = Field(
-        description="learning; all of an epoch where thousand_steps_seconds is null"
+        description="learning; the whole epoch where thousand_steps_seconds is null"
     )
     thousand_steps_seconds: NonNegativeFloat | None = Field(
         description="of 1,000 environment steps without learning"
@@ -77,13 +74,7 @@ class Range(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What a cell takes by a row of the table.
-
-    Attributes:
-        epochs: of the cell.
-        seconds: of the cell.
-        speed: the row.
-    """
+    """The epochs and seconds of a cell by a row of the table."""
 
     epochs: Range
     seconds: Range
@@ -91,18 +82,17 @@ class Expected(NamedTuple):
 
 
 def read_speeds(reference_dir: Path = REFERENCE_DIR) -> SpeedTable:
-    """The table. Raises UserError where it is absent or not in order."""
+    """The table. Raises UserError if it is missing or malformed."""
     return validate(SpeedTable, read_yaml(reference_dir / "speed.yaml"), "speed.yaml")
 
 
 def epochs_of(config: CellConfig, episode_steps: tuple[int, int]) -> Range:
-    """From how many epochs to how many a cell has, whether its episodes are as long as the longest or as
-    short as the shortest.
+    """The number of epochs of a cell, the warm-up included, for the longest and the shortest episodes.
 
-    The first epoch is the warm-up. HARL's methods have a fixed number of environment steps in each epoch.
+    HARL's methods have a fixed number of environment steps in each epoch.
 
     Raises:
-        UserError: the method has no epochs that could be counted.
+        UserError: the method is another checkout's program, whose epochs are unknown.
     """
     parameters, budget = config.parameters, config.task.env_steps
     if isinstance(parameters, HarlOnPolicySettings):
@@ -126,43 +116,33 @@ def _collected_epochs(schedule: CollectionConfig, budget: int, length: int) -> i
 
 
 class Speeds:
-    """What cells of a grid take by the table.
-
-    Args:
-        grid: of the cells.
-        table: of speeds; by default the repository's.
-    """
+    """The cost of a grid's cells by the table, by default the repository's."""
 
     def __init__(self, grid: Grid, table: SpeedTable | None = None) -> None:
         self._grid = grid
         self._table = table or read_speeds()
-        methods = dict.fromkeys(
-            speed.method
-            for speed in self._table.speeds
-            if speed.grid == PAPER and grid.has_method(speed.method)
-        )
-        self._plain = plain_grid(
-            dict.fromkeys(key.task for key in grid.cells), methods, config_dir=grid.config_dir
-        )
-        self._suiting: dict[tuple[str, str], list[Speed]] = {}  # by task and method: seeds differ in nothing
+        named = dict.fromkeys(speed.method for speed in self._table.speeds if speed.grid == PAPER)
+        methods = [method for method in named if grid.has_method(method)]
+        tasks = dict.fromkeys(key.task for key in grid.cells)
+        self._plain = plain_grid(tasks, methods, config_dir=grid.config_dir)
+        self._fitting: dict[tuple[str, str], list[Speed]] = {}  # by task and method: seeds differ in nothing
 
     def expected(self, key: CellKey) -> Expected | None:
-        """By the row that suits the cell best; None where none does.
+        """By the row that fits the cell best, None if none does.
 
-        A row suits the cells of its own grid, and those of others that have the parameters of its method's
-        file, whatever their preset of computing. Best is a row of a GPU, before one of a CPU; of the cell's
-        preset, before another; of the task itself, before another of the suite.
+        A row fits the cells of its own grid, and cells of others with the parameters of its method's file and
+        any preset of computing. A GPU's row comes first, then the cell's own preset, then its own task.
         """
-        rows, compute = self.rows(key), self._grid.resolve(key).compute
-        best = min(
-            rows,
-            key=lambda speed: (speed.device != "GPU", speed.compute != compute, speed.task != key.task),
-            default=None,
-        )
+        compute = self._grid.resolve(key).compute
+
+        def distance(speed: Speed) -> tuple[bool, bool, bool]:
+            return speed.device != "GPU", speed.compute != compute, speed.task != key.task
+
+        best = min(self.rows(key), key=distance, default=None)
         return best and self.expected_by(best, key)
 
     def expected_by(self, speed: Speed, key: CellKey) -> Expected | None:
-        """By one row that suits the cell; None where nothing tells how long the task's episodes are."""
+        """By one row that fits the cell, None if the length of the task's episodes is unknown."""
         if key.task not in self._table.episode_steps:
             return None
         config = self._grid.resolve(key)
@@ -171,36 +151,30 @@ class Speeds:
         return Expected(epochs, Range(*(count * speed.epoch_seconds + steps for count in epochs)), speed)
 
     def gigabytes(self, key: CellKey) -> float | None:
-        """GPU memory that a cell holds, the most that was measured of its method and preset.
-
-        None where nothing was.
-        """
+        """The most GPU memory measured of a cell's method and preset, None if it was not measured."""
         compute = self._grid.resolve(key).compute
-        return max(
-            (speed.gigabytes for speed in self.rows(key) if speed.gigabytes and speed.compute == compute),
-            default=None,
-        )
+        own = (speed for speed in self.rows(key) if speed.compute == compute)
+        return max((speed.gigabytes for speed in own if speed.gigabytes), default=None)
 
     def rows(self, key: CellKey) -> list[Speed]:
-        """The rows that suit a cell."""
-        if key[:2] not in self._suiting:
+        """The rows that fit a cell."""
+        if key[:2] not in self._fitting:
             config = self._grid.resolve(key)
-            self._suiting[key[:2]] = [speed for speed in self._table.speeds if self._suits(speed, config)]
-        return self._suiting[key[:2]]
+            self._fitting[key[:2]] = [speed for speed in self._table.speeds if self._fits(speed, config)]
+        return self._fitting[key[:2]]
 
-    def _suits(self, speed: Speed, config: CellConfig) -> bool:
+    def _fits(self, speed: Speed, config: CellConfig) -> bool:
         if self._suite_of(speed.task) != config.task.suite:
             return False
         if speed.grid != PAPER:
             return (speed.grid, speed.method) == (self._grid.name, config.method)
         if not self._grid.has_method(speed.method):
             return False
-        return _without_preset(
-            self._plain.resolve(CellKey(config.task.name, speed.method, 1))
-        ) == _without_preset(config)
+        plain = self._plain.resolve(CellKey(config.task.name, speed.method, 1))
+        return _without_preset(plain) == _without_preset(config)
 
     def _suite_of(self, task: str) -> str | None:
-        """None of a task that this grid's folder does not have."""
+        """None for a task that this grid's folder does not have."""
         try:
             return self._grid.task(task).suite
         except UserError:
@@ -208,5 +182,5 @@ class Speeds:
 
 
 def _without_preset(config: CellConfig) -> dict[str, object]:
-    """The parameters but for the preset of computing."""
+    """The parameters without the preset of computing."""
     return config.parameters.model_dump(exclude={"compute"})

@@ -1,7 +1,4 @@
-"""The table of docs/speed.md: what cells take at the paper's sizes.
-
-`python -m dima.campaign.speed_page` prints it.
-"""
+"""The table of docs/speed.md, times at the paper's sizes: `python -m dima.campaign.speed_page` prints it."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ TIMED = {
 
 
 def markdown() -> str:
-    """Lines by method and machine, then what was not measured."""
+    """The table by method and machine, and a sentence about what was not measured."""
     paper, table = load_grid(PAPER), read_speeds()
     rows = [speed for speed in table.speeds if speed.grid == PAPER]
     tasks = list(dict.fromkeys(key.task for key in paper.cells))
@@ -31,27 +28,20 @@ def markdown() -> str:
 
 
 def _lines(speeds: Speeds, tasks: list[str], path: tuple[str, str, str]) -> Iterator[str]:
-    """Of a method, a preset and a machine: one line for all the tasks of which it says the same."""
+    """The lines of a method, preset and machine; tasks with equal numbers share one."""
     method, compute, hardware = path
     alike: dict[tuple[str, ...], list[str]] = {}
     for task in tasks:
         key = CellKey(task, method, 1)
         own = [speed for speed in speeds.rows(key) if (speed.method, speed.compute, speed.hardware) == path]
         best = min(own, key=lambda speed: speed.task != task, default=None)
-        found = (
-            speeds.expected_by(best, key) if best and (best.task == task or best.of != "updates") else None
-        )
+        usable = best and (best.task == task or best.of != "updates")
+        found = speeds.expected_by(best, key) if best and usable else None
         if found:
             alike.setdefault(_cells(task, found), []).append(task)
+    name = f"`{method}`{'' if compute == 'reference' else f', {compute}'}"
     for cells, those in alike.items():
-        yield _line(
-            [
-                f"`{method}`{'' if compute == 'reference' else f', {compute}'}",
-                hardware,
-                ", ".join(those),
-                *cells,
-            ]
-        )
+        yield _line([name, hardware, ", ".join(those), *cells])
 
 
 def _cells(task: str, found: Expected) -> tuple[str, ...]:
@@ -59,12 +49,8 @@ def _cells(task: str, found: Expected) -> tuple[str, ...]:
     how = TIMED[speed.of] if speed.task == task else f"extrapolated from {speed.task}"
     place = speed.source.split(", ")[0]
     minutes = Range(*(seconds / 60 for seconds in found.seconds))
-    return (
-        found.epochs.text(_number),
-        minutes.text(_number),
-        f"{speed.gigabytes:g}" if speed.gigabytes else "",
-        f"[{how}](../{place})",
-    )
+    gigabytes = f"{speed.gigabytes:g}" if speed.gigabytes else ""
+    return found.epochs.text(_number), minutes.text(_number), gigabytes, f"[{how}](../{place})"
 
 
 def _number(value: float) -> str:
@@ -72,7 +58,7 @@ def _number(value: float) -> str:
 
 
 def _missing(paper: Grid, rows: list[Speed]) -> str:
-    """Of the paper's grid, the methods and the suites of which no row tells."""
+    """The methods and suites of the paper's grid that have no row."""
     methods = sorted({key.method for key in paper.cells} - {speed.method for speed in rows})
     suites = sorted(
         {paper.task(key.task).suite for key in paper.cells} - {paper.task(speed.task).suite for speed in rows}

@@ -1,6 +1,4 @@
-"""Putting records from archives back into the folders of their cells, where everybody then finds the cells as
-they were.
-"""
+"""`dima unpack`: restoring records from archives into the folders of their cells."""
 
 from __future__ import annotations
 
@@ -23,21 +21,21 @@ SUMMARY = "summary.json"
 
 
 class Unpacked(NamedTuple):
-    """How many cells an unpacking put back, or added files to, and how many were there."""
+    """The numbers of cells that were restored or completed, and of those already there."""
 
     put_back: int
     there: int
 
 
 def unpack(archives: Iterable[Path], grid: str, results_dir: Path) -> Unpacked:
-    """Put the records in the archives under `<results_dir>/<grid>/cells`.
+    """Restore the records in the archives under `<results_dir>/<grid>/cells`.
 
-    A cell's folder appears whole. In one that is there, what is missing is added, the summary last.
+    A new folder appears complete. An existing one gets its missing files, the summary last.
 
     Raises:
-        UserError: an archive cannot be used (see `read_archive`), or a cell has another record there, or in another archive; nothing is
-            written.
-        LockedError: another process runs one of the cells; likewise.
+        UserError: an archive cannot be used (see `read_archive`), or a cell has another record there or in
+            another archive; nothing is written.
+        LockedError: another process runs one of the cells; nothing is written.
     """
     cells = _together(archives, grid)
     cells_dir = results_dir / grid / "cells"
@@ -61,9 +59,8 @@ def _together(archives: Iterable[Path], grid: str) -> Cells:
         for cell, files in read_archive(path, grid).cells.items():
             name = first_difference(cells.get(cell, files), files)
             if name:
-                raise UserError(
-                    f"{places[cell]} and {path} hold different records of {cell} ({name}): leave one of them out."
-                )
+                both = f"{places[cell]} and {path}"
+                raise UserError(f"{both} hold different records of {cell} ({name}): leave one of them out.")
             cells[cell] = cells.get(cell, {}) | files
             places[cell] = path
     return cells
@@ -77,9 +74,8 @@ def _refuse_another_record(folder: Path, files: Files) -> None:
     for name in FILES:
         path = folder / name
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or _differs(path, name, files)):
-            raise UserError(
-                f"{path} is not what the archive holds; nothing was written. Move {folder} away to unpack the cell."
-            )
+            remedy = f"nothing was written; move {folder} away to unpack the cell"
+            raise UserError(f"{path} differs from the archive: {remedy}.")
 
 
 def _differs(path: Path, name: str, files: Files) -> bool:
@@ -87,13 +83,11 @@ def _differs(path: Path, name: str, files: Files) -> bool:
 
 
 def _put(missing: Cells, cells_dir: Path) -> None:
-    """Write all aside first, so that a disk that is full leaves everything as it was."""
+    """Write everything to a folder aside first, so that a full disk changes nothing."""
     cells_dir.mkdir(parents=True, exist_ok=True)
     aside = Path(mkdtemp(prefix=".unpack-", dir=cells_dir.parent))
     try:
-        now = (
-            time.time()
-        )  # of all files alike: for Snakemake a study must not be older than the summaries that it rests on
+        now = time.time()  # of all files: to Snakemake, a study must not be older than its summaries
         for cell, files in missing.items():
             for name, content in files.items():
                 _write(aside / cell / name, content, now)
@@ -126,9 +120,6 @@ def _put_cell(aside: Path, folder: Path, files: Files) -> None:
 
 
 def _renew_frames(folder: Path, now: float) -> None:
-    """Frames of the task and seed that were there were drawn from one policy, which may be this cell's.
-
-    They are not older than it.
-    """
+    """Give frames of the task and seed the new time: their policy may be this cell's, which is not newer."""
     for frames in folder.parents[1].glob(f"*/{folder.name}/{FRAMES}"):
         os.utime(frames, (now, now))

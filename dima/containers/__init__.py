@@ -1,1 +1,1 @@
-"""Apptainer images that cells run in: what they are made from, their digests, and what they let through."""
+"""Apptainer images that cells run in: their recipes, digests and environment."""

@@ -1,4 +1,4 @@
-"""Building an image: aside, renamed when whole, its digest recorded."""
+"""Building an image next to the old one, renaming it when complete, and recording its digest."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from dima.record.provenance import commit_of
 
 
 def build_image(name: str) -> Path:
-    """Build `containers/<name>.sif` from its definition with its own arguments, and record it in images.lock.
+    """Build `containers/<name>.sif` from its definition and arguments, and record it in images.lock.
 
-    An image that cells run in meanwhile stays whole: they keep the old file.
+    Cells that run in the old image keep its file.
 
     Raises:
         UserError: there is no such definition, no Apptainer, or the build fails.
@@ -32,30 +32,18 @@ def build_image(name: str) -> Path:
         raise UserError("apptainer was not found: install it, or run cells without --sdm apptainer.")
     commit, dirty = commit_of(Path.cwd())
     given = arguments(name)
-    origin = (
-        {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]}
-        if name == "dima"
-        else {}
-    )
-    pairs = [
-        part
-        for key, value in {**origin, **given}.items()
-        for part in ("--build-arg", _quoted(f"{key}={value}"))
-    ]
+    origin = {"commit": commit or "", "dirty": {True: "true", False: "false", None: "null"}[dirty]}
+    values = {**origin, **given} if name == "dima" else given
+    quoted = [_quoted(f"{key}={value}") for key, value in values.items()]
+    pairs = [part for pair in quoted for part in ("--build-arg", pair)]
     image = image_path(name)
     with replacing(image) as aside:
         result = subprocess.run(["apptainer", "build", *pairs, str(aside), str(source)], check=False)  # noqa: S607 - the user's own arguments
         if result.returncode != 0:
-            raise UserError(
-                f"{image} was not built: apptainer ended with status {result.returncode}, and says why above."
-            )
-    entry = {
-        "digest": file_digest(image),
-        "recipe": made_from,
-        "commit": commit,
-        "dirty": dirty,
-        "arguments": given,
-    }
+            status = f"apptainer ended with status {result.returncode}; its output is above"
+            raise UserError(f"{image} was not built: {status}.")
+    entry = {"digest": file_digest(image), "recipe": made_from, "commit": commit, "dirty": dirty}
+    entry["arguments"] = given
     with _one_at_a_time(FOLDER):
         lock = FOLDER / LOCK
         write_json(lock, {**(read_json(lock) or {}), name: entry})
@@ -63,10 +51,7 @@ def build_image(name: str) -> Path:
 
 
 def _quoted(pair: str) -> str:
-    """As one field of a line of CSV.
-
-    Apptainer takes a build argument for such a line, and commas for its separators.
-    """
+    """Quoted as a field of CSV, since Apptainer reads a build argument as a line of it."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([pair])
     return line.getvalue()
@@ -74,7 +59,7 @@ def _quoted(pair: str) -> str:
 
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two builds that end at once must not lose one another's entry."""
+    """Builds that end at once must keep each other's entries."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

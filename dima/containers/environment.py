@@ -1,7 +1,4 @@
-"""How Apptainer is to run a cell, told by environment variables.
-
-Command lines are in every log and every list of processes.
-"""
+"""Environment variables that configure Apptainer; command lines would appear in logs and process lists."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ from pathlib import Path
 from dima.errors import UserError
 from dima.record.mongo.database import URI_FILE
 
-# what a cell reads; everything else of the host's environment stays outside
+# what a cell reads of the host's environment
 LET_THROUGH = re.compile(r"SLURM_\w+|CUDA_VISIBLE_DEVICES|DIMA_MONGO_URI(_FILE)?")
-# of the host: variables for the inside of containers, and options that would make an image writable
+# of the host: variables for containers, and options that make an image writable
 UNWANTED = re.compile(
     r"(APPTAINER|SINGULARITY)(ENV_\w+|_WRITABLE|_WRITABLE_TMPFS|_OVERLAY|_CONTAINLIBS|_ENV_FILE)"
 )
@@ -23,25 +20,22 @@ GPU = Path("/dev/nvidiactl")
 
 
 def container_environment(environ: Mapping[str, str], folder: Path, gpu: bool) -> dict[str, str]:
-    """The environment in which to call Apptainer.
-
-    A clean one inside, no home, `folder` readable and its `results` writable.
+    """The environment for Apptainer: clean inside, no home, `folder` readable and its `results` writable.
 
     Args:
         environ: the present one.
-        folder: the repository, or wherever the workflow runs; an absolute path.
-        gpu: whether to bring the NVIDIA driver in.
+        folder: the repository, or where the workflow runs; an absolute path.
+        gpu: whether to add the NVIDIA driver.
 
     Raises:
-        UserError: Apptainer could not be told of a folder of this name.
+        UserError: Apptainer cannot bind a folder of this name.
     """
     results = Path(os.path.realpath(folder / "results"))
     private = os.path.abspath(environ[URI_FILE]) if environ.get(URI_FILE) else None
     for path in filter(None, (folder, results, private)):
         if re.search(r"[,:\n]", str(path)):
-            raise UserError(
-                f"Apptainer cannot bring {str(path)!r} into a container: a comma, a colon or a line break is in its name."
-            )
+            fault = "its name contains a comma, a colon or a line break"
+            raise UserError(f"Apptainer cannot bind {str(path)!r} in a container: {fault}.")
     binds = [
         environ.get("APPTAINER_BIND"),
         f"{folder}:{folder}:ro",

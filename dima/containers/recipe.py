@@ -1,4 +1,4 @@
-"""What an image is made from, and whether a built one is older than that."""
+"""The recipe of an image, and whether a built image is up to date."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ def image_path(name: str) -> Path:
 
 
 def definition(name: str) -> Path:
-    """The image's definition file. Raises UserError, naming the choices, where there is none."""
+    """The image's definition file. Raises UserError with the choices if there is none."""
     choices = sorted(path.stem for path in FOLDER.glob("*.def"))
     if name not in choices:
-        raise UserError(
-            f"Unknown image {name!r}; choose from {', '.join(choices) or 'nothing: run this from the root of the repository'}."
-        )
+        known = ", ".join(choices) or "nothing: run this from the root of the repository"
+        raise UserError(f"Unknown image {name!r}; choose from {known}.")
     return FOLDER / f"{name}.def"
 
 
 def arguments(name: str) -> dict[str, str]:
-    """The image's own build arguments, from `containers/<name>.arguments` where that exists.
+    """The image's build arguments, from `containers/<name>.arguments` if it exists.
 
     Raises:
         UserError: a line is neither `key=value` nor a comment.
@@ -46,10 +45,7 @@ def arguments(name: str) -> dict[str, str]:
 
 
 def recipe(name: str) -> str:
-    """SHA-256 of all that decides what the image holds, in hexadecimal.
-
-    Definition, arguments, lock, and this project's packages.
-    """
+    """SHA-256 of definition, arguments, lock and this project's packages, in hexadecimal."""
     parts = [
         ("definition", definition(name).read_bytes()),
         ("arguments", repr(sorted(arguments(name).items())).encode()),
@@ -63,7 +59,7 @@ def recipe(name: str) -> str:
 
 
 def require_built(image: Path) -> None:
-    """Refuse an image that is not there, or older than what it is made from. Raises UserError."""
+    """Raise UserError for an image that is missing or not built from its present recipe."""
     build = f"build it with `snakemake --cores 1 --force {image}`"
     if not image.exists():
         raise UserError(f"There is no {image} to run cells in: {build}.")

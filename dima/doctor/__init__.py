@@ -1,4 +1,4 @@
-"""`dima doctor`: a line for each thing that cells and campaigns rest on, `ok` or what to do."""
+"""`dima doctor`: a line for each requirement of cells and campaigns, `ok` or what to do."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dima.doctor.finding import Finding
 from dima.doctor.host import apptainer, database, disk, repository, slurm
 from dima.doctor.installation import accelerator, packages, physics, python
 
-INSTALLATION = (python, packages, accelerator, physics)  # what an image holds
+INSTALLATION = (python, packages, accelerator, physics)  # also in an image
 HOST = (apptainer, slurm, database, disk, repository)
 
 
 def examine(image_only: bool = False) -> bool:
-    """Look at everything, print a line each, and return whether all that is essential is in order.
+    """Check everything, print a line each, and return whether all essential checks passed.
 
-    Takes at most two minutes.
+    It takes at most two minutes.
 
     Args:
-        image_only: pass over what belongs to the machine: for the test of an image while it is built.
+        image_only: skip checks of the machine, as when an image is built.
     """
     sound = True
     for look in INSTALLATION if image_only else (*INSTALLATION, *HOST):

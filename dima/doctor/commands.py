@@ -9,7 +9,7 @@ from dima.options import Commands, add_plain_command
 
 def add_doctor(commands: Commands) -> None:
     """Register the command."""
-    more = "Exit status 1: something essential is broken."
+    more = "Exit status 1: an essential check failed."
     command = add_plain_command(commands, "doctor", "check this machine and installation", _doctor, more)
     command.add_argument("--image", action="store_true", help="check only what an image contains")
 

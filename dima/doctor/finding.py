@@ -1,4 +1,4 @@
-"""What the doctor finds, and commands that it does not wait for too long."""
+"""Findings of the doctor, and commands with a time limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One line: `ok`; `note`, which many can do without; `fix`, without which cells do not run."""
+    """One line: `ok`; `note`, which many do not need; `fix`, without which cells do not run."""
 
     mark: Literal["ok", "note", "fix"]
     subject: str
@@ -15,16 +15,14 @@ class Finding(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command said; `fault` is None where it ended with status 0, otherwise its last line or why there
-    is none.
-    """
+    """A command's output; `fault` is None for status 0, otherwise its last line or the reason."""
 
     output: str
     fault: str | None
 
 
 def ask(*command: str, seconds: float) -> Answer:
-    """Run a command of which all parts are known, and wait no longer than `seconds`."""
+    """Run a fixed command, at most for `seconds`."""
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds, check=False, errors="replace"

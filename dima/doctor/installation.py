@@ -1,4 +1,4 @@
-"""Python, packages, torch and physics: what a process of this installation can use."""
+"""Checks of the installation: Python, packages, torch and physics."""
 
 from __future__ import annotations
 
@@ -29,29 +29,22 @@ NVIDIA = Path("/dev/nvidiactl")
 
 
 def python() -> Finding:
-    """The Python that runs, which must be one that the lock is for."""
+    """The running Python, which the lock must support."""
     text = f"{platform.python_version()}, {sys.prefix}"
     if (3, 11) <= sys.version_info[:2] < (3, 13):
         return Finding("ok", "Python", text)
-    return Finding(
-        "fix", "Python", f"{text}: the lock is for 3.11 and 3.12; make the environment anew with one of them"
-    )
+    remedy = "the lock is for 3.11 and 3.12; recreate the environment with one of them"
+    return Finding("fix", "Python", f"{text}: {remedy}")
 
 
 def packages(lock: Path = ROOT / "requirements.lock") -> Finding:
-    """The installed packages against the lock.
-
-    What of it is not installed matters only where this project itself needs it.
-    """
+    """The installed packages against the lock; a missing one matters only if this project requires it."""
     if not lock.exists():
-        return Finding("note", "packages", f"there is no {lock.name} here to compare them with")
+        return Finding("note", "packages", f"there is no {lock.name} to compare them with")
     wanted = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
     installed = {name: version for name in wanted if (version := _version(name))}
-    others = [
-        f"{name} {version}"
-        for name, version in installed.items()
-        if version.partition("+")[0] != wanted[name]
-    ]
+    versions = {name: version.partition("+")[0] for name, version in installed.items()}
+    others = [f"{name} {installed[name]}" for name, version in versions.items() if version != wanted[name]]
     required = [text.partition(";") for text in importlib.metadata.requires("dima") or []]
     needed = [
         re.split(r"[^\w.-]", text)[0]
@@ -64,9 +57,8 @@ def packages(lock: Path = ROOT / "requirements.lock") -> Finding:
         return Finding("fix", "packages", f"{', '.join(absent)} missing: {remedy}")
     if others:
         return Finding("fix", "packages", f"not those of the lock: {', '.join(others)}: {remedy}")
-    return Finding(
-        "ok", "packages", f"{len(installed)} of {len(wanted)} in the lock are installed, all of its versions"
-    )
+    counts = f"{len(installed)} of {len(wanted)} in the lock are installed"
+    return Finding("ok", "packages", f"{counts}, all in its versions")
 
 
 def accelerator() -> Finding:
@@ -76,44 +68,29 @@ def accelerator() -> Finding:
 
         if torch.cuda.is_available():
             (torch.ones(8, device="cuda") * 2).sum().item()
-            return Finding(
-                "ok",
-                "torch",
-                f"{torch.__version__} on {torch.cuda.get_device_name()}, {torch.cuda.device_count()} visible",
-            )
-    except Exception as error:  # a driver or a library that does not fit fails in many ways
-        return Finding(
-            "fix", "torch", f"cannot compute ({_first_line(error)}): install the build for this driver"
-        )
+            name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
+            return Finding("ok", "torch", f"{torch.__version__} on {name}, {count} visible")
+    except Exception as error:  # wrong drivers and libraries fail in many ways
+        fault = f"cannot compute ({_first_line(error)})"
+        return Finding("fix", "torch", f"{fault}: install the build for this driver")
     if NVIDIA.exists():
-        return Finding(
-            "fix",
-            "torch",
-            f"{torch.__version__} does not see this machine's NVIDIA GPU: install a build with CUDA, or look at nvidia-smi",
-        )
+        remedy = "install a build with CUDA, or look at nvidia-smi"
+        return Finding("fix", "torch", f"{torch.__version__} does not see the NVIDIA GPU: {remedy}")
     return Finding("ok", "torch", f"{torch.__version__} on the CPU; there is no GPU")
 
 
 def physics() -> Finding:
-    """MuJoCo, and OpenGL to draw with.
-
-    Tried in processes of their own, since a bad driver ends the process that loads it.
-    """
+    """MuJoCo, and OpenGL for pictures, each in its own process, since a bad driver ends the process."""
     version = _version("mujoco")
     if version is None:
-        return Finding(
-            "note", "MuJoCo", "not installed: only the push-mass tasks run; pip install -e '.[mujoco]'"
-        )
+        remedy = "only the push-mass tasks run; pip install -e '.[mujoco]'"
+        return Finding("note", "MuJoCo", f"not installed: {remedy}")
     if (fault := ask(sys.executable, "-c", PHYSICS, seconds=30).fault) is not None:
-        return Finding(
-            "fix", "MuJoCo", f"{version} cannot step a world ({fault}): install it again from the lock"
-        )
+        remedy = "install it again from the lock"
+        return Finding("fix", "MuJoCo", f"{version} cannot step a world ({fault}): {remedy}")
     if (fault := ask(sys.executable, "-c", PICTURE, seconds=30).fault) is not None:
-        return Finding(
-            "note",
-            "MuJoCo",
-            f"{version} works, but draws no picture, for films and studies ({fault.partition(': ')[2] or fault})",
-        )
+        reason = fault.partition(": ")[2] or fault
+        return Finding("note", "MuJoCo", f"{version} works, but not for films and pictures ({reason})")
     return Finding("ok", "MuJoCo", f"{version}, and draws pictures")
 
 

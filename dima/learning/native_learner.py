@@ -23,6 +23,8 @@ Watch = Callable[[str, Callable[[], Any]], Any]
 def unwatched(_stage: str, work: Callable[[], Any]) -> Any:
     """Do the work."""
     return work()
+
+
 BEHAVIOR = (
     "actor_loss", "entropy", "critic_loss", "imagined_return", "imagined_reward", "continuation", "value"
 )  # fmt: skip

@@ -1,10 +1,9 @@
-"""Records of cells as one compressed file that travels, a `.tar.xz` whose bytes follow from the records
-alone.
+"""Records of cells as one file, a `.tar.xz` whose bytes depend on the records alone.
 
-Its first member, `manifest.json`, names every other one with its size and sha256, in their order, and where
-each cell comes from. The others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by
-columns (since format 2). What is read may come from anybody: nothing is believed but what the manifest names
-by a name that a cell's record can have, and no more is unpacked, also in memory, than that.
+Its first member, `manifest.json`, lists the others in their order with size and sha256, and the provenance of
+each cell. The others are `<grid>/cells/<task>/<method>/seed-<k>/<name>`; event logs are stored by columns
+(since format 2). An archive may come from anybody: only files that the manifest lists under a name that a
+cell's record can have are unpacked, and never more bytes than it gives.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ import lzma
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dima.errors import UserError
 from dima.record.columns import from_columns, to_columns
+from dima.record.compressed import ArchiveError, Unpacked
 from dima.record.snapshot import RECORDS as ATTEMPT
 
 FORMAT = 2
@@ -29,22 +29,19 @@ READ = (1, FORMAT)
 ENDING = ".tar.xz"
 MANIFEST, EVENTS = "manifest.json", "events.jsonl"
 RECORDS = (*ATTEMPT, "completed.json")
-"""What a cell writes of its attempt, and the mark that it is finished."""
+"""The files of an attempt, and the mark that it is finished."""
 STUDIES = tuple(
     f"studies/{name}"
     for name in ("prediction.csv", "orders.csv", "gain.csv", "calibration.csv", "frames.npz")
 )
 FILES = RECORDS + STUDIES
-"""The names, and the only names, of a cell's files in an archive. Checkpoints, films and earlier attempts
-stay where they are."""
+"""The only names of a cell's files in an archive; checkpoints, films and earlier attempts are not packed."""
 MOST_BYTES = 1 << 28
 """Of all members together."""
 MOST_OF_MANIFEST = 1 << 22
-MOST_MEMORY = 1 << 26
-"""For unpacking; the preset below takes 9 MiB."""
 PRESET = 6 | lzma.PRESET_EXTREME
 ORIGIN = ("commit", "dirty", "image", "lock", "hardware")
-"""What the manifest says of each process that worked on a cell."""
+"""The provenance of each process in the manifest."""
 
 Files = dict[str, bytes]
 """A cell's files by name."""
@@ -59,7 +56,7 @@ class _Strict(BaseModel):
 
 
 class PackedFile(_Strict):
-    """A file of a cell; `stored` is the size of an event log that is stored by columns."""
+    """A file of a cell; `stored` is the size of an event log by columns."""
 
     size: Annotated[int, Field(ge=0, le=MOST_BYTES)]
     stored: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
@@ -67,7 +64,7 @@ class PackedFile(_Strict):
 
 
 class PackedCell(_Strict):
-    """A cell: the digest of its configuration, what its processes ran with, and its files."""
+    """A cell: the digest of its configuration, the provenance of its processes, and its files."""
 
     config: str | None
     starts: list[dict[str, Any]]
@@ -83,16 +80,16 @@ class Manifest(_Strict):
 
 
 class Archive(NamedTuple):
-    """What an archive holds."""
+    """The content of an archive."""
 
     grid: str
     cells: Cells
 
 
 def first_difference(one: Files, other: Files) -> str | None:
-    """The first file in which two records of a cell differ; None where they are one.
+    """The first file in which two records of a cell differ, None if they are the same record.
 
-    A study may have been made of one of them alone.
+    A study in only one of them is no difference.
     """
     for name in FILES:
         compared = name in RECORDS or (name in one and name in other)
@@ -107,7 +104,7 @@ def archive_name(grid: str, task: str, method: str) -> str:
 
 
 def archives_in(places: Iterable[Path], grid: str) -> list[Path]:
-    """The archives of the grid among files and in folders. Raises UserError where there is none of either."""
+    """The archives of the grid, from files and folders. Raises UserError for a folder without one."""
     found: list[Path] = []
     for place in places:
         inside = sorted(place.glob(archive_name(grid, "*", "*"))) if place.is_dir() else [place]
@@ -137,10 +134,7 @@ def pack_cells(grid: str, cells: Mapping[str, Mapping[str, bytes]]) -> bytes:
 
 
 def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """A cell as the manifest tells it.
-
-    A record that is no JSON travels too, and is refused by who reads it.
-    """
+    """A cell in the manifest. A record that is not JSON is packed too; its reader refuses it."""
     config, provenance = (_object(files.get(name, b"")) for name in ("config.json", "provenance.json"))
     digest, starts = config.get("digest"), provenance.get("starts")
     known = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
@@ -153,9 +147,8 @@ def _described(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _described_file(name: str, content: bytes) -> dict[str, Any]:
     stored = _by_columns(name, content)
-    return {"size": len(content), "sha256": _digest(content)} | (
-        {} if stored is None else {"stored": len(stored)}
-    )
+    described = {"size": len(content), "sha256": _digest(content)}
+    return described if stored is None else {**described, "stored": len(stored)}
 
 
 def _by_columns(name: str, content: bytes) -> bytes | None:
@@ -171,7 +164,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A file of nobody and of no time."""
+    """Add a file without owner and time."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), 0o644
     archive.addfile(member, io.BytesIO(content))
@@ -186,70 +179,22 @@ def _digest(content: bytes) -> str:
 
 
 def read_archive(path: Path, grid: str) -> Archive:
-    """What the archive at `path` holds.
+    """The content of the archive at `path`.
 
     Raises:
-        UserError: one sentence: there is no such file, it is cut or no archive of records, of another format or grid, or holds anything
-            else than its manifest says.
+        UserError: there is no such file, it is cut off or no archive of records, it is of another format or
+            grid, or its content differs from its manifest.
     """
     try:
         with path.open("rb") as file:
-            return _read(_Unpacked(file), grid)
+            return _read(Unpacked(file), grid)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"There is no archive {path}.") from None
-    except _ArchiveError as fault:
+    except ArchiveError as fault:
         raise UserError(f"{path} {fault}.") from None
 
 
-class _ArchiveError(Exception):
-    """What is wrong with an archive, as the end of a sentence."""
-
-
-class _Unpacked:
-    """The unpacked content of a file, read in pieces and never beyond what is asked for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        pieces = []
-        while size:
-            piece = self._some(size)
-            size -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def require_end(self) -> None:
-        """Nothing but the zeros that fill the last record of a tar file may follow, and then nothing at
-        all.
-        """
-        left = 2 * tarfile.RECORDSIZE
-        while not self._decompressor.eof:
-            piece = self._decompress(tarfile.BLOCKSIZE)
-            left -= len(piece)
-            if any(piece) or left < 0:
-                raise _ArchiveError("holds more than its manifest names")
-        if self._decompressor.unused_data or self._file.read(1):
-            raise _ArchiveError("goes on after its end")
-
-    def _some(self, size: int) -> bytes:
-        if self._decompressor.eof:
-            raise _ArchiveError("ends before all that its manifest names")
-        return self._decompress(size)
-
-    def _decompress(self, size: int) -> bytes:
-        more = self._file.read(io.DEFAULT_BUFFER_SIZE) if self._decompressor.needs_input else b""
-        if self._decompressor.needs_input and not more:
-            raise _ArchiveError("is cut off")
-        try:
-            return self._decompressor.decompress(more, size)
-        except (lzma.LZMAError, MemoryError):
-            raise _ArchiveError("is no archive of records, or is damaged") from None
-
-
-def _read(unpacked: _Unpacked, grid: str) -> Archive:
+def _read(unpacked: Unpacked, grid: str) -> Archive:
     manifest = _read_manifest(unpacked, grid)
     cells: Cells = {cell: {} for cell in manifest.cells}
     for cell, packed in manifest.cells.items():
@@ -257,11 +202,11 @@ def _read(unpacked: _Unpacked, grid: str) -> Archive:
             member = _member(grid, cell, name)
             stored = file.size if file.stored is None else file.stored
             if _next_size(unpacked, member) != stored:
-                raise _ArchiveError(f"holds {member} of another size than its manifest says")
+                raise ArchiveError(f"holds {member} of another size than its manifest says")
             content = _content(unpacked, stored)
             cells[cell][name] = content if file.stored is None else _restored(content, member)
             if (len(cells[cell][name]), _digest(cells[cell][name])) != (file.size, file.sha256):
-                raise _ArchiveError(f"holds {member} with another content than its manifest says")
+                raise ArchiveError(f"holds {member} with another content than its manifest says")
     unpacked.require_end()
     return Archive(grid, cells)
 
@@ -270,25 +215,25 @@ def _restored(stored: bytes, member: str) -> bytes:
     try:
         return from_columns(stored)
     except (ValueError, RecursionError):
-        raise _ArchiveError(f"holds {member} with another content than its manifest says") from None
+        raise ArchiveError(f"holds {member} with another content than its manifest says") from None
 
 
-def _read_manifest(unpacked: _Unpacked, grid: str) -> Manifest:
+def _read_manifest(unpacked: Unpacked, grid: str) -> Manifest:
     size = _next_size(unpacked, MANIFEST)
     if size > MOST_OF_MANIFEST:
-        raise _ArchiveError("has a manifest that is too large")
+        raise ArchiveError("has a manifest that is too large")
     content = _content(unpacked, size)
     version = _object(content).get("format")
     if version not in READ:
-        raise _ArchiveError(
+        raise ArchiveError(
             f"is of format {version!r:.20}, and this version reads formats {' and '.join(map(str, READ))}"
         )
     try:
         manifest = Manifest.model_validate_json(content)
     except (ValidationError, RecursionError):
-        raise _ArchiveError(f"has a manifest that is not of format {version}") from None
+        raise ArchiveError(f"has a manifest that is not of format {version}") from None
     if manifest.grid != grid:
-        raise _ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
+        raise ArchiveError(f"holds records of grid {manifest.grid}, not of {grid}")
     _refuse_names_and_sizes(manifest.cells.values())
     return manifest
 
@@ -297,26 +242,26 @@ def _refuse_names_and_sizes(cells: Iterable[PackedCell]) -> None:
     files = [(name, file) for cell in cells for name, file in cell.files.items()]
     for name, _ in files:
         if name not in FILES:
-            raise _ArchiveError(f"names {name!r:.80}, which is no record of a cell")
+            raise ArchiveError(f"names {name!r:.80}, which is no record of a cell")
     if sum(max(file.size, file.stored or 0) for _, file in files) > MOST_BYTES:
-        raise _ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
+        raise ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
 
 
-def _next_size(unpacked: _Unpacked, name: str) -> int:
+def _next_size(unpacked: Unpacked, name: str) -> int:
     """The size of the next member, which must be a file of that name."""
     try:
         member = tarfile.TarInfo.frombuf(unpacked.read(tarfile.BLOCKSIZE), "ascii", "strict")
     except (tarfile.HeaderError, ValueError):
-        raise _ArchiveError("is no archive of records, or is damaged") from None
+        raise ArchiveError("is no archive of records, or is damaged") from None
     if member.name != name:
-        raise _ArchiveError(f"holds {member.name!r:.80} where {name} should be")
+        raise ArchiveError(f"holds {member.name!r:.80} where {name} should be")
     if member.type != tarfile.REGTYPE:
-        raise _ArchiveError(f"holds {name} as something else than a file")
+        raise ArchiveError(f"holds {name} as something else than a file")
     return member.size
 
 
-def _content(unpacked: _Unpacked, size: int) -> bytes:
+def _content(unpacked: Unpacked, size: int) -> bytes:
     content = unpacked.read(size)
     if any(unpacked.read(-size % tarfile.BLOCKSIZE)):
-        raise _ArchiveError("is no archive of records, or is damaged")
+        raise ArchiveError("is no archive of records, or is damaged")
     return content

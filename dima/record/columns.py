@@ -1,9 +1,7 @@
-"""An event log with its rows stored column by column, which compresses by a fifth better.
+"""An event log with its rows stored column by column, which compresses a fifth better.
 
-Numbers of one kind follow one another.
-
-The first line is a JSON list: for each width of rows [width, number of rows]. The log's lines follow, with
-`[<width>` for every row, then the columns of the rows of each width, a line each.
+The first line is a JSON list of [width, number of rows] for each width of rows. The log's lines follow, with
+`[<width>` in the place of every row, then the columns of the rows of each width, a line each.
 """
 
 from __future__ import annotations
@@ -18,9 +16,7 @@ _PLACEHOLDER = re.compile(rb"\[[0-9]+")
 
 
 def to_columns(log: bytes) -> bytes | None:
-    """The log stored by columns; None where that could not be undone, as where a torn row looks like the
-    place of one.
-    """
+    """The log by columns, None if a line looks like the place of a row and could not be restored."""
     rows: dict[int, list[list[bytes]]] = defaultdict(list)
     lines = []
     for line in log.split(b"\n"):
@@ -38,7 +34,7 @@ def to_columns(log: bytes) -> bytes | None:
 
 
 def from_columns(stored: bytes) -> bytes:
-    """The log that `to_columns` was given. Raises ValueError for what it never returns."""
+    """The log of `to_columns`' result. Raises ValueError for anything else."""
     head, *lines = stored.split(b"\n")
     widths = _widths(head)
     first = len(lines) - sum(widths)

@@ -1,18 +1,15 @@
-"""`events.jsonl`: the truth about a run, append-only, one JSON value a line.
+"""`events.jsonl`: the log of a run, append-only, one JSON value a line.
 
 A line is an object with its own number (`seq`, from 0) and kind, or a row of logged numbers.
 
-- `evaluation`: one evaluation, its episodes as lists (one value stands for a list of equal ones); or the mean
-over `episodes`.
-- `columns`: what rows with this `number` hold: where they belong, then the names of each group's values. Said
-once.
+- `evaluation`: one evaluation, its episodes as lists (one value for a list of equal ones), or a mean.
+- `columns`: the columns of rows with this `number`: their place, then the names of each group's values.
 - a row: `[number of its columns, place..., seconds, values...]`.
-- `rewind`: the lines from `to` up to here are superseded. A run that continues from a checkpoint repeats what
-  it had logged after it. Where it repeats itself exactly (always on one CPU device), the lines are there
-  already and are not written twice.
+- `rewind`: the lines from `to` up to here are superseded. A run that resumes from a checkpoint repeats what
+  it logged after it. Lines that it repeats exactly, as always on a CPU, are not written twice.
 
-What is read are events: one for each episode and for each group of a row. Logs of earlier versions have a
-line for each; both may stand in one log.
+Reading gives events, one for each episode and for each group of a row. Logs of earlier versions have a line
+for each; one log may contain both.
 """
 
 from __future__ import annotations
@@ -30,29 +27,30 @@ Event = dict[str, Any]
 Columns = dict[str, Any]
 VARYING = ("seq", "wall_seconds")
 EPISODE = ("return", "length", "success")
-"""What is known of each episode of an evaluation."""
+"""The values of each episode of an evaluation."""
 DIGITS = 3
-"""Significant digits that a logged number keeps, as many as the report shows: a million steps of DIMA are
-1,000 rows of them, and packed they take half of a cell's 40 kB. Whole numbers and returns keep all."""
+"""Significant digits of a logged number, as the report shows them: a million steps of DIMA are 1,000 rows,
+which packed take half of a cell's 40 kB. Whole numbers and returns keep all digits."""
 
 
 class EventLog:
     """The writer of one run's log.
 
-    Args: path: of the file; continued where it exists. position: how many effective events the state that the
-        run continues from had seen; later ones are expected to come again.
+    Args:
+        path: of the file, which may exist.
+        position: the number of effective events at the checkpoint from which the run resumes; it is expected
+            to repeat later ones.
 
     Raises:
-        UserError: the file holds fewer events than `position`, or something that is no event.
+        UserError: the file has fewer events than `position`, or a line that is no event.
     """
 
     def __init__(self, path: Path, position: int = 0) -> None:
         _drop_torn_line(path)
         log = _read_log(path)
         if len(log.events) < position:
-            raise UserError(
-                f"{path} holds {len(log.events)} events where the checkpoint has seen {position}: it is not the log of this run."
-            )
+            counts = f"{len(log.events)} events where the checkpoint has seen {position}"
+            raise UserError(f"{path} holds {counts}: it is not the log of this run.")
         self.position = position
         self._expected = log.events[position:]
         self._columns, self._lines = log.columns, log.lines
@@ -65,7 +63,7 @@ class EventLog:
 
         Args:
             wall_seconds: since the run began.
-            place: where the numbers belong, `env_steps` among it.
+            place: of the numbers in training, such as `env_steps`.
             groups: numbers by group and name.
         """
         values = {
@@ -85,40 +83,30 @@ class EventLog:
         self.position += len(events)
 
     def evaluation(self, wall_seconds: float, episodes: Sequence[Mapping[str, Any]], **place: int) -> None:
-        """Append one evaluation and flush it: `episodes` that have the same keys, at `place`.
-
-        As `scalars` for what is not finite.
-        """
+        """Append one evaluation, `episodes` with the same keys, and flush it; not finite numbers are null."""
         entries = [{name: _finite(value) for name, value in episode.items()} for episode in episodes]
         listed = {name: [entry[name] for entry in entries] for name in entries[0]}
-        numbers = (
-            entries[0]
-            if "episodes" in entries[0]
-            else {name: _once(name, values) for name, values in listed.items()}
-        )
-        told = {"kind": "evaluation", **place, **numbers}
-        events = _episodes(told)
+        numbers = {name: _once(name, values) for name, values in listed.items()}
+        line = {"kind": "evaluation", **place, **(entries[0] if "episodes" in entries[0] else numbers)}
+        events = _episodes(line)
         if not self._repeats(events, wall_seconds):
-            self._append({"seq": self._lines, **told, "wall_seconds": round(wall_seconds, 1)})
+            self._append({"seq": self._lines, **line, "wall_seconds": round(wall_seconds, 1)})
         self.position += len(events)
 
     def _repeats(self, events: Sequence[Event], wall_seconds: float) -> bool:
-        """Whether the log holds these events next. Where it holds others, they are superseded."""
-        if [_content(event) for event in self._expected[: len(events)]] == [
-            _content(event) for event in events
-        ]:
+        """Whether the log has these events next; if it has others, they are superseded."""
+        expected = self._expected[: len(events)]
+        if list(map(_content, expected)) == list(map(_content, events)):
             del self._expected[: len(events)]
             return True
         if self._expected:
-            to = self._expected[0]["seq"]
-            self._append(
-                {"seq": self._lines, "kind": "rewind", "to": to, "wall_seconds": round(wall_seconds, 1)}
-            )
+            rewind = {"seq": self._lines, "kind": "rewind", "to": self._expected[0]["seq"]}
+            self._append({**rewind, "wall_seconds": round(wall_seconds, 1)})
             self._expected = []
         return False
 
     def _number_of(self, columns: Columns) -> int:
-        """The number under which rows with these columns are known, said before the first of them."""
+        """The number of these columns, which are logged before the first row with them."""
         known = [json.dumps(others) for others in self._columns]  # as text: the order of groups counts
         if json.dumps(columns) not in known:
             self._append({"seq": self._lines, "kind": "columns", "number": len(known), **columns})
@@ -132,7 +120,7 @@ class EventLog:
         self._lines += 1
 
     def sync(self) -> None:
-        """Flush to the disk itself: before a checkpoint counts on what is logged."""
+        """Flush to the disk itself, before a checkpoint refers to the log."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -141,27 +129,24 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[Event]:
-    """The effective events: those of complete lines in order, without those that a `rewind` superseded.
+    """The effective events: those of complete lines in order, without superseded ones.
 
     Raises:
-        UserError: a line other than the last is none of this format, or is not where its number says.
+        UserError: a line other than the last is not of this format, or has a wrong number.
     """
     return _read_log(path).events
 
 
 def parse_events(content: bytes, place: str, kind: str | None = None) -> list[Event]:
-    """The effective events in the content of a log, as `read_events`.
+    """The effective events in the content of a log, as `read_events`; messages call it `place`.
 
-    `place` names it where it is not in order.
-
-    Of events of another `kind` than the one asked for no more is read than where they begin and end: most of
-    a long log are scalars.
+    With a `kind`, other events are skipped without parsing them: most of a long log are scalars.
     """
     return _parse_log(content, place, kind).events
 
 
 def logged(name: str, value: float) -> float | None:
-    """The number of that name as it is logged."""
+    """The number of that name as it is logged, None if it is not finite."""
     finite = _finite(float(value))
     if finite is None:
         return None
@@ -172,7 +157,7 @@ def logged(name: str, value: float) -> float | None:
 
 @dataclass
 class _Log:
-    """What lines hold: effective events, the columns of rows by number, and how many lines there are."""
+    """Effective events, the columns of rows by number, and the number of lines."""
 
     events: list[Event] = field(default_factory=list)
     columns: list[Columns] = field(default_factory=list)
@@ -208,9 +193,7 @@ def _is_of_another_kind(line: str, number: int, kind: str) -> bool:
 
 
 def _read_line(log: _Log, line: Any, kind: str | None) -> None:
-    """Add what the line holds. Raises ValueError, or what else a wrong type raises, where it is none of this
-    format.
-    """
+    """Add the events of the line. Raises ValueError or others for a line that is not of this format."""
     if isinstance(line, list):
         log.events += _groups(line, log)
         return
@@ -253,7 +236,7 @@ def _groups(row: list[Any], log: _Log) -> list[Event]:
 
 
 def _episodes(evaluation: Event) -> list[Event]:
-    """The events of an evaluation, one an episode; the evaluation itself where only a mean is known."""
+    """The events of an evaluation, one an episode, or the evaluation itself if it has only a mean."""
     returns = evaluation["return"]
     if not isinstance(returns, list):
         return [evaluation]
@@ -277,15 +260,12 @@ def _natural(number: Any) -> int:
 
 
 def _once(name: str, values: list[Any]) -> Any:
-    """One value for a list of equal ones.
-
-    Returns stay a list, by which episodes are told from a mean over them.
-    """
+    """One value for a list of equal ones; returns stay a list, which distinguishes episodes from a mean."""
     return values if name == "return" or any(value != values[0] for value in values) else values[0]
 
 
 def _content(event: Event) -> Event:
-    """What a run that repeats itself logs again; an earlier version logged all digits of a number."""
+    """What a repeating run logs again; earlier versions logged all digits of a number."""
     content = {name: value for name, value in event.items() if name not in VARYING}
     if event["kind"] == "scalars":
         content["values"] = {
@@ -295,7 +275,7 @@ def _content(event: Event) -> Event:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut off what a kill left of a line that was being written."""
+    """Remove an incomplete last line that a kill left."""
     if not path.exists():
         return
     content = path.read_bytes()

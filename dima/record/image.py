@@ -1,4 +1,4 @@
-"""Which image a process runs in, by the digest of the image's file, and whether images.lock knows it."""
+"""The image that a process runs in, by the digest of its file, and whether images.lock lists it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 
 from dima.record.files import read_json, write_json
 
-LOCK = "images.lock"  # beside the images: name -> what was built
+LOCK = "images.lock"  # in the images' folder: builds by name
 NO_IMAGE = "none"
 
 
 def image_of_process(environ: Mapping[str, str] = os.environ) -> str:
-    """The image that this process runs in.
+    """The image of this process: `none`, `sha256:<hex>`, or the same marked `unpinned` if not in images.lock.
 
-    `none`, `sha256:<hex>`, or the same marked `unpinned` where images.lock says otherwise.
-
-    Apptainer names the image's file in every process that it starts; only the file itself says what is in it.
+    Apptainer gives every process the path of its image.
     """
     name = environ.get("APPTAINER_CONTAINER")
     if not name:
@@ -32,10 +30,7 @@ def image_of_process(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """`sha256:<hex>` of the file.
-
-    Read anew only when its size or time of change is not what it was; kept beside it where it may be.
-    """
+    """`sha256:<hex>` of the file, cached next to it if possible until its size or time of change differs."""
     stamp = path.with_name(f"{path.name}.digest")
     status = path.stat()
     seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
@@ -50,6 +45,6 @@ def file_digest(path: Path) -> str:
 
 
 def locked(image: Path) -> dict[str, Any]:
-    """What images.lock says of the image, empty where it says nothing."""
+    """The entry of the image in images.lock, empty without one."""
     entry = (read_json(image.with_name(LOCK)) or {}).get(image.stem)
     return entry if isinstance(entry, dict) else {}

@@ -1,7 +1,6 @@
-"""Sacred's copy of a run: configuration, scalars and outcome, in files and, where a database is named, in
-MongoDB too.
+"""Sacred's copy of a run: configuration, scalars and result, in files and, if configured, in MongoDB.
 
-Never the only copy, never a reason to stop.
+It is never the only copy, and its failures never stop a run.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ Metrics = Callable[[str, float, int], None]
 
 
 def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[Metrics], Result]) -> Result:
-    """Call `run` inside a Sacred run below `folder`'s `sacred`, numbered 1, 2, ... from one process of the
-    cell to the next.
+    """Call `run` inside a Sacred run in `<folder>/sacred/<n>`; processes of a cell count n from 1.
 
     Args:
         name: of the Sacred experiment.
@@ -30,7 +28,7 @@ def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[
         run: receives the function that logs a scalar.
 
     Raises:
-        UserError: a database is named that cannot be one (see `database_address`); before anything is run.
+        UserError: the configured database is invalid (see `database_address`); nothing ran.
     """
     experiment = _experiment(name, config, folder)
     results: list[Result] = []
@@ -44,12 +42,12 @@ def recorded(name: str, config: Mapping[str, Any], folder: Path, run: Callable[[
 
 
 def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:
-    with warnings.catch_warnings():  # Sacred 0.8 imports pkg_resources, which says that it is deprecated
+    with warnings.catch_warnings():  # Sacred 0.8 imports the deprecated pkg_resources
         warnings.simplefilter("ignore")
         from sacred import Experiment
         from sacred.observers import FileStorageObserver
     experiment = Experiment(name, base_dir=str(Path(__file__).parent), save_git_info=False)
-    # the commit is in the provenance; Sacred would copy the files again for every run
+    # the provenance has the commit; Sacred would copy the files for every run
     experiment.sources.clear()
     experiment.add_config(dict(config))
     experiment.observers.append(FileStorageObserver(folder / "sacred", copy_sources=False))
@@ -63,7 +61,7 @@ def _experiment(name: str, config: Mapping[str, Any], folder: Path) -> Any:
 
 
 def _quiet_logger() -> logging.Logger:
-    """The cell says itself how it ended; Sacred would say it again."""
+    """Sacred would repeat the cell's own messages."""
     logger = logging.getLogger("dima.sacred")
     logger.setLevel(logging.CRITICAL)
     return logger

@@ -1,7 +1,4 @@
-"""The files of a cell's attempts as they are at one moment.
-
-What the database is given, live and by `dima sync`.
-"""
+"""The files of a cell's attempts at one moment, for the database."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ from typing import Any
 from dima.errors import UserError
 
 RECORDS = ("config.json", "provenance.json", "status.json", "events.jsonl", "summary.json")
-"""What a cell writes of an attempt."""
+"""The files of an attempt."""
 STUDIES = ("studies/prediction.csv", "studies/orders.csv", "studies/frames.npz")
-"""Those of its world model that tables and figures of a grid show."""
+"""The studies of its world model that a grid's tables and figures show."""
 FILES = RECORDS + STUDIES
-"""The names, and the only names, that the database holds files under."""
+"""The only names of files in the database."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Attempt:
         grid: of the cell.
         cell: `<task>/<method>/seed-<k>`.
         number: 1, 2, ...
-        current: whether it is the one that tables read; the others were set aside.
+        current: whether tables read it; the others were set aside.
         folder: of its files.
     """
 
@@ -56,10 +53,7 @@ class Snapshot:
     files: dict[str, bytes]
 
     def json(self, name: str) -> dict[str, Any]:
-        """The object in the file, empty where there is none.
-
-        What cannot be read is kept as it is, and refused by who reads it.
-        """
+        """The JSON object in the file, empty if there is none."""
         try:
             content = json.loads(self.files.get(name, b""))
         except ValueError:
@@ -68,29 +62,23 @@ class Snapshot:
 
 
 def attempts(folder: Path, grid: str, cell: str) -> list[Attempt]:
-    """The attempts that have left records below a cell's folder, the current one last.
-
-    Raises UserError as `read_record`.
-    """
+    """The attempts with records below a cell's folder, the current one last. Raises as `read_record`."""
     set_aside = {int(path.name): path for path in (folder / "attempts").glob("[0-9]*") if path.name.isdigit()}
     found = [Attempt(grid, cell, number, False, path) for number, path in sorted(set_aside.items())]
     if not has_records(folder):
         return found
-    known = Snapshot(
-        Attempt(grid, cell, 0, True, folder),
-        {"provenance.json": read_record(folder, "provenance.json") or b""},
-    )
-    number = known.json("provenance.json").get("attempt")
+    name = "provenance.json"
+    known = Snapshot(Attempt(grid, cell, 0, True, folder), {name: read_record(folder, name) or b""})
+    number = known.json(name).get("attempt")
     if not isinstance(number, int):
         number = 1 + max(set_aside, default=0)
-    # where a kill stopped the setting aside half way, the attempt is still the current one
-    return [attempt for attempt in found if attempt.number != number] + [
-        Attempt(grid, cell, number, True, folder)
-    ]
+    # an attempt whose files are only partly set aside, after a kill, is still the current one
+    others = [attempt for attempt in found if attempt.number != number]
+    return [*others, Attempt(grid, cell, number, True, folder)]
 
 
 def has_records(folder: Path) -> bool:
-    """Whether a file of a cell lies in the folder."""
+    """Whether the folder has a file of a cell."""
     return any(os.path.lexists(folder / name) for name in RECORDS)
 
 
@@ -101,10 +89,10 @@ def take(attempt: Attempt) -> Snapshot:
 
 
 def read_record(folder: Path, name: str) -> bytes | None:
-    """The content of a cell's file, None where it is absent.
+    """The content of a cell's file, None if it is missing.
 
     Raises:
-        UserError: the name is not one of FILES, or is that of a link or of anything else than a file.
+        UserError: the name is not one of FILES, or the path is a link or anything else than a file.
     """
     path = folder / require_record(name)
     try:
@@ -122,10 +110,7 @@ def read_record(folder: Path, name: str) -> bytes | None:
 
 
 def require_record(name: str) -> str:
-    """The name, if it is one of FILES.
-
-    Raises UserError otherwise: a path as a name could leave the run's place.
-    """
+    """The name, if it is one of FILES; raises UserError for others, such as a path out of the folder."""
     if name not in FILES:
         raise UserError(f"{name!r} is not a record of a cell; the records are {', '.join(FILES)}.")
     return name
@@ -134,14 +119,13 @@ def require_record(name: str) -> str:
 def cell_folders(results_dir: Path, grid: str) -> dict[str, Path]:
     """Cell name -> folder, for every folder of the grid that holds records.
 
-    Raises: UserError: there is no such grid below the folder, or records lie in a folder whose name is that
-        of no cell.
+    Raises:
+        UserError: there is no such grid below the folder, or a folder with records has no name of a cell.
     """
     cells_dir = results_dir / grid / "cells"
     if not cells_dir.is_dir():
-        raise UserError(
-            f"There is no {cells_dir}; the grids in {results_dir} are {', '.join(grids_in(results_dir)) or 'none'}."
-        )
+        grids = ", ".join(grids_in(results_dir)) or "none"
+        raise UserError(f"There is no {cells_dir}; the grids in {results_dir} are {grids}.")
     found: dict[str, Path] = {}
     for folder in sorted(cells_dir.glob("*/*/*")):
         if folder.is_dir() and (has_records(folder) or (folder / "attempts").is_dir()):
@@ -153,7 +137,7 @@ def cell_folders(results_dir: Path, grid: str) -> dict[str, Path]:
 
 
 def grids_in(results_dir: Path) -> list[str]:
-    """The grids that have cells below the folder. Raises UserError where the folder does not exist."""
+    """The grids with cells below the folder. Raises UserError if the folder does not exist."""
     if not results_dir.is_dir():
         raise UserError(f"There is no folder {results_dir}.")
     return sorted(path.parent.name for path in results_dir.glob("*/cells") if path.is_dir())

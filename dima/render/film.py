@@ -1,4 +1,4 @@
-"""`dima render`: a policy's episode as an MP4 (H.264), as fast as it happens."""
+"""`dima render`: a policy's episode as an MP4 (H.264) in real time."""
 
 from __future__ import annotations
 
@@ -40,11 +40,16 @@ Act = Callable[
 class Order:
     """What to film.
 
-    Attributes: task: by its name in `envs.TASKS`. policy: `random` (uniform in [-1, 1]), `scripted`, or the
-        folder of a cell, whose newest checkpoint then acts by its mean. preset: of the task; None: the
-        trained policy's own, else the task's first. seed: of the environment and of random actions. steps: to
-        film, over as many episodes as they take; None: one episode. size: width and height in pixels, even as
-        H.264 wants them. output: the file, which ends in .mp4. overwrite: replace the file where it exists.
+    Attributes:
+        task: its name in `envs.TASKS`.
+        policy: `random` (uniform in [-1, 1]), `scripted`, or the folder of a cell, whose newest checkpoint
+            acts by its mean.
+        preset: of the task; None: the trained policy's, else the task's first.
+        seed: of the environment and of random actions.
+        steps: over any number of episodes; None: one episode.
+        size: width and height in pixels, even numbers for H.264.
+        output: the file, which ends in .mp4.
+        overwrite: whether to replace an existing file.
     """
 
     task: str
@@ -58,10 +63,10 @@ class Order:
 
 
 def render(order: Order) -> str:
-    """Write the film, whole or not at all, and return one line about it.
+    """Write the film, complete or not at all, and return one line about it.
 
     Raises:
-        UserError, envs.EnvironmentsError: something the user can put right; nothing is written.
+        UserError, envs.EnvironmentsError: a fault that the user can correct; nothing is written.
         DivergedError: an action or the simulation is not finite.
     """
     _check_output(order)
@@ -78,11 +83,12 @@ def render(order: Order) -> str:
         raise DivergedError(f"{error}; no film was written.") from error
     finally:
         environment.close()
-    return f"{order.output}: {film.taken:,} steps, {film.drawn:,} frames at {float(film.rate):g} a second, reward {film.reward:.1f}"
+    frames = f"{film.drawn:,} frames at {float(film.rate):g} a second"
+    return f"{order.output}: {film.taken:,} steps, {frames}, reward {film.reward:.1f}"
 
 
 class _Film:
-    """The pictures of a run, with what was counted on the way. A step is drawn before it is taken."""
+    """The pictures of a run, with counts of steps and frames. A step is drawn before it is taken."""
 
     def __init__(self, order: Order, environment: envs.BatchedEnvironment, act: Act) -> None:
         self.order, self.environment, self.act = order, environment, act
@@ -146,7 +152,7 @@ def _policy(order: Order, environment: envs.BatchedEnvironment, trained: CellCon
 
 
 class _Trained:
-    """A learner's policy, begun afresh with every episode: it may remember what it has seen."""
+    """A learner's policy, reset at every episode because it may be recurrent."""
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
@@ -164,13 +170,12 @@ class _Trained:
 
 
 def _trained_config(order: Order) -> CellConfig:
-    """What the cell was told. Refuses another task or preset than the cell's own."""
+    """The cell's configuration. Raises UserError for another task or preset than the cell's."""
     path = Path(order.policy) / "config.json"
     stored: dict[str, Any] | None = read_json(path) if path.is_file() else None
     if stored is None:
-        raise UserError(
-            f"Unknown policy {order.policy!r}: choose random, scripted, or the folder of a cell, where its config.json lies."
-        )
+        choices = "choose random, scripted, or the folder of a cell, with its config.json"
+        raise UserError(f"Unknown policy {order.policy!r}: {choices}.")
     try:
         config = CellConfig.model_validate_json(json.dumps(stored["config"]))
     except (ValidationError, KeyError, TypeError) as error:
@@ -179,19 +184,17 @@ def _trained_config(order: Order) -> CellConfig:
         raise UserError(f"{path} holds no configuration that this version can read.") from error
     if config.engine == "checkout":
         raise UserError(
-            f"{order.policy} was trained by the program of a checkout of its method: its policy cannot be loaded here."
+            f"{order.policy} was trained by a checkout's program: its policy cannot be loaded here."
         )
-    for name, asked, own in (
-        ("task", order.task, config.task.name),
-        ("preset", order.preset, config.task.preset),
-    ):
+    names = (("task", order.task, config.task.name), ("preset", order.preset, config.task.preset))
+    for name, asked, own in names:
         if asked not in (None, own):
             raise UserError(f"{order.policy} was trained on {name} {own}, not {asked}.")
     return config
 
 
 def _trained_learner(config: CellConfig, folder: Path) -> Learner:
-    """The cell's learner on the CPU, with the policy of its newest sound checkpoint."""
+    """The cell's learner on the CPU, with the policy of its newest valid checkpoint."""
     state, faults = load_checkpoint(folder / "checkpoint")
     for fault in faults:
         print(fault)

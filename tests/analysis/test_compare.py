@@ -78,7 +78,7 @@ def test_fewer_seeds_than_planned_is_partial_even_outside_the_band(sample: Any) 
 
 def test_fewer_seeds_than_the_papers_number_rests_on_is_partial(sample: Any) -> None:
     verdict = compare(sample([260.0, 262.0]), PAPER, comparable_task=True)
-    assert (verdict.word, verdict.reason) == ("partial n=2/4", "the paper's number rests on 4 runs")
+    assert (verdict.word, verdict.reason) == ("partial n=2/4", "the paper's number is of 4 runs")
     assert compare(sample([260.0] * 4), PAPER._replace(runs=8), comparable_task=True).word == "partial n=4/8"
 
 

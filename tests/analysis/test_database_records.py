@@ -19,6 +19,7 @@ from dima.analysis.figures.write import write_figures
 from dima.analysis.records.database import DatabaseRecords
 from dima.analysis.records.files import Records
 from dima.analysis.report.write import write_report
+from dima.analysis.results import GridResults
 from dima.analysis.tables.write import write_tables
 from dima.config.grid import CellKey
 from dima.errors import UserError
@@ -91,7 +92,7 @@ def test_every_state_gives_the_same_bytes(
         assert from_database == from_files
         assert len(from_files) >= 3
     for to, source in ((results, None), (tmp_path / "other", records)):
-        write_report(grid, to, hashes, source)
+        write_report(GridResults(grid, source, hashes), to)
     reports = [folder_bytes(to / "trial/report") for to in (results, tmp_path / "other")]
     assert reports[0] == reports[1]
     assert len(reports[0]) > len(KEYS)
@@ -132,7 +133,7 @@ def test_what_is_refused_in_files_is_refused_in_the_database_in_the_same_words(
     said = []
     for records in (None, in_database()):
         with pytest.raises(UserError) as caught:
-            write_figures(grid, results, None, records)
+            write_figures(GridResults(grid, records), results)
         said.append(re.sub(r"\S*/cells/| in the database of DIMA_MONGO_URI", "", str(caught.value)))
     assert said[0] == said[1]
 
@@ -156,11 +157,11 @@ def test_a_file_that_is_not_whole_is_refused(
         with pytest.raises(
             UserError, match=r"seed-1/summary\.json in the database of DIMA_MONGO_URI is not whole"
         ):
-            write_tables(grid, results, None, DatabaseRecords(place, "trial"))
+            write_tables(GridResults(grid, DatabaseRecords(place, "trial")), results)
     sync(place, results)
-    write_tables(grid, results, None, DatabaseRecords(place, "trial"))
+    write_tables(GridResults(grid, DatabaseRecords(place, "trial")), results)
 
 
 def test_an_empty_database_has_run_nothing(grid: Any, results: Path, databases: Any) -> None:  # noqa: F811
-    write_tables(grid, results, None, DatabaseRecords(Address(databases.uri(), "X"), "trial"))
+    write_tables(GridResults(grid, DatabaseRecords(Address(databases.uri(), "X"), "trial")), results)
     assert (results / "trial/tables/final_returns.md").read_text().count("not run") >= 2

@@ -10,10 +10,11 @@ import pytest
 from elsewhere import assert_same_bytes_elsewhere
 from matplotlib.colors import to_hex
 
-from dima.analysis.figures.learning_curves import draw
+from dima.analysis.figures.learning_curves import draw_curves
 from dima.analysis.figures.profiles import draw_profiles
 from dima.analysis.figures.style import style
 from dima.analysis.figures.write import _figures, figure_paths, write_figures
+from dima.analysis.results import GridResults
 from dima.analysis.returns.curves import make_panel
 from dima.analysis.returns.rows import build_rows, final_rows
 from dima.analysis.returns.scores import suite_scores
@@ -114,7 +115,7 @@ def test_a_figure_shows_colours_seeds_labels_and_empty_panels(
     for key in grid.cells[:5]:
         write_cell(key, 100.0 * key.seed, 1_000_000)
     with style():
-        figure = draw(
+        figure = draw_curves(
             "Learning curves", [panel_of(grid, results, task) for task in ("ant-2x4", "halfcheetah-2x3")]
         )
     drawn, empty = figure.axes
@@ -131,13 +132,14 @@ def test_a_figure_shows_colours_seeds_labels_and_empty_panels(
     assert [text.get_text() for text in legend.get_texts()] == ["dima", "mappo"]
     caption = legend.get_title().get_text()
     assert max(len(line) for line in caption.splitlines()) <= 78  # what fits into 6.5 inches
-    band = "line: mean over n completed seeds; band: 95 % stratified bootstrap interval, minimum to maximum where n < 3"
+    band = "95 % stratified bootstrap interval, minimum to maximum where n < 3"
+    band = f"line: mean over n completed seeds; band: {band}"
     assert caption.replace("\n", " ") == f"{band} dashes at the right: the paper's final return"
 
 
 def test_a_suite_without_any_run_still_has_its_figure(make_grid: Any, results: Path) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima"], [1])]})
-    paths = write_figures(grid, results)
+    paths = write_figures(GridResults(grid, results), results)
     assert paths == figure_paths(grid, results)
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
     assert [path.read_bytes()[:4] for path in paths] == [b"%PDF", b"\x89PNG", b"<?xm"]
@@ -148,7 +150,7 @@ def test_an_ablation_is_drawn_with_its_own_line(make_grid: Any, results: Path, w
     for key in grid.cells:
         write_cell(key, 1.0, 4000)
     with style():
-        axis = draw("Learning curves", [panel_of(grid, results, "push-mass")]).axes[0]
+        axis = draw_curves("Learning curves", [panel_of(grid, results, "push-mass")]).axes[0]
     looks = {(to_hex(line.get_color()), str(line.get_linestyle())) for line in axis.lines}
     assert looks == {("#0072b2", "-"), ("#7f7f7f", ":"), ("#7f7f7f", "-.")}
 
@@ -164,7 +166,7 @@ def test_figures_have_the_same_bytes_in_another_process_at_another_time(
     )
     for key in grid.cells:
         write_cell(key, 10.0 * key.seed, 4000)
-    paths = write_figures(grid, results)
+    paths = write_figures(GridResults(grid, results), results)
     assert paths == figure_paths(grid, results)
     assert_same_bytes_elsewhere(write_figures, paths, tmp_path / "config", results)
 
@@ -180,9 +182,8 @@ def test_the_ablation_shows_all_its_seeds_and_its_methods_alone(
     )
     for key in grid.cells:
         write_cell(key, float(key.seed), grid.task(key.task).env_steps)
-    experiments = {name: build_rows(grid, name, results) for name in grid.experiments}
     with style():
-        *others, ablation = _figures(grid, experiments)
+        *others, ablation = _figures(GridResults(grid, results))
     assert [figure.get_suptitle().split(" (")[0] for figure in others] == [
         "Learning curves, toy",
         "Learning curves, MAMuJoCo",

@@ -9,11 +9,30 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
-    "dima", "dima.analysis", "dima.campaign", "dima.cell.lock", "dima.config", "dima.errors", "dima.config.grid", "dima.record",
-    "dima.record.archive", "dima.record.attempt", "dima.record.cell_state",
-    "dima.record.columns", "dima.record.mongo.database", "dima.record.events", "dima.record.files",
-    "dima.record.snapshot", "dima.config.studied", "dima.config.yaml_file",
-}  # fmt: skip
+    "dima",
+    "dima.analysis",
+    "dima.campaign",
+    "dima.cell",
+    "dima.cell.cards",
+    "dima.cell.lock",
+    "dima.config",
+    "dima.config.grid",
+    "dima.config.studied",
+    "dima.config.yaml_file",
+    "dima.errors",
+    "dima.options",
+    "dima.record",
+    "dima.record.archive",
+    "dima.record.attempt",
+    "dima.record.columns",
+    "dima.record.compressed",
+    "dima.record.events",
+    "dima.record.files",
+    "dima.record.mongo",
+    "dima.record.mongo.database",
+    "dima.record.snapshot",
+    "dima.words",
+}
 SCRIPT = """
 import importlib, pkgutil, sys
 import dima.analysis, dima.campaign

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dima.analysis.records.load import load_cells, read_curve
+from dima.analysis.results import GridResults
 from dima.analysis.tables.write import write_tables
 from dima.config.grid import CellKey
 from dima.errors import UserError
@@ -194,7 +195,7 @@ def test_a_torn_event_log_is_refused_where_a_table_needs_it(
     first, *others = path.read_text().splitlines()
     path.write_text("\n".join([first[:60], *others, ""]))
     with pytest.raises(UserError, match=r"Line 1 of .*seed-1/events\.jsonl is not event 0 of a run"):
-        write_tables(grid, results)
+        write_tables(GridResults(grid, results), results)
     assert not (results / "trial/tables").exists()
 
 
@@ -203,6 +204,6 @@ def test_the_event_log_of_another_cell_is_refused(grid: Any, results: Path, writ
     shutil.copy(first / "events.jsonl", second / "events.jsonl")
     with pytest.raises(
         UserError,
-        match=r"seed-2/events\.jsonl does not hold the final evaluation of the cell.s summary",
+        match=r"seed-2/events\.jsonl does not hold the final evaluation of its summary",
     ):
-        write_tables(grid, results)
+        write_tables(GridResults(grid, results), results)

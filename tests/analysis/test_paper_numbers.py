@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbers, read_prediction_errors
+from dima.analysis.reference import PaperNumber, number_for, read_paper_numbers, read_prediction_errors
 from dima.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -110,9 +110,9 @@ def test_numbers_keep_their_digits_and_their_origin() -> None:
     assert ablation["door-open-inward", "dima-joint"][0].text == "235.1 ± 68.1 (8)"
 
 
-def test_the_number_beside_ours_is_of_the_same_budget_or_the_next_larger() -> None:
+def test_the_number_for_ours_is_of_the_same_budget_or_the_next_larger() -> None:
     numbers = read_paper_numbers("ablation_returns")["bottle-cap", "dima"]
-    beside = {steps: number_beside(numbers, steps) for steps in (50_000, 150_000, 150_001, 300_001)}
+    beside = {steps: number_for(numbers, steps) for steps in (50_000, 150_000, 150_001, 300_001)}
     assert {steps: number and number.mean for steps, number in beside.items()} == {
         50_000: 251.8,
         150_000: 248.2,

@@ -29,6 +29,7 @@ from dima.analysis.paths import (
 )
 from dima.analysis.records.files import FileRecords
 from dima.analysis.records.load import load_cells
+from dima.analysis.results import GridResults
 from dima.analysis.studies.frames import read_frames
 from dima.analysis.studies.pictured_cells import ordered_methods, pictured_cells
 from dima.analysis.studies.points import Interval
@@ -194,7 +195,8 @@ def test_what_is_missing_is_said_in_its_place(
     cell(grid, "dima-joint", 1)
     cell(grid, "mamba", 1)
     figure = imagination(grid, results)
-    refusal = "The frames of mamba are drawn from predicted observations, and those of push-mass with preset paper do not determine the state."
+    refusal = "The frames of mamba are drawn from predicted observations, "
+    refusal += "and those of push-mass with preset paper do not determine the state."
     assert rows_of(figure) == [
         ("real", [("not made", "")]),
         ("dima seed 1", [("diverged", "")]),
@@ -266,7 +268,7 @@ def test_errors_are_averaged_over_the_seeds_with_a_bootstrap_interval(
     part, _ = figure.subfigs
     assert (
         part.get_suptitle().replace("\n", " ")
-        == "dima seed 1 on PushMass, preset paper; policy: dima seed-1; t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}37"
+        == "dima seed 1 on PushMass, preset paper; policy: dima seed-1; t\u00a0=\u00a037"
     )
 
 
@@ -307,7 +309,7 @@ def test_a_torn_or_foreign_file_is_refused_by_name(
     path.write_bytes(content)
     for of in (None, "world-models"):
         with pytest.raises(UserError) as caught:
-            write_figures(grid, results, of=of)
+            write_figures(GridResults(grid, results), results, of=of)
         assert str(caught.value).startswith(f"{path} {words}")
     assert not (results / "trial/figures").exists()
 
@@ -388,7 +390,7 @@ def test_a_torn_study_of_orders_is_refused_by_name(grid: Grid, results: Path, ce
     path = cell(grid, "dima", 3, {"random": 1.0}) / "studies/orders.csv"
     path.write_text(path.read_text()[:-4])
     with pytest.raises(UserError) as caught:
-        write_figures(grid, results)
+        write_figures(GridResults(grid, results), results)
     assert str(caught.value).startswith(f"{path} ends within a line")
 
 
@@ -408,7 +410,7 @@ def test_a_synthetic_study_in_a_real_cell_is_refused_and_the_reverse(
     else:
         path.write_text("order,horizon,error,synthetic\nrandom,1,1.0,made up\n")
     with pytest.raises(UserError) as caught:
-        write_figures(grid, results, of="world-models")
+        write_figures(GridResults(grid, results), results, of="world-models")
     assert (
         str(caught.value) == f"{path} and the summary of its cell do not agree on whether they are synthetic."
     )
@@ -419,12 +421,12 @@ def test_synthetic_pictures_say_so_and_never_stand_among_real_returns(
 ) -> None:
     word = "SYNTHETIC: made up"
     write_frames(cell(grid, "dima", 1, {"random": 1.0}, synthetic=word), synthetic=np.array(word))
-    for path in write_figures(grid, results, of="world-models"):
+    for path in write_figures(GridResults(grid, results), results, of="world-models"):
         if path.suffix == ".svg":
             assert path.read_text(encoding="utf-8").count("<!-- SYNTHETIC") == 2
     cell(grid, "mappo", 1)
     with pytest.raises(UserError, match="never shown together"):
-        write_figures(grid, results)
+        write_figures(GridResults(grid, results), results)
 
 
 @pytest.mark.slow
@@ -434,7 +436,7 @@ def test_files_have_the_same_bytes_in_another_process_at_another_time(
 ) -> None:
     for seed in (1, 2, 3):
         write_frames(cell(grid, "dima", seed, {"random": 0.1 * seed, "descending": 0.2}))
-    paths = write_figures(grid, results, of="world-models")
+    paths = write_figures(GridResults(grid, results), results, of="world-models")
     assert paths == figure_paths(grid, results, "world-models")
     assert [path.name for path in paths] == [
         f"{name}.{end}" for name in ("imagination", "agent_order") for end in ("pdf", "png", "svg")
@@ -484,7 +486,9 @@ def test_only_experiments_of_returns_are_compared_by_their_returns(
     assert tasks_by_suite(grid) == {"toy": ["push-mass"]}
     assert figure_names(grid) == ["learning_curves_toy", "imagination", "agent_order"]
     assert figure_names(grid, "returns") == ["learning_curves_toy"]
-    assert [path.name for path in write_tables(grid, results) if path.suffix == ".md"] == [
+    assert [
+        path.name for path in write_tables(GridResults(grid, results), results) if path.suffix == ".md"
+    ] == [
         "final_returns.md",
         "suite_summary.md",
         "sample_efficiency.md",

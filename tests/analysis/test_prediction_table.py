@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dima.analysis.reference import PREDICTION_METHODS, PREDICTION_TASKS, read_prediction_errors
+from dima.analysis.results import GridResults
 from dima.analysis.studies.prediction import prediction_rows
 from dima.analysis.tables.write import table_paths, write_tables
 from dima.config.grid import Grid, load_grid
@@ -103,7 +104,7 @@ def test_the_errors_of_the_model_on_held_out_segments_stand_beside_the_papers(
         f"other physics: port; {DATA}; 1 not studied (seed 3)",
     )
     assert {row.rank for row in (dima, joint, dima_20, joint_20)} == {""}  # one of the two lacks a seed
-    assert write_tables(grid, results) == table_paths(grid, results)
+    assert write_tables(GridResults(grid, results), results) == table_paths(grid, results)
     text = (results / "trial/tables/prediction_error.md").read_text(encoding="utf-8")
     assert (
         "| pen  |      15 | dima       |   3/3 | 4.500 ± 3.969 | 6.667 ± 1.764 | not comparable [1] |" in text
@@ -132,7 +133,7 @@ def test_what_was_not_run_not_studied_or_is_another_physics_is_said(
         "not comparable",
         f"lineages mixed across the seeds: bridge, port; {DATA}; 1 stale (seed 3)",
     )
-    write_tables(grid, results, hashes)
+    write_tables(GridResults(grid, results, hashes), results)
     lines = (results / "trial/tables/prediction_error.csv").read_text(encoding="utf-8").splitlines()
     assert lines[2].startswith(
         ",pen,15,dima-joint,2,3,1;2,1 stale (seed 3),3;3,,,6.676,1.762,slides Table 8,not comparable,"
@@ -145,16 +146,16 @@ def test_a_study_that_is_synthetic_where_its_cell_is_not_is_refused(
     write("dima", 1, 0.2, label="made up")
     with pytest.raises(
         UserError,
-        match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether they are synthetic",
+        match=r"seed-1/studies/prediction\.csv and the summary of its cell do not agree on whether",
     ):
-        write_tables(grid, results)
+        write_tables(GridResults(grid, results), results)
 
 
 def test_a_torn_study_is_refused_by_name(grid: Grid, results: Path, write: Any) -> None:
     path = write("dima", 2, 0.2) / "studies/prediction.csv"
     path.write_text(path.read_text()[:-5])
     with pytest.raises(UserError, match=r"seed-2/studies/prediction\.csv ends within a line"):
-        write_tables(grid, results)
+        write_tables(GridResults(grid, results), results)
 
 
 def test_tasks_and_methods_are_those_of_the_papers_table() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dima.analysis.results import GridResults
 from dima.analysis.returns.ranks import ranks
 from dima.analysis.returns.rows import build_rows
 from dima.analysis.tables.write import write_tables
@@ -46,7 +47,7 @@ def test_rows_of_another_physics_or_with_a_missing_seed_have_no_rank(
     rows = build_rows(grid, "final_returns", results)
     assert {row.sample.method: row.rank for row in rows if row.sample.task == "push-mass"} == expected
     assert {row.rank for row in rows if row.sample.task == "ant-2x4"} == {""}
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     texts = {
         ending: (results / f"trial/tables/final_returns.{ending}").read_text(encoding="utf-8")
         for ending in ("csv", "md", "tex")

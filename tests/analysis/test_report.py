@@ -17,6 +17,7 @@ from analysis.html_page import Element, read_page
 from made_frames import write_frames
 
 from dima.analysis.report.write import write_report
+from dima.analysis.results import GridResults
 from dima.config.grid import CellKey, Grid
 from dima.errors import UserError
 
@@ -33,7 +34,7 @@ START = {
 
 
 def report_of(grid: Grid, results: Path, hashes: Any = None) -> Path:
-    (page,) = write_report(grid, results, hashes)
+    (page,) = write_report(GridResults(grid, results, hashes), results)
     assert page == results / "trial/report/index.html"
     return page.parent
 
@@ -132,11 +133,11 @@ def test_every_cell_has_a_page_that_says_what_became_of_it(every_state: Grid, re
     assert said[CellKey("ant-2x4", "mappo", 2)].startswith(
         "stale recorded with a budget of 2,000 env steps, the grid now asks for 1,000,000"
     )
-    assert said[CellKey("ant-2x4", "mappo", 3)] == "not run there is no record of it"
+    assert said[CellKey("ant-2x4", "mappo", 3)] == "not run it has no record"
     assert said[CellKey("push-mass", "dima", 2)] == f"diverged {HOSTILE}; not averaged"
-    assert said[CellKey("push-mass", "dima", 3)].startswith("running it says that it is running")
+    assert said[CellKey("push-mass", "dima", 3)].startswith("running it is running, or was killed")
     assert said[CellKey("push-mass", "dima", 4)] == "interrupted its summary is gone; not averaged"
-    assert said[CellKey("push-mass", "dima-joint", 1)] == "failed it did not say why; not averaged"
+    assert said[CellKey("push-mass", "dima-joint", 1)] == "failed no reason recorded; not averaged"
     (table,) = index.all("table", class_="failures")
     rows = {row.all("a")[0].text: row.text for row in table.all("tr")[1:]}
     assert set(rows) == {
@@ -274,7 +275,7 @@ def test_figures_of_world_models_are_shown_from_the_studies_that_there_are(
     shown = {picture.attributes["src"]: picture.attributes["alt"] for picture in index.all("img")}
     assert list(shown) == ["files/imagination.png", "files/agent_order.png"]
     assert shown["files/imagination.png"].startswith(
-        "imagination; real states drawn, and below them those that each world model imagines"
+        "imagination; real states, and below them those that each world model imagines"
     )
     assert {f"files/imagination.{ending}" for ending in ("pdf", "svg")} <= {
         link.attributes["href"] for link in index.all("a")
@@ -317,7 +318,7 @@ def test_a_log_that_cannot_be_trusted_is_refused_or_shown_as_such(every_state: G
         UserError,
         match=r"push-mass/dima/seed-1/events\.jsonl holds an event that is not of this format \(seq 4\)",
     ):
-        write_report(every_state, results)
+        write_report(GridResults(every_state, results), results)
     assert (report / "index.html").read_bytes() == before
     assert [path.name for path in report.parent.iterdir() if "report" in path.name] == ["report"]
 
@@ -351,7 +352,11 @@ def test_a_report_has_the_same_bytes_in_another_process_at_another_time(
     report = report_of(every_state, results)
     first = {path: path.read_bytes() for path in sorted(report.rglob("*")) if path.is_file()}
     script = "import sys; from pathlib import Path; from dima.config.grid import load_grid; "
-    script += "from dima.analysis.report.write import write_report; write_report(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2])); "
+    script += (
+        "from dima.analysis.report.write import write_report; from dima.analysis.results import GridResults; "
+    )
+    script += "results = GridResults(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2])); "
+    script += "write_report(results, Path(sys.argv[2])); "
     script += "assert not {'torch', 'mujoco', 'envs'} & set(sys.modules)"
     environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     subprocess.run([sys.executable, "-c", script, tmp_path / "config", results], check=True, env=environment)
@@ -369,5 +374,5 @@ def test_a_grid_without_a_table_or_a_record_has_a_report_too(make_grid: Any, res
     assert index.all("p", class_="silence")[0].text == "not run"
     assert (
         read_page(report / "cells/push-mass/dima/seed-1.html").all("p", class_="lead")[0].text
-        == "not run there is no record of it"
+        == "not run it has no record"
     )

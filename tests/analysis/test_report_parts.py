@@ -27,8 +27,8 @@ def test_a_line_lies_where_its_values_are() -> None:
     at = [round(bottom - (value + 0.5) / 11 * height, 1) for value in (0, 10, 5, 6, 4, 8)]
     assert line.path == f"M{left:g},{at[0]:g}L{middle:g},{at[1]:g}L{right:g},{at[2]:g}"
     assert (
-        line.band
-        == f"M{left:g},{at[0]:g}L{middle:g},{at[1]:g}L{right:g},{at[3]:g}L{right:g},{at[4]:g}L{middle:g},{at[5]:g}L{left:g},{at[0]:g}Z"
+        line.band == f"M{left:g},{at[0]:g}L{middle:g},{at[1]:g}L{right:g},{at[3]:g}"
+        f"L{right:g},{at[4]:g}L{middle:g},{at[5]:g}L{left:g},{at[0]:g}Z"
     )
     assert (line.dots, line.paper) == ([], None)
     assert [tick.label for tick in chart.x_ticks] == ["0", "25", "50", "75", "100"] or [

@@ -14,6 +14,7 @@ from analysis.html_page import Element, read_page
 from synthetic_grid import LABEL, write_synthetic
 
 from dima.analysis.report.write import write_report
+from dima.analysis.results import GridResults
 from dima.config.grid import Grid, load_grid
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,10 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         root = name.partition(".")[0]
-        if root in ("torch", "sacred", "safetensors", "vector_quantize_pytorch", "envs", "mujoco", "gymnasium", "snakemake", "harl"):
+        if root in (
+            "torch", "sacred", "safetensors", "vector_quantize_pytorch",
+            "envs", "mujoco", "gymnasium", "snakemake", "harl",
+        ):
             raise ModuleNotFoundError(f"No module named {root!r}", name=root)
 sys.meta_path.insert(0, Absent())
 from dima.cli import main
@@ -47,9 +51,10 @@ def grid(place: Path) -> Grid:
 def report(place: Path, grid: Grid) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        return write_report(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})[
-            0
-        ].parent
+        return write_report(
+            GridResults(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells}),
+            place / "results",
+        )[0].parent
 
 
 @pytest.mark.slow

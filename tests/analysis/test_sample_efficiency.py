@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from dima.analysis.results import GridResults
 from dima.analysis.returns.rows import build_rows
 from dima.analysis.returns.sample_efficiency import Efficiency, measure_efficiency
 from dima.analysis.tables.write import write_tables
@@ -40,7 +41,7 @@ def test_areas_and_steps_of_every_seed(make_grid: Any, results: Path, write_cell
         "second",
     )
     assert (mappo.median_steps(0.5), mappo.count(0.5)) == (inf, 1)  # half of the seeds never get there
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     lines = (results / "trial/tables/sample_efficiency.md").read_text(encoding="utf-8").splitlines()
     rows = [
         [cell.strip() for cell in line.strip("|").split(" | ")]
@@ -102,7 +103,7 @@ def test_seeds_that_differ_in_physics_have_no_area(make_grid: Any, results: Path
     for seed, lineage in ((1, "one"), (2, "two")):
         write_cell(CellKey("push-mass", "dima", seed), 5.0, 4000, lineage=lineage)
     assert measured(grid, results)["dima"].areas == []
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     assert "- [1] lineages mixed across the seeds: one, two" in (
         results / "trial/tables/sample_efficiency.md"
     ).read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from made_frames import write_frames
 from dima.analysis.records.files import Records
 from dima.analysis.records.sources import is_of_results, records_in
 from dima.analysis.report.write import write_report
+from dima.analysis.results import GridResults
 from dima.analysis.tables.write import write_tables
 from dima.campaign.cell_plan import cell_plans
 from dima.campaign.cell_status import cell_statuses
@@ -62,8 +63,8 @@ def every_state(write_cell: Any, write_status: Any) -> None:
 
 def everything(grid: Grid, to: Path, records: Records) -> dict[str, bytes]:
     """All that is made of the records; the report has copies of tables and figures."""
-    write_tables(grid, to, HASHES, records)
-    write_report(grid, to, HASHES, records)
+    write_tables(GridResults(grid, records, HASHES), to)
+    write_report(GridResults(grid, records, HASHES), to)
     return files_below(to)
 
 
@@ -83,7 +84,7 @@ def test_every_state_gives_the_same_bytes(grid: Grid, results: Path, tmp_path: P
     shutil.copytree(results / "trial/cells/push-mass/mappo", other / "trial/cells/push-mass/mappo")
     unpack(archives, grid.name, tmp_path / "unpacked")
     for number, places in enumerate(([tmp_path / "archives"], [*archives, results], [tmp_path / "unpacked"])):
-        write_tables(grid, tmp_path / str(number), HASHES, records_in(places, grid))
+        write_tables(GridResults(grid, records_in(places, grid), HASHES), tmp_path / str(number))
         assert files_below(tmp_path / str(number)).items() <= whole.items()
     assert everything(grid, tmp_path / "made", records_in([archives[0], other], grid)) == whole
     again = [
@@ -240,14 +241,14 @@ def test_the_commands_pack_and_unpack_and_say_what_they_did(
         )
     said = capsys.readouterr()
     archive = tmp_path / f"records/quick.{first.task}.{first.method}.tar.xz"
-    assert said.out.startswith(f"{archive}: 1 cells, ")
+    assert said.out.startswith(f"{archive}: 1 cell, ")
     assert said.err == f"dima: {second.folder} is not finished and was left out.\n"
     unpacking = ["unpack", "--grid", "quick", "--from", str(archive), "--to", str(tmp_path / "other")]
     assert main(unpacking) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'other/quick'}: 1 cells put back, 0 there already\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'other/quick'}: 1 cell restored, 0 already there\n"
     (tmp_path / "other/quick/cells" / first.folder / "summary.json").write_text("{}")
     assert main(unpacking) == 2
-    assert "summary.json is not what the archive holds; nothing was written" in capsys.readouterr().err
+    assert "summary.json differs from the archive: nothing was written" in capsys.readouterr().err
     assert main(["unpack", "--grid", "cpu", "--from", str(archive), "--to", str(tmp_path / "other")]) == 2
     assert capsys.readouterr().err == f"dima: {archive} holds records of grid quick, not of cpu.\n"
 

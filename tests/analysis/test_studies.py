@@ -458,6 +458,6 @@ def test_synthetic_studies_say_so_in_table_and_figure_and_never_stand_among_othe
     path.write_text(path.read_text().replace(label, ""))
     with pytest.raises(
         UserError,
-        match=r"never shown together with others: .*seed-1/studies/orders\.csv and .*seed-2/studies/orders\.csv",
+        match=r"together with others: .*seed-1/studies/orders\.csv and .*seed-2/studies/orders\.csv",
     ):
         write_studies(grid, results)

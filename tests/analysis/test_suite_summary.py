@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dima.analysis.results import GridResults
 from dima.analysis.returns.rows import build_rows, final_rows
 from dima.analysis.returns.scores import suite_scores
 from dima.analysis.returns.suite_summary import Summary, summarize_suites
@@ -76,12 +77,13 @@ def test_what_may_not_be_compared_is_left_out_by_name(
         "hasac": "halfcheetah-2x3: left out, engines mixed across the seeds: harl, native",
         "mamba": "halfcheetah-2x3: left out, 1 diverged (seed 1), 2 not run (seeds 2, 3)",
         "marie": "halfcheetah-2x3: left out, not run",
-        "mappo": "halfcheetah-2x3: left out, not planned; ant-2x4: 1 failed (seed 3); ant-2x4: fewer than three runs",
+        "mappo": "halfcheetah-2x3: left out, not planned; ant-2x4: 1 failed (seed 3); "
+        "ant-2x4: fewer than three runs",
     }
     assert [summary.iqm for method, summary in found.items() if method != "dima"] == pytest.approx([0.2] * 5)
     assert [method for method, summary in found.items() if summary.complete] == ["dima"]
     assert (found["mappo"].iqm_interval, found["mappo"].improvement_interval) == (None, None)
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     text = (results / "trial/tables/suite_summary.md").read_text(encoding="utf-8")
     assert "**" not in text  # DIMA alone is complete: there is nothing to be better than
     lines = list(

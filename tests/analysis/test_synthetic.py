@@ -16,6 +16,7 @@ from synthetic_grid import FAULTS, LABEL, write_synthetic
 
 from dima.analysis.figures.write import write_figures
 from dima.analysis.records.load import load_cells, read_curve, synthetic_label
+from dima.analysis.results import GridResults
 from dima.analysis.studies.frames import read_frames
 from dima.analysis.tables.write import write_tables
 from dima.config.grid import CellKey, load_grid
@@ -78,7 +79,10 @@ def tables(place: Path) -> Path:
 
 def write_synthetic_tables(place: Path) -> list[Path]:
     grid = load_grid("synthetic", place / "workflow/config")
-    return write_tables(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells})
+    return write_tables(
+        GridResults(grid, place / "results", {key: grid.resolve(key).digest() for key in grid.cells}),
+        place / "results",
+    )
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.iterdir())])
@@ -159,13 +163,13 @@ def test_synthetic_records_among_real_ones_are_refused(
     message = r"never shown together with others: .*seed-1 is not, .*seed-2 is synthetic\."
     for write in (write_tables, write_figures):
         with pytest.raises(UserError, match=message):
-            write(grid, results)
+            write(GridResults(grid, results), results)
     assert not (results / "trial/tables").exists()
     made_up.unlink()
     write_cell(CellKey("push-mass", "dima-joint", 1), 31.0, 4000, synthetic="made up")
     for write in (write_tables, write_figures):  # also where no table holds both
         with pytest.raises(UserError, match="never shown together"):
-            write(grid, results)
+            write(GridResults(grid, results), results)
     assert not (results / "trial/tables").exists()
 
 
@@ -186,7 +190,10 @@ def test_every_table_and_figure_says_that_it_is_synthetic(
 ) -> None:
     grid = make_grid({"final_returns": [(["push-mass"], ["dima", "mappo"], [1])]})
     write_cell(CellKey("push-mass", "dima", 1), 31.0, 4000, synthetic="SYNTHETIC: made up")
-    paths = [*write_tables(grid, results), *write_figures(grid, results)]
+    paths = [
+        *write_tables(GridResults(grid, results), results),
+        *write_figures(GridResults(grid, results), results),
+    ]
     for path in paths:
         if path.suffix in (".csv", ".md", ".tex"):
             assert "SYNTHETIC: made up" in path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from dima.analysis.results import GridResults
 from dima.analysis.tables.write import table_paths, write_tables
 from dima.config.grid import CellKey, Grid
 
@@ -20,7 +21,7 @@ def read_csv(results: Path, name: str) -> list[dict[str, str]]:
 
 
 def final_returns(grid: Grid, results: Path) -> str:
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     return (results / "trial/tables/final_returns.md").read_text(encoding="utf-8")
 
 
@@ -49,7 +50,7 @@ def test_the_tables_of_a_grid_are_known_beforehand(make_grid: Any, results: Path
         "sample_efficiency.tex",
     ]
     assert table_paths(grid, results) == [folder / name for name in names]
-    assert write_tables(grid, results) == table_paths(grid, results)
+    assert write_tables(GridResults(grid, results), results) == table_paths(grid, results)
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
@@ -112,7 +113,7 @@ def test_a_full_row_beside_the_paper(make_grid: Any, results: Path, write_cell: 
         write_cell(CellKey("ant-2x4", "dima", seed), value, 1_000_000, attempts=seed)
     for seed, value in enumerate((800.0, 800.0, 812.0, 812.0), 1):
         write_cell(CellKey("ant-2x4", "mappo", seed), value, 1_000_000, engine="harl")
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     dima, mappo = read_csv(results, "final_returns")
     expected = {
         "suite": "mamujoco",
@@ -203,7 +204,7 @@ def test_improvement_is_not_told_across_physics(make_grid: Any, results: Path, w
     grid = make_grid({"final_returns": [(["ant-2x4"], ["dima", "mappo"], [1])]})
     write_cell(CellKey("ant-2x4", "dima", 1), 4881.0, 1_000_000)
     write_cell(CellKey("ant-2x4", "mappo", 1), 859.0, 1_000_000, lineage="mujoco 2.1.0")
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     assert read_csv(results, "final_returns")[1]["probability_dima_better"] == ""
 
 
@@ -211,12 +212,12 @@ def test_stale_seeds_are_shown_and_not_averaged(make_grid: Any, results: Path, w
     grid = make_grid({"final_returns": [(["ant-2x4"], ["dima"], [1, 2])]})
     write_cell(CellKey("ant-2x4", "dima", 1), 4000.0, 1_000_000)
     write_cell(CellKey("ant-2x4", "dima", 2), 9999.0, 1_000_000, config_hash="0ld")
-    write_tables(grid, results, {key: "c0ffee" for key in grid.cells})
+    write_tables(GridResults(grid, results, {key: "c0ffee" for key in grid.cells}), results)
     line = read_csv(results, "final_returns")[0]
     assert (line["n"], line["mean"], line["seeds_without_result"]) == ("1", "4000", "2 stale")
     assert (line["verdict"], line["reason"]) == (
         "partial n=1/4",
-        "the paper's number rests on 4 runs; 1 stale (seed 2)",
+        "the paper's number is of 4 runs; 1 stale (seed 2)",
     )
 
 
@@ -232,7 +233,7 @@ def test_the_ablation_has_a_row_for_each_budget_of_the_paper(
             {150_000: [300.0]} if seed < 8 else {}
         )
         write_cell(CellKey("bottle-cap", "dima-joint", seed), 200.0, 160_000, curve=curve)
-    write_tables(grid, results)
+    write_tables(GridResults(grid, results), results)
     early, middle, end = read_csv(results, "ablation_returns")
     # seeds average 231 + seed: 232 ... 239
     assert (early["env_steps"], early["mean"], early["verdict"], early["mean_of_last_five"]) == (
@@ -261,8 +262,8 @@ def test_tables_have_the_same_bytes_twice(make_grid: Any, results: Path, write_c
             1_000_000,
             provenance=[provenance(0), provenance(seed)],
         )
-    first = [path.read_bytes() for path in write_tables(grid, results)]
-    assert [path.read_bytes() for path in write_tables(grid, results)] == first
+    first = [path.read_bytes() for path in write_tables(GridResults(grid, results), results)]
+    assert [path.read_bytes() for path in write_tables(GridResults(grid, results), results)] == first
     assert read_csv(results, "final_returns")[0]["commits"] == "c0;c1;c2;c3"
 
 

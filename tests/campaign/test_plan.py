@@ -16,11 +16,11 @@ import yaml
 
 from dima.campaign import disk
 from dima.campaign.cell_plan import RESTORED, CellPlan, cell_plans, changed_keys
-from dima.campaign.disk import text_of_bytes
 from dima.campaign.plan import Plan, make_plan
 from dima.campaign.plan_text import measurements, remarks, rows
 from dima.campaign.speed import Speed, SpeedTable
 from dima.config.grid import CellKey, Grid, load_grid
+from dima.words import byte_size
 
 ROOT = Path(__file__).parents[2]
 CPU, GPU = ("cpu", "CPU, 2 cores, no GPU"), ("cuda", "CPU, 2 cores, Some GPU")
@@ -56,17 +56,11 @@ def leave(results: Path, make_summary):
     `config`, leaves there."""
 
     def write(
-        grid: Grid,
-        key: CellKey,
-        state: str = "completed",
-        *,
-        seconds: float = 400.0,
-        steps: int = 2500,
-        checkpoint: int = 0,
+        grid: Grid, key: CellKey, state: str = "completed", *,
+        seconds: float = 400.0, steps: int = 2500, checkpoint: int = 0,
         ran_on: tuple[tuple[str, str], ...] = (CPU,),
-        config: dict[str, Any] | None = None,
-        records: int | None = None,
-    ) -> Path:
+        config: dict[str, Any] | None = None, records: int | None = None,
+    ) -> Path:  # fmt: skip
         resolved = grid.resolve(key)
         folder = results / "trial/cells" / key.folder
         folder.mkdir(parents=True)
@@ -234,7 +228,8 @@ def test_a_raised_budget_continues_where_nothing_depends_on_it(grid_of, leave, r
     }
     assert (
         plans[6].reason
-        == "its provenance.json is missing: it continues if its checkpoint has the content, or is refused"
+        == "its provenance.json is missing: it continues if its checkpoint holds what was there, "
+        "or is refused"
     )
 
     lower = by_seed(grid_of((["push-mass"], ["mappo"], [1]), env_steps={"push-mass": 3000}), results)
@@ -364,10 +359,10 @@ def test_the_tables_and_totals_say_so(plan: Plan) -> None:
     ]
     assert [line.replace(str(plan.folder), "FOLDER") for line in remarks(plan)] == [
         "To continue: 1 running.",
-        "To be made anew:",
+        "To rerun:",
         "  push-mass/mappo/seed-4: budget changed: task.env_steps 5000 -> 10000",
-        "Time to come: at least 2.00 h of GPU and 5.83 h of CPU for 7 cells,"
-        " 2 of them by their method on other tasks; 6 cells unknown.",
+        "Time to come: at least 2.00 h of GPU and 5.83 h of CPU for 7 cells, "
+        "2 of them by their method on other tasks; 6 cells unknown.",
         "Disk: FOLDER takes 4.2 MB (checkpoints 3.8 MB, records 463.0 kB, others 700 B);",
         "  to come: at least 5.5 MB for 7 cells, 2 of them by their method on other tasks; 6 cells unknown;",
         "  free: 1.0 TB.",
@@ -409,23 +404,22 @@ def test_where_nothing_was_recorded_speeds_measured_elsewhere_tell(
     assert found[:5] == [
         "Time to come: at least 1.00 h of CPU for 1 cell; 2 cells unknown.",
         "In addition: about 4.70 to 10.7 h of GPU for 3 cells, by speeds measured elsewhere.",
-        "  dima, timed with the preset fast: 3 cells, 1 of them by another task, on A Card;"
-        " 11 to 61 epochs a cell",
-        "  Ranges: an epoch has one episode or more, and on some tasks episodes are short at first.",
+        "  dima, timed with the preset fast: 3 cells, 1 of them by another task, on A Card; "
+        "11 to 61 epochs a cell",
+        "  Ranges: an epoch has one episode or more, and on some tasks early episodes are short.",
         f"Disk: {plan.folder} takes {found[4].split(' takes ')[1]}",
     ]
     alone = make_plan(grid_of((["push-mass"], ["dima", "hasac"], [1])), results)
     assert (
-        next(remarks(alone)) == "Time to come: about 1.20 to 2.20 h of GPU for 1 cell,"
-        " by speeds measured elsewhere; 1 cell unknown."
+        next(remarks(alone))
+        == "Time to come: about 1.20 to 2.20 h of GPU for 1 cell, by speeds measured elsewhere; "
+        "1 cell unknown."
     )
 
 
 def test_a_disk_that_will_be_full_is_said(plan: Plan) -> None:
     full = Plan(**{**vars(plan), "free": 1_000_000})
-    assert (
-        list(remarks(full))[-1] == "The disk will be full: make room for 4.5 MB more before the grid is run."
-    )
+    assert list(remarks(full))[-1] == "The disk will be full: free 4.5 MB more before running the grid."
 
 
 def test_links_are_not_followed_and_what_is_no_cell_is_other(tmp_path: Path) -> None:
@@ -455,7 +449,7 @@ def test_links_are_not_followed_and_what_is_no_cell_is_other(tmp_path: Path) -> 
     ],
 )
 def test_sizes_are_in_powers_of_1000(size: float, text: str) -> None:
-    assert text_of_bytes(size) == text
+    assert byte_size(size) == text
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""`dima run`: the grid that it writes, what it refuses, and a run that ends, is repeated and is made longer."""
+"""`dima run`: the grid that it writes, what it refuses, and a run that is stopped and continued."""
 
 from __future__ import annotations
 

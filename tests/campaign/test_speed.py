@@ -264,8 +264,8 @@ def test_the_page_says_what_is_measured_what_is_not_and_what_is_missing(
     )
     lines = speed_page.markdown().splitlines()
     assert (
-        "| `dima`, fast | 1 core | halfcheetah-2x3 | 996 | 42 |"
-        "  | [extrapolated from single updates](../a/place) |" in lines
+        "| `dima`, fast | 1 core | halfcheetah-2x3 | 996 | 42 |  "
+        "| [extrapolated from single updates](../a/place) |" in lines
     )
     assert (
         "| `dima` | A Card | halfcheetah-2x3 | 996 | 42 | 3 | [extrapolated from epochs](../a/place) |"

@@ -97,7 +97,7 @@ def test_another_record_of_a_cell_is_named_and_nothing_is_written(
     path = cells_dir / CELL / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"of another run\n")
-    with pytest.raises(UserError, match=f"{path} is not what the archive holds; nothing was written"):
+    with pytest.raises(UserError, match=f"{path} differs from the archive: nothing was written"):
         unpack([archive], "trial", tmp_path / "results")
     assert {place: content for place, content in files_below(cells_dir).items() if "lock" not in place} == {
         f"{CELL}/{name}": b"of another run\n"

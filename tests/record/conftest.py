@@ -34,7 +34,8 @@ class Attempt:
         }
         start = {
             "started": "2026-03-01T12:00:00+0200", "commit": "abc", "dirty": False, "host": "node7",
-            "python": "3.11.7", "hardware": "CPU, 2 cores, no GPU", "versions": {"torch": "2.13.0"},
+            "python": "3.11.7",
+            "hardware": "CPU, 2 cores, no GPU", "versions": {"torch": "2.13.0"},
         }  # fmt: skip
         self.write("config.json", {"digest": self.digest, "config": config})
         self.write("provenance.json", {"attempt": self.number, "starts": [start], "finished": False})

@@ -26,7 +26,7 @@ from dima.record.snapshot import RECORDS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"grid": "trial", "task": {"name": "push-mass"}, "method": "dima", "seed": 1}
-ADVICE = "The run goes on; `dima sync` brings the database up to date."
+ADVICE = "The run continues; `dima sync` brings the database up to date."
 UNREACHABLE = (
     f"dima: The database of DIMA_MONGO_URI cannot be reached: no server answered within 5 s. {ADVICE}\n"
 )

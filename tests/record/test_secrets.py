@@ -120,7 +120,7 @@ def test_no_password_is_left_anywhere(
 
 @pytest.mark.parametrize(
     ("password", "says"),
-    [(WRONG, "refuses the user name or the password"), (None, "takes a user with the role readWrite")],
+    [(WRONG, "refuses the user name or the password"), (None, "the user needs the role readWrite")],
 )
 def test_a_database_that_refuses_says_why(
     workplace: Path, guarded: Any, own_server: Any, password: str | None, says: str
@@ -165,7 +165,7 @@ def certificate(folder: Path, days: int) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("days", "options", "says"),
     [
-        (10, "", "closes the connection; perhaps it wants TLS (tls=true)"),
+        (10, "", "closes the connection; it may need TLS (tls=true)"),
         (10, "?tls=true", "a certificate was not accepted"),
         (-1, "?tls=true&tlsCAFile={ca}", "a certificate was not accepted"),
         (None, "?tls=true", "disagree about TLS"),

@@ -254,9 +254,7 @@ def test_a_run_from_another_configuration_is_refused_with_both_hashes_and_untouc
     shutil.rmtree(attempt.folder)
     new_attempt(attempt.folder, "0ther").begin().epoch(10, 9.0)
     other = new_attempt(attempt.folder.with_name("seed-2")).whole()
-    with pytest.raises(
-        UserError, match="1 of 2 cells could not be brought to the database; all others are there"
-    ):
+    with pytest.raises(UserError, match="1 of 2 cells could not be written to the database; all others are"):
         sync(address(uri), results)
     assert (
         f"holds run {RUN} from another configuration (hash c0ffee) than this one (hash 0ther)"

@@ -64,7 +64,7 @@ def test_cells_that_were_unpacked_are_finished_and_give_the_same_tables(
     monkeypatch.chdir(fresh)
     for name in ARCHIVES:  # the one whose policy acts in the other's frames comes last
         assert main(["unpack", "--grid", "quick", "--from", f"../records/{name}"]) == 0
-    assert "results/quick: 2 cells put back, 0 there already" in capsys.readouterr().out
+    assert "results/quick: 2 cells restored, 0 already there" in capsys.readouterr().out
     assert all(is_finished(CELLS / key.folder, grid.resolve(key), math.inf) for key in grid.cells)
     whole = stage.folder
     stage.folder = fresh

@@ -11,19 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from dima.analysis.figures.style import OTHER_COLOR, add_legend, draw_line, looks_of, wrap
+from dima.analysis.figures.style import add_legend, draw_line, label_axes, looks_of, wrap, write_in_middle
 from dima.analysis.returns.curves import Curve, Panel
 
 _MAX_COLUMNS = 4
-# in inches, but for the number of characters of the font used for titles and captions
+# in inches
 _PANEL_WIDTH = 3.0
 _LEGEND_ENTRY = 1.1
 
 
-def draw(title: str, panels: Sequence[Panel]) -> Figure:
-    """A panel a task, at most four beside each other, and below them one legend for all, which also says what
-    the band is.
-    """
+def draw_curves(title: str, panels: Sequence[Panel]) -> Figure:
+    """A panel a task, at most four in a row, with one legend and caption below."""
     columns = min(_MAX_COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     curves = [curve for panel in panels for curve in panel.curves]
@@ -33,10 +31,11 @@ def draw(title: str, panels: Sequence[Panel]) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for index, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
         _draw_panel(axis, panel, looks)
-        if index % columns == 0:
-            axis.set_ylabel("evaluation return\n(reward per episode)", fontsize=9)
-        if index + columns >= len(panels):
-            axis.set_xlabel("environment steps", fontsize=9)
+        label_axes(
+            axis,
+            "environment steps" if index + columns >= len(panels) else None,
+            "evaluation return\n(reward per episode)" if index % columns == 0 else None,
+        )
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle(title, fontsize=11)
@@ -47,42 +46,24 @@ def draw(title: str, panels: Sequence[Panel]) -> Figure:
 
 def _draw_panel(axis: Axes, panel: Panel, looks: Mapping[str, dict[str, Any]]) -> None:
     budget = panel.task.env_steps
-    for curve in reversed(panel.curves):  # the grid's first method lies on top
+    for curve in reversed(panel.curves):  # the grid's first method is drawn on top
         look = looks[curve.method]
         draw_line(axis, curve.steps, curve.mean, (curve.low, curve.high), **look)
         if curve.paper is not None:
-            axis.hlines(
-                curve.paper,
-                1.02 * budget,
-                1.1 * budget,
-                colors=look["color"],
-                linestyles=(0, (1.5, 0.7)),
-                linewidth=1.6,
-            )
+            dash = {"colors": look["color"], "linestyles": (0, (1.5, 0.7)), "linewidth": 1.6}
+            axis.hlines(curve.paper, 1.02 * budget, 1.1 * budget, **dash)
     axis.set_title(_panel_title(panel), fontsize=9)
     axis.set_xlim(0, (1.12 if any(curve.paper is not None for curve in panel.curves) else 1.0) * budget)
     axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axis.tick_params(labelsize=8)
     if not panel.curves:
         axis.grid(visible=False)
         axis.set_yticks([])
-        axis.text(
-            0.5,
-            0.5,
-            panel.silence,
-            transform=axis.transAxes,
-            ha="center",
-            va="center",
-            color=OTHER_COLOR,
-            fontsize=11,
-        )
+        write_in_middle(axis, panel.silence)
 
 
 def _panel_title(panel: Panel) -> str:
-    """The task and n: the commonest number of seeds, the methods that have another one, and below those that
-    have no curve.
-    """
+    """The task with its numbers of seeds, and below it the methods without a curve."""
     if not panel.curves:
         return panel.task.label
     lines = [f"{panel.task.label} ({panel.seeds})"]
@@ -92,7 +73,7 @@ def _panel_title(panel: Panel) -> str:
 
 
 def _caption(curves: Sequence[Curve]) -> list[str]:
-    """What line, band and dashes are in this figure."""
+    """The meaning of line, band and dashes."""
     if not curves:
         return ["no completed runs"]
     bands = {
@@ -101,9 +82,7 @@ def _caption(curves: Sequence[Curve]) -> list[str]:
         frozenset({True, False}): "95 % stratified bootstrap interval, minimum to maximum where n < 3",
     }
     band = bands[frozenset(curve.has_interval for curve in curves)]
-    dashes = (
-        ["dashes at the right: the paper's final return"]
-        if any(curve.paper is not None for curve in curves)
-        else []
-    )
-    return [f"line: mean over n completed seeds; band: {band}", *dashes]
+    lines = [f"line: mean over n completed seeds; band: {band}"]
+    if any(curve.paper is not None for curve in curves):
+        lines.append("dashes at the right: the paper's final return")
+    return lines

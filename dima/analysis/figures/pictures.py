@@ -1,7 +1,4 @@
-"""Drawing what world models imagine (the paper's figures 6 and 7).
-
-Frames beside the real ones, and errors by order of the agents.
-"""
+"""Drawing what world models imagine: the paper's figures 6 (frames) and 7 (errors by order of the agents)."""
 
 from __future__ import annotations
 
@@ -14,27 +11,25 @@ from jaxtyping import UInt8
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dima.analysis.figures.study_panels import (
-    decorate,
-    draw_along,
+    draw_orders,
     interval_words,
+    order_handles,
     order_looks,
     order_name,
-    whole_numbers,
 )
-from dima.analysis.figures.style import OTHER_COLOR, add_legend, wrap
+from dima.analysis.figures.style import add_legend, wrap, write_in_middle
 from dima.analysis.records.load import CellRecord
 from dima.analysis.studies.frames import Frames
 from dima.analysis.studies.pictured_cells import OrderedMethod, PicturedCell
 
 _BOX = "#CC3311"
-"""The red of Tol's vibrant palette, no method's colour; for who does not see it, a box is also thicker and
-the error below it bold."""
+"""The red of Tol's vibrant palette, no method's colour; a box is also thicker and its error bold."""
 PICTURE_DPI = 200
-"""At which a frame keeps about as many pixels as it has."""
+"""A frame keeps about its own number of pixels."""
+_WORD_COLOR = "#595959"
 _BOX_WORDS = "red box: further off than if nothing had moved"
 # in inches
 _FRAME = 1.25
@@ -54,10 +49,7 @@ _ERRORS = (
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of pictures, the errors below them and which have a box.
-
-    Where there are no pictures, `words` stand in their place.
-    """
+    """A row of pictures, the errors below them and which have a box; without pictures, `words`."""
 
     label: str
     pictures: UInt8[np.ndarray, "steps height width 3"] | None
@@ -72,10 +64,7 @@ class _Row:
 
 
 def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
-    """Real frames above those that each method imagines.
-
-    A block for all that were shown the same steps of the same episode.
-    """
+    """Real frames above the imagined ones, a block for all methods with the same steps of an episode."""
     blocks = _blocks(cells)
     frames = [cell.frames for cell in cells if cell.frames]
     words = [
@@ -97,10 +86,7 @@ def imagination_figure(title: str, cells: Sequence[PicturedCell]) -> Figure:
 
 
 def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
-    """Left frames of the first seed, a row an order of the agents.
-
-    Right errors over the seeds, a line an order; a block a method.
-    """
+    """A block a method: left frames of the first seed by order of the agents, right errors over the seeds."""
     frames = [method.cell.frames for method in methods if method.cell.frames]
     points = pd.concat([method.points.points for method in methods])
     line = "line: mean over n seeds of those planned, each on segments of new episodes"
@@ -118,9 +104,8 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
     looks = order_looks(points["order"])
     for (pictures, curves), own, method in zip(parts, rows, methods, strict=True):
         key = method.cell.key
-        pictures.suptitle(
-            wrap([f"{key.method} seed {key.seed} on {_heading([method.cell])}"], left), fontsize=9
-        )
+        heading = f"{key.method} seed {key.seed} on {_heading([method.cell])}"
+        pictures.suptitle(wrap([heading], left), fontsize=9)
         _draw_rows(pictures, own, method.cell.frames, columns)
         _draw_curves(curves.subplots(), method, looks)
     figure.suptitle(title, fontsize=11)
@@ -129,9 +114,7 @@ def order_figure(title: str, methods: Sequence[OrderedMethod]) -> Figure:
 
 
 def _figure(width: float, height: float, caption: Sequence[str]) -> Figure:
-    """A figure for pictures of this height in inches, with room for its title, the caption and a box's
-    legend.
-    """
+    """A figure for pictures of this height in inches, with room for title, caption and legend."""
     width = max(width, 6.5)
     lines = wrap(caption, width).count("\n") + 1
     return Figure(figsize=(width, height + _LINE * lines + 0.65), layout="constrained")
@@ -142,21 +125,15 @@ def _columns(frames: Iterable[Frames]) -> int:
 
 
 def _blocks(cells: Sequence[PicturedCell]) -> list[list[PicturedCell]]:
-    """The cells of a task together, those with frames as far as they show the same.
-
-    Those without stand in their task's first block.
-    """
+    """The cells of a task together, or apart where their frames show other steps."""
     blocks: list[list[PicturedCell]] = []
     for cell in cells:
-        own = [block for block in blocks if block[0].key.task == cell.key.task]
-        shown = ((block, _first_frames(block)) for block in own)
-        fitting = [
-            block
-            for block, frames in shown
-            if not cell.frames or not frames or cell.frames.shows_what(frames)
-        ]
-        if fitting:
-            fitting[0].append(cell)
+        for block in blocks:
+            frames = _first_frames(block)
+            same = not cell.frames or not frames or cell.frames.shows_what(frames)
+            if block[0].key.task == cell.key.task and same:
+                block.append(cell)
+                break
         else:
             blocks.append([cell])
     return blocks
@@ -167,11 +144,9 @@ def _first_frames(block: Iterable[PicturedCell]) -> Frames | None:
 
 
 def _heading(block: Sequence[PicturedCell]) -> str:
-    """The task, and which piece of which episode is shown."""
+    """The task, the episode and the step in it."""
     task, frames = block[0].task, _first_frames(block)
-    scene = (
-        f"; policy: {frames.episode}; t~=~{frames.start}".replace("~", "\N{NO-BREAK SPACE}") if frames else ""
-    )
+    scene = f"; policy: {frames.episode}; t\u00a0=\u00a0{frames.start}" if frames else ""
     return f"{task.label}, preset {task.preset}{scene}"
 
 
@@ -183,9 +158,8 @@ def _real_row(frames: Frames | None) -> _Row:
 
 def _imagined_row(frames: Frames, index: int, label: str) -> _Row:
     error = frames.error[index]
-    return _Row(
-        label, frames.imagined[index], error.tolist(), (error > frames.still).tolist()
-    )  # NaN is above nothing
+    boxed = (error > frames.still).tolist()  # never of NaN
+    return _Row(label, frames.imagined[index], error.tolist(), boxed)
 
 
 def _method_rows(block: Sequence[PicturedCell]) -> list[_Row]:
@@ -218,23 +192,13 @@ def _draw_rows(part: SubFigure, rows: Sequence[_Row], frames: Frames | None, col
     for place, row in enumerate(rows):
         if row.pictures is None:
             axis = part.add_subplot(grid[place, :])
-            axis.text(
-                0.5,
-                0.5,
-                row.words,
-                transform=axis.transAxes,
-                ha="center",
-                va="center",
-                color="#595959",
-                fontsize=9,
-            )
+            write_in_middle(axis, row.words, _WORD_COLOR, 9)
             _strip(axis, "#BBBBBB", 0.8)
             axis.set_facecolor("#F4F4F4")
             _label(axis, row.label)
             continue
-        for column, (picture, error, boxed) in enumerate(
-            zip(row.pictures, row.errors, row.boxed, strict=True)
-        ):
+        pictures = zip(row.pictures, row.errors, row.boxed, strict=True)
+        for column, (picture, error, boxed) in enumerate(pictures):
             axis = part.add_subplot(grid[place, column])
             _draw_frame(axis, picture, error, boxed)
             if place == 0 and frames:
@@ -247,26 +211,13 @@ def _draw_frame(axis: Axes, picture: UInt8[np.ndarray, "height width 3"], error:
     axis.imshow(picture)
     _strip(axis, _BOX if boxed else "#BBBBBB", 2.6 if boxed else 0.8)
     if np.isnan(error):
-        axis.text(
-            0.5,
-            0.5,
-            "not\nimagined",
-            transform=axis.transAxes,
-            ha="center",
-            va="center",
-            color="#595959",
-            fontsize=8,
-        )
-    axis.set_xlabel(
-        "" if np.isnan(error) else f"{error:#.3g}".rstrip("."),
-        fontsize=8,
-        labelpad=2,
-        fontweight="bold" if boxed else "normal",
-    )
+        write_in_middle(axis, "not\nimagined", _WORD_COLOR, 8)
+    text = "" if np.isnan(error) else f"{error:#.3g}".rstrip(".")
+    axis.set_xlabel(text, fontsize=8, labelpad=2, fontweight="bold" if boxed else "normal")
 
 
 def _strip(axis: Axes, color: str, width: float) -> None:
-    """Leave a frame of this colour and width, and nothing else, around what is shown."""
+    """Leave nothing but a border of this colour and width."""
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
     for spine in axis.spines.values():
@@ -279,42 +230,28 @@ def _label(axis: Axes, text: str) -> None:
 
 def _draw_curves(axis: Axes, method: OrderedMethod, looks: dict[str, dict]) -> None:
     points = method.points
-    drawn = [order for order in looks if order in set(points.points["order"])]
-    for index, order in enumerate(drawn):
-        # markers at horizons of its own, so that a line is seen where another one lies on it
-        marks = {"markersize": 3.5, "markevery": (index, len(drawn))}
-        draw_along(axis, points.select("error", order=order), "horizon", looks[order] | marks)
+    own = set(points.points["order"])
+    drawn = {order: look for order, look in looks.items() if order in own}
+    draw_orders(axis, points, drawn, "cumulative L1 error a dimension\n(observation units)")
     missing = [f"without: {method.sample.missing}"] if method.sample.missing else []
     axis.set_title(wrap([points.label, *missing], _CURVES - 0.6), fontsize=9)
-    decorate(axis, "horizon (steps)", "cumulative L1 error a dimension\n(observation units)")
-    axis.xaxis.set_major_locator(whole_numbers(5))
     axis.set_box_aspect(1.15)
     if drawn:
         axis.set_ylim(bottom=0)
-        handles = [Line2D([], [], label=order_name(order), markersize=4, **looks[order]) for order in drawn]
-        axis.legend(handles=handles, loc="upper left", fontsize=8)  # sums grow from 0: nothing is drawn there
+        # sums grow from 0: nothing is drawn in that corner
+        axis.legend(handles=order_handles(drawn), loc="upper left", fontsize=8)
         return
     axis.grid(visible=False)
     axis.set(xticks=[], yticks=[])
     silence = method.sample.mixture or (
         "not made" if any(record.state == "completed" for record in method.records) else "not run"
     )
-    axis.text(
-        0.5,
-        0.5,
-        wrap([silence], 2.0),
-        transform=axis.transAxes,
-        ha="center",
-        va="center",
-        color=OTHER_COLOR,
-        fontsize=11,
-    )
+    write_in_middle(axis, wrap([silence], 2.0))
 
 
 def _handles(frames: Sequence[Frames]) -> list[Artist]:
-    return (
-        [Patch(facecolor="none", edgecolor=_BOX, linewidth=2, label=_BOX_WORDS)] if _is_boxed(frames) else []
-    )
+    box = Patch(facecolor="none", edgecolor=_BOX, linewidth=2, label=_BOX_WORDS)
+    return [box] if _is_boxed(frames) else []
 
 
 def _is_boxed(frames: Sequence[Frames]) -> bool:

@@ -1,18 +1,14 @@
-"""Performance profiles of a suite.
-
-What share of a method's runs, over all tasks, has a score above each threshold.
-"""
+"""Performance profiles of a suite: the share of a method's runs with a score above each threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dima.analysis.figures.style import OTHER_COLOR, Points, add_legend, draw_line, looks_of
+from dima.analysis.figures.style import Points, add_legend, draw_line, label_axes, looks_of, write_in_middle
 from dima.analysis.returns.scores import SuiteScores
 from dima.analysis.returns.statistics import bootstrap_interval, performance_profile
 
@@ -20,9 +16,7 @@ _THRESHOLDS = 201
 
 
 def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
-    """One curve a method, with the interval of its runs resampled within each task, and where the paper's
-    DIMA lies.
-    """
+    """One curve a method with its bootstrap interval, and the score of the paper's DIMA."""
     figure = Figure(figsize=(6.5, 4.6), layout="constrained")
     axis = figure.subplots()
     shown = [scores for scores in suite if scores.scores]
@@ -31,16 +25,15 @@ def draw_profiles(title: str, suite: Sequence[SuiteScores]) -> Figure:
     marks = [0.0, 1.0] if comparable or not shown else [0.0]
     everything = np.concatenate([marks, *(part for scores in shown for part in scores.scores)])
     thresholds = np.linspace(everything.min(), 1.03 * everything.max(), _THRESHOLDS)
-    for scores in reversed(shown):  # the grid's first method lies on top
+    for scores in reversed(shown):  # the grid's first method is drawn on top
         profile = performance_profile(np.concatenate(scores.scores), thresholds)
-        draw_line(
-            axis,
-            thresholds,
-            profile,
-            None if scores.few_runs else _interval(scores, thresholds),
-            **looks[scores.method],
-        )
-    _decorate(axis, thresholds, bool(shown))
+        band = None if scores.few_runs else _interval(scores, thresholds)
+        draw_line(axis, thresholds, profile, band, **looks[scores.method])
+    axis.set(xlim=(thresholds[0], thresholds[-1]), ylim=(-0.02, 1.02))
+    x = "score $\\tau$ (final return over the paper's final return of dima on the task)"
+    label_axes(axis, x, "share of runs with a score above $\\tau$")
+    if not shown:
+        write_in_middle(axis, "no scores")
     if comparable:
         axis.axvline(1.0, color="#555555", linewidth=0.9, linestyle=(0, (5, 2)), zorder=1)
     figure.suptitle(title, fontsize=11)
@@ -54,33 +47,13 @@ def _interval(scores: SuiteScores, thresholds: Points) -> tuple[Points, Points]:
     return low, high
 
 
-def _decorate(axis: Axes, thresholds: Points, drawn: bool) -> None:
-    axis.set_xlim(thresholds[0], thresholds[-1])
-    axis.set_ylim(-0.02, 1.02)
-    axis.set_xlabel(
-        "score $\\tau$ (final return over the paper's final return of dima on the task)", fontsize=9
-    )
-    axis.set_ylabel("share of runs with a score above $\\tau$", fontsize=9)
-    axis.tick_params(labelsize=8)
-    if not drawn:
-        axis.text(
-            0.5,
-            0.5,
-            "no scores",
-            transform=axis.transAxes,
-            ha="center",
-            va="center",
-            color=OTHER_COLOR,
-            fontsize=11,
-        )
-
-
 def _label(scores: SuiteScores) -> str:
-    return f"{scores.method} ({scores.runs} of {scores.planned} runs, {len(scores.returns)} of {len(scores.tasks)} tasks)"
+    tasks = f"{len(scores.returns)} of {len(scores.tasks)} tasks"
+    return f"{scores.method} ({scores.runs} of {scores.planned} runs, {tasks})"
 
 
 def _caption(suite: Sequence[SuiteScores]) -> list[str]:
-    """What lines, bands and dashes are, and which methods have no curve."""
+    """The meaning of lines, bands and dashes, and the methods without a curve."""
     banded = any(scores.scores and not scores.few_runs for scores in suite)
     lines = ["band: 95 % stratified bootstrap interval, runs resampled within each task"] if banded else []
     reasons = dict.fromkeys(reason for scores in suite for reason in scores.units_only.values())

@@ -1,7 +1,4 @@
-"""What the figures of studies share.
-
-Their panels, lines with bands, the looks of orders, and the legend with what intervals are.
-"""
+"""Shared parts of the figures of studies: panels, lines with bands, looks of orders, legends."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dima.analysis.figures.style import OTHER_COLOR, add_legend, draw_line
+from dima.analysis.figures.style import OTHER_COLOR, add_legend, draw_line, label_axes
 from dima.analysis.studies.points import Interval, MethodPoints
 
-# Tol's muted palette; orders are no methods, and take none of a method's colours in the same figure
+# Tol's muted palette, whose colours no method has in the same figure
 _ORDER_LOOKS = {
     "descending": {"color": "#332288", "marker": "o"},
     "ascending": {"color": "#CC6677", "marker": "s"},
@@ -30,8 +27,9 @@ _ORDER_LOOKS = {
     "none": {"color": OTHER_COLOR, "marker": "x"},
 }
 _OTHER_ORDERS = [
-    {"color": color, "marker": marker}
-    for color, marker in (("#44AA99", "D"), ("#AA4499", "v"), ("#88CCEE", "P"))
+    {"color": "#44AA99", "marker": "D"},
+    {"color": "#AA4499", "marker": "v"},
+    {"color": "#88CCEE", "marker": "P"},
 ]
 # in inches, of a legend's entry
 _HANDLE = 0.65
@@ -63,20 +61,28 @@ def is_first_column(axis: Axes) -> bool:
     return place is None or place.is_first_col()
 
 
-def decorate(axis: Axes, x: str, y: str) -> None:
-    """Label the axes, at the sizes that all figures of studies have."""
-    axis.set_xlabel(x, fontsize=9)
-    axis.set_ylabel(y, fontsize=9)
-    axis.tick_params(labelsize=8)
-
-
 def whole_numbers(most: int) -> MaxNLocator:
-    """Ticks at whole numbers, at most so many."""
+    """At most so many ticks, at whole numbers."""
     return MaxNLocator(most, integer=True, steps=[1, 2, 5, 10])
 
 
+def draw_orders(axis: Axes, method: MethodPoints, looks: Mapping[str, dict[str, Any]], y: str) -> None:
+    """Error against horizon, a line an order of the agents."""
+    for index, (order, look) in enumerate(looks.items()):
+        # markers at different horizons, so that a line shows where another one covers it
+        marks = {"markersize": 3.5, "markevery": (index, len(looks))}
+        draw_along(axis, method.select("error", order=order), "horizon", look | marks)
+    label_axes(axis, "horizon (steps)", y)
+    axis.xaxis.set_major_locator(whole_numbers(5))
+
+
+def order_handles(looks: Mapping[str, dict[str, Any]]) -> list[Artist]:
+    """A legend's entries of the orders."""
+    return [Line2D([], [], label=order_name(order), markersize=4, **look) for order, look in looks.items()]
+
+
 def draw_along(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
-    """The line of the points along a column of the key; nothing where there is none."""
+    """The line of the points along a column of the key, if there are any."""
     if len(points):
         points = points.astype({column: float}).sort_values(column)
         x, mean, low, high = (points[name].to_numpy() for name in (column, "mean", "low", "high"))
@@ -86,7 +92,7 @@ def draw_along(axis: Axes, points: pd.DataFrame, column: str, look: Mapping[str,
 def draw_bars(
     axis: Axes, x: Float[np.ndarray, " points"], points: pd.DataFrame, look: Mapping[str, Any]
 ) -> None:
-    """The means as markers, and their intervals as bars, which need not hold the mean."""
+    """The means as markers and their intervals as bars, which need not contain the mean."""
     axis.vlines(x, points["low"], points["high"], colors=look["color"], linewidth=1.1, zorder=2)
     axis.plot(x, points["mean"], zorder=3, **{"linestyle": "", "markersize": 4, **look})
 
@@ -101,7 +107,7 @@ def order_looks(orders: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def order_name(order: str) -> str:
-    """The order as legends and labels name it."""
+    """The name of the order in legends and labels."""
     return "no order" if order == "none" else order
 
 
@@ -119,9 +125,7 @@ def finish(
     mark: str,
     *more: str,
 ) -> None:
-    """The legend, and in words what is drawn, what its intervals are and which methods there is no file
-    of.
-    """
+    """The legend, and a caption with what is drawn, its intervals and the methods without a file."""
     lines = [f"{mean} over n seeds of those planned", f"{mark}: {interval_words(intervals)}", *more]
     without = [method.label for method in methods if not method.seeds]
     if without:
@@ -131,16 +135,14 @@ def finish(
 
 
 def interval_words(intervals: Iterable[str]) -> str:
-    """What the intervals of points are."""
+    """The kinds of intervals in words."""
     drawn = set(intervals)
     words = ", ".join(text for interval, text in _INTERVALS.items() if interval in drawn) or "none (n~=~1)"
     return words.replace("~", "\N{NO-BREAK SPACE}")
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """In how many columns a legend with these labels is as low as it can be within the width, and then as
-    narrow as it can be.
-    """
+    """The number of columns with which the legend is lowest within the width, and then narrowest."""
     count = len(labels)
     for rows in range(1, count):
         columns = ceil(count / rows)

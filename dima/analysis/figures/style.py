@@ -20,8 +20,7 @@ from matplotlib.transforms import Bbox
 
 from dima.record.files import replacing
 
-# Okabe and Ito's palette, told apart with any colour vision; the variants of DIMA take Tol's muted one,
-# likewise
+# Okabe and Ito's palette, and Tol's muted one for the variants of DIMA: distinct with any colour vision
 _COLORS = {
     "dima": "#0072B2",
     "dima-joint": "#E69F00",
@@ -55,9 +54,7 @@ Points = Shaped[np.ndarray, " points"]
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Settings under which a figure looks the same, and is saved with the same bytes, whatever the user's own
-    matplotlib settings are.
-    """
+    """Settings under which a figure has the same bytes whatever the user's matplotlib settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         sns.set_theme(context="paper", style="whitegrid", rc=_STYLE)
@@ -65,11 +62,25 @@ def style() -> Iterator[None]:
 
 
 def draw_line(axis: Axes, x: Points, mean: Points, band: tuple[Points, Points] | None, **look: Any) -> None:
-    """A line through the means, and the band between the bounds of their intervals, where there are such."""
+    """A line through the means, and a band between the bounds of their intervals if there are any."""
     edge = {"markeredgecolor": look["color"], "markeredgewidth": 1.0}  # seaborn's own is white
     sns.lineplot(x=x, y=mean, ax=axis, errorbar=None, **{"linewidth": 1.4, **edge, **look})
     if band:
         axis.fill_between(x, *band, color=look["color"], alpha=0.18, linewidth=0)
+
+
+def write_in_middle(axis: Axes, text: str, color: str = OTHER_COLOR, size: float = 11) -> None:
+    """Write a text in the middle of a panel."""
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=color, fontsize=size)
+
+
+def label_axes(axis: Axes, x: str | None, y: str | None) -> None:
+    """Label the axes of a panel, None: not at all, and set the size of the numbers along them."""
+    if x is not None:
+        axis.set_xlabel(x, fontsize=9)
+    if y is not None:
+        axis.set_ylabel(y, fontsize=9)
+    axis.tick_params(labelsize=8)
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str], columns: int) -> None:
@@ -82,36 +93,21 @@ def add_legend(figure: Figure, handles: Sequence[Artist], caption: Sequence[str]
 
 
 def stamp(figure: Figure, label: str | None) -> None:
-    """Say across a figure and below its title that what it shows is synthetic, in the words of the records.
-
-    Nothing without a label.
-    """
+    """Mark a figure of synthetic records across it and below its title; without a label, do nothing."""
     if label is None:
         return
     title = "" if figure.get_suptitle() is None else f"{figure.get_suptitle()}\n"
     figure.suptitle(title + wrap([label], figure.get_figwidth()), fontsize=11)
-    size = min(
-        10 * figure.get_figwidth(), 17 * figure.get_figheight()
-    )  # in points, at which the slanted word fits either way
-    figure.text(
-        0.5,
-        0.5,
-        "SYNTHETIC",
-        rotation=30,
-        ha="center",
-        va="center",
-        fontsize=size,
-        color=OTHER_COLOR,
-        alpha=0.25,
-        zorder=10,
-    )
+    # in points, at which the slanted word fits either way
+    size = min(10 * figure.get_figwidth(), 17 * figure.get_figheight())
+    look = {"fontsize": size, "color": OTHER_COLOR, "alpha": 0.25, "zorder": 10}
+    figure.text(0.5, 0.5, "SYNTHETIC", rotation=30, ha="center", va="center", **look)
 
 
 def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -> list[Path]:
-    """Write the figure to each path, in the format of its ending, with bytes that depend on what is drawn
-    alone; returns the paths.
+    """Write the figure to each path, in the format of its ending, with reproducible bytes; returns the paths.
 
-    `dpi` is that of pixels, also of those within a PDF or SVG; by default the style's.
+    `dpi` applies to pixels, also within a PDF or SVG; by default the style's.
     """
     _settle(figure)
     written = list(paths)
@@ -123,9 +119,9 @@ def save_figure(figure: Figure, paths: Iterable[Path], dpi: int | None = None) -
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once, to a millionth of its size.
+    """Lay the figure out once, rounded to a millionth of its size.
 
-    The solver's last digits differ from process to process, and names within an SVG are made of all digits.
+    The solver's last digits differ between processes, and names within an SVG contain all digits.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -147,5 +143,5 @@ def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def wrap(lines: Sequence[str], inches: float) -> str:
-    """The lines as one text, those that are longer than `inches` broken."""
+    """The lines as one text, each broken at the width of `inches`."""
     return "\n".join(fill(line, int(_CHARACTERS_PER_INCH * inches), break_on_hyphens=False) for line in lines)

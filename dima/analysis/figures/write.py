@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dima.analysis.figures.learning_curves import draw
+from dima.analysis.figures.learning_curves import draw_curves
 from dima.analysis.figures.pictures import PICTURE_DPI, imagination_figure, order_figure
 from dima.analysis.figures.profiles import draw_profiles
 from dima.analysis.figures.style import save_figure, stamp, style
@@ -20,52 +20,34 @@ from dima.analysis.paths import (
     return_experiments,
     tasks_by_suite,
 )
-from dima.analysis.records.files import FileRecords, Records
 from dima.analysis.records.load import synthetic_label
 from dima.analysis.reference import PAPER_SUITES, SUITE_TITLES
-from dima.analysis.returns.curves import make_panel
-from dima.analysis.returns.rows import Row, build_rows, final_rows
+from dima.analysis.results import GridResults
+from dima.analysis.returns.curves import make_panels
+from dima.analysis.returns.rows import Row
 from dima.analysis.returns.scores import suite_scores
-from dima.analysis.studies.pictured_cells import OrderedMethod, PicturedCell, ordered_methods, pictured_cells
-from dima.config.grid import CellKey, Grid
+from dima.config.grid import Grid
 
 
-def write_figures(
-    grid: Grid,
-    results_dir: Path,
-    config_hashes: Mapping[CellKey, str] | None = None,
-    records: Records | None = None,
-    of: Part | None = None,
-) -> list[Path]:
-    """Draw the grid's figures; returns `figure_paths`.
+def write_figures(results: GridResults, folder: Path, of: Part | None = None) -> list[Path]:
+    """Draw the grid's figures, or one part of them, in `<folder>/<grid>/figures`; returns `figure_paths`.
 
-    Args:
-        grid: the grid whose cells are drawn.
-        results_dir: the folder that receives `<grid>/figures`.
-        config_hashes: the current configuration's hash by cell; a record with another one is left out.
-        records: of the cells; by default those under `<results_dir>/<grid>/cells`.
-        of: which part of the figures; by default all.
-
-    Raises: UserError: a record or a study cannot be trusted (see `load_cells`, `pictured_cells`), or the
-        paper's numbers are not there.
+    Raises:
+        UserError: a record or a study cannot be trusted (see `load_cells`, `pictured_cells`), or the paper's
+            numbers are missing.
     """
-    records = records or FileRecords(results_dir / grid.name / "cells")
-    names = figure_names(grid, of)
-    experiments: dict[str, list[Row]] = {}
-    if of != "world-models":
-        experiments = {
-            name: build_rows(grid, name, records, config_hashes) for name in return_experiments(grid)
-        }
-    cells = pictured_cells(grid, records, config_hashes) if "imagination" in names else []
-    methods = ordered_methods(grid, records, config_hashes) if "agent_order" in names else []
-    shown = [*(row.records for rows in experiments.values() for row in rows), [cell.record for cell in cells]]
-    label = synthetic_label(chain(*shown, *(method.records for method in methods)))
-    paths = iter(figure_paths(grid, results_dir, of))
+    names = figure_names(results.grid, of)
+    experiments = return_experiments(results.grid) if of != "world-models" else []
+    shown = [row.records for name in experiments for row in results.rows(name)]
+    shown += [[cell.record] for cell in results.pictured_cells] if "imagination" in names else []
+    shown += [method.records for method in results.ordered_methods] if "agent_order" in names else []
+    label = synthetic_label(chain(*shown))
+    paths = iter(figure_paths(results.grid, folder, of))
     written: list[Path] = []
     with style():
         for figures, dpi in (
-            (_figures(grid, experiments) if experiments else (), None),
-            (_pictures(grid, cells, methods), PICTURE_DPI),
+            (_figures(results) if experiments else (), None),
+            (_pictures(results, names), PICTURE_DPI),
         ):
             for figure in figures:
                 stamp(figure, label)
@@ -73,45 +55,33 @@ def write_figures(
     return written
 
 
-def _figures(grid: Grid, experiments: Mapping[str, Sequence[Row]]) -> Iterator[Figure]:
+def _figures(results: GridResults) -> Iterator[Figure]:
     """The figures of returns in the order of `figure_names`."""
-    rows = final_rows(grid, experiments)
+    grid, rows = results.grid, results.ends
     suites = tasks_by_suite(grid)
     for suite in suites:
-        yield _curves(
-            grid,
-            f"Learning curves, {SUITE_TITLES.get(suite, suite)}",
-            [row for row in rows if row.suite == suite],
-        )
+        own = [row for row in rows if row.suite == suite]
+        yield _curves(grid, f"Learning curves, {SUITE_TITLES.get(suite, suite)}", own)
     scores = suite_scores(grid, rows)
     for suite in suites:
         if suite in PAPER_SUITES:
             title = f"Performance profiles, {SUITE_TITLES.get(suite, suite)} (grid {grid.name})"
             yield draw_profiles(title, [one for one in scores if one.suite == suite])
-    if "ablation_returns" in experiments:
+    if "ablation_returns" in grid.experiments:
         # not the rows of the learning curves: more seeds are planned here
-        ends = [
-            row
-            for row in experiments["ablation_returns"]
-            if row.sample.env_steps == grid.task(row.sample.task).env_steps
-        ]
+        planned = results.rows("ablation_returns")
+        ends = [row for row in planned if row.sample.env_steps == grid.task(row.sample.task).env_steps]
         yield _curves(grid, "Sequential against joint conditioning", ends)
 
 
-def _pictures(
-    grid: Grid, cells: Sequence[PicturedCell], methods: Sequence[OrderedMethod]
-) -> Iterator[Figure]:
-    """Those of world models, likewise."""
-    if cells:
-        yield imagination_figure(f"Real and imagined states (grid {grid.name})", cells)
-    if methods:
-        yield order_figure(f"Imagination by order of the agents (grid {grid.name})", methods)
+def _pictures(results: GridResults, names: Sequence[str]) -> Iterator[Figure]:
+    """The figures of world models in the order of `figure_names`."""
+    name = results.grid.name
+    if "imagination" in names:
+        yield imagination_figure(f"Real and imagined states (grid {name})", results.pictured_cells)
+    if "agent_order" in names:
+        yield order_figure(f"Imagination by order of the agents (grid {name})", results.ordered_methods)
 
 
 def _curves(grid: Grid, title: str, rows: Sequence[Row]) -> Figure:
-    """A panel for each task of the rows."""
-    tasks = dict.fromkeys(row.sample.task for row in rows)
-    return draw(
-        f"{title} (grid {grid.name})",
-        [make_panel(grid.task(task), [row for row in rows if row.sample.task == task]) for task in tasks],
-    )
+    return draw_curves(f"{title} (grid {grid.name})", list(make_panels(grid, rows).values()))

@@ -1,7 +1,4 @@
-"""Studies of trained world models, assembled over the seeds of every method of a task.
-
-A table for machines and a figure.
-"""
+"""Studies of trained world models over the seeds of every method: a CSV and a figure a task and study."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from dima.analysis.figures.style import save_figure, stamp, style
 from dima.analysis.paths import STUDIES, study_paths
 from dima.analysis.studies.over_seeds import assemble
 from dima.analysis.studies.points import MethodPoints
-from dima.analysis.tables.csv_text import FLOATS
+from dima.analysis.tables.numbers import FLOATS
 from dima.config.grid import Grid
 from dima.errors import UserError
 from dima.record.files import write_atomically
@@ -25,59 +22,53 @@ from dima.record.files import write_atomically
 def write_studies(
     grid: Grid, results_dir: Path, tasks: Iterable[str] = (), studies: Iterable[str] = ()
 ) -> list[Path]:
-    """Write, for every task and study that a cell has a file of, `study_paths`; returns them.
+    """Write `study_paths` for every task and study that a cell has a file of; returns them.
 
     Args:
-        grid: the grid whose cells were studied.
+        grid: of the cells.
         results_dir: the folder that holds `<grid>/cells` and receives `<grid>/studies`.
-        tasks: those to look at; none: all of the grid.
-        studies: those to look at; none: all.
+        tasks: by default all of the grid.
+        studies: by default all.
 
     Raises:
-        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of no cell of the grid, or
-            does not hold the rows of the method's other seeds.
+        UserError: the grid has no such task, there is no file, or one cannot be trusted: it is malformed, of
+            no cell of the grid, or lacks rows of the method's other seeds.
     """
     tasks, studies = tuple(tasks), tuple(studies) or STUDIES
     for task in tasks:
         grid.require_task(task)
     pairs = product(tasks or dict.fromkeys(key.task for key in grid.cells), studies)
-    found = {(task, study): assemble(grid, results_dir, task, study) for task, study in pairs}
-    if not any(method.seeds for methods in found.values() for method in methods):
+    assembled = {(task, study): assemble(grid, results_dir, task, study) for task, study in pairs}
+    found = {place: methods for place, methods in assembled.items() if any(one.seeds for one in methods)}
+    if not found:
         what = f"{' or '.join(studies)}.csv" if len(studies) < len(STUDIES) else "study"
         where = results_dir / grid.name / "cells" / (tasks[0] if len(tasks) == 1 else "")
         raise UserError(f"There is no {what} of a cell under {where}: `dima study` makes one.")
-    written: list[Path] = []
-    for (task, study), methods in found.items():
-        if any(method.seeds for method in methods):
-            written += _write(grid, study_paths(grid, results_dir, task, study), task, study, methods)
-    return written
+    return [
+        path
+        for (task, study), methods in found.items()
+        for path in _write(grid, results_dir, task, study, methods)
+    ]
 
 
-def _write(grid: Grid, paths: list[Path], task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
-    table, *figures = paths
+def _write(grid: Grid, results_dir: Path, task: str, study: str, methods: list[MethodPoints]) -> list[Path]:
+    table, *figures = study_paths(grid, results_dir, task, study)
+    label = next((method.synthetic for method in methods if method.synthetic), None)
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(table, _to_csv(methods))
+    write_atomically(table, _to_csv(methods, label))
     with style():
         figure = FIGURES[study](f"{grid.task(task).label} (grid {grid.name})", methods)
-        stamp(figure, _label_of(methods))
+        stamp(figure, label)
         return [table, *save_figure(figure, figures)]
 
 
-def _label_of(methods: Iterable[MethodPoints]) -> str | None:
-    return next((method.synthetic for method in methods if method.synthetic), None)
-
-
-def _to_csv(methods: list[MethodPoints]) -> str:
-    """One line a method, key and quantity.
-
-    `seeds` is how many of the planned ones it rests on, `interval` what `low` and `high` are.
-    """
+def _to_csv(methods: list[MethodPoints], label: str | None) -> str:
+    """One line a method, key and quantity; `seeds` is studied/planned, `interval` the kind of the bounds."""
     points = pd.concat(
         {method.method: method.points for method in methods if method.seeds}, names=["method"]
     ).droplevel(1)
     planned = pd.Series({method.method: method.planned for method in methods})
     points["seeds"] = points["seeds"].astype(str) + "/" + planned.astype(str).loc[points.index].to_numpy()
-    label = _label_of(methods)
-    return points.assign(**({"synthetic": label} if label else {})).to_csv(
-        float_format=FLOATS, lineterminator="\n"
-    )
+    if label:
+        points["synthetic"] = label
+    return points.to_csv(float_format=FLOATS, lineterminator="\n")

@@ -1,1 +1,1 @@
-"""Reading what the cells of a grid left behind: in folders, archives or the database."""
+"""Reading the records of a grid's cells from folders, archives or the database."""

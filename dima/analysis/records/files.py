@@ -1,12 +1,10 @@
-"""Where analysis reads records from.
-
-The folders of a grid's cells, or whatever else holds the same files of the same cells.
-"""
+"""Where analysis reads records from: the folders of a grid's cells, or another place with the same files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Records(Protocol):
@@ -20,11 +18,11 @@ class Records(Protocol):
         ...
 
     def place(self, folder: str, name: str = "") -> str:
-        """What a message calls the cell's folder, or its file."""
+        """The name of the cell's folder, or of its file, in messages."""
         ...
 
     def with_summary(self, parent: str) -> list[str]:
-        """The folders in `<task>/<method>` that hold a summary, whatever they are called."""
+        """The folders in `<task>/<method>` that hold a summary, whatever their names."""
         ...
 
 
@@ -46,3 +44,17 @@ class FileRecords:
             path.parent.relative_to(self._cells_dir).as_posix()
             for path in sorted((self._cells_dir / parent).glob("*/summary.json"))
         ]
+
+
+class ListedRecords:
+    """Base of records that one container lists: `cells` has the files of each cell by name."""
+
+    def __init__(self, container: str, cells: Mapping[str, Mapping[str, Any]]) -> None:
+        self._container, self._cells = container, cells
+
+    def place(self, folder: str, name: str = "") -> str:
+        return f"{folder}{name and f'/{name}'} in {self._container}"
+
+    def with_summary(self, parent: str) -> list[str]:
+        own = (cell for cell, files in self._cells.items() if "summary.json" in files)
+        return sorted(cell for cell in own if cell.startswith(f"{parent}/"))

@@ -1,7 +1,7 @@
-"""Reading recorded cells: the state of each, its summary, and its learning curve.
+"""Reading recorded cells: their states, summaries and learning curves.
 
-A record that is unreadable, of another cell, or claimed twice is refused by name and never averaged. A
-synthetic record is read like any other, but never together with real ones.
+A record that cannot be trusted (unreadable, of another cell, or claimed twice) is refused by name and never
+averaged. Synthetic records are read like others, but never together with real ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Recorded(BaseModel):
-    """Base of what is read of a cell: strict types; keys that no table needs are ignored."""
+    """Base of what is read of a cell: strict types; unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -41,7 +41,7 @@ class FinalEvaluation(Recorded):
 
 
 class Provenance(Recorded):
-    """What one process of a cell ran with."""
+    """Where one of a cell's processes ran: code, image, package lock and machine."""
 
     commit: str | None
     dirty: bool | None
@@ -78,7 +78,7 @@ class Summary(Recorded):
 
 
 class Begun(Recorded):
-    """The content of `config.json`: the configuration of the attempt."""
+    """`config.json`: the configuration of the attempt."""
 
     digest: str
     config: dict[str, Any]
@@ -86,9 +86,9 @@ class Begun(Recorded):
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One planned cell; it has a summary if it is `completed`, `stale` or `trained by an older method`.
+    """One planned cell; `completed`, `stale` and `trained by an older method` have a `summary`.
 
-    `synthetic` is what a record that no run made says of itself, None for a real one and without a record.
+    `synthetic` is the label of a synthetic record, None of a real one.
     """
 
     key: CellKey
@@ -106,8 +106,8 @@ def load_cells(
 ) -> list[CellRecord]:
     """The records of `keys`, in their order.
 
-    A summary with another budget than the grid's, or another configuration hash than in `config_hashes`, is
-    `stale`, or `trained by an older method` where its configuration is of one.
+    A summary with another budget than the grid's, or with another hash than in `config_hashes`, is `stale`,
+    or `trained by an older method` where its configuration is one of an older version.
 
     Args:
         grid: of the cells.
@@ -117,7 +117,7 @@ def load_cells(
 
     Raises:
         UserError: a record cannot be read as format 1, a summary belongs to another cell or lacks the
-            evaluation at the end of its budget, or two folders claim one cell.
+            evaluation at the end of its budget, or two places claim one cell.
     """
     records = FileRecords(source / grid.name / "cells") if isinstance(source, Path) else source
     _refuse_second_records(grid, keys, records)
@@ -126,11 +126,19 @@ def load_cells(
     return [_load_cell(grid, key, records, budgets[key.task], hashes.get(key)) for key in keys]
 
 
+def by_task_and_method(records: Iterable[CellRecord]) -> dict[tuple[str, str], list[CellRecord]]:
+    """The seeds of every task and method, in their order."""
+    found: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
+    for record in records:
+        found[record.key.task, record.key.method].append(record)
+    return dict(found)
+
+
 def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
-    """The label for everything made of these cells if they are synthetic, None for real ones.
+    """The label that must be on everything made of these cells; None if they are real.
 
     Raises:
-        UserError: some are synthetic and some are not, or they have different labels.
+        UserError: some are synthetic and some are not, or their labels differ.
     """
     by_label = {cell.synthetic: cell for cell in cells if cell.state != "not run"}
     if len(by_label) > 1:
@@ -145,26 +153,28 @@ def synthetic_label(cells: Iterable[CellRecord]) -> str | None:
 
 
 def read_curve(record: CellRecord) -> dict[int, float]:
-    """Grid step -> mean return of that evaluation, by growing step, of a cell with a summary.
+    """Mean evaluation return by growing grid step, of a cell with a summary.
 
     Raises:
-        UserError: the log has an evaluation without a step or a return, or does not end with the summary's.
+        UserError: an evaluation has no step or return, or the last one is not that of the summary.
     """
     curve = read_evaluations(record)
     final = record.summary.final if record.summary else None
     if final is None or not isclose(curve.get(final.grid_step, nan), final.mean, rel_tol=1e-5, abs_tol=1e-5):
         place = record.records.place(record.key.folder, EVENTS)
-        raise UserError(f"{place} does not hold the final evaluation of the cell's summary.")
+        raise UserError(f"{place} does not hold the final evaluation of its summary.")
     return curve
 
 
 def read_evaluations(record: CellRecord) -> dict[int, float]:
-    """`read_curve` of a cell in any state. Raises UserError for an evaluation without a step or a return."""
-    place = record.records.place(record.key.folder, EVENTS)
+    """The evaluations so far of a cell in any state, as `read_curve`.
+
+    Raises UserError for an evaluation without a step or a return.
+    """
+    folder, name = record.key.folder, EVENTS
+    log, place = record.records.read(folder, name) or b"", record.records.place(folder, name)
     returns: dict[int, list[float]] = defaultdict(list)
-    for event in parse_events(
-        record.records.read(record.key.folder, EVENTS) or b"", place, kind="evaluation"
-    ):
+    for event in parse_events(log, place, kind="evaluation"):
         step, value = event.get("grid_step"), event.get("return")
         if not isinstance(step, int) or not isinstance(value, int | float):
             raise UserError(f"{place} holds an evaluation without a step or a return (seq {event['seq']}).")
@@ -173,10 +183,7 @@ def read_evaluations(record: CellRecord) -> dict[int, float]:
 
 
 def read_summary(grid: Grid, key: CellKey, records: Records, name: str = SUMMARY) -> Summary | None:
-    """The cell's summary in the file `name`, None without one.
-
-    Raises UserError as `load_cells` does for one that cannot be trusted.
-    """
+    """The cell's summary in the file `name`, None without one. Raises UserError as `load_cells`."""
     content = records.read(key.folder, name)
     if content is None:
         return None
@@ -187,8 +194,8 @@ def read_summary(grid: Grid, key: CellKey, records: Records, name: str = SUMMARY
             f"{place} belongs to another cell: it says grid {summary.grid}, {summary.key.folder}."
         )
     if summary.final.grid_step != summary.budget:
-        last = f"its last evaluation is at {summary.final.grid_step} of {summary.budget} env steps"
-        raise UserError(f"{place} says completed, but {last}.")
+        last = f"{summary.final.grid_step} of {summary.budget} env steps"
+        raise UserError(f"{place} says completed, but its last evaluation is at {last}.")
     return summary
 
 
@@ -205,7 +212,7 @@ def _load_cell(
 
 
 def _outdated(key: CellKey, records: Records, summary: Summary) -> State:
-    """How a summary is outdated, by the configuration recorded with it, if any."""
+    """How a summary is out of date, by its recorded configuration."""
     begun = read_begun(key, records)
     if begun is None or begun.digest != summary.config_hash:
         return "stale"
@@ -233,12 +240,12 @@ def _state_without_summary(folder: str, records: Records) -> tuple[State, str | 
     if content is None:
         return "not run", None
     status = parse(Status, content, records.place(folder, STATUS))
-    # the summary is written after the status: without it the cell did not finish, or its summary was removed
+    # a cell writes its summary last: without one it did not finish, or somebody removed the summary
     return "interrupted" if status.state == "completed" else status.state, status.synthetic
 
 
 def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records) -> None:
-    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary is of a planned cell."""
+    """Refuse a cell listed twice, and a copied folder (`seed-1-old`) whose summary claims a planned cell."""
     planned = {key.folder for key in keys}
     if len(planned) < len(keys):
         twice = next(key.folder for key in keys if list(keys).count(key) > 1)
@@ -254,7 +261,7 @@ def _refuse_second_records(grid: Grid, keys: Sequence[CellKey], records: Records
 
 
 def parse(model: type[Model], content: bytes, place: str) -> Model:
-    """JSON as a `model`. Raises UserError with `place` and the first fault."""
+    """The JSON `content` as a `model`. Raises UserError with `place` and the first fault."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

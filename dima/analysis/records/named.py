@@ -30,20 +30,14 @@ def records_named(sources: Sequence[str] | None, grid: Grid) -> Records:
 
 
 def results_named(sources: Sequence[str] | None, grid: Grid) -> Path:
-    """The folder of all grids in which the grid's cells run.
-
-    The first of `sources` that is not one of archives.
-    """
+    """The results folder of the grid's cells: the first of `sources` that is not one of archives."""
     return next((place for place in places_named(sources) if is_of_results(place, grid.name)), RESULTS)
 
 
 def places_named(sources: Sequence[str] | None) -> list[Path]:
-    """The folders and archives, `results` where none is named.
-
-    Raises UserError for one of several that does not exist.
-    """
+    """The folders and archives, by default `results`. Raises UserError if one of several is missing."""
     places = [Path(source) for source in sources or ()]
     for place in places:
-        if len(places) > 1 and not place.exists():  # alone it is a folder in which nothing was run yet
+        if len(places) > 1 and not place.exists():  # alone it may be a folder before the first run
             raise UserError(f"There is no folder or archive {place}.")
     return places or [RESULTS]

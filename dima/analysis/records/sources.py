@@ -5,35 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dima.analysis.records.files import FileRecords, Records
+from dima.analysis.records.files import FileRecords, ListedRecords, Records
 from dima.config.grid import Grid
 from dima.errors import UserError
 from dima.record.archive import ENDING, FILES, RECORDS, Files, archive_name, first_difference, read_archive
 
 
-class ArchiveRecords:
+class ArchiveRecords(ListedRecords):
     """The records in an archive. Raises UserError as `read_archive`."""
 
     def __init__(self, path: Path, grid_name: str) -> None:
-        self._path = path
-        self.cells = read_archive(path, grid_name).cells
+        super().__init__(str(path), read_archive(path, grid_name).cells)
 
     def read(self, folder: str, name: str) -> bytes | None:
-        return self.cells.get(folder, {}).get(name)
-
-    def place(self, folder: str, name: str = "") -> str:
-        return f"{folder}/{name} in {self._path}" if name else f"{folder} in {self._path}"
-
-    def with_summary(self, parent: str) -> list[str]:
-        return [
-            cell
-            for cell, files in self.cells.items()
-            if cell.startswith(f"{parent}/") and "summary.json" in files
-        ]
+        return self._cells.get(folder, {}).get(name)
 
 
 class JoinedRecords:
-    """Records from several places, as if they were in one.
+    """Records from several places as one.
 
     Raises:
         UserError: two places hold different records of a cell of the grid.
@@ -45,9 +34,8 @@ class JoinedRecords:
             self._refuse_different_records(key.folder)
 
     def read(self, folder: str, name: str) -> bytes | None:
-        return next(
-            (content for source in self._sources if (content := source.read(folder, name)) is not None), None
-        )
+        contents = (source.read(folder, name) for source in self._sources)
+        return next((content for content in contents if content is not None), None)
 
     def place(self, folder: str, name: str = "") -> str:
         names = (name,) if name else RECORDS
@@ -71,13 +59,13 @@ class JoinedRecords:
 
 
 def files_of(records: Records, folder: str) -> Files:
-    """The files of a cell; none where it has left no record."""
+    """The files of a cell, empty where it has no record."""
     files = {name: content for name in FILES if (content := records.read(folder, name)) is not None}
     return files if not files.keys().isdisjoint(RECORDS) else {}
 
 
 def records_in(places: Sequence[Path], grid: Grid) -> Records:
-    """The records of the grid in `places`: archives, folders of archives, and folders of all grids.
+    """The records of the grid in `places`: archives, folders of archives, and results folders.
 
     Raises:
         UserError: an archive cannot be used, or two places hold different records of a cell.
@@ -87,9 +75,7 @@ def records_in(places: Sequence[Path], grid: Grid) -> Records:
 
 
 def is_of_results(place: Path, grid_name: str) -> bool:
-    """Whether the place is a folder of all grids, perhaps one in which nothing was run yet, and not one of
-    archives alone.
-    """
+    """Whether the place is a results folder, perhaps one without runs yet, rather than one of archives."""
     return not place.is_file() and ((place / grid_name / "cells").is_dir() or not _archives(place, grid_name))
 
 
@@ -103,6 +89,5 @@ def _sources(place: Path, grid_name: str) -> list[Records]:
     if place.name.endswith(ENDING) and not place.is_dir():
         return [ArchiveRecords(place, grid_name)]
     archives: list[Records] = [ArchiveRecords(path, grid_name) for path in _archives(place, grid_name)]
-    return (
-        [*archives, FileRecords(place / grid_name / "cells")] if is_of_results(place, grid_name) else archives
-    )
+    folders = [FileRecords(place / grid_name / "cells")] if is_of_results(place, grid_name) else []
+    return [*archives, *folders]

@@ -1,3 +1,1 @@
-"""The report: pages to read in a browser, offline and without JavaScript too, whose bytes depend on the
-records alone.
-"""
+"""The report: pages for a browser, also offline and without JavaScript; equal records give equal bytes."""

@@ -1,4 +1,4 @@
-"""What is read of every cell of the grid, whatever became of it: its record, its processes, its last word."""
+"""The files of one cell, whatever its state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dima.config import older_method
 from dima.config.grid import CellKey, Grid
 
 FILM = "film.mp4"
-"""What `film_path` ends in."""
+"""The name of the file at `film_path`."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class CellFiles:
     """One planned cell.
 
     Attributes:
-        record: its state, and its summary where it has one.
-        why: what the state rests on where it is not `completed`, in words.
-        status: the content of `status.json`, empty where there is none that can be read; likewise the others.
+        record: its state and summary.
+        why: the reason for a state other than `completed`, in words.
+        status: the content of `status.json`; each file is empty where it is missing or unreadable.
         summary: the content of `summary.json`.
         config: the content of `config.json`.
         history: the content of `provenance.json`.
@@ -41,25 +41,26 @@ class CellFiles:
 
     @property
     def page(self) -> str:
-        """Where its page lies in the report."""
+        """The path of its page in the report."""
         return f"cells/{self.key.folder}.html"
 
     @property
     def starts(self) -> list[Mapping[str, Any]]:
-        """What each process of the attempt ran with."""
+        """The provenance of each process of the attempt."""
         starts = self.history.get("starts") or self.summary.get("provenance")
         return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
     @property
     def wall_seconds(self) -> float | None:
-        """Of all processes of the attempt together, None where nothing tells."""
+        """Of all processes of the attempt together, None if not recorded."""
         if self.record.summary:
             return self.record.summary.wall_seconds
-        return _number(self.status.get("wall_seconds"))
+        value = self.status.get("wall_seconds")
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property
     def env_steps(self) -> int | None:
-        """Environment steps taken, as the cell said last."""
+        """Environment steps, by the last status."""
         value = self.status.get("env_steps")
         return value if isinstance(value, int) else None
 
@@ -88,21 +89,19 @@ def _why(
         case "trained by an older method":
             return f"{older_method(config.get('config'))}; not averaged"
         case "stale" if record.summary and record.summary.budget != budget:
-            return f"recorded with a budget of {record.summary.budget:,} env steps, the grid now asks for {budget:,}; not averaged"
+            recorded = f"recorded with a budget of {record.summary.budget:,} env steps"
+            return f"{recorded}, the grid now asks for {budget:,}; not averaged"
         case "stale" if record.summary:
             now = config_hash[:12] if config_hash else "unknown"
-            return f"recorded with another configuration ({record.summary.config_hash[:12]}) than the grid's ({now}); not averaged"
+            recorded = f"recorded with another configuration ({record.summary.config_hash[:12]})"
+            return f"{recorded} than the grid's ({now}); not averaged"
         case "not run":
-            return "there is no record of it"
+            return "it has no record"
         case "running":
-            return "it says that it is running, or was killed without a word; not averaged"
+            return "it is running, or was killed; not averaged"
         case "interrupted" if status.get("state") == "completed":
             return "its summary is gone; not averaged"
         case "interrupted":
             return message or "it was stopped before its end; not averaged"
         case _:
-            return f"{message or 'it did not say why'}; not averaged"
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            return f"{message or 'no reason recorded'}; not averaged"

@@ -1,4 +1,4 @@
-"""What a cell's event log holds, as its page shows it: evaluations, and the logged numbers in groups."""
+"""A cell's event log as its page shows it: evaluations, and the logged numbers in groups."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from dima.errors import UserError
 from dima.record.events import Event, parse_events
 
 MOST_POINTS = 200
-"""Of a line of logged numbers: as many as a small drawing can show; the page says how many values a point is
-the mean of."""
+"""Of a line in a small drawing; with more values, each point is the mean of several."""
 
 
 class Evaluation(NamedTuple):
-    """One evaluation: mean, least and greatest return over `episodes` episodes.
+    """One evaluation: mean, least and greatest return of its episodes, None where one is not finite.
 
-    None where a return is not finite.
-
-    `success` is the share of episodes that succeeded, None for a task that has no success.
+    `success` is the share of episodes that succeeded, None for tasks without success.
     """
 
     grid_step: int
@@ -36,10 +33,12 @@ class Evaluation(NamedTuple):
 class ScalarGroup:
     """Numbers that are logged together.
 
-    Attributes: name: of the group. count: how often it was logged. together: how many of these in a row each
-        point is the mean of, at the environment step of the last of them. steps: environment steps of the
-        points. values: by name, one a point; None where one of those that it is the mean of is absent or not
-        finite.
+    Attributes:
+        name: of the group.
+        count: how often it was logged.
+        together: how many consecutive values each point averages, at the environment step of the last.
+        steps: environment steps of the points.
+        values: by name, one a point; None where a value of it is missing or not finite.
     """
 
     name: str
@@ -61,7 +60,7 @@ def read_log(content: bytes, place: str) -> CellLog:
     """The log in `content`; `place` names it in messages.
 
     Raises:
-        UserError: it is torn before its last line, or an event is not of this format.
+        UserError: a line before the last is cut off, or an event is not of this format.
     """
     evaluations: dict[int, list[Event]] = defaultdict(list)
     scalars: dict[str, list[Event]] = defaultdict(list)
@@ -88,30 +87,19 @@ def _is_evaluation(event: Event) -> bool:
 
 def _is_group(event: Event) -> bool:
     values = event.get("values")
-    if (
-        not isinstance(values, dict)
-        or not isinstance(event.get("env_steps"), int)
-        or not isinstance(event.get("group"), str)
-    ):
-        return False
-    return all(map(_is_number, values.values()))
+    named = isinstance(event.get("env_steps"), int) and isinstance(event.get("group"), str)
+    return named and isinstance(values, dict) and all(map(_is_number, values.values()))
 
 
 def _evaluation(step: int, episodes: Sequence[Event]) -> Evaluation:
     returns = [episode["return"] for episode in episodes]
-    finite = [value for value in returns if value is not None]
+    low, high = (None, None) if None in returns else (min(returns), max(returns))
     successes = [
         float(episode["success"]) for episode in episodes if isinstance(episode.get("success"), bool)
     ]
     count = episodes[0].get("episodes")
-    return Evaluation(
-        step,
-        _mean(returns),
-        min(finite) if len(finite) == len(returns) else None,
-        max(finite) if len(finite) == len(returns) else None,
-        count if isinstance(count, int) else len(returns),
-        _mean(successes) if successes else None,
-    )
+    episodes_of = count if isinstance(count, int) else len(returns)
+    return Evaluation(step, _mean(returns), low, high, episodes_of, _mean(successes))
 
 
 def _group(name: str, events: Sequence[Event]) -> ScalarGroup:
@@ -125,7 +113,7 @@ def _group(name: str, events: Sequence[Event]) -> ScalarGroup:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean; None where one value is."""
+    """The mean, None of no values or where one is None."""
     known = list(values)
     finite = [value for value in known if value is not None]
     return sum(finite) / len(finite) if finite and len(finite) == len(known) else None

@@ -1,6 +1,4 @@
-"""The page of one cell: what became of it, its curves, its film, its configuration and where it comes
-from.
-"""
+"""The page of one cell: state, curves, film, configuration and provenance."""
 
 from __future__ import annotations
 
@@ -12,20 +10,18 @@ from typing import Any
 from dima.analysis.report.cell_files import FILM, CellFiles
 from dima.analysis.report.cell_log import CellLog, ScalarGroup, read_log
 from dima.analysis.report.chart import Chart, Series, make_chart
-from dima.analysis.report.cost import SECONDS_PER_HOUR
 from dima.analysis.report.origins import Origin, origin_of
 from dima.analysis.returns.exploitation import signs_of_exploitation
-from dima.analysis.tables.markup import NONE
+from dima.analysis.tables.numbers import NONE, percent, with_interval
 from dima.config import TaskConfig
 from dima.errors import UserError
 from dima.record.events import DIGITS
+from dima.words import counted, duration
 
 
 @dataclass(frozen=True)
 class DrawnGroup:
-    """A group of logged numbers: a small chart each, and the values that they draw as a table, a column a
-    name.
-    """
+    """A group of logged numbers: a small chart each, and their values as a table, a column a name."""
 
     group: ScalarGroup
     charts: list[Chart]
@@ -34,7 +30,7 @@ class DrawnGroup:
 
 @dataclass(frozen=True)
 class Start:
-    """One process of the cell: when it began, where from, and the versions of what it ran with."""
+    """One process of the cell: start, device, provenance and versions."""
 
     began: str
     device: str
@@ -44,19 +40,19 @@ class Start:
 
 @dataclass(frozen=True)
 class CellPage:
-    """What the template writes down.
+    """The content of the template.
 
     Attributes:
         cell: of the page.
         task: its configuration in the grid.
-        facts: terms and what is to be said of each.
-        fault: why the event log of a cell that is averaged nowhere is not shown; empty where it is.
-        curve: the evaluations, None where there is none.
-        evaluations: one row an evaluation: step, mean with least and greatest, episodes, success.
+        facts: terms with their texts.
+        fault: why the event log is not shown, empty where it is; only of cells that are averaged nowhere.
+        curve: the evaluations, None without any.
+        evaluations: a row an evaluation: step, mean with least and greatest, episodes, success.
         groups: the logged numbers.
         settings: the configuration by path.
         starts: the processes.
-        film: the film's bytes, None where there is none.
+        film: its bytes, None without one.
     """
 
     cell: CellFiles
@@ -74,19 +70,14 @@ class CellPage:
 def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
     """The page of a cell.
 
-    Raises: UserError: the event log of a completed cell cannot be trusted; that of another one is left out of
-        its page, which says why.
+    Raises:
+        UserError: the event log of a completed cell cannot be trusted. Other pages name the fault.
     """
     log, fault = _log(cell)
     budget = max([task.env_steps, *(evaluation.grid_step for evaluation in log.evaluations)])
     points = log.evaluations
-    series = Series(
-        "evaluation return",
-        [point.grid_step for point in points],
-        [point.mean for point in points],
-        [point.low for point in points],
-        [point.high for point in points],
-    )
+    means, lows, highs = ([point[column] for point in points] for column in (1, 2, 3))
+    series = Series("evaluation return", [point.grid_step for point in points], means, lows, highs)
     return CellPage(
         cell=cell,
         task=task,
@@ -98,7 +89,7 @@ def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
                 point.grid_step,
                 mean_and_range(point.mean, point.low, point.high),
                 point.episodes,
-                share(point.success),
+                percent(point.success),
             )
             for point in points
         ],
@@ -110,24 +101,8 @@ def make_cell_page(cell: CellFiles, task: TaskConfig) -> CellPage:
 
 
 def mean_and_range(mean: float | None, low: float | None, high: float | None) -> str:
-    """`32.5 [31.0, 34.0]`, the script of the page reads the number in front."""
-    if mean is None:
-        return NONE
-    return f"{mean:.1f}" if low is None or high is None else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def share(success: float | None) -> str:
-    """A share in per cent."""
-    return NONE if success is None else f"{success:.0%}"
-
-
-def hours(seconds: float | None) -> str:
-    """`2.34 h`, or shorter times in minutes."""
-    if seconds is None:
-        return "not recorded"
-    return (
-        f"{seconds / SECONDS_PER_HOUR:,.2f} h" if seconds >= SECONDS_PER_HOUR else f"{seconds / 60:.1f} min"
-    )
+    """`32.5 [31.0, 34.0]`; the script of the page reads the first number."""
+    return with_interval(mean, None if low is None or high is None else (low, high))
 
 
 def _log(cell: CellFiles) -> tuple[CellLog, str]:
@@ -148,10 +123,8 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         deviation = final.get("std")
         spread = f" ± {deviation:.1f} over its episodes" if isinstance(deviation, float) else ""
         episodes = f", {final['episodes']} episodes" if isinstance(final.get("episodes"), int) else ""
-        yield (
-            "final return",
-            f"{summary.final.mean:.1f}{spread} (after {summary.final.grid_step:,} env steps{episodes})",
-        )
+        after = f"(after {summary.final.grid_step:,} env steps{episodes})"
+        yield "final return", f"{summary.final.mean:.1f}{spread} {after}"
         yield "mean of the last five evaluations", f"{summary.mean_of_last_five:.1f}"
         yield "engine", summary.engine
         yield "physics (lineage)", summary.lineage
@@ -160,12 +133,11 @@ def _facts(cell: CellFiles, task: TaskConfig) -> Iterator[tuple[str, str]]:
         yield "env steps", f"{cell.env_steps:,} of {task.env_steps:,}"
     attempt = summary.attempts if summary else cell.history.get("attempt")
     if isinstance(attempt, int):
-        yield (
-            "attempt",
-            f"{attempt}, {len(cell.starts)} process{'' if len(cell.starts) == 1 else 'es'}{_continued(cell)}",
-        )
+        processes = counted(len(cell.starts), "process", "processes")
+        yield "attempt", f"{attempt}, {processes}{_continued(cell)}"
     if cell.record.state != "not run":
-        yield "wall time", f"{hours(cell.wall_seconds)}, of all processes of this attempt together"
+        time = "not recorded" if cell.wall_seconds is None else duration(cell.wall_seconds)
+        yield "wall time", f"{time}, of all processes of this attempt together"
         yield "energy", "not recorded"
     yield "its folder", f"{cell.key.folder} in the grid's folder cells"
 
@@ -178,7 +150,7 @@ def _warnings(cell: CellFiles, fault: str) -> Iterator[tuple[str, str]]:
 
 
 def _continued(cell: CellFiles) -> str:
-    """Of a cell whose budget was raised: what it went on from."""
+    """The attempt that a cell with a raised budget continues."""
     match cell.history.get("continued"):
         case {"attempt": int(attempt), "budget": int(budget)}:
             return f", continues attempt {attempt}, whose budget was {budget:,} env steps"

@@ -1,7 +1,6 @@
-"""Line charts as SVG: where everything lies, in the units of the drawing; the template only writes it down.
+"""Line charts as SVG: positions in the units of the drawing, for the template.
 
-The values stand in a table of the page, a column a line, from which the page's script reads what it shows of
-a point.
+The values are in a table of the page, a column a line; the page's script reads them there.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Series:
-    """One line: values over `steps`, None where there is none, the band around them, and the paper's
-    number.
-    """
+    """One line: values over `steps`, None for gaps, the bounds of its band, and the paper's number."""
 
     label: str
     steps: Sequence[float]
@@ -43,9 +40,7 @@ class Tick(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A series as drawn: paths of line and band, points without a neighbour to be joined with, the height of
-    the paper's mark.
-    """
+    """A series as drawn: paths of line and band, single points as dots, the height of the paper's mark."""
 
     label: str
     path: str
@@ -61,7 +56,7 @@ class Chart:
     Attributes:
         height: of the drawing.
         box: of the axes: left, top, right, bottom.
-        domain: what its edges are: first and last environment step, lowest and highest value.
+        domain: of its edges: first and last environment step, lowest and highest value.
         x_ticks: along the steps.
         y_ticks: along the values.
         lines: one a series.
@@ -78,30 +73,47 @@ class Chart:
 def make_chart(series: Sequence[Series], last_step: float, height: int = 230) -> Chart:
     """The chart of lines over 0 to `last_step` environment steps."""
     marks = any(line.paper is not None for line in series)
-    box = (_LEFT, _TOP, WIDTH - _RIGHT - (_PAPER_MARK if marks else 0), height - _BOTTOM)
     low, high = _range(series)
-    domain = (0.0, float(last_step), low, high)
-    x_ticks = [
-        tick
-        for tick in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, last_step)
-        if 0 <= tick <= last_step
-    ]
-    y_ticks = [
-        tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high
-    ]
+    frame = _Frame(
+        (_LEFT, _TOP, WIDTH - _RIGHT - (_PAPER_MARK if marks else 0), height - _BOTTOM),
+        (0.0, float(last_step), low, high),
+    )
+    y_ticks = _ticks(5, low, high)
     steps_label, decimals = EngFormatter(sep=""), _decimals(y_ticks)
     return Chart(
         height,
-        box,
-        domain,
-        [Tick(_x(tick, box, domain), steps_label(tick)) for tick in x_ticks],
-        [Tick(_y(tick, box, domain), _label(tick, decimals)) for tick in y_ticks],
-        [_line(line, box, domain) for line in series],
+        frame.box,
+        frame.domain,
+        [Tick(frame.x(tick), steps_label(tick)) for tick in _ticks(4, 0, last_step)],
+        [Tick(frame.y(tick), _label(tick, decimals)) for tick in y_ticks],
+        [_line(line, frame) for line in series],
     )
 
 
+class _Frame(NamedTuple):
+    """The axes of a chart, see `Chart`."""
+
+    box: tuple[int, int, int, int]
+    domain: tuple[float, float, float, float]
+
+    def x(self, step: float) -> float:
+        left, _, right, _ = self.box
+        first, last, _, _ = self.domain
+        return round(left + (step - first) / ((last - first) or 1.0) * (right - left), 1)
+
+    def y(self, value: float) -> float:
+        _, top, _, bottom = self.box
+        _, _, low, high = self.domain
+        return round(bottom - (value - low) / (high - low) * (bottom - top), 1)
+
+
+def _ticks(most: int, low: float, high: float) -> list[float]:
+    ticks = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
+
+
 def _range(series: Sequence[Series]) -> tuple[float, float]:
-    """The values' least and greatest, with some room around."""
+    """The least and greatest value, with some room around."""
     found = [
         value
         for line in series
@@ -114,65 +126,39 @@ def _range(series: Sequence[Series]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _line(series: Series, box: tuple[int, int, int, int], domain: tuple[float, float, float, float]) -> Line:
-    across = [_x(step, box, domain) for step in series.steps]
-    runs = [
-        list(zip(at, _heights(values, box, domain), strict=True)) for at, values in _runs(across, series.mean)
-    ]
+def _line(series: Series, frame: _Frame) -> Line:
+    runs = _runs(series.steps, series.mean, frame)
     band = ""
     if series.low is not None and series.high is not None:
-        for (at, lows), (_, highs) in zip(_runs(across, series.low), _runs(across, series.high), strict=True):
-            edge = [
-                *zip(at, _heights(highs, box, domain), strict=True),
-                *reversed([*zip(at, _heights(lows, box, domain), strict=True)]),
-            ]
-            band += f"{_path(edge)}Z" if len(at) > 1 else ""
+        lows, highs = (_runs(series.steps, values, frame) for values in (series.low, series.high))
+        edges = [[*high, *reversed(low)] for low, high in zip(lows, highs, strict=True) if len(low) > 1]
+        band = "".join(f"{_path(edge)}Z" for edge in edges)
     return Line(
         label=series.label,
         path="".join(_path(run) for run in runs if len(run) > 1),
         band=band,
         dots=[run[0] for run in runs if len(run) == 1],
-        paper=None if series.paper is None else _y(series.paper, box, domain),
+        paper=None if series.paper is None else frame.y(series.paper),
     )
 
 
-def _runs(across: Sequence[float], values: Values) -> list[tuple[list[float], list[float]]]:
-    """Positions and values of the points that follow one another without a gap."""
-    runs: list[tuple[list[float], list[float]]] = [([], [])]
-    for at, value in zip(across, values, strict=True):
+def _runs(steps: Sequence[float], values: Values, frame: _Frame) -> list[list[tuple[float, float]]]:
+    """The points of the drawing, apart where a value is missing."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for step, value in zip(steps, values, strict=True):
         if value is None:
-            runs.append(([], []))
+            runs.append([])
         else:
-            runs[-1][0].append(at)
-            runs[-1][1].append(value)
-    return [run for run in runs if run[0]]
-
-
-def _heights(
-    values: Sequence[float], box: tuple[int, int, int, int], domain: tuple[float, float, float, float]
-) -> list[float]:
-    return [_y(value, box, domain) for value in values]
+            runs[-1].append((frame.x(step), frame.y(value)))
+    return [run for run in runs if run]
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def _x(step: float, box: tuple[int, int, int, int], domain: tuple[float, float, float, float]) -> float:
-    first, last = domain[:2]
-    return round(box[0] + (step - first) / ((last - first) or 1.0) * (box[2] - box[0]), 1)
-
-
-def _y(value: float, box: tuple[int, int, int, int], domain: tuple[float, float, float, float]) -> float:
-    low, high = domain[2:]
-    return round(box[3] - (value - low) / (high - low) * (box[3] - box[1]), 1)
-
-
 def _decimals(ticks: Sequence[float]) -> int | None:
-    """Digits behind the point that tell the ticks apart.
-
-    None where that takes too many or the numbers are too long.
-    """
+    """Decimals that distinguish the ticks, None where the numbers would be too long."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     decimals = max(0, -floor(log10(step) + 1e-9))
     return None if decimals > 4 or max(map(abs, ticks), default=0.0) >= 1e6 else decimals

@@ -1,7 +1,4 @@
-"""One colour a method on a light and on a dark page.
-
-That of the figures, moved towards black or white until it can be seen.
-"""
+"""A colour a method for the light and the dark page: the figures' colour, made legible."""
 
 from __future__ import annotations
 
@@ -12,23 +9,20 @@ from matplotlib.colors import to_hex, to_rgb
 from dima.analysis.figures.style import looks_of
 
 LIGHT, DARK = "#ffffff", "#14171c"
-"""The backgrounds, as style.css has them."""
+"""The backgrounds in style.css."""
 LEAST_CONTRAST = {LIGHT: 3.0, DARK: 4.5}
-"""Of lines with their background: what graphics must have (WCAG 2.2, 1.4.11); more on the dark one, where
-thin lines look dimmer."""
+"""Of lines with their background (WCAG 2.2, 1.4.11); more on the dark one, where thin lines look dimmer."""
 _STEPS = 50
 
 
 def method_colors(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The colours of each method, on the light page and on the dark one."""
-    return {
-        method: (legible(look["color"], LIGHT), legible(look["color"], DARK))
-        for method, look in looks_of(methods).items()
-    }
+    colors = {method: look["color"] for method, look in looks_of(methods).items()}
+    return {method: (legible(color, LIGHT), legible(color, DARK)) for method, color in colors.items()}
 
 
 def legible(color: str, background: str) -> str:
-    """The colour, mixed with as little black (on a light background) or white as gives `LEAST_CONTRAST`."""
+    """The colour with the least black (on a light background) or white that gives `LEAST_CONTRAST`."""
     towards = 0.0 if _luminance(background) > 0.5 else 1.0
     for step in range(_STEPS + 1):
         share = step / _STEPS
@@ -36,11 +30,11 @@ def legible(color: str, background: str) -> str:
         mixed = to_hex((red, green, blue))
         if contrast(mixed, background) >= LEAST_CONTRAST[background]:
             return mixed
-    raise AssertionError("black on light and white on dark have contrast enough")
+    raise AssertionError("black on light and white on dark have enough contrast")
 
 
 def contrast(one: str, other: str) -> float:
-    """From 1, alike, to 21, black and white (WCAG 2.2)."""
+    """From 1, equal, to 21, black and white (WCAG 2.2)."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 

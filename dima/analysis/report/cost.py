@@ -1,20 +1,18 @@
-"""What the grid's cells took: hours by method and hardware, as recorded."""
+"""Hours of computing by method and hardware, as the cells recorded them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
 
 from dima.analysis.report.cell_files import CellFiles
 from dima.analysis.report.origins import hardware_of
 
-SECONDS_PER_HOUR = 3600
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Hours of a method on some hardware: of its completed cells, and of the others."""
+class Cost(NamedTuple):
+    """Cells and hours of a method on some hardware: of its completed cells, and of the others."""
 
     method: str
     hardware: str
@@ -23,24 +21,15 @@ class Cost:
     others: int
     other_hours: float
 
-    @property
-    def hours_a_cell(self) -> float | None:
-        """Mean over the completed cells."""
-        return self.completed_hours / self.completed if self.completed else None
-
 
 def costs(cells: Iterable[CellFiles]) -> list[Cost]:
-    """One entry a method and hardware, in the grid's order.
-
-    Cells of which no time is recorded are in none.
-    """
-    grouped: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
+    """A row a method and hardware, in the grid's order, without cells that recorded no time."""
+    known = []
     for cell in cells:
         if cell.wall_seconds is not None:
-            hours = cell.wall_seconds / SECONDS_PER_HOUR
-            grouped[cell.key.method, hardware_of(cell)].append((cell.record.state == "completed", hours))
-    found = []
-    for (method, hardware), known in grouped.items():
-        completed, others = ([hours for done, hours in known if done is wanted] for wanted in (True, False))
-        found.append(Cost(method, hardware, len(completed), sum(completed), len(others), sum(others)))
-    return found
+            own, none = (1, cell.wall_seconds / 3600), (0, 0.0)
+            counts = (*own, *none) if cell.record.state == "completed" else (*none, *own)
+            known.append(Cost(cell.key.method, hardware_of(cell), *counts))
+    table = pd.DataFrame(known, columns=list(Cost._fields))
+    sums = table.groupby(["method", "hardware"], sort=False, as_index=False).agg("sum")
+    return [Cost(*row) for row in sums.itertuples(index=False)]

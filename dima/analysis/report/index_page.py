@@ -1,6 +1,4 @@
-"""The first page: what was run, our numbers beside the paper's, learning curves, the state of every cell,
-origins and cost.
-"""
+"""The first page: tables against the paper, learning curves, the state of every cell, provenance, cost."""
 
 from __future__ import annotations
 
@@ -20,24 +18,26 @@ from dima.analysis.report.cell_page import mean_and_range
 from dima.analysis.report.chart import Chart, Series, make_chart
 from dima.analysis.report.cost import Cost, costs
 from dima.analysis.report.origins import OriginCount, count_origins
-from dima.analysis.returns.curves import Curve, Panel, make_panel
+from dima.analysis.returns.curves import Curve, Panel, make_panels
 from dima.analysis.returns.rows import Row
-from dima.analysis.tables.markup import NONE, TextTable
+from dima.analysis.tables.markup import TextTable
+from dima.analysis.tables.numbers import NONE
 from dima.config.grid import Grid
 
 WORDS = {
     "reproduced": "within the paper's own standard deviation of its mean",
     "above": "more than the paper's standard deviation above its mean",
     "below": "more than the paper's standard deviation below its mean",
-    "partial": "fewer seeds completed than planned, or than the paper's number rests on: no verdict yet",
-    "not comparable": "another physics or a smaller budget than the paper's, seeds that may not be averaged, or no number in the paper",
+    "partial": "fewer seeds completed than planned, or than runs behind the paper's number: no verdict yet",
+    "not comparable": "other physics or a smaller budget than the paper's, seeds that may not be averaged, "
+    "or no number in the paper",
     "not run": "no record; never a zero",
 }
 
-NUMBERS_ELSEWHERE = "the numbers behind it stand in the tables of this page"
+NUMBERS_ELSEWHERE = "its numbers are in the tables of this page"
 PICTURE_TEXTS = {
-    "imagination": "real states drawn, and below them those that each world model imagines along the same actions, with its error",
-    "agent_order": "real states and those imagined with every order of the agents, and the error of each order against the horizon",
+    "imagination": "real states, and below them those that each world model imagines for the same actions",
+    "agent_order": "real and imagined states for every order of the agents, and the error of each order",
 }
 
 
@@ -57,10 +57,10 @@ class ResultTable:
     @cached_property
     def tasks(self) -> dict[str, list[Row]]:
         """The rows of each task."""
-        return {
-            task: [row for row in self.rows if row.sample.task == task]
-            for task in dict.fromkeys(row.sample.task for row in self.rows)
-        }
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.sample.task, []).append(row)
+        return found
 
     @cached_property
     def places(self) -> dict[tuple[str, int], dict[str, Row]]:
@@ -72,14 +72,14 @@ class ResultTable:
 
     @cached_property
     def words(self) -> Counter[str]:
-        """How many rows have which word, in the order of `WORDS`."""
+        """The number of rows with each word, in the order of `WORDS`."""
         counts = Counter(word_of(row) for row in self.rows)
         return Counter({word: counts[word] for word in WORDS if counts[word]})
 
 
 @dataclass(frozen=True)
 class DrawnPanel:
-    """The learning curves of a task, and the values that they draw as a table, a column a method."""
+    """The learning curves of a task, and their values as a table, a column a method."""
 
     panel: Panel
     chart: Chart
@@ -87,10 +87,7 @@ class DrawnPanel:
 
 
 class Picture(NamedTuple):
-    """A figure that is shown as it is printed.
-
-    Its path in the report, its name, and a text for who does not see it.
-    """
+    """A figure: its path in the report, its name, and its alternative text."""
 
     path: str
     name: str
@@ -99,10 +96,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class IndexPage:
-    """What the template writes down.
-
-    `summaries` are the tables of what follows from the returns, `files` all tables and figures.
-    """
+    """The content of the template: `summaries` are all other tables, `files` all tables and figures."""
 
     grid: Grid
     tables: list[ResultTable]
@@ -113,20 +107,16 @@ class IndexPage:
 
     @property
     def pictures(self) -> list[Picture]:
-        """The figures to show; learning curves are drawn by the page itself."""
-        paths = [
-            PurePosixPath(path)
-            for path in self.files
-            if path.endswith(".png") and "learning_curves" not in path
-        ]
+        """The figures to show; the page draws learning curves itself."""
         return [
             Picture(str(path), path.stem.replace("_", " "), PICTURE_TEXTS.get(path.stem, NUMBERS_ELSEWHERE))
-            for path in paths
+            for path in map(PurePosixPath, self.files)
+            if path.suffix == ".png" and not path.stem.startswith("learning_curves")
         ]
 
     @cached_property
     def stems(self) -> dict[str, list[str]]:
-        """The endings of the files of each name."""
+        """The file formats of each name."""
         found: dict[str, list[str]] = {}
         for path in map(PurePosixPath, self.files):
             found.setdefault(path.stem, []).append(path.suffix[1:])
@@ -134,7 +124,7 @@ class IndexPage:
 
     @cached_property
     def states(self) -> Counter[str]:
-        """How many cells are in which state."""
+        """The number of cells in each state."""
         return Counter(cell.record.state for cell in self.cells)
 
     @cached_property
@@ -147,60 +137,49 @@ class IndexPage:
 
     @cached_property
     def seeds(self) -> list[int]:
-        """Of any cell."""
+        """The seeds of any cell."""
         return sorted({cell.key.seed for cell in self.cells})
 
     @cached_property
     def without_result(self) -> list[CellFiles]:
-        """Cells that left a record and are averaged nowhere."""
+        """Cells with a record that are averaged nowhere."""
         return [cell for cell in self.cells if cell.record.state not in ("completed", "not run")]
 
     @cached_property
     def costs(self) -> list[Cost]:
-        """By method and hardware."""
+        """The cost by method and hardware."""
         return costs(self.cells)
 
     @cached_property
     def origins(self) -> list[OriginCount]:
-        """The different ones."""
+        """The different origins."""
         return count_origins(self.cells)
 
 
 def word_of(row: Row) -> str:
-    """The word beside a number, without its count."""
+    """The word of a verdict, without its count."""
     return "partial" if row.verdict.word.startswith("partial") else row.verdict.word
 
 
 def draw_suites(grid: Grid, rows: Sequence[Row]) -> dict[str, list[DrawnPanel]]:
     """The learning curves of every suite by its title, from the rows at the end of the budget."""
+    panels = make_panels(grid, rows)
+    suites = tasks_by_suite(grid).items()
     return {
-        SUITE_TITLES.get(suite, suite): [
-            _draw(make_panel(grid.task(task), [row for row in rows if row.sample.task == task]))
-            for task in tasks
-        ]
-        for suite, tasks in tasks_by_suite(grid).items()
+        SUITE_TITLES.get(suite, suite): [_draw(panels[task]) for task in tasks] for suite, tasks in suites
     }
 
 
 def _draw(panel: Panel) -> DrawnPanel:
     lines = [_series(curve) for curve in panel.curves]
     steps = sorted({int(step) for curve in panel.curves for step in curve.steps})
-    return DrawnPanel(
-        panel,
-        make_chart(lines, panel.task.env_steps),
-        [(step, [_text(curve, step) for curve in panel.curves]) for step in steps],
-    )
+    rows = [(step, [_text(curve, step) for curve in panel.curves]) for step in steps]
+    return DrawnPanel(panel, make_chart(lines, panel.task.env_steps), rows)
 
 
 def _series(curve: Curve) -> Series:
-    return Series(
-        curve.method,
-        curve.steps.tolist(),
-        curve.mean.tolist(),
-        curve.low.tolist(),
-        curve.high.tolist(),
-        curve.paper,
-    )
+    steps, mean, low, high = (column.tolist() for column in (curve.steps, curve.mean, curve.low, curve.high))
+    return Series(curve.method, steps, mean, low, high, curve.paper)
 
 
 def _text(curve: Curve, step: int) -> str:

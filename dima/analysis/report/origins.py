@@ -1,7 +1,4 @@
-"""Where the grid's records come from.
-
-Code, image, lock and machine of every process that worked on a cell.
-"""
+"""The provenance of the grid's records: code, image, package lock and machine of every process."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ NOT_RECORDED = "not recorded"
 
 
 class Origin(NamedTuple):
-    """What one process ran with, in words."""
+    """The provenance of one process, in words."""
 
     commit: str
     changes: str
@@ -25,7 +22,7 @@ class Origin(NamedTuple):
 
 
 class OriginCount(NamedTuple):
-    """An origin and how many cells, and processes of cells, have it."""
+    """An origin and its numbers of cells and processes."""
 
     origin: Origin
     cells: int
@@ -35,14 +32,11 @@ class OriginCount(NamedTuple):
 def origin_of(start: Mapping[str, Any]) -> Origin:
     """The origin of a process from its entry in `provenance.json`."""
     dirty = start.get("dirty")
-    changes = (
-        {True: "with uncommitted changes", False: "as committed"}[dirty]
-        if isinstance(dirty, bool)
-        else NOT_RECORDED
-    )
-    commit, image, lock, hardware = (
-        str(start.get(name) or NOT_RECORDED) for name in ("commit", "image", "lock", "hardware")
-    )
+    changes = NOT_RECORDED
+    if isinstance(dirty, bool):
+        changes = "with uncommitted changes" if dirty else "as committed"
+    names = ("commit", "image", "lock", "hardware")
+    commit, image, lock, hardware = (str(start.get(name) or NOT_RECORDED) for name in names)
     return Origin(commit, changes, image, lock, hardware)
 
 

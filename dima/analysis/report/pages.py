@@ -1,7 +1,4 @@
-"""From what a page shows to its HTML.
-
-Everything that comes from records is escaped; nothing is loaded from elsewhere.
-"""
+"""The HTML of the pages: everything from records is escaped, nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dima.analysis.report.cell_files import FILM, CellFiles
-from dima.analysis.report.cell_page import CellPage, hours
+from dima.analysis.report.cell_page import CellPage
 from dima.analysis.report.chart import WIDTH
 from dima.analysis.report.colors import method_colors
 from dima.analysis.report.index_page import WORDS, IndexPage, word_of
-from dima.analysis.tables.csv_text import text_of
-from dima.analysis.tables.markup import NONE, plus_minus
+from dima.analysis.tables import numbers
 from dima.config.grid import Grid
 from dima.record.mongo.database import SCHEMES
 
@@ -27,11 +23,11 @@ _ADDRESS = re.compile(rf"(?:{'|'.join(map(re.escape, SCHEMES))})[^\s<]*")
 
 
 class Pages:
-    """The templates, filled with what all pages of a report share.
+    """The templates with the globals that all pages of a report share.
 
     Args:
         grid: of the report.
-        label: what every page must say of synthetic records, None for real ones.
+        label: of synthetic records, for every page; None for real ones.
     """
 
     def __init__(self, grid: Grid, label: str | None) -> None:
@@ -40,26 +36,18 @@ class Pages:
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         style, script = (loader.get_source(self._environment, name)[0] for name in ("style.css", "script.js"))
-        self._environment.filters |= {
-            "hours": hours,
-            "slug": _slug,
-            "exact": text_of,
-            "plus_minus": plus_minus,
-            "signed": _signed,
-        }
+        self._environment.filters["slug"] = _slug
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         colors = method_colors(dict.fromkeys(key.method for key in grid.cells))
-        self._environment.globals |= {
-            "grid": grid, "label": label, "style": style, "script": script, "script_digest": digest,
-            "colors": {_slug(method): pair for method, pair in colors.items()}, "width": WIDTH, "dash": NONE, "film": FILM,
-        }  # fmt: skip
+        colors = {_slug(method): pair for method, pair in colors.items()}
+        self._environment.globals |= {"grid": grid, "label": label, "colors": colors, "numbers": numbers}
+        self._environment.globals |= {"style": style, "script": script, "script_digest": digest}
+        self._environment.globals |= {"width": WIDTH, "dash": numbers.NONE, "film": FILM}
 
     def index(self, page: IndexPage) -> str:
         """The first page."""
-        about = {
-            method: self._about(page.grid, method)
-            for method in dict.fromkeys(key.method for key in page.grid.cells)
-        }
+        methods = dict.fromkeys(key.method for key in page.grid.cells)
+        about = {method: self._about(page.grid, method) for method in methods}
         return self._render("index.html.jinja", page=page, words=WORDS, word_of=word_of, about=about, root="")
 
     def cell(self, page: CellPage, others: Sequence[CellFiles]) -> str:
@@ -67,20 +55,15 @@ class Pages:
         return self._render("cell.html.jinja", page=page, others=others, root="../../../")
 
     def _render(self, name: str, **values: Any) -> str:
-        # an address of a database may hold a password; no record holds one, but what a failed library said
-        # may
+        # a database address may contain a password, and a library's error message in a record may repeat it
         return _ADDRESS.sub("(an address)", self._environment.get_template(name).render(values))
 
     @staticmethod
     def _about(grid: Grid, method: str) -> str:
         about = grid.about(method)
-        return f"{about.source}; {about.deviations}" if about else "there is no configuration of it yet"
+        return f"{about.source}; {about.deviations}" if about else "no configuration yet"
 
 
 def _slug(text: str) -> str:
-    """The text as a part of an id or class."""
+    """The text as part of an id or class."""
     return "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}"

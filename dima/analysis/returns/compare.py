@@ -1,12 +1,10 @@
-"""The honest word about a number beside the paper's.
-
-In this order, the first that holds:
+"""The verdict on a number against the paper's: the first of these words that holds.
 
 1. `not run`: no planned seed has left a record.
 2. `partial n=0/k`: some started, none completed; there is nothing to compare yet.
 3. `not comparable`: the seeds mix engines or physics (then there is no mean either), the paper has no number,
-   the physics is another one than the paper's, or the budget is smaller than the paper's.
-4. `partial n=i/k`: fewer completed seeds than planned, or than the paper's number rests on.
+   the physics differs from the paper's, or the budget is smaller than the paper's.
+4. `partial n=i/k`: fewer completed seeds than planned, or than runs behind the paper's number.
 5. `reproduced`: |ours - paper's mean| <= paper's standard deviation; else `above` or `below`.
 """
 
@@ -19,9 +17,7 @@ from dima.analysis.returns.sample import Sample
 
 
 class Verdict(NamedTuple):
-    """The word, why it is that word where it does not speak for itself, and ours minus the paper's mean where
-    the two may be compared.
-    """
+    """The word, the reason where it needs one, and our mean minus the paper's where they may be compared."""
 
     word: str
     reason: str = ""
@@ -29,11 +25,12 @@ class Verdict(NamedTuple):
 
 
 def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) -> Verdict:
-    """The verdict on a sample beside the paper's number.
+    """The verdict on a sample.
 
-    Args: sample: our runs. paper: the number to compare with, None where the paper has none for this budget
-        or a larger one. comparable_task: whether the grid takes the task's physics to be the paper's; every
-        record has to say so too.
+    Args:
+        sample: our runs.
+        paper: the published number of this budget or the next larger one, None where there is none.
+        comparable_task: whether the task's physics is the paper's.
     """
     if not sample.started:
         return Verdict("not run")
@@ -47,13 +44,11 @@ def compare(sample: Sample, paper: PaperNumber | None, comparable_task: bool) ->
     difference = float(sample.values.mean()) - paper.mean
     paper_runs = paper.runs or 0
     if count < max(sample.planned, paper_runs):
-        fewer = f"the paper's number rests on {paper_runs} runs" if sample.planned < paper_runs else ""
+        fewer = f"the paper's number is of {paper_runs} runs" if sample.planned < paper_runs else ""
         return Verdict(
             f"partial n={count}/{max(sample.planned, paper_runs)}", _join(fewer, missing), difference
         )
-    if (
-        abs(difference) <= paper.std + 1e-9
-    ):  # the paper's decimals are not exact in binary: 264.0 - 259.9 > 4.1
+    if abs(difference) <= paper.std + 1e-9:  # decimals are not exact in binary: 264.0 - 259.9 > 4.1
         return Verdict("reproduced", missing, difference)
     return Verdict("above" if difference > 0 else "below", missing, difference)
 

@@ -1,7 +1,4 @@
-"""What a learning-curve figure draws.
-
-One curve a method and a panel a task, with the band around each curve.
-"""
+"""Learning curves over seeds: a panel a task, a curve with its band a method."""
 
 from __future__ import annotations
 
@@ -17,14 +14,12 @@ from dima.analysis.records.load import read_curve
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, mean_and_bounds
 from dima.config import TaskConfig
+from dima.config.grid import Grid
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean evaluation return over the seeds, and the band.
-
-    A bootstrap interval from three seeds on, below that minimum to maximum.
-    """
+    """Mean evaluation return over the seeds, and the band, see `mean_and_bounds`."""
 
     method: str
     seeds: int
@@ -42,10 +37,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task. `without_curve` names the methods that have nothing to average.
-
-    `silence` says why where that is all of them.
-    """
+    """One task; `without_curve` names the methods without completed seeds, `silence` replaces all curves."""
 
     task: TaskConfig
     curves: list[Curve]
@@ -54,10 +46,7 @@ class Panel:
 
     @property
     def seeds(self) -> str:
-        """`n = 4, mappo 3`: as many seeds as most curves have, then the curves that have another number.
-
-        Empty without curves.
-        """
+        """`n = 4, mappo 3`: the commonest number of seeds, then the curves with another one."""
         counts = Counter(curve.seeds for curve in self.curves).most_common(1)
         others = [
             f", {curve.method}\N{NO-BREAK SPACE}{curve.seeds}"
@@ -68,9 +57,7 @@ class Panel:
 
 
 def runs_of(row: Row) -> pd.DataFrame:
-    """The learning curves of a row.
-
-    Mean evaluation returns, a row an environment step, a column a completed seed, NaN where there is none.
+    """Mean evaluation returns: a row an environment step, a column a completed seed, NaN where there is none.
 
     Raises:
         UserError: an event log cannot be trusted, see `read_curve`.
@@ -81,8 +68,16 @@ def runs_of(row: Row) -> pd.DataFrame:
     ).sort_index()
 
 
+def make_panels(grid: Grid, rows: Sequence[Row]) -> dict[str, Panel]:
+    """A panel for each task of the rows, which are at the end of the budget."""
+    own: dict[str, list[Row]] = {}
+    for row in rows:
+        own.setdefault(row.sample.task, []).append(row)
+    return {task: make_panel(grid.task(task), rows) for task, rows in own.items()}
+
+
 def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
-    """The panel of a task from its rows at the end of the budget, one a method."""
+    """The panel of a task from its rows, one a method."""
     return Panel(
         task=task,
         curves=[_curve(row) for row in rows if row.statistics],
@@ -92,9 +87,7 @@ def make_panel(task: TaskConfig, rows: Sequence[Row]) -> Panel:
 
 
 def _curve(row: Row) -> Curve:
-    shared = runs_of(
-        row
-    ).dropna()  # only steps that every seed was evaluated at, so that each point averages the same seeds
+    shared = runs_of(row).dropna()  # each point averages the same seeds
     paper = row.paper.mean if row.paper and row.verdict.difference is not None else None
     return Curve(
         row.sample.method,

@@ -1,36 +1,41 @@
-"""Which rows of a table are its best and second best.
-
-Only among what may be compared, and as the numbers are printed.
-"""
+"""The best and second best rows of a table, among comparable rows and as their numbers are printed."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping
-from typing import Literal
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+import numpy as np
+import pandas as pd
 
 Rank = Literal["best", "second", ""]
+Row = TypeVar("Row")
 
 
 def ranks(values: Mapping[int, tuple[Hashable, float]], digits: int) -> dict[int, Rank]:
-    """Best and second of each group of at least two rows; a row that is neither is left out.
+    """Best and second best of each group; a row that is neither is left out.
 
-    Equal numbers share a rank, and what follows two best is third.
+    Equal numbers share a rank, and after two best comes a third. If all of a group are equal, none is best.
 
     Args:
-        values: by row, the group in which rows may be compared, and the number of which more is better.
-        digits: with how many decimals the number is printed; what looks equal is equal.
+        values: by row, its group and its number, of which more is better.
+        digits: decimals with which the number is printed; what looks equal is equal.
     """
-    groups: dict[Hashable, dict[int, float]] = defaultdict(dict)
-    for row, (group, value) in values.items():
-        groups[group][row] = round(value, digits)
-    found: dict[int, Rank] = {}
-    for rows in groups.values():
-        (best, count), *others = sorted(Counter(rows.values()).items(), reverse=True)
-        if len(rows) < 2 or not others:  # nothing is best where all are equal
-            continue
-        named: dict[float, Rank] = {best: "best"}
-        if count == 1:
-            named[others[0][0]] = "second"
-        found |= {row: named[value] for row, value in rows.items() if value in named}
-    return found
+    groups = pd.Series([group for group, _ in values.values()], list(values), dtype=object)
+    numbers = pd.Series([round(value, digits) for _, value in values.values()], list(values), dtype=float)
+    grouped = numbers.groupby(groups, sort=False)
+    differ = np.asarray(grouped.transform("nunique")) > 1
+    places = grouped.rank(method="min", ascending=False).where(differ)
+    words: dict[float, Rank] = {1.0: "best", 2.0: "second"}
+    return {row: words[place] for row, place in places.items() if place in words}  # pyright: ignore[reportReturnType]
+
+
+def with_ranks(
+    rows: Iterable[Row], candidate: Callable[[Row], tuple[Hashable, float] | None], digits: int
+) -> list[Row]:
+    """The rows, dataclasses, with their `rank`; `candidate` is what `ranks` compares, None for others."""
+    rows = list(rows)
+    values = {index: found for index, row in enumerate(rows) if (found := candidate(row)) is not None}
+    found = ranks(values, digits)
+    return [replace(row, rank=found.get(index, "")) for index, row in enumerate(rows)]  # pyright: ignore[reportArgumentType]

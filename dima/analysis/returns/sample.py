@@ -1,4 +1,4 @@
-"""The runs behind one row: the returns of the completed seeds, and what became of the others."""
+"""The runs behind one row: the returns of the completed seeds, and the states of the others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dima.analysis.records.load import CellRecord, Summary, read_curve
 
 @dataclass(frozen=True)
 class Sample:
-    """Completed and other seeds of a method on a task, after `env_steps` environment steps.
+    """The seeds of a method on a task, after `env_steps` environment steps.
 
     Attributes:
-        returns: mean evaluation return by completed seed.
-        summaries: the records of the same seeds.
-        without_result: planned seed -> why it has no return.
+        returns: by completed seed, its mean evaluation return, or its error in a study.
+        summaries: of the same seeds.
+        without_result: by planned seed without a return, the reason.
     """
 
     task: str
@@ -36,6 +36,11 @@ class Sample:
         return len(self.returns) + len(self.without_result)
 
     @property
+    def count(self) -> str:
+        """`3/4`: completed of planned."""
+        return f"{len(self.returns)}/{self.planned}"
+
+    @property
     def started(self) -> bool:
         """Whether any planned seed has left a record."""
         return bool(self.returns) or any(state != "not run" for state in self.without_result.values())
@@ -47,7 +52,7 @@ class Sample:
 
     @property
     def missing(self) -> str:
-        """The seeds without a result, counted and named: `2 diverged (seeds 1, 3), 1 not run (seed 4)`."""
+        """The seeds without a result: `2 diverged (seeds 1, 3), 1 not run (seed 4)`."""
         seeds_by_state: dict[str, list[int]] = defaultdict(list)
         for seed, state in self.without_result.items():
             seeds_by_state[state].append(seed)
@@ -69,10 +74,7 @@ class Sample:
 
     @property
     def mixture(self) -> str | None:
-        """What the completed seeds do not share and hence may not be averaged over, in words.
-
-        None where they share everything.
-        """
+        """Why the completed seeds may not be averaged, None where they may."""
         for what, read in _MUST_AGREE.items():
             found = sorted({read(summary) for summary in self.summaries.values()})
             if len(found) > 1:
@@ -100,10 +102,7 @@ def earlier_sample(records: Sequence[CellRecord], env_steps: int) -> Sample:
 def study_sample(
     records: Sequence[CellRecord], env_steps: int, read: Callable[[CellRecord], float | None]
 ) -> Sample:
-    """Not returns but what a study found in the cells that were trained to the end.
-
-    None where it was not made.
-    """
+    """The sample of what `read` finds in the studies of completed cells, None where there is no study."""
     return _sample(records, env_steps, lambda record, summary: read(record), "not studied")
 
 

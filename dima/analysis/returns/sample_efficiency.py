@@ -1,4 +1,4 @@
-"""How few environment steps a method needs.
+"""How few environment steps a method needs to learn.
 
 The area under its learning curves, and when they reach a share of DIMA's final return.
 """
@@ -6,26 +6,27 @@ The area under its learning curves, and when they reach a share of DIMA's final 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from dima.analysis.returns.curves import runs_of
-from dima.analysis.returns.ranks import Rank, ranks
+from dima.analysis.returns.ranks import Rank, with_ranks
 from dima.analysis.returns.rows import Row
-from dima.analysis.returns.statistics import area_under_curve, steps_to_reach
+from dima.analysis.returns.statistics import area_under_curve, deviation, steps_to_reach
 
 SHARES = (0.5, 0.9)
 
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The learning curves of one row, in numbers by completed seed.
+    """The learning curves of one row in numbers.
 
-    Attributes: areas: under the curve of each seed. targets: the return that is to be reached, by share;
-        empty where there is none to compare with, which `obstacle` explains. reached: by share, the step at
-        which each seed is there, None for one that never is.
+    Attributes:
+        areas: under the curve of each completed seed.
+        targets: the return to reach, by share; empty where there is none, which `obstacle` explains.
+        reached: by share, the step at which each seed reaches it, None where it never does.
     """
 
     row: Row
@@ -35,30 +36,47 @@ class Efficiency:
     obstacle: str
     rank: Rank = ""
 
-    def median_steps(self, share: float) -> float:
-        """The median over seeds, infinite where half of the seeds or more never get there."""
-        return float(np.median([inf if step is None else step for step in self.reached[share]]))
+    @property
+    def synthetic(self) -> str | None:
+        """The label of synthetic records."""
+        return self.row.synthetic
+
+    @property
+    def area(self) -> float | None:
+        """The mean over seeds."""
+        return float(np.mean(self.areas)) if self.areas else None
+
+    @property
+    def area_deviation(self) -> float | None:
+        """The standard deviation over seeds (ddof 1)."""
+        return deviation(np.array(self.areas))
+
+    def median_steps(self, share: float) -> float | None:
+        """The median over seeds, infinite if half of them or more never reach it; None without a target."""
+        steps = self.reached.get(share)
+        return None if steps is None else float(np.median([inf if step is None else step for step in steps]))
 
     def count(self, share: float) -> int:
-        """How many seeds get there."""
+        """How many seeds reach it."""
         return sum(step is not None for step in self.reached[share])
 
 
 def measure_efficiency(rows: Sequence[Row]) -> list[Efficiency]:
-    """The sample-efficiency of every row, given the grid's rows at the end of the budget.
+    """The sample-efficiency of the rows at the end of the budget.
 
     Raises:
         UserError: an event log cannot be trusted, see `read_curve`.
     """
     dima = {row.sample.task: row for row in rows if row.sample.method == "dima"}
-    found = [_measure(row, dima.get(row.sample.task)) for row in rows]
-    candidates = {
-        number: ((one.row.sample.task, one.row.sample.lineage), float(np.mean(one.areas)))
-        for number, one in enumerate(found)
-        if one.areas and one.row.sample.complete
-    }
-    ranked = ranks(candidates, digits=1)
-    return [replace(one, rank=ranked.get(number, "")) for number, one in enumerate(found)]
+    return with_ranks(
+        [_measure(row, dima.get(row.sample.task)) for row in rows],
+        lambda one: (
+            ((one.row.sample.task, one.row.sample.lineage), one.area)
+            if one.area is not None and one.row.sample.complete
+            else None
+        ),
+        digits=1,
+    )
 
 
 def _measure(row: Row, dima: Row | None) -> Efficiency:

@@ -1,9 +1,7 @@
-"""Scores that several tasks share.
+"""Scores that several tasks share: a run's final return over the paper's final return of DIMA on the task.
 
-A run's final return over the paper's final return of DIMA on the task, so that 1 is what the paper has.
-
-A task counts for a method where its runs may be averaged and share DIMA's physics. Elsewhere it is left out,
-and why is said.
+The paper's DIMA has 1. A task counts for a method where its runs may be averaged and share DIMA's physics; a
+task that does not count is named with the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dima.analysis.paths import tasks_by_suite
-from dima.analysis.reference import PaperNumber, number_beside, read_paper_numbers
+from dima.analysis.reference import PaperNumber, number_for, read_paper_numbers
 from dima.analysis.returns.rows import Row
 from dima.analysis.returns.statistics import MIN_SEEDS_FOR_INTERVAL, Returns
 from dima.config import TaskConfig
@@ -26,12 +24,15 @@ from dima.config.grid import Grid
 class SuiteScores:
     """The runs of one method on the tasks of a suite.
 
-    Attributes: tasks: all of the suite's in the grid. returns: final returns by task that counts; `units`
-        what they are divided by, for every task of the suite where the paper has one. units_only: why a score
-        is no comparison with the paper, for tasks where it is none: there the paper's number is a unit and no
-        more. beside: DIMA's final returns, where it has any, on the tasks that count. left_out: why the other
-        tasks do not count. missing: what became of the seeds that are missing on the tasks that count, where
-        there are such. planned: seeds of the method in the suite.
+    Attributes:
+        tasks: all of the suite in the grid.
+        returns: final returns by task that counts.
+        units: the paper's return by which they are divided, for every task of the suite that has one.
+        units_only: by task whose scores cannot be compared with the paper, the reason.
+        dima: DIMA's final returns on the tasks that count, where it has any.
+        left_out: by task that does not count, the reason.
+        missing: by task that counts, its missing seeds and their states.
+        planned: seeds of the method in the suite.
     """
 
     suite: str
@@ -40,7 +41,7 @@ class SuiteScores:
     returns: dict[str, Returns]
     units: dict[str, float]
     units_only: dict[str, str]
-    beside: dict[str, Returns]
+    dima: dict[str, Returns]
     left_out: dict[str, str]
     missing: dict[str, str]
     planned: int
@@ -61,9 +62,7 @@ class SuiteScores:
     @property
     def pairs(self) -> list[tuple[Returns, Returns]]:
         """DIMA's returns and this method's on each task that both have; none for DIMA itself."""
-        return (
-            [] if self.method == "dima" else [(self.beside[task], self.returns[task]) for task in self.beside]
-        )
+        return [] if self.method == "dima" else [(own, self.returns[task]) for task, own in self.dima.items()]
 
     @property
     def few_runs(self) -> list[str]:
@@ -72,20 +71,19 @@ class SuiteScores:
 
 
 def suite_scores(grid: Grid, rows: Sequence[Row]) -> list[SuiteScores]:
-    """The scores of every method in every suite of the grid, in its order, from its rows at the end of the
-    budget (`final_rows`).
+    """Every method in every suite of the grid, from its rows at the end of the budget (`final_rows`).
 
     Raises:
-        UserError: the paper's numbers are not there.
+        UserError: the paper's numbers are missing.
     """
     numbers = read_paper_numbers("final_returns")
     by_place = {(row.sample.task, row.sample.method): row for row in rows}
     found = []
     for suite, tasks in tasks_by_suite(grid).items():
-        beside = {
-            task: number_beside(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks
+        published = {
+            task: number_for(numbers.get((task, "dima"), ()), grid.task(task).env_steps) for task in tasks
         }
-        units = {task: number for task, number in beside.items() if number and number.mean}
+        units = {task: number for task, number in published.items() if number and number.mean}
         for method in dict.fromkeys(row.sample.method for row in rows if row.suite == suite):
             found.append(_scores(grid, suite, method, units, by_place))
     return found
@@ -112,7 +110,7 @@ def _scores(
             for task, number in units.items()
             if task in counted and (reason := _no_comparison(grid.task(task), number))
         },
-        beside={task: row.sample.values for task, row in dima.items() if row.statistics},
+        dima={task: row.sample.values for task, row in dima.items() if row.statistics},
         left_out=left_out,
         missing={task: row.sample.missing for task, row in counted.items() if row.sample.missing},
         planned=sum(row.sample.planned for row in own.values()),

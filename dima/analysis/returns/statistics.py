@@ -30,26 +30,27 @@ class Statistics(NamedTuple):
 
 
 def summarize(returns: Float[np.ndarray, " seeds"]) -> Statistics:
-    """Mean, both standard deviations, and the interquartile mean with its interval (from three seeds on), of
-    at least one return.
-    """
+    """The statistics of at least one return; the interval from `MIN_SEEDS_FOR_INTERVAL` seeds on."""
     interval = None
     if len(returns) >= MIN_SEEDS_FOR_INTERVAL:
         low, high = bootstrap_interval([returns], interquartile_mean)
         interval = (float(low), float(high))
     return Statistics(
         mean=float(returns.mean()),
-        std_sample=float(returns.std(ddof=1)) if len(returns) > 1 else None,
+        std_sample=deviation(returns),
         std_population=float(returns.std(ddof=0)),
         iqm=interquartile_mean(returns).item(),
         iqm_interval=interval,
     )
 
 
+def deviation(values: Float[np.ndarray, " seeds"]) -> float | None:
+    """The standard deviation (ddof 1), None of less than two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
 def interquartile_mean(values: Float[np.ndarray, "*batch seeds"]) -> Float[np.ndarray, "*batch"]:
-    """Mean of what is left after dropping floor(n/4) values at each end of the last axis (Agarwal et al.
-    2021).
-    """
+    """Mean without the floor(n/4) lowest and highest values of the last axis (Agarwal et al. 2021)."""
     return np.asarray(trim_mean(values, proportiontocut=0.25, axis=-1))
 
 
@@ -78,9 +79,7 @@ def bootstrap_interval(
 def mean_and_bounds(
     values: Float[np.ndarray, "rows seeds"],
 ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-    """The mean over seeds, and its bootstrap interval from `MIN_SEEDS_FOR_INTERVAL` seeds on, below that
-    minimum and maximum.
-    """
+    """The mean over seeds and its bootstrap interval; minimum and maximum of less than three seeds."""
     values = np.ascontiguousarray(values)
     lows, highs = values.min(axis=-1), values.max(axis=-1)
     if values.shape[-1] >= MIN_SEEDS_FOR_INTERVAL:
@@ -94,18 +93,15 @@ def mean_and_bounds(
 def probability_of_improvement(
     returns: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " other_seeds"]
 ) -> float:
-    """P(X > Y) + P(X = Y) / 2 over all pairs of a run of `returns` and a run of `other` (Mann-Whitney U over
-    the number of pairs).
-    """
+    """P(X > Y) + P(X = Y) / 2 over all pairs of runs: Mann-Whitney U over the number of pairs."""
     differences = returns[:, None] - other[None, :]
     return float((differences > 0).mean() + (differences == 0).mean() / 2)
 
 
 def mean_improvement(pairs: Sequence[tuple[Returns, Returns]]) -> tuple[float, Float[np.ndarray, " bound"]]:
-    """The probability of improvement, averaged over pairs of samples (one a task, say), and its percentile
-    bootstrap interval (95 %).
+    """The mean probability of improvement over pairs of samples, and its bootstrap interval (95 %).
 
-    Every sample is resampled within itself; the random stream is fixed.
+    Every sample (one task's, say) is resampled within itself; the random stream is fixed.
     """
     generator = np.random.default_rng(0)
     estimates = np.zeros(RESAMPLES)
@@ -120,19 +116,13 @@ def mean_improvement(pairs: Sequence[tuple[Returns, Returns]]) -> tuple[float, F
 def performance_profile(
     scores: Float[np.ndarray, "*batch runs"], thresholds: Float[np.ndarray, " thresholds"]
 ) -> Float[np.ndarray, "*batch thresholds"]:
-    """The share of runs whose score is above each threshold (the score distribution of Agarwal et al.
-    2021).
-    """
-    above = [
-        np.asarray((scores > threshold).mean(axis=-1)) for threshold in thresholds
-    ]  # one by one, or resamples would fill the memory
-    return np.stack(above, axis=-1)
+    """The share of runs whose score is above each threshold (score distribution, Agarwal et al. 2021)."""
+    # one by one, or resamples would fill the memory
+    return np.stack([np.asarray((scores > level).mean(axis=-1)) for level in thresholds], axis=-1)
 
 
 def area_under_curve(steps: Int[np.ndarray, " steps"], returns: Float[np.ndarray, " steps"]) -> float:
-    """The area under a learning curve by the trapezoidal rule, over the steps it spans.
-
-    The mean return over training.
+    """The mean return over training: trapezoidal area under a learning curve, divided by its steps.
 
     Raises:
         ValueError: the curve is a single point.

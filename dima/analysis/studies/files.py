@@ -1,7 +1,4 @@
-"""Reading what `dima study` wrote about one cell.
-
-A file that is not whole is refused by name and never averaged.
-"""
+"""Reading the CSV files that `dima study` writes of one cell; a damaged file is refused by name."""
 
 from __future__ import annotations
 
@@ -18,16 +15,17 @@ from dima.errors import UserError
 
 Value = TypeVar("Value")
 Key = tuple[str | float, ...]
-"""What names a number within a study, in the order of the study's `keys`."""
+"""Names a number within a study, in the order of `Form.keys`."""
 
 
 @dataclass(frozen=True)
 class Form:
     """The columns of a study.
 
-    Attributes: keys: the columns that name a row, each with what reads it; it raises ValueError for what
-        cannot stand there. quantities: the columns that are averaged over seeds. intervals: for a quantity,
-        the two columns with its interval within the cell.
+    Attributes:
+        keys: the columns that name a row, each with a reader that raises ValueError for a wrong value.
+        quantities: the columns that are averaged over seeds.
+        intervals: by quantity, the two columns with its interval within the cell.
     """
 
     keys: Mapping[str, Callable[[str], str | float]]
@@ -36,7 +34,7 @@ class Form:
 
     @property
     def names(self) -> list[str]:
-        """The keys as columns of a table that has intervals of its own."""
+        """The keys as columns of a table that has bounds `low` and `high` of its own."""
         return [f"bin_{name}" if name in ("low", "high") else name for name in self.keys]
 
     @property
@@ -99,8 +97,7 @@ FORMS = {
         ("error",),
     ),
     "orders": Form({"order": read_order, "horizon": _whole(1)}, ("error",)),
-    # the order of a model that has none, because it does not reveal the actions one after another, is called
-    # none
+    # a model that does not reveal the actions one after another has the order none
     "gain": Form(
         {"order": read_order, "agent": _whole(1), "position": _whole(0)},
         ("gain", "correlation"),
@@ -118,9 +115,9 @@ class StudyFile(NamedTuple):
     """A cell's study.
 
     Attributes:
-        place: of the file, as messages call it.
+        place: the file's name in messages.
         rows: the numbers by column, with the key (`Form.names`) as index.
-        synthetic: what a file that no run made says of itself in its column of that name.
+        synthetic: the label of a synthetic file, from its column of that name.
     """
 
     place: str
@@ -129,11 +126,7 @@ class StudyFile(NamedTuple):
 
 
 def study_of(record: CellRecord, study: str) -> StudyFile | None:
-    """The study of a recorded cell; None where it was not made.
-
-    Raises: UserError: as `read_study`, and where one of the study and the record is synthetic and the other
-        is not.
-    """
+    """The study of a recorded cell, None where there is none. Raises as `read_study`, `refuse_mixture`."""
     name = f"studies/{study}.csv"
     content = record.records.read(record.key.folder, name)
     if content is None:
@@ -144,20 +137,16 @@ def study_of(record: CellRecord, study: str) -> StudyFile | None:
 
 
 def refuse_mixture(record: CellRecord, synthetic: str | None, place: str) -> None:
-    """Raise UserError where the file at `place` is synthetic and the record of its cell is not, or the other
-    way round.
-    """
+    """Raise UserError where only one of the file at `place` and the record of its cell is synthetic."""
     if synthetic != record.synthetic:
         raise UserError(f"{place} and the summary of its cell do not agree on whether they are synthetic.")
 
 
 def read_study(content: bytes, place: str, study: str) -> StudyFile:
-    """The rows in the order of the file, which messages call `place`.
+    """The rows in the order of the file, which messages call `place`, without empty bins of a calibration.
 
-    Bins of a calibration that hold nothing are left out.
-
-    Raises: UserError: the file is no text, torn, lacks a column, holds a value that cannot stand there or a
-        row twice, or holds no row.
+    Raises:
+        UserError: the file is no text, is cut off, lacks a column, or has a wrong value, a row twice or none.
     """
     form = FORMS[study]
     rows: dict[Key, dict[str, float]] = {}
@@ -189,9 +178,7 @@ def _lines(content: bytes, place: str, form: Form, study: str) -> Iterator[tuple
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{place} is no text in UTF-8.") from None
-    header, *lines = [line.split(",") for line in text.splitlines()] or [
-        []
-    ]  # no value of a study holds a comma
+    header, *lines = [line.split(",") for line in text.splitlines()] or [[]]  # no value has a comma
     for name in [*form.keys, *form.numbers]:
         if name not in header:
             raise UserError(
@@ -201,9 +188,8 @@ def _lines(content: bytes, place: str, form: Form, study: str) -> Iterator[tuple
         raise UserError(f"{place} ends within a line: it was not written to its end.")
     for line, fields in enumerate(lines, 2):
         if len(fields) != len(header):
-            raise UserError(
-                f"{place}, line {line}: the line is torn, it has {len(fields)} values for {len(header)} columns."
-            )
+            counts = f"{len(fields)} values for {len(header)} columns"
+            raise UserError(f"{place}, line {line}: the line is torn, it has {counts}.")
         yield line, dict(zip(header, fields, strict=True))
 
 

@@ -1,7 +1,4 @@
-"""Reading the frames that `dima study frames` wrote of one cell.
-
-A file that is not whole is refused by name and never drawn.
-"""
+"""Reading the frames that `dima study frames` writes of one cell; a damaged file is refused by name."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from dima.analysis.studies.files import read_order
 from dima.errors import UserError
 
-# the kind of the numbers, their type where it is fixed, and the axes
+# type and axes of each array
 _FORM: dict[str, tuple[str, str]] = {
     "steps": ("int64", "S"),
     "real": ("uint8", "SHW3"),
@@ -31,17 +28,35 @@ _FORM: dict[str, tuple[str, str]] = {
 }
 
 
+# what numpy and zipfile raise for damaged files
+_NO_ARRAYS = (
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    BadZipFile,
+    zlib.error,
+)
+
+
 @dataclass(frozen=True)
 class Frames:
-    """Real states and imagined ones drawn, and how far off the imagined ones are.
+    """Pictures of real and imagined states, and the errors of the imagined ones.
 
-    Attributes: steps: after the start, that are shown. real: the real states. names: of the rollouts: the
-        order of the agents, that which the model is used with first; `none` where it has no order. imagined:
-        the imagined states; white where the model does not reach the step. error: mean over agents and
-        observed numbers of |imagined - real observation|, in its units; NaN where the model does not reach.
-        still: the same of the observation at the start: what it costs to predict that nothing moves. episode:
-        whose policy acted. start: the step of the episode after which imagination begins. synthetic: what
-        frames that no run made say of themselves; None for others.
+    Attributes:
+        steps: that are shown, counted from the start.
+        real: the real states.
+        names: of the rollouts: orders of the agents, first the one of training; `none` without an order.
+        imagined: the imagined states, white where the model does not reach the step.
+        error: mean over agents and dimensions of |imagined - real observation|, in its units; NaN where the
+            model does not reach the step.
+        still: the same error of predicting no change since the start.
+        episode: whose policy acted.
+        start: the step of the episode at which imagination begins.
+        synthetic: the label of synthetic frames.
     """
 
     steps: Int[np.ndarray, " steps"]
@@ -55,24 +70,19 @@ class Frames:
     synthetic: str | None
 
     def shows_what(self, other: Frames) -> bool:
-        """Whether both begin at the same step of the same episode and show the same steps of it.
+        """Whether both show the same steps of the same episode.
 
-        Pictures are not compared, since a driver's are not another one's; the errors of standing still are,
-        with room for rounding.
+        Pictures differ between drivers, so the errors of predicting no change are compared instead.
         """
-        same = (self.episode, self.start, self.steps.tolist()) == (
-            other.episode,
-            other.start,
-            other.steps.tolist(),
-        )
-        return same and np.allclose(self.still, other.still, rtol=1e-3)
+        own, others = ((one.episode, one.start, one.steps.tolist()) for one in (self, other))
+        return own == others and np.allclose(self.still, other.still, rtol=1e-3)
 
 
 def read_frames(content: bytes, place: str) -> Frames:
     """The frames in `content`, an npz file that messages call `place`.
 
-    Raises: UserError: it is torn or no such file, lacks an array, or one has a type, a shape or a value that
-        it cannot have.
+    Raises:
+        UserError: the file is damaged, lacks an array, or an array has a wrong type, shape or value.
     """
     arrays = _arrays(content, place)
     try:
@@ -81,12 +91,8 @@ def read_frames(content: bytes, place: str) -> Frames:
         _check_values(arrays, names)
     except ValueError as error:
         raise UserError(f"{place} cannot be used: {error}.") from None
-    texts = {
-        "names": names,
-        "episode": arrays["episode"].item(),
-        "synthetic": arrays["synthetic"].item() or None,
-    }
-    return Frames(**{**arrays, **texts, "start": arrays["start"].item()})
+    plain = {name: arrays[name].item() for name in ("episode", "start", "synthetic")}
+    return Frames(**{**arrays, **plain, "names": names, "synthetic": plain["synthetic"] or None})
 
 
 def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
@@ -95,17 +101,7 @@ def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
             missing = next((name for name in _FORM if name not in file.files), None)
             if missing is None:
                 return {name: file[name] for name in _FORM}
-    except (
-        ValueError,
-        EOFError,
-        OSError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        NotImplementedError,
-        BadZipFile,
-        zlib.error,
-    ):
+    except _NO_ARRAYS:
         raise UserError(
             f"{place} is no file of arrays, or is not whole: make it again with `dima study frames`."
         ) from None

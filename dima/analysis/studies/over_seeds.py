@@ -1,4 +1,4 @@
-"""Studies of trained world models, assembled over the seeds of every method of a task."""
+"""Studies of trained world models, averaged over the seeds of every method of a task."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ _COLUMNS = ["seeds", "mean", "low", "high", "interval"]
 
 
 def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[MethodPoints]:
-    """The numbers of one study over the seeds, a method after the other as the grid has them, also those
-    without a file.
+    """One study over the seeds of every method with a world model, in the grid's order.
 
     Raises:
         UserError: a file cannot be trusted, see `write_studies`.
@@ -46,11 +45,8 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
         files = [read_study(path.read_bytes(), str(path), study) for path in studied.values()]
         labels |= {file.synthetic: file.place for file in files}
         points = points_over_seeds(study, {file.place: file.rows for file in files})
-        assembled.append(
-            MethodPoints(
-                method, len(files), len(keys), points, next((file.synthetic for file in files), None)
-            )
-        )
+        label = next((file.synthetic for file in files), None)
+        assembled.append(MethodPoints(method, len(files), len(keys), points, label))
     if len(labels) > 1:
         raise UserError(
             f"Synthetic studies are never shown together with others: {' and '.join(labels.values())}."
@@ -59,7 +55,7 @@ def assemble(grid: Grid, results_dir: Path, task: str, study: str) -> list[Metho
 
 
 def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: Iterable[CellKey]) -> None:
-    """A copied folder or one of another grid would be passed over without a word; rather say so."""
+    """Refuse a file of a cell that is not in the grid, such as one in a copied folder."""
     known = {cell_study_path(grid, results_dir, key, study) for key in cells}
     for path in sorted((results_dir / grid.name / "cells" / task).glob(f"*/*/studies/{study}.csv")):
         if path not in known:
@@ -69,7 +65,7 @@ def _refuse_others(grid: Grid, results_dir: Path, task: str, study: str, cells: 
 
 
 def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None:
-    """What an older method learned is not averaged with what the method learns now."""
+    """Refuse studies of cells that an older version of the method trained."""
     for key, path in studied.items():
         begun = read_begun(key, records)
         older = older_method(begun.config) if begun else ""
@@ -78,16 +74,14 @@ def _refuse_older(studied: Mapping[CellKey, Path], records: FileRecords) -> None
 
 
 def points_over_seeds(study: str, files: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The points of a method (see `MethodPoints`).
-
-    Quantity after quantity, the keys in the order of the files.
+    """The points of a method (see `MethodPoints`), by quantity, the keys in the order of the files.
 
     Args:
         study: its name.
-        files: the rows of `read_study` of each seed, by what messages call the file.
+        files: the rows of each seed (see `read_study`) by the file's name in messages.
 
     Raises:
-        UserError: one does not hold the rows of another.
+        UserError: a file lacks rows of another.
     """
     form = FORMS[study]
     columns = [*form.names, "quantity", *_COLUMNS]
@@ -114,10 +108,7 @@ def points_over_seeds(study: str, files: Mapping[str, pd.DataFrame]) -> pd.DataF
 def _over_seeds(
     values: pd.DataFrame, files: Mapping[str, pd.DataFrame], bounds: tuple[str, str] | None
 ) -> pd.DataFrame:
-    """Mean and interval of a quantity, a row a key and a column a seed.
-
-    `bounds` are the columns of its interval within a cell.
-    """
+    """Mean and interval of a quantity, a row a key and a column a seed; `bounds` as in `Form.intervals`."""
     seeds = len(values.columns)
     means, lows, highs = mean_and_bounds(values.to_numpy())
     interval = Interval.BOOTSTRAP if seeds >= MIN_SEEDS_FOR_INTERVAL else Interval.RANGE
@@ -132,9 +123,7 @@ def _over_seeds(
 
 
 def _refuse_other_rows(study: str, files: Mapping[str, pd.DataFrame]) -> None:
-    """Along one line every point must average the same seeds, or its shape would be that of who is
-    missing.
-    """
+    """Refuse files with different rows: all points of a line must average the same seeds."""
     for (whole, rows), (place, others) in product(files.items(), repeat=2):
         missing = rows.index.difference(others.index, sort=False)
         if len(missing):
@@ -145,13 +134,10 @@ def _refuse_other_rows(study: str, files: Mapping[str, pd.DataFrame]) -> None:
 
 
 def _with_common_bins(files: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Calibrations whose bins can be averaged.
+    """Calibrations whose bins can be averaged: fixed bins by their edges, others by their number.
 
-    Fixed bins by their edges, others the first ones together, the second ones, and so on.
-
-    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or no
-    two seeds share one, which for the fixed bins of a probability means that they predict different ones.
-    Bins taken together get the mean of their edges.
+    Edges that follow from the data (equally many steps a bin) differ from seed to seed: bins overlap, or, of
+    rewards, no two seeds share one. Bins that are averaged get the mean of their edges.
     """
     renamed: dict[str, dict[Key, Key]] = {place: {} for place in files}
     for kind in dict.fromkeys(str(key[0]) for rows in files.values() for key in rows.index):
@@ -164,17 +150,13 @@ def _with_common_bins(files: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFra
         apart = kind == "reward" and len(distinct) == sum(map(len, bins.values()))
         for place, each in bins.items():
             for number, edges in enumerate(each):
-                together = (
-                    [other[number] for other in bins.values() if number < len(other)]
-                    if overlap or apart
-                    else [edges]
-                )
+                others = [other[number] for other in bins.values() if number < len(other)]
+                together = others if overlap or apart else [edges]
                 low, high = np.mean(together, axis=0).tolist()
                 renamed[place][kind, *edges] = (kind, low, high)
-    names = FORMS["calibration"].names
     return {
         place: rows.set_axis(
-            pd.MultiIndex.from_tuples([renamed[place][key] for key in rows.index], names=names)
+            pd.MultiIndex.from_tuples([renamed[place][key] for key in rows.index], names=rows.index.names)
         )
         for place, rows in files.items()
     }

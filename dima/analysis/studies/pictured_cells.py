@@ -1,17 +1,14 @@
-"""What the figures of world models show.
-
-Frames and errors of the cells that the grid names for them, and why some have none.
-"""
+"""What the figures of world models show: frames and errors of cells, and why some have none."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from dima.analysis.paths import first_seeds, no_study
 from dima.analysis.records.files import Records
-from dima.analysis.records.load import CellRecord, load_cells
+from dima.analysis.records.load import CellRecord, by_task_and_method, load_cells
 from dima.analysis.returns.sample import Sample, study_sample
 from dima.analysis.studies.files import refuse_mixture, study_of
 from dima.analysis.studies.frames import Frames, read_frames
@@ -24,10 +21,7 @@ from dima.config.studied import FRAMES
 
 @dataclass(frozen=True)
 class PicturedCell:
-    """A planned cell whose imagination is drawn.
-
-    `frames` is None where there are none, and `absence` then says why.
-    """
+    """A planned cell whose imagination is drawn; without `frames`, `absence` is the reason."""
 
     task: TaskConfig
     record: CellRecord
@@ -46,8 +40,8 @@ class OrderedMethod:
 
     Attributes:
         cell: of the first planned seed, whose frames are shown.
-        points: the errors over the seeds; none where seeds may not be averaged.
-        sample: the seeds that were studied, and what became of the others.
+        points: the errors over the seeds; empty where seeds may not be averaged.
+        sample: the studied seeds and the states of the others.
         records: of all planned seeds.
     """
 
@@ -58,31 +52,27 @@ class OrderedMethod:
 
 
 def pictured_cells(
-    grid: Grid,
-    records: Records,
-    config_hashes: Mapping[CellKey, str] | None = None,
-    experiment: str = "imagination",
+    grid: Grid, records: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
 ) -> list[PicturedCell]:
-    """The first planned seed of every task and method of the experiment, in the grid's order.
+    """The first planned seed of every task and method of the experiment `imagination`, in the grid's order.
 
-    Raises: UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or the one is
-        synthetic and the other is not.
+    Raises:
+        UserError: a record or frames cannot be trusted (see `load_cells`, `read_frames`), or only one of them
+            is synthetic.
     """
-    keys = first_seeds(grid.experiments[experiment])
+    keys = first_seeds(grid.experiments["imagination"])
     return [_pictured(grid, record) for record in load_cells(grid, keys, records, config_hashes)]
 
 
 def ordered_methods(
-    grid: Grid, records: Records, config_hashes: Mapping[CellKey, str] | None = None
+    grid: Grid, records: Path | Records, config_hashes: Mapping[CellKey, str] | None = None
 ) -> list[OrderedMethod]:
     """Every task and method of the experiment `agent_order`, in the grid's order.
 
     Raises UserError as `pictured_cells` and `read_study`.
     """
-    by_place: dict[tuple[str, str], list[CellRecord]] = defaultdict(list)
-    for record in load_cells(grid, grid.experiments["agent_order"], records, config_hashes):
-        by_place[record.key.task, record.key.method].append(record)
-    return [_ordered(grid, own) for own in by_place.values()]
+    found = load_cells(grid, grid.experiments["agent_order"], records, config_hashes)
+    return [_ordered(grid, own) for own in by_task_and_method(found).values()]
 
 
 def _pictured(grid: Grid, record: CellRecord) -> PicturedCell:
@@ -106,7 +96,7 @@ def _ordered(grid: Grid, records: list[CellRecord]) -> OrderedMethod:
         for record in records
         if record.state == "completed" and (file := study_of(record, "orders"))
     }
-    # the sample says which seeds there are and whether they may be averaged; its numbers are not used
+    # of the sample, the seeds and whether they may be averaged count, not the numbers
     sample = study_sample(
         records, grid.task(first.key.task).env_steps, lambda record: 0.0 if record.key.seed in files else None
     )

@@ -1,4 +1,4 @@
-"""What a study is over seeds: points with an interval, as its table lists and its figure draws them."""
+"""A study over seeds: points with an interval, as its table lists and its figure draws them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class Interval(StrEnum):
-    """What the two bounds of a point are, as the table says it."""
+    """What the two bounds of a point are, in the words of the table."""
 
     BOOTSTRAP = "95 % bootstrap over seeds"
     RANGE = "minimum to maximum over seeds"
@@ -19,14 +19,14 @@ class Interval(StrEnum):
 
 @dataclass(frozen=True)
 class MethodPoints:
-    """What the study found of one method.
+    """The results of one method in a study.
 
     Attributes:
-        method: of the points.
+        method: its name.
         seeds: how many of the `planned` seeds were studied.
-        points: a row a key and quantity: the columns of the key (`Form.names`), `quantity`, its `mean` over `seeds` seeds, and the bounds
-            `low` and `high` of the `interval` (an `Interval`).
-        synthetic: what files that no run made say of themselves.
+        points: a row a key and quantity: the columns of the key (`Form.names`), `quantity`, its `mean` over
+            `seeds` seeds, and the bounds `low` and `high` of the `interval` (an `Interval`).
+        synthetic: the label of synthetic files.
     """
 
     method: str

@@ -1,18 +1,17 @@
-"""Open-loop prediction error of the world models (E10) beside the paper's, from the studies that were made of
-the cells.
-"""
+"""Open-loop prediction errors of the world models, from the studies of the cells, and the paper's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dima.analysis.records.files import Records
-from dima.analysis.records.load import CellRecord, load_cells, synthetic_label
+from dima.analysis.records.load import CellRecord, by_task_and_method, load_cells, synthetic_label
 from dima.analysis.reference import PublishedError, read_prediction_errors
-from dima.analysis.returns.ranks import Rank, ranks
+from dima.analysis.returns.ranks import Rank, with_ranks
 from dima.analysis.returns.sample import Sample, study_sample
+from dima.analysis.returns.statistics import deviation
 from dima.analysis.studies.files import study_of
 from dima.config.grid import CellKey, Grid
 
@@ -21,7 +20,7 @@ _OTHER_DATA = "the paper trains and evaluates on 500,000 transitions each, we on
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """A published error and the same of our cells; `sample` holds errors where it says returns."""
+    """A published error and ours: the `returns` of `sample` are errors."""
 
     paper: PublishedError
     sample: Sample
@@ -32,8 +31,18 @@ class PredictionRow:
 
     @property
     def synthetic(self) -> str | None:
-        """What the records say of themselves where no run made them, see `synthetic_label`."""
+        """The label of synthetic records, see `synthetic_label`."""
         return synthetic_label(self.records)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over seeds, None where there is none or they may not be averaged."""
+        return float(self.sample.values.mean()) if self.sample.returns and not self.sample.mixture else None
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over seeds (ddof 1)."""
+        return None if self.sample.mixture else deviation(self.sample.values)
 
 
 def prediction_rows(
@@ -41,30 +50,29 @@ def prediction_rows(
 ) -> list[PredictionRow]:
     """A row for each published error on a task of the grid, in the order of the file.
 
-    Raises: UserError: a record or a study cannot be trusted (see `load_cells`, `read_study`), or the paper's
-        numbers are not there.
+    Raises:
+        UserError: a record or a study cannot be trusted (see `load_cells`, `read_study`), or the paper's
+            numbers are missing.
     """
     tasks = {key.task for key in grid.cells}
     published = [number for number in read_prediction_errors() if number.task in tasks]
     wanted = dict.fromkeys((number.task, number.method) for number in published)
     keys = [key for key in grid.cells if (key.task, key.method) in wanted]
-    cells: dict[tuple[str, str], list[CellRecord]] = {place: [] for place in wanted}
-    errors: dict[CellKey, dict[int, float]] = {}
-    for record in load_cells(grid, keys, source, config_hashes):
-        cells[record.key.task, record.key.method].append(record)
-        errors[record.key] = _errors(record) if record.state == "completed" else {}
-    rows = [_row(grid, number, cells[number.task, number.method], errors) for number in published]
-    candidates = {
-        index: ((row.paper.task, row.paper.horizon, row.sample.lineage), -float(row.sample.values.mean()))
-        for index, row in enumerate(rows)
-        if row.sample.complete
-    }
-    found = ranks(candidates, digits=3)
-    return [replace(row, rank=found.get(index, "")) for index, row in enumerate(rows)]
+    found = load_cells(grid, keys, source, config_hashes)
+    errors = {record.key: _errors(record) if record.state == "completed" else {} for record in found}
+    cells = by_task_and_method(found)
+    rows = [_row(grid, number, cells.get((number.task, number.method), []), errors) for number in published]
+    return with_ranks(rows, _candidate, digits=3)
+
+
+def _candidate(row: PredictionRow) -> tuple[tuple[str, int, str | None], float] | None:
+    if row.mean is None or not row.sample.complete:
+        return None
+    return (row.paper.task, row.paper.horizon, row.sample.lineage), -row.mean
 
 
 def _errors(record: CellRecord) -> dict[int, float]:
-    """The errors of the model on held-out segments by horizon; nothing where the cell was not studied."""
+    """The errors of the model on held-out segments by horizon; empty where the cell was not studied."""
     study = study_of(record, "prediction")
     if study is None:
         return {}
@@ -84,9 +92,7 @@ def _row(
 
 
 def _verdict(sample: Sample, comparable: bool) -> tuple[str, str]:
-    """The word and why: what the paper measured on cannot be had, so that `not comparable` is the best there
-    is.
-    """
+    """The word and the reason; `not comparable` at best, since the paper's data is not published."""
     if not sample.planned:
         return "not run", "not planned in this grid"
     if not sample.returns:

@@ -1,116 +1,89 @@
-"""The table of sample-efficiency.
-
-How much is returned over all of training, and when a share of DIMA's final return is reached.
-"""
+"""`sample_efficiency`: the return over training, and when methods reach a share of DIMA's final return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
-import numpy as np
-
-from dima.analysis.returns.rows import label_of
 from dima.analysis.returns.sample_efficiency import SHARES, Efficiency
-from dima.analysis.tables.csv_text import text_of
-from dima.analysis.tables.markup import NONE, TextTable, note_mark, plus_minus
-from dima.config.grid import Grid
-
-_EXPLANATION = """\
-seeds: completed/planned; mean return: return averaged over all of training (area under a seed's learning curve, divided by its steps),
-mean ± standard deviation (ddof 1) over completed seeds; steps to 50 %, 90 %: environment steps until an evaluation first reaches that share
-of the final return of our dima on the task (same physics), median over seeds, in brackets how many seeds reach it; > budget: half of
-the seeds or more never do.
-Best mean in bold, second best underlined, per task; only methods with the same physics and every planned seed compete."""
-_HEADING = (
-    "task",
-    "method",
-    "seeds",
-    "mean return",
-    *(f"steps to {share:.0%}".replace("%", " %") for share in SHARES),
-    "remarks",
-)
-_NUMERIC = frozenset(_HEADING) - {"task", "method", "remarks"}
+from dima.analysis.tables.form import Column, TableForm
+from dima.analysis.tables.numbers import NONE, joined, percent, plus_minus
 
 
-def efficiency_table(grid: Grid, efficiencies: Sequence[Efficiency]) -> TextTable:
-    """The table of what `measure_efficiency` found. Raises UserError as `label_of`."""
-    notes: list[str] = []
-    return TextTable(
-        title=f"Sample-efficiency, grid {grid.name}",
-        explanation=_EXPLANATION,
-        heading=_HEADING,
-        numeric=_NUMERIC,
-        rows=[_texts(one, notes) for one in efficiencies],
-        notes=notes,
-        label=label_of(one.row for one in efficiencies),
-        ranks={(number, "mean return"): one.rank for number, one in enumerate(efficiencies) if one.rank},
-    )
+def _area(one: Efficiency) -> str:
+    if one.area is not None:
+        return plus_minus(one.area, one.area_deviation)
+    return NONE if one.row.sample.started else "not run"
 
 
-def _texts(one: Efficiency, notes: list[str]) -> list[str]:
+def _remarks(one: Efficiency) -> str:
     sample = one.row.sample
-    area = "not run" if not sample.started else NONE
-    if one.areas:
-        area = plus_minus(float(np.mean(one.areas)), _deviation(one))
-    remarks = "; ".join(
+    return "; ".join(
         text for text in (one.obstacle, sample.mixture or "", sample.missing) if text and sample.started
     )
-    return [
-        sample.task,
-        sample.method,
-        f"{len(sample.returns)}/{sample.planned}",
-        area,
-        *(_steps(one, share) for share in SHARES),
-        note_mark(remarks, notes).strip(),
-    ]
 
 
-def _steps(one: Efficiency, share: float) -> str:
-    if share not in one.reached:
-        return NONE
-    median = one.median_steps(share)
-    steps = f"{median:,.0f}" if median < inf else f"> {one.row.sample.env_steps:,}"
-    return f"{steps} ({one.count(share)}/{len(one.reached[share])})"
+def _steps(share: float) -> Callable[[Efficiency], str]:
+    def text(one: Efficiency) -> str:
+        median = one.median_steps(share)
+        if median is None:
+            return NONE
+        steps = f"{median:,.0f}" if median < inf else f"> {one.row.sample.env_steps:,}"
+        return f"{steps} ({one.count(share)}/{len(one.reached[share])})"
+
+    return text
 
 
-def _deviation(one: Efficiency) -> float | None:
-    return float(np.std(one.areas, ddof=1)) if len(one.areas) > 1 else None
+def _steps_of_seeds(one: Efficiency, share: float) -> Sequence[object]:
+    return ["never" if step is None else step for step in one.reached.get(share, ())]
 
 
-def _per_seed(read: Callable[[Efficiency], Sequence[object]]) -> Callable[[Efficiency], str]:
-    return lambda one: ";".join(map(text_of, read(one)))
+def _of_share(share: float) -> dict[str, Callable[[Efficiency], object]]:
+    """The columns for machines of one share."""
+    number = percent(share).rstrip("%")
+    return {
+        f"target_{number}": lambda one: one.targets.get(share),
+        f"steps_of_seeds_to_{number}": lambda one: joined(_steps_of_seeds(one, share)),
+        f"median_steps_to_{number}": lambda one: one.median_steps(share),
+    }
 
 
-EFFICIENCY_COLUMNS: Mapping[str, Callable[[Efficiency], object]] = {
-    "synthetic": lambda one: one.row.synthetic,
-    "suite": lambda one: one.row.suite,
-    "task": lambda one: one.row.sample.task,
-    "method": lambda one: one.row.sample.method,
-    "env_steps": lambda one: one.row.sample.env_steps,
-    "n": lambda one: len(one.row.sample.returns),
-    "planned": lambda one: one.row.sample.planned,
-    "seeds": lambda one: ";".join(map(str, one.row.sample.returns)),
-    "seeds_without_result": lambda one: one.row.sample.missing,
-    "areas": _per_seed(lambda one: one.areas),
-    "area_mean": lambda one: float(np.mean(one.areas)) if one.areas else None,
-    "area_std_ddof1": _deviation,
-    **{
-        f"{name}_{share:.0%}".rstrip("%"): read
-        for share in SHARES
-        for name, read in {
-            "target": lambda one, share=share: one.targets.get(share),
-            "steps_of_seeds_to": _per_seed(
-                lambda one, share=share: [
-                    "never" if step is None else step for step in one.reached.get(share, ())
-                ]
-            ),
-            "median_steps_to": lambda one, share=share: (
-                one.median_steps(share) if share in one.reached else None
-            ),
-        }.items()
+SAMPLE_EFFICIENCY = TableForm[Efficiency](
+    title="Sample-efficiency",
+    rows=lambda results: results.efficiencies,
+    explanation="""\
+seeds: completed/planned; mean return: return averaged over all of training (area under a seed's learning
+curve, divided by its steps), mean ± standard deviation (ddof 1) over completed seeds; steps to 50 %, 90
+%: environment steps until an evaluation first reaches that share of the final return of our dima on the
+task (same physics), median over seeds, in brackets how many seeds reach it; > budget: half of the seeds
+or more never do.
+Best mean in bold, second best underlined, per task; only methods with the same physics and every planned
+seed compete.""",
+    columns={
+        "task": Column(lambda one: one.row.sample.task, numeric=False),
+        "method": Column(lambda one: one.row.sample.method, numeric=False),
+        "seeds": Column(lambda one: one.row.sample.count),
+        "mean return": Column(_area),
+        **{f"steps to {percent(share).replace('%', ' %')}": Column(_steps(share)) for share in SHARES},
+        "remarks": Column(lambda _one: "", _remarks, numeric=False),
     },
-    "obstacle": lambda one: one.obstacle,
-    "lineage": lambda one: one.row.sample.lineage,
-    "rank": lambda one: one.rank,
-}
+    ranked="mean return",
+    machine={
+        "synthetic": lambda one: one.synthetic,
+        "suite": lambda one: one.row.suite,
+        "task": lambda one: one.row.sample.task,
+        "method": lambda one: one.row.sample.method,
+        "env_steps": lambda one: one.row.sample.env_steps,
+        "n": lambda one: len(one.row.sample.returns),
+        "planned": lambda one: one.row.sample.planned,
+        "seeds": lambda one: joined(one.row.sample.returns),
+        "seeds_without_result": lambda one: one.row.sample.missing,
+        "areas": lambda one: joined(one.areas),
+        "area_mean": lambda one: one.area,
+        "area_std_ddof1": lambda one: one.area_deviation,
+        **{name: read for share in SHARES for name, read in _of_share(share).items()},
+        "obstacle": lambda one: one.obstacle,
+        "lineage": lambda one: one.row.sample.lineage,
+        "rank": lambda one: one.rank,
+    },
+)

@@ -1,84 +1,50 @@
-"""The tables of a grid: Markdown and LaTeX to read, CSV with everything a number rests on."""
+"""The tables of a grid: Markdown and LaTeX to read, CSV for machines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from dima.analysis.paths import Part, return_tables, table_paths
-from dima.analysis.records.files import Records
+from dima.analysis.paths import Part, return_tables, table_names, table_paths
 from dima.analysis.records.load import synthetic_label
-from dima.analysis.returns.rows import Row, build_rows, final_rows
-from dima.analysis.returns.sample_efficiency import measure_efficiency
-from dima.analysis.returns.suite_summary import summarize_suites
-from dima.analysis.studies.prediction import PredictionRow, prediction_rows
-from dima.analysis.tables.csv_text import to_csv
-from dima.analysis.tables.markup import TextTable, to_latex, to_markdown
-from dima.analysis.tables.prediction import PREDICTION_COLUMNS, prediction_table
-from dima.analysis.tables.returns import RETURN_COLUMNS, return_table
-from dima.analysis.tables.sample_efficiency import EFFICIENCY_COLUMNS, efficiency_table
-from dima.analysis.tables.suite_summary import SUITE_COLUMNS, suite_table
-from dima.config.grid import CellKey, Grid
+from dima.analysis.results import GridResults
+from dima.analysis.tables.form import TableForm
+from dima.analysis.tables.markup import to_latex, to_markdown
+from dima.analysis.tables.prediction_error import PREDICTION_ERROR
+from dima.analysis.tables.returns import ABLATION_RETURNS, FINAL_RETURNS
+from dima.analysis.tables.sample_efficiency import SAMPLE_EFFICIENCY
+from dima.analysis.tables.suite_summary import SUITE_SUMMARY
 from dima.record.files import write_atomically
 
+TABLES: Mapping[str, TableForm] = {
+    "final_returns": FINAL_RETURNS,
+    "ablation_returns": ABLATION_RETURNS,
+    "suite_summary": SUITE_SUMMARY,
+    "sample_efficiency": SAMPLE_EFFICIENCY,
+    "prediction_error": PREDICTION_ERROR,
+}
+"""Every table by the name of its files."""
 
-def write_tables(
-    grid: Grid,
-    results_dir: Path,
-    config_hashes: Mapping[CellKey, str] | None = None,
-    records: Records | None = None,
-    of: Part | None = None,
-) -> list[Path]:
-    """Write the tables of the grid; returns `table_paths`.
 
-    Args: grid: the grid whose cells are tabulated. results_dir: the folder that receives `<grid>/tables`.
-        config_hashes: the current configuration's hash by cell; a record with another one is shown as stale,
-        not averaged. records: of the cells; by default those under `<results_dir>/<grid>/cells`. of: which
-        part of the tables; by default all.
+def write_tables(results: GridResults, folder: Path, of: Part | None = None) -> list[Path]:
+    """Write the grid's tables, or one part of them, to `<folder>/<grid>/tables`; returns `table_paths`.
 
     Raises:
-        UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are not there.
+        UserError: a record cannot be trusted (see `load_cells`), or the paper's numbers are missing.
     """
-    source = records or results_dir
-    names = return_tables(grid) if of != "world-models" else []
-    experiments = {name: build_rows(grid, name, source, config_hashes) for name in names}
-    predictions = prediction_rows(grid, source, config_hashes) if of != "returns" else []
-    # over all tables: synthetic records are refused also where they stand in one and real ones in another
-    synthetic_label(
-        record for rows in (*experiments.values(), predictions) for row in rows for record in row.records
-    )
-    tables = all_tables(grid, experiments, predictions)
+    grid = results.grid
+    names = table_names(grid, of)
+    returns = [row for name in return_tables(grid) if name in names for row in results.rows(name)]
+    predictions = results.predictions if "prediction_error" in names else []
+    # synthetic records in one table and real ones in another are refused, too
+    synthetic_label(record for row in (*returns, *predictions) for record in row.records)
     texts: dict[str, str] = {}
-    for name, (lines, table) in tables.items():
-        texts |= {f"{name}.csv": lines, f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
-    paths = table_paths(grid, results_dir, of)
+    for name in names:
+        table = TABLES[name].fill(results)
+        texts[f"{name}.csv"] = TABLES[name].to_csv(results)
+        texts |= {f"{name}.md": to_markdown(table), f"{name}.tex": to_latex(table)}
+    paths = table_paths(grid, folder, of)
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, texts[path.name])
     return paths
-
-
-def all_tables(
-    grid: Grid, experiments: Mapping[str, Sequence[Row]], predictions: Sequence[PredictionRow]
-) -> dict[str, tuple[str, TextTable]]:
-    """Every table that has rows by name, for machines and for readers, from the rows of the tables of returns
-    and of prediction errors.
-    """
-    tables = {
-        name: (to_csv(rows, RETURN_COLUMNS), return_table(grid, name, rows))
-        for name, rows in experiments.items()
-    }
-    if experiments:
-        rows = final_rows(grid, experiments)
-        summaries, efficiencies = summarize_suites(grid, rows), measure_efficiency(rows)
-        tables["suite_summary"] = (to_csv(summaries, SUITE_COLUMNS), suite_table(grid, rows, summaries))
-        tables["sample_efficiency"] = (
-            to_csv(efficiencies, EFFICIENCY_COLUMNS),
-            efficiency_table(grid, efficiencies),
-        )
-    if predictions:
-        tables["prediction_error"] = (
-            to_csv(predictions, PREDICTION_COLUMNS),
-            prediction_table(grid, predictions),
-        )
-    return tables

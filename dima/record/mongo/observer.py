@@ -1,4 +1,4 @@
-"""Sacred's record in MongoDB, beside its files, while a cell runs."""
+"""The record of a running cell in MongoDB, in Sacred's schema."""
 
 from __future__ import annotations
 
@@ -19,26 +19,21 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 REST_SECONDS = 10.0
-"""Between one publishing and the next, at least."""
+"""The least pause between two updates."""
 REST_SHARE = 30
-"""A publishing is followed by a rest of so many times its own length."""
+"""The pause after an update is at least so many times its duration."""
 END_SECONDS = 30.0
 STOPPED_SECONDS = 5.0
-"""What a run waits for its end to be published; less where it was stopped, because who stopped it may not
-wait."""
+"""How long a run waits for its last update; less if it was stopped, because it may soon be killed."""
 
 
 class DatabaseObserver(RunObserver):
-    """Publishes the cell's files, in Sacred's schema, from a thread of its own.
+    """Publishes the cell's files from a thread; the run continues whatever the database does.
 
-    Whatever the database does, the run goes on and ends.
-
-    Sacred's MongoObserver is not used. It appends each metric to a growing document, so that a call that
-    fails is lost and one that is repeated is there twice; Sacred calls no observer again that has failed
-    once; and a run cannot be continued under its id. Here nothing is handed over that could be lost: the
-    event log has it all, and every publishing writes all of it again, with the function that `dima sync`
-    uses. So a failure costs nothing but time, the last publishing makes good for all before it, and a cell
-    that was killed and goes on is the same run.
+    Sacred's MongoObserver appends each metric to a growing document, so a failed call is lost and a repeated
+    one is there twice; Sacred never calls a failed observer again; and a run cannot continue under its id.
+    Here every update writes everything again from the event log, with the function of `dima sync`: a later
+    update repairs a failed one, and a killed cell that resumes is the same run.
 
     Args:
         place: of the database.
@@ -56,7 +51,7 @@ class DatabaseObserver(RunObserver):
         self._thread = threading.Thread(target=self._work, daemon=True, name="database")
 
     def started_event(self, *_: Any, **__: Any) -> None:
-        """Begin; the file observer numbers Sacred's run."""
+        """Start the thread; the file observer numbers Sacred's run."""
         self._thread.start()
 
     def completed_event(self, *_: Any, **__: Any) -> None:
@@ -75,9 +70,8 @@ class DatabaseObserver(RunObserver):
         self._last.set()
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self._warn(
-                f"The database of {self._place.name} did not take the end of this run within {seconds:.0f} s."
-            )
+            late = f"did not take the end of this run within {seconds:.0f} s"
+            self._warn(f"The database of {self._place.name} {late}.")
         self._silent = True
 
     def _work(self) -> None:
@@ -89,9 +83,8 @@ class DatabaseObserver(RunObserver):
             except UserError as error:
                 self._warn(str(error))
             except Exception as error:
-                self._warn(
-                    f"The database of {self._place.name} could not be written to ({type(error).__name__})."
-                )
+                fault = f"could not be written to ({type(error).__name__})"
+                self._warn(f"The database of {self._place.name} {fault}.")
             if last:
                 return
             self._last.wait(max(REST_SECONDS, REST_SHARE * (time.monotonic() - begun)))
@@ -108,11 +101,8 @@ class DatabaseObserver(RunObserver):
             self._set_aside_published = True
 
     def _warn(self, sentence: str) -> None:
-        """Once a run."""
+        """Warn once a run."""
         if not self._silent:
             self._silent = True
-            print(
-                f"dima: {sentence} The run goes on; `dima sync` brings the database up to date.",
-                file=sys.stderr,
-                flush=True,
-            )
+            more = "The run continues; `dima sync` brings the database up to date."
+            print(f"dima: {sentence} {more}", file=sys.stderr, flush=True)

@@ -1,10 +1,7 @@
-"""Writing an attempt to the database.
+"""Writing an attempt to the database, for running cells and for `dima sync`.
 
-The same for a living cell and for `dima sync`, hence the same documents.
-
-Every write is an idempotent one of a single document under an id that the attempt determines. Files and
-metrics come first and the run last: the run is what names them, so that a reader finds all of an attempt as
-it was at one moment.
+Every write is idempotent, of a single document under an id that the attempt determines. Files and metrics
+come first and the run, which refers to them, last: a reader finds an attempt as it was at one moment.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 CHUNK_BYTES = 1 << 20
-"""Of GridFS; readers take the size from the file's document."""
+"""Of GridFS chunks; readers take the size from the file's document."""
 _INDEXES = (
     ("runs", [("info.grid", 1), ("info.cell", 1), ("info.attempt", 1)], False),
     ("runs", [("status", 1), ("start_time", -1)], False),
@@ -42,7 +39,7 @@ _ATTEMPTS_AT_A_RACE = 5
 
 
 def make_indexes(database: Database[dict[str, Any]]) -> None:
-    """Create the indexes that are not there."""
+    """Create missing indexes."""
     for collection, keys, unique in _INDEXES:
         database[collection].create_index(keys, unique=unique)
 
@@ -60,7 +57,7 @@ def publish(database: Database[dict[str, Any]], snapshot: Snapshot, points: int 
 
     Raises:
         UserError: the database has the run from another configuration, or a record is not of this format.
-        PyMongoError: the database failed; calling again makes good.
+        PyMongoError: the database failed; calling again repairs it.
     """
     metrics = metric_documents(snapshot, points)
     files = stored_files(snapshot)
@@ -76,10 +73,7 @@ def publish(database: Database[dict[str, Any]], snapshot: Snapshot, points: int 
 
 
 def _claim(database: Database[dict[str, Any]], snapshot: Snapshot) -> None:
-    """Begin the run where there is none.
-
-    Refuse one of another configuration before anything of it is written over.
-    """
+    """Create the run, or refuse one of another configuration before anything is overwritten."""
     from pymongo.errors import DuplicateKeyError
 
     begun = run_document(snapshot, [], [])
@@ -93,17 +87,13 @@ def _refuse_another(database: Database[dict[str, Any]], run_id: str, ours: str |
     there = database["runs"].find_one({"_id": run_id}, {"info.config_hash": 1})
     theirs = None if there is None else there.get("info", {}).get("config_hash")
     if there is not None and theirs != ours:
-        raise UserError(
-            f"The database holds run {run_id} from another configuration (hash {theirs}) than this one (hash {ours});"
-            " remove it there, or name another database."
-        )
+        hashes = f"from another configuration (hash {theirs}) than this one (hash {ours})"
+        remedy = "remove it there, or name another database"
+        raise UserError(f"The database holds run {run_id} {hashes}; {remedy}.")
 
 
 def _write_file(database: Database[dict[str, Any]], file: StoredFile) -> None:
-    """As GridFS has it. Its document comes before its chunks.
-
-    What a kill leaves is found, and removed, by that.
-    """
+    """Write in GridFS's format, the document before its chunks, so that what a kill leaves can be removed."""
     upload = {"$setOnInsert": {"uploadDate": datetime.now(UTC)}}
     facts = {"filename": file.filename, "length": len(file.content), "chunkSize": CHUNK_BYTES}
     _race(lambda: database["fs.files"].update_one({"_id": file.id}, {"$set": facts, **upload}, upsert=True))
@@ -144,7 +134,7 @@ def _write_run(database: Database[dict[str, Any]], run: dict[str, Any]) -> None:
 
 
 def _set_others_aside(database: Database[dict[str, Any]], attempt: Attempt) -> None:
-    """One run of a cell is the one that tables read."""
+    """Tables read only one run of a cell."""
     others = {
         "info.grid": attempt.grid,
         "info.cell": attempt.cell,
@@ -168,9 +158,7 @@ def _upsert(database: Database[dict[str, Any]], collection: str, document: dict[
 
 
 def _race(write: Callable[[], object]) -> None:
-    """Call `write` again where two upserts of one new document met, which MongoDB reports to the slower one
-    as a duplicate.
-    """
+    """Repeat `write` after a race of two upserts, which MongoDB reports to the slower one as a duplicate."""
     from pymongo.errors import BulkWriteError, DuplicateKeyError
 
     for left in reversed(range(_ATTEMPTS_AT_A_RACE)):

@@ -1,8 +1,6 @@
-"""An attempt's files as documents of Sacred's schema.
+"""An attempt's files as documents of Sacred's schema, `runs` and `metrics`.
 
-What Sacred's own observer keeps in `runs` and `metrics`, made from the event log.
-
-They depend on the files alone, so that writing them again changes nothing.
+They depend on the files alone: writing them again changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from dima.record.snapshot import FILES, Snapshot
 
 Document = dict[str, Any]
 POINTS = 100_000
-"""Of one metric document: a third of what MongoDB's 16 MB hold."""
+"""Of one metric document: a third of MongoDB's 16 MB."""
 _LARGEST_INTEGER = 2**63 - 1
 _STATUS = {
     "running": "RUNNING",
@@ -33,10 +31,7 @@ _STATUS = {
 
 
 class StoredFile(NamedTuple):
-    """A file for GridFS. Its id holds its digest.
-
-    Another content is another file, and a run names the one it means.
-    """
+    """A file for GridFS. Its id contains its digest, so other content is another file."""
 
     id: str
     name: str
@@ -64,12 +59,12 @@ def artifact_filename(run_id: str, name: str) -> str:
 
 
 def config_hash(snapshot: Snapshot) -> str | None:
-    """The digest of the configuration that the attempt was begun with."""
+    """The digest of the attempt's configuration."""
     return snapshot.json("config.json").get("digest") or snapshot.json("summary.json").get("config_hash")
 
 
 def run_document(snapshot: Snapshot, metrics: list[Document], files: list[StoredFile]) -> Document:
-    """The document of `runs`. `info` holds, beside Sacred's list of metrics, what tables find the run by."""
+    """The document of `runs`; tables find the run by `info`, which also has Sacred's list of metrics."""
     attempt, status, summary = snapshot.attempt, snapshot.json("status.json"), snapshot.json("summary.json")
     starts = _starts(snapshot)
     process = starts[-1] if starts else {}
@@ -125,9 +120,7 @@ def run_document(snapshot: Snapshot, metrics: list[Document], files: list[Stored
 
 
 def metric_documents(snapshot: Snapshot, points: int = POINTS) -> list[Document]:
-    """The documents of `metrics`.
-
-    One a metric, or several numbered by `chunk` where it has more points than `points`.
+    """The documents of `metrics`, one a metric, or several (`chunk`) for more than `points` points.
 
     Raises:
         UserError: a line of the event log is no event of this format.
@@ -136,9 +129,8 @@ def metric_documents(snapshot: Snapshot, points: int = POINTS) -> list[Document]
     begun = _start_time(snapshot) or datetime.fromtimestamp(0, UTC)
     series: dict[str, dict[str, list[Any]]] = {}
     try:
-        for name, step, value, seconds in _points(
-            parse_events(snapshot.files.get("events.jsonl", b""), place)
-        ):
+        events = parse_events(snapshot.files.get("events.jsonl", b""), place)
+        for name, step, value, seconds in _points(events):
             columns = series.setdefault(name, {"steps": [], "values": [], "timestamps": []})
             columns["steps"].append(step)
             columns["values"].append(value)
@@ -158,16 +150,13 @@ def metric_documents(snapshot: Snapshot, points: int = POINTS) -> list[Document]
 
 
 def _metric(run_id: str, name: str, chunk: int, columns: dict[str, list[Any]]) -> Document:
-    """Sacred's readers look metrics up by an ObjectId."""
+    """A document with an ObjectId, by which Sacred's readers find it."""
     identity = hashlib.sha256(f"{run_id}\n{name}\n{chunk}".encode()).digest()[:12]
     return {"_id": ObjectId(identity), "run_id": run_id, "name": name, "chunk": chunk, **columns}
 
 
 def _points(events: list[Event]) -> Iterator[tuple[str, int, Any, float]]:
-    """Name, environment steps, value, seconds.
-
-    Every logged scalar, and the mean return of every evaluation, as the cell logs them.
-    """
+    """Name, environment steps, value and seconds of every logged scalar and mean evaluation return."""
     for event in events:
         if event["kind"] == "scalars":
             for name, value in event["values"].items():
@@ -181,11 +170,10 @@ def _points(events: list[Event]) -> Iterator[tuple[str, int, Any, float]]:
 
 
 def _status_word(snapshot: Snapshot) -> str:
-    """Sacred's word. As for the tables, only a cell with a summary is completed."""
-    state = snapshot.json("status.json").get(
-        "state", "completed" if "summary.json" in snapshot.files else None
-    )
-    if state == "completed" and "summary.json" not in snapshot.files:
+    """Sacred's word. As in tables, only a cell with a summary is completed."""
+    complete = "summary.json" in snapshot.files
+    state = snapshot.json("status.json").get("state", "completed" if complete else None)
+    if state == "completed" and not complete:
         return "INTERRUPTED"
     return _STATUS.get(state, "QUEUED") if isinstance(state, str) else "QUEUED"
 
@@ -204,7 +192,7 @@ def _start_time(snapshot: Snapshot) -> datetime | None:
 
 
 def _storable(value: Any) -> Any:
-    """`value` with integers that MongoDB has no type for as text."""
+    """`value` with integers that are too large for MongoDB as text."""
     if isinstance(value, dict):
         return {str(key): _storable(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""`dima sync`: the database's runs and metrics again, from the files of the cells, which are the truth.
+"""`dima sync`: updating the database's runs and metrics from the files of the cells.
 
-Nothing is removed from the database but what a run no longer holds: another machine's cells may be in it too.
+Other runs are not removed: the database may contain another machine's cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROUNDS = 3
 
 
 class Synced(NamedTuple):
-    """How much of a grid the database was given."""
+    """The numbers of runs and metric documents of a grid that were written."""
 
     grid: str
     runs: int
@@ -29,12 +29,11 @@ class Synced(NamedTuple):
 
 
 def sync(place: Address, results_dir: Path, grid: str | None = None) -> list[Synced]:
-    """Bring the database up to date with every attempt of every cell of the grid, or of all grids below the
-    folder.
+    """Write every attempt of every cell of the grid, or of all grids below the folder, to the database.
 
     Raises:
-        UserError: there is no such folder or grid, the database cannot be used, or some cells could not be brought there: each of those is
-            named on the standard error, and the others are there.
+        UserError: there is no such folder or grid, the database cannot be used, or some cells could not be
+            written; each of those is named on standard error, and the others are written.
     """
     grids = [grid] if grid else grids_in(results_dir)
     cells = {name: cell_folders(results_dir, name) for name in grids}
@@ -58,17 +57,13 @@ def sync(place: Address, results_dir: Path, grid: str | None = None) -> list[Syn
                 runs, documents = runs + len(counts), documents + sum(counts)
         done.append(Synced(name, runs, documents))
     if refused:
-        raise UserError(
-            f"{refused} of {sum(map(len, cells.values()))} cells could not be brought to the database; all others are there."
-        )
+        planned = sum(map(len, cells.values()))
+        raise UserError(f"{refused} of {planned} cells could not be written to the database; all others are.")
     return done
 
 
 def _sync_cell(database: Database[dict[str, Any]], folder: Path, grid: str, cell: str) -> list[int]:
-    """Publish every attempt, and again where files changed meanwhile.
-
-    The last who writes must have seen the newest files.
-    """
+    """Publish every attempt, again if files changed meanwhile: the last writer must have the newest files."""
     counts: list[int] = []
     for _ in range(_ROUNDS):
         before = _ages(folder, grid, cell)
@@ -79,7 +74,7 @@ def _sync_cell(database: Database[dict[str, Any]], folder: Path, grid: str, cell
 
 
 def _ages(folder: Path, grid: str, cell: str) -> dict[Attempt, list[tuple[int, int, int] | None]]:
-    """The cell's attempts, and what tells whether a file of one was written since."""
+    """The cell's attempts, each with what changes when one of its files is written."""
     return {
         attempt: [_age(attempt.folder / name) for name in FILES] for attempt in attempts(folder, grid, cell)
     }

@@ -179,8 +179,7 @@ def test_its_policy_is_neither_filmed_nor_studied(upstreams, capsys) -> None:
     capsys.readouterr()
     assert main(["render", "halfcheetah-2x3", "--policy", str(folder)]) == 2
     assert capsys.readouterr().err == (
-        f"dima: {folder} was trained by the program of a checkout of its method: its policy cannot be "
-        "loaded here.\n"
+        f"dima: {folder} was trained by a checkout's program: its policy cannot be loaded here.\n"
     )
     study = ["study", "gain", *upstreams.arguments("happo-checkout")[1:]]
     assert main(study) == 2

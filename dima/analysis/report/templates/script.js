@@ -1,4 +1,4 @@
-// Reads values off the charts. All numbers stand in the tables of the page; without this script nothing is missing but the pointing.
+// Shows the values at the pointer. All numbers are in the tables of the page, which needs no script.
 "use strict";
 document.documentElement.classList.add("script");
 const SVG = "http://www.w3.org/2000/svg";
@@ -20,7 +20,7 @@ class Reader {
       step: Number(row.cells[0].textContent.replaceAll(",", "")),
       texts: columns.map((column) => row.cells[column + 1].textContent.trim()),
     }));
-    // the first line lies on top and hence stands last
+    // the first line is on top and hence the last element
     this.lines = Array.from(chart.querySelectorAll(".line")).reverse();
     this.cursor = chart.appendChild(document.createElementNS(SVG, "g"));
     this.cursor.setAttribute("class", "cursor");
