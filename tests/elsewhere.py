@@ -23,8 +23,12 @@ def assert_same_bytes_elsewhere(
     """
     first = [path.read_bytes() for path in paths]
     script = "import sys; from pathlib import Path; from dima.config.grid import load_grid; "
-    script += f"from {write.__module__} import {write.__name__}; "
-    script += f"{write.__name__}(load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]))"
+    script += (
+        f"from dima.analysis.results import GridResults; from {write.__module__} import {write.__name__}; "
+    )
+    script += "grid, results = load_grid('trial', Path(sys.argv[1])), Path(sys.argv[2]); "
+    shown = "grid" if write.__name__ == "write_studies" else "GridResults(grid, results)"
+    script += f"{write.__name__}({shown}, results)"
     environment = os.environ | {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", script, config, results], check=True, env=environment)
     assert [path.read_bytes() for path in paths] == first

@@ -11,6 +11,7 @@ from dima.analysis.paths import PARTS, STUDIES
 from dima.analysis.records.files import FileRecords
 from dima.analysis.records.named import records_named
 from dima.config.grid import CellKey, Grid, load_grid
+from dima.errors import UserError
 from dima.options import Commands, add_grid_command, add_results, add_source
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _write(name: str, options: argparse.Namespace) -> None:
 
     grid = load_grid(options.grid)
     records = records_named(options.sources, grid)
+    if isinstance(records, FileRecords) and options.sources and not Path(options.sources[0]).exists():
+        raise UserError(f"There is no folder {options.sources[0]}.")
     own = options.sources[0] if options.sources and isinstance(records, FileRecords) else "results"
     results, folder = GridResults(grid, records, _digests(grid)), options.results or Path(own)
     for path in _written(name, results, folder, options):

@@ -85,13 +85,13 @@ def test_every_state_gives_the_same_bytes(
     hashes = {key: "c0ffee" for key in KEYS}
     records = in_database()
     for write in (write_tables, write_figures):
-        from_files = {path.name: path.read_bytes() for path in write(grid, results, hashes)}
-        from_database = {
-            path.name: path.read_bytes() for path in write(grid, tmp_path / "other", hashes, records)
-        }
+        from_files, from_database = (
+            {path.name: path.read_bytes() for path in write(GridResults(grid, source, hashes), folder)}
+            for source, folder in ((results, results), (records, tmp_path / "other"))
+        )
         assert from_database == from_files
         assert len(from_files) >= 3
-    for to, source in ((results, None), (tmp_path / "other", records)):
+    for to, source in ((results, results), (tmp_path / "other", records)):
         write_report(GridResults(grid, source, hashes), to)
     reports = [folder_bytes(to / "trial/report") for to in (results, tmp_path / "other")]
     assert reports[0] == reports[1]
@@ -131,7 +131,7 @@ def test_what_is_refused_in_files_is_refused_in_the_database_in_the_same_words(
 ) -> None:
     twisted(change, write_cell(KEYS[0], 31.0, 4000))
     said = []
-    for records in (None, in_database()):
+    for records in (results, in_database()):
         with pytest.raises(UserError) as caught:
             write_figures(GridResults(grid, records), results)
         said.append(re.sub(r"\S*/cells/| in the database of DIMA_MONGO_URI", "", str(caught.value)))

@@ -24,6 +24,7 @@ ALLOWED = {
     "dima.record",
     "dima.record.archive",
     "dima.record.attempt",
+    "dima.record.cell_state",
     "dima.record.columns",
     "dima.record.compressed",
     "dima.record.events",

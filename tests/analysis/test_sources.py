@@ -263,3 +263,11 @@ def test_a_folder_of_results_is_told_from_one_of_archives(
     assert not is_of_results(tmp_path / "archives", "quick")
     shutil.copytree(results, tmp_path / "archives", dirs_exist_ok=True)
     assert is_of_results(tmp_path / "archives", "quick")
+
+
+@pytest.mark.parametrize("command", ["tables", "figures", "report"])
+def test_a_folder_that_is_not_there_has_no_tables(command: str, tmp_path: Path, capsys: Any) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert main([command, "--grid", "quick", "--from", str(nowhere)]) == 2
+    assert capsys.readouterr().err == f"dima: There is no folder {nowhere}.\n"
+    assert not nowhere.exists()

@@ -228,8 +228,7 @@ def test_a_raised_budget_continues_where_nothing_depends_on_it(grid_of, leave, r
     }
     assert (
         plans[6].reason
-        == "its provenance.json is missing: it continues if its checkpoint holds what was there, "
-        "or is refused"
+        == "its provenance.json is missing: it continues if its checkpoint has the content, or is refused"
     )
 
     lower = by_seed(grid_of((["push-mass"], ["mappo"], [1]), env_steps={"push-mass": 3000}), results)

@@ -212,7 +212,7 @@ def test_rows_of_tasks_that_a_folder_does_not_have_are_passed_over(tmp_path: Pat
     (tmp_path / "tasks/push-mass.yaml").symlink_to(CONFIG / "tasks/push-mass.yaml")
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods/dima.yaml").write_text(
-        (CONFIG / "methods/dima.yaml").read_text().partition("for_task:")[0]
+        (CONFIG / "methods/dima.yaml").read_text().partition("for_suite:")[0].partition("for_task:")[0]
     )
     grid = plain_grid(["push-mass"], ["dima"], config_dir=tmp_path)
     found = speeds(grid, made(), made(task="push-mass", hardware="Another")).expected(

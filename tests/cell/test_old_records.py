@@ -18,6 +18,7 @@ That the half-done cells continue as they would have is shown in three steps whi
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import tarfile
@@ -31,6 +32,7 @@ import torch
 import yaml
 from counting_cell import contents, effective
 
+from dima.analysis.results import GridResults
 from dima.analysis.tables.write import write_tables
 from dima.campaign.cell_plan import cell_plans
 from dima.campaign.unpack import unpack
@@ -48,7 +50,7 @@ TRAINED = 300
 CPU = torch.device("cpu")
 
 
-def test_a_finished_cell_is_found_finished_and_its_tables_are_the_same_bytes(
+def test_a_finished_cell_is_found_finished_and_its_tables_are_the_same_but_for_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)  # where the paper's numbers are
@@ -68,9 +70,28 @@ def test_a_finished_cell_is_found_finished_and_its_tables_are_the_same_bytes(
     run_cell(cell, cells / FINISHED.folder, Execution(CPU))
     assert contents(cells) == before
 
-    write_tables(paper, tmp_path / "results", {FINISHED: cell.digest()}, of="returns")
-    for path in sorted(OLD.glob("final_returns.*")):
-        assert (tmp_path / "results/paper/tables" / path.name).read_bytes() == path.read_bytes()
+    results = GridResults(paper, tmp_path / "results", {FINISHED: cell.digest()})
+    write_tables(results, tmp_path / "results", of="returns")
+    tables = tmp_path / "results/paper/tables"
+    old, new = (read_rows(folder / "final_returns.csv") for folder in (OLD, tables))
+    assert (old.pop("reason"), new.pop("reason")) == (
+        "the paper's number rests on 4 runs",
+        "the paper's number is of 4 runs",
+    )
+    assert new == old
+    old, new = (rows_of_markdown(folder / "final_returns.md") for folder in (OLD, tables))
+    assert new == old
+
+
+def read_rows(path: Path) -> dict[str, str]:
+    """The one row of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    return row
+
+
+def rows_of_markdown(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
 
 
 @pytest.fixture(params=["dima", "hasac"])

@@ -63,7 +63,9 @@ class LinearGaussian(Denoiser):
         torch.nn.Module.__init__(self)
         self.jacobian, self.deviation, self.offset_noise = jacobian, deviation, offset_noise
         self.agents = len(jacobian)
-        self.config = SimpleNamespace(conditioning="sequential")
+        self.config = SimpleNamespace(
+            conditioning="sequential", sigma_data=0.5, sigma_offset_noise=offset_noise
+        )
 
     def action_encoder(self, actions, revealed):
         effects = torch.einsum("bia,iad->bid", actions[:, -1].double(), self.jacobian)
@@ -78,11 +80,11 @@ class LinearGaussian(Denoiser):
     def prepared(self):
         return self.network
 
-    def forward(self, noisy, sigma, history, modulation, network):
+    def forward(self, noisy, c, history, modulation, network):
         size = noisy.shape[1]
         known, unknown = modulation[:, :size], modulation[:, size:].unflatten(1, (size, size))
         unknown = unknown + FLOOR * torch.eye(size, dtype=torch.float64)
-        noise = (sigma.double() ** 2 + self.offset_noise**2)[:, None, None] * torch.eye(size)
+        noise = (8 * c.c_noise.double()).exp()[..., None, None] * torch.eye(size)  # sigma² + offset noise²
         trust = unknown @ torch.linalg.inv(unknown + noise)
         return known + ((noisy - known)[:, None] @ trust.mT)[:, 0]
 
