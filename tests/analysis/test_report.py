@@ -308,7 +308,7 @@ def test_a_log_that_cannot_be_trusted_is_refused_or_shown_as_such(every_state: G
     (cells / "push-mass/dima/seed-2/events.jsonl").write_text('{"seq": 7, "kind": "evaluation"}\n')
     page = read_page(report_of(every_state, results) / "cells/push-mass/dima/seed-2.html")
     assert page.all("p", class_="fault")[0].text == (
-        "Its event log cannot be shown: Line 1 of push-mass/dima/seed-2/events.jsonl is not event 0 of a run."
+        "The event log cannot be shown: Line 1 of push-mass/dima/seed-2/events.jsonl is not event 0 of a run."
     )
     log = cells / "push-mass/dima/seed-1/events.jsonl"
     log.write_text(
