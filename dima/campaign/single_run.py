@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from dima.errors import UserError
 from dima.record.cell_state import read_status
 
 FIRST_LINE = "# Written by `dima run`, which replaces it; copy it under another name to keep it."
+NAME = re.compile("[a-z0-9][a-z0-9-]*")
+"""What the workflow takes for a grid's name."""
 EVALUATIONS = 20
 """In a run whose number of steps was given."""
 
@@ -38,6 +41,8 @@ def write_grid(key: CellKey, name: str, like: str | None, steps: int | None, cha
     Raises:
         UserError: for an unknown name, key or value, or where a file of another origin has this name.
     """
+    if not NAME.fullmatch(name):
+        raise UserError(f"--name takes small letters, digits and hyphens, such as my-run, not {name!r}.")
     path = CONFIG_DIR / f"{name}.yaml"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(FIRST_LINE):
         raise UserError(f"{path} was not written by `dima run`: choose another --name.")

@@ -102,6 +102,8 @@ def test_the_overrides_of_another_grid_hold_below_those_of_the_command(monkeypat
         (["push-mass", "dima", "--set", "behavior.horizon=-3"], "horizon"),
         (["push-mass", "dima", "--set", "task.env_steps=many"], "env_steps"),
         (["push-mass", "dima", "--name", "quick"], "quick.yaml was not written by `dima run`"),
+        (["push-mass", "dima", "--name", "../mine"], "--name takes small letters, digits and hyphens"),
+        (["push-mass", "dima", "--name", "My run"], "such as my-run, not 'My run'."),
         (["push-mass", "happo-checkout"], "does not run on push-mass"),
     ],
 )
